@@ -1,0 +1,24 @@
+"""Models by name, and their trained weights."""
+
+from thermotorch.zoo.checkpoints import (
+    list_checkpoints,
+    load_card,
+    load_checkpoint,
+    load_reference,
+    save_checkpoint,
+    save_reference,
+)
+from thermotorch.zoo.factory import create_model, list_models
+from thermotorch.zoo.registry import register_model
+
+__all__ = [
+    "create_model",
+    "list_checkpoints",
+    "list_models",
+    "load_card",
+    "load_checkpoint",
+    "load_reference",
+    "register_model",
+    "save_checkpoint",
+    "save_reference",
+]

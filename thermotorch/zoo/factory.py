@@ -1,0 +1,46 @@
+"""The door to the zoo: `create_model("generator.three_digits", pretrained=True)`."""
+
+import fnmatch
+import os
+
+from torch import nn
+
+from thermotorch.zoo.checkpoints import list_checkpoints, load_card, load_checkpoint
+from thermotorch.zoo.names import unknown_name
+from thermotorch.zoo.registry import architectures, build_model
+
+
+def create_model(
+    name: str, pretrained: bool = False, checkpoint: str | os.PathLike | None = None, **config
+) -> nn.Module:
+    """A model by name, fresh or trained.
+
+    Args:
+        name: `architecture`, or `architecture.tag` for the configuration (and weights) of a checkpoint.
+        pretrained: load the weights of `architecture.tag`. False gives fresh weights in the same configuration.
+        checkpoint: path of a `.safetensors` file to load instead of a named checkpoint; it must hold `architecture`.
+        config: constructor arguments of the architecture; beside a checkpoint they replace those of its card.
+
+    Returns:
+        An `nn.Module` on the CPU; trained ones are in evaluation mode.
+
+    Raises:
+        ValueError: the name is unknown (the message lists the close matches), or the checkpoint cannot be trusted.
+        TypeError: `config` holds an argument that the architecture does not take.
+    """
+    kind, _, tag = name.partition(".")
+    if kind not in architectures():
+        raise unknown_name("model", name, [*architectures(), *list_checkpoints()])
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint, expect=kind, config=config)
+    if pretrained and not tag:
+        tags = fnmatch.filter(list_checkpoints(), f"{kind}.*")
+        raise ValueError(f"name: {name!r} has no tag, so there are no weights to load; write one of {tags}")
+    if pretrained:
+        return load_checkpoint(name, expect=kind, config=config)
+    return build_model(kind, {**load_card(name)["config"], **config} if tag else config)
+
+
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """Sorted names that match a shell-style pattern: architectures, or with `pretrained` the trained models."""
+    return fnmatch.filter(list_checkpoints() if pretrained else architectures(), pattern)

@@ -1,0 +1,123 @@
+"""Architectures by name.
+
+A name is `architecture` or `architecture.tag`: the architecture is a class registered here, the tag is one trained
+set of weights for it (see `checkpoints.py`). Built-in classes are named by their dotted path and imported on first
+use, so that importing the zoo imports no model. Other packages add theirs with `register_model`, or without being
+imported first through an entry point of the group `thermotorch.models` (name = architecture, value = the class).
+"""
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+
+from torch import nn
+
+from thermotorch.zoo.names import unknown_name
+
+Builder = Callable[..., nn.Module]
+
+_architectures: dict[str, str | EntryPoint | Builder] = {
+    "generator": "thermotorch.models.generator:ThermodynamicGenerator",
+    "ddpm": "thermotorch.models.diffusion:DiffusionModel",
+    "feature_net": "thermotorch.models.feature_net:FeatureNet",
+}
+_plugins_found = False
+
+
+def register_model(name: str, *, override: bool = False) -> Callable[[Builder], Builder]:
+    """Decorator that makes a class (or a function returning a module) available as architecture `name`.
+
+    The constructor takes only plain numbers, strings, lists and dicts, and the module gives them back as `.config`.
+
+    Args:
+        name: the architecture's name, without a dot (what follows a dot is the tag of a checkpoint).
+        override: replace an architecture of the same name instead of raising.
+
+    Raises:
+        ValueError: the name holds a dot or is taken; the message names both places.
+    """
+    if not name or "." in name:
+        raise ValueError(f"name: expected an architecture name without a dot, found {name!r}")
+
+    def register(builder: Builder) -> Builder:
+        known = _known()
+        if name in known and not override:
+            raise ValueError(
+                f"architecture {name!r} of {_origin(builder)} is already registered by {_origin(known[name])}; "
+                f"choose another name or pass override=True"
+            )
+        _architectures[name] = builder
+        return builder
+
+    return register
+
+
+def architectures() -> list[str]:
+    """The names of all registered architectures, sorted; imports none of them."""
+    return sorted(_known())
+
+
+def architecture(name: str) -> Builder:
+    """The class registered as `name`, imported if needed.
+
+    Raises:
+        ValueError: no such architecture; the message lists the close matches.
+        ImportError: another package announced it but cannot be imported; the message names that package.
+    """
+    known = _known()
+    if name not in known:
+        raise unknown_name("architecture", name, known)
+    found = known[name]
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        found = _architectures[name] = getattr(importlib.import_module(module), attribute)
+    elif isinstance(found, EntryPoint):
+        try:
+            found = _architectures[name] = found.load()
+        except Exception as error:
+            raise ImportError(f"architecture {name!r} of {_origin(found)} cannot be loaded: {error}") from error
+    return found
+
+
+def build_model(name: str, config: dict) -> nn.Module:
+    """A fresh module of architecture `name` built from its plain `config`.
+
+    Raises:
+        ValueError: no such architecture.
+        TypeError: `config` holds a key that the constructor does not take; the message lists the close matches.
+    """
+    builder = architecture(name)
+    parameters = inspect.signature(builder).parameters
+    for key in config:
+        if key not in parameters:
+            raise TypeError(str(unknown_name(f"argument of architecture {name!r}:", key, parameters)))
+    return builder(**config)
+
+
+def _known() -> dict[str, str | EntryPoint | Builder]:
+    """The table of architectures, with those of other installed packages, which are looked for once."""
+    global _plugins_found
+    if not _plugins_found:
+        _plugins_found = True
+        for plugin in entry_points(group="thermotorch.models"):
+            if plugin.name in _architectures:
+                taken_by = _origin(_architectures[plugin.name])
+                warnings.warn(
+                    f"{_origin(plugin)} is ignored: architecture {plugin.name!r} is already registered by {taken_by}",
+                    stacklevel=3,
+                )
+            else:
+                _architectures[plugin.name] = plugin
+    return _architectures
+
+
+def _origin(entry: str | EntryPoint | Builder) -> str:
+    """Where an entry of the table comes from, for messages."""
+    if isinstance(entry, str):
+        return entry.replace(":", ".")
+    if isinstance(entry, EntryPoint):
+        package = entry.dist.name if entry.dist else "unknown package"
+        return f"plugin {entry.value!r} (package {package})"
+    return f"{entry.__module__}.{entry.__qualname__}"
