@@ -1,0 +1,307 @@
+"""Pairwise couplings J: symmetric, zero diagonal, each bond one trainable number.
+
+A topology says which bonds exist and how the field `(J x)_i = sum_j J_ij x_j` is computed without ever touching the bonds
+that do not. Symmetry holds by construction: a bond has one parameter, so no optimiser can break detailed balance.
+
+A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, `mask`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+Field = Callable[[Tensor], Tensor]
+
+
+class Couplings(nn.Module):
+    """Base of all topologies on `num_units` units; `num_bonds` counts the trainable bonds."""
+
+    num_units: int
+
+    @property
+    def num_bonds(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+    def bind(self) -> Field:
+        """The map x -> J x, [..., unit] -> [..., unit], with everything that depends only on J computed once.
+
+        Inside a simulation the field is asked for thousands of times with the same J; bind once, call often.
+        """
+        raise NotImplementedError
+
+    def matrix(self) -> Tensor:
+        """The whole J, [unit, unit], differentiable. O(unit^2) memory whatever the topology: for inspection and linear algebra."""
+        raise NotImplementedError
+
+    def mask(self) -> Tensor:
+        """Which entries of `matrix()` are bonds, bool [unit, unit], symmetric."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Field J x, [..., unit] -> [..., unit]."""
+        return self.bind()(x)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """Coupling energy, sum over pairs J_ij x_i x_j = x.Jx / 2, [..., unit] -> [...]."""
+        return 0.5 * (x * self(x)).sum(-1)
+
+    @torch.no_grad()
+    def frobenius_norm(self) -> float:
+        """Square root of the sum of J_ij^2 over all i and j: a cheap upper bound of the spectral norm."""
+        return (2.0 * sum(p.square().sum().item() for p in self.parameters())) ** 0.5
+
+    @torch.no_grad()
+    def spectral_norm(self, iterations: int = 20) -> float:
+        """Largest |eigenvalue| of J by power iteration: a lower estimate, within a few per cent. Cost: `iterations` fields."""
+        field, norm = self.bind(), 0.0
+        reference = next(self.parameters(), torch.empty(0))
+        x = torch.ones(self.num_units, dtype=reference.dtype, device=reference.device)
+        x[1::2] -= 0.5  # away from the uniform vector, which symmetric topologies may annihilate
+        for _ in range(iterations):
+            x = field(x / x.norm())
+            norm = x.norm().item()
+            if norm == 0.0:
+                break
+        return norm
+
+    @torch.no_grad()
+    def load_matrix(self, matrix: Tensor) -> "Couplings":
+        """Set every bond from `matrix` [unit, unit], which must be symmetric and zero wherever there is no bond.
+
+        Raises ValueError when the shape is wrong, the matrix is not symmetric, or it couples units that this topology does not.
+        """
+        matrix = torch.as_tensor(matrix)
+        if matrix.shape != (self.num_units, self.num_units):
+            raise ValueError(f"couplings: expected a matrix of shape ({self.num_units}, {self.num_units}), got {tuple(matrix.shape)}")
+        asymmetry = (matrix - matrix.T).abs().max().item() if matrix.numel() else 0.0
+        if asymmetry > 1e-6 * max(1.0, matrix.abs().max().item()):
+            raise ValueError(f"couplings: the matrix is not symmetric (largest |J_ij - J_ji| is {asymmetry:.3g}); "
+                             "a conservative system needs J_ij = J_ji, write (J + J.T) / 2 if that is what you mean")
+        outside = matrix.masked_fill(self.mask().to(matrix.device), 0.0)
+        if outside.any():
+            i, j = outside.nonzero()[0].tolist()
+            what = "a self-coupling (use j2)" if i == j else "not a bond of this topology"
+            raise ValueError(f"couplings: J[{i}, {j}] = {matrix[i, j].item():.3g} but that is {what}")
+        self._set_bonds(matrix)
+        return self
+
+    def _set_bonds(self, matrix: Tensor) -> None:
+        raise NotImplementedError
+
+
+class DenseCouplings(Couplings):
+    """All pairs of `num_units` units: n (n - 1) / 2 bonds, stored as the upper triangle row by row, initially zero.
+
+    `DenseCouplings.from_matrix(J)` takes an existing symmetric matrix. Field cost: n^2 multiply-adds per sample.
+    """
+
+    def __init__(self, num_units: int) -> None:
+        super().__init__()
+        self.num_units = _count("num_units", num_units)
+        self.bonds = nn.Parameter(torch.zeros(num_units * (num_units - 1) // 2))
+
+    @classmethod
+    def from_matrix(cls, matrix: Tensor) -> "DenseCouplings":
+        """Dense couplings with the bonds of a symmetric [unit, unit] matrix with zero diagonal; its dtype and device are kept."""
+        matrix = torch.as_tensor(matrix)
+        couplings = cls(matrix.shape[0]).to(device=matrix.device, dtype=matrix.dtype)
+        return couplings.load_matrix(matrix)
+
+    def bind(self) -> Field:
+        matrix = self.matrix()
+        return lambda x: x @ matrix
+
+    def matrix(self) -> Tensor:
+        return _symmetric(self.bonds, self.num_units)
+
+    def mask(self) -> Tensor:
+        return ~torch.eye(self.num_units, dtype=torch.bool, device=self.bonds.device)
+
+    def _set_bonds(self, matrix: Tensor) -> None:
+        row, column = _upper(self.num_units, matrix.device)
+        self.bonds.copy_(matrix[row, column])
+
+    def extra_repr(self) -> str:
+        return f"num_units={self.num_units}"
+
+
+class BlockCouplings(Couplings):
+    """Named groups of units, coupled group by group.
+
+    `BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])` is Whitelam's generative
+    computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the order of `groups`;
+    `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are computed block by block:
+    for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense product.
+    """
+
+    def __init__(self, groups: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self.groups = {name: _count(f"groups[{name!r}]", size) for name, size in groups.items()}
+        ends = list(accumulate(self.groups.values()))
+        self.num_units = ends[-1] if ends else 0
+        if not self.num_units:
+            raise ValueError("groups must name at least one group of units")
+        self.slices = {name: slice(end - size, end) for (name, size), end in zip(self.groups.items(), ends, strict=True)}
+        self.pairs = self._checked(pairs)
+        self.blocks = nn.ParameterDict()
+        for first, second in self.pairs:
+            n, m = self.groups[first], self.groups[second]
+            self.blocks[f"{first}-{second}"] = nn.Parameter(
+                torch.zeros(n * (n - 1) // 2) if first == second else torch.zeros(n, m))
+        self.register_buffer("_anchor", torch.empty(0), persistent=False)  # knows the device when there are no blocks
+
+    def _checked(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        seen: set[frozenset[str]] = set()
+        for pair in pairs:
+            for name in pair:
+                if name not in self.groups:
+                    raise ValueError(f"pairs: unknown group {name!r} in {tuple(pair)}; the groups are {list(self.groups)}")
+                if "-" in name or "." in name:
+                    raise ValueError(f"groups: {name!r} may not contain '-' or '.', they separate names in the state dict")
+            if frozenset(pair) in seen:
+                raise ValueError(f"pairs: {tuple(pair)} appears twice; couplings are symmetric, name each pair once")
+            seen.add(frozenset(pair))
+        return [tuple(pair) for pair in pairs]
+
+    def block(self, first: str, second: str) -> Tensor:
+        """The coupling block J[first, second], [size of first, size of second], differentiable."""
+        if first == second:
+            return _symmetric(self.blocks[f"{first}-{first}"], self.groups[first])
+        return self.blocks[f"{first}-{second}"]
+
+    def bind(self) -> Field:
+        sources: dict[str, list[tuple[slice, Tensor]]] = {name: [] for name in self.groups}
+        for a, b in self.pairs:
+            block = self.block(a, b)
+            sources[b].append((self.slices[a], block))
+            if a != b:
+                sources[a].append((self.slices[b], block.T))
+
+        def group_field(x: Tensor, name: str) -> Tensor:
+            if not sources[name]:
+                return torch.zeros_like(x[..., self.slices[name]])
+            return reduce(torch.add, (x[..., source] @ block for source, block in sources[name]))
+
+        return lambda x: torch.cat([group_field(x, name) for name in self.groups], -1)
+
+    def matrix(self) -> Tensor:
+        matrix = torch.zeros(self.num_units, self.num_units, **self._like())
+        for a, b in self.pairs:
+            block = self.block(a, b)
+            matrix[self.slices[a], self.slices[b]] = block
+            matrix[self.slices[b], self.slices[a]] = block.T
+        return matrix
+
+    def mask(self) -> Tensor:
+        mask = torch.zeros(self.num_units, self.num_units, dtype=torch.bool, device=self._like()["device"])
+        for a, b in self.pairs:
+            mask[self.slices[a], self.slices[b]] = True
+            mask[self.slices[b], self.slices[a]] = True
+        return mask.fill_diagonal_(False)
+
+    def _set_bonds(self, matrix: Tensor) -> None:
+        for a, b in self.pairs:
+            block = matrix[self.slices[a], self.slices[b]]
+            if a == b:
+                block = block[_upper(self.groups[a], block.device)]
+            self.blocks[f"{a}-{b}"].copy_(block)
+
+    def _like(self) -> dict:
+        tensor = next(self.parameters(), self._anchor)
+        return {"dtype": tensor.dtype, "device": tensor.device}
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}, pairs={self.pairs}"
+
+
+class LatticeCouplings(Couplings):
+    """A two-dimensional lattice of h x w units (row-major), each coupled to the units at the given (row, column) offsets.
+
+    `LatticeCouplings((28, 28), offsets=[(0, 1), (1, 0)])` is the square lattice; with `periodic=True` it is a torus. An offset
+    stands for its bond in both directions. Field cost: one gather of [..., unit, degree], so no n^2 anywhere but in `matrix()`.
+    """
+
+    def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
+        super().__init__()
+        self.shape = (_count("shape[0]", shape[0]), _count("shape[1]", shape[1]))
+        self.offsets, self.periodic = [tuple(offset) for offset in offsets], bool(periodic)
+        self.num_units = self.shape[0] * self.shape[1]
+        bonds = self._bonds()
+        self.register_buffer("_first", bonds[:, 0].clone(), persistent=False)
+        self.register_buffer("_second", bonds[:, 1].clone(), persistent=False)
+        neighbour, bond = _adjacency(bonds, self.num_units)
+        self.register_buffer("_neighbour", neighbour, persistent=False)  # [unit, degree], padded with unit 0 ...
+        self.register_buffer("_bond", bond, persistent=False)  # ... through a bond of strength 0, the last one
+        self.bonds = nn.Parameter(torch.zeros(len(bonds)))
+
+    def _bonds(self) -> Tensor:
+        height, width = self.shape
+        site = torch.arange(self.num_units).view(height, width)
+        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        found = []
+        for down, right in self.offsets:
+            to_row, to_column = row + down, column + right
+            inside = torch.ones_like(row, dtype=torch.bool)
+            if self.periodic:
+                to_row, to_column = to_row % height, to_column % width
+            else:
+                inside = (to_row >= 0) & (to_row < height) & (to_column >= 0) & (to_column < width)
+            found.append(torch.stack([site[inside], site[to_row[inside], to_column[inside]]], 1))
+        bonds = torch.cat(found) if found else torch.empty(0, 2, dtype=torch.long)
+        if (bonds[:, 0] == bonds[:, 1]).any():
+            raise ValueError(f"offsets: {self.offsets} couple a unit to itself on a {height} x {width} lattice")
+        if len(bonds.sort(1).values.unique(dim=0)) != len(bonds):
+            raise ValueError(f"offsets: {self.offsets} name a bond twice; give each direction once, (0, 1) but not also (0, -1)")
+        return bonds
+
+    def bind(self) -> Field:
+        strength = torch.cat([self.bonds, self.bonds.new_zeros(1)])[self._bond]  # [unit, degree]
+        return lambda x: (x[..., self._neighbour] * strength).sum(-1)
+
+    def matrix(self) -> Tensor:
+        matrix = self.bonds.new_zeros(self.num_units, self.num_units)
+        matrix[self._first, self._second] = self.bonds
+        return matrix + matrix.T
+
+    def mask(self) -> Tensor:
+        mask = torch.zeros(self.num_units, self.num_units, dtype=torch.bool, device=self.bonds.device)
+        mask[self._first, self._second] = True
+        return mask | mask.T
+
+    def _set_bonds(self, matrix: Tensor) -> None:
+        self.bonds.copy_(matrix[self._first.to(matrix.device), self._second.to(matrix.device)])
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}, offsets={self.offsets}, periodic={self.periodic}"
+
+
+def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:
+    """Neighbours and bond numbers of every unit, both long [unit, degree], padded with (unit 0, bond number len(bonds))."""
+    lists: list[list[tuple[int, int]]] = [[] for _ in range(num_units)]
+    for number, (i, j) in enumerate(bonds.tolist()):
+        lists[i].append((j, number))
+        lists[j].append((i, number))
+    degree = max((len(entries) for entries in lists), default=0)
+    padded = [entries + [(0, len(bonds))] * (degree - len(entries)) for entries in lists]
+    table = torch.tensor(padded, dtype=torch.long).view(num_units, degree, 2)
+    return table[..., 0].contiguous(), table[..., 1].contiguous()
+
+
+def _upper(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    row, column = torch.triu_indices(n, n, offset=1, device=device)
+    return row, column
+
+
+def _symmetric(bonds: Tensor, n: int) -> Tensor:
+    upper = bonds.new_zeros(n, n)
+    upper[_upper(n, bonds.device)] = bonds
+    return upper + upper.T
+
+
+def _count(name: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return value

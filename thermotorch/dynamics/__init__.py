@@ -1,0 +1,88 @@
+"""Simulation of thermodynamic computers: one entry point, interchangeable integrators, observers and backends."""
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics import reference
+from thermotorch.dynamics.integrators import INTEGRATORS
+from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
+from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose
+from thermotorch.potential import Potential
+
+__all__ = ["INTEGRATORS", "Moments", "MomentsResult", "Observer", "PathAction", "Problem", "StabilityWarning", "Stream",
+           "Trajectory", "Transition", "normals", "simulate"]
+
+# A faster backend is one function Problem -> Trajectory in a file of its own, and one line here.
+_BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {"reference": reference.run}
+
+
+class StabilityWarning(UserWarning):
+    """dt is beyond the linear stability bound of the potential."""
+
+
+def simulate(potential: Potential, state: Tensor, *, steps: int, dt: float, temperature: float,
+             mobility: float | Tensor = 1.0, seed: int = 0, sample_ids: Tensor | None = None, drive: Drive | None = None,
+             clamp: Tensor | None = None, integrator: str = "euler_maruyama", record: int | None = None,
+             backend: str = "auto", start_step: int = 0, stream: Stream = Stream.DYNAMICS,
+             observers: Mapping[str, Observer] | None = None) -> Trajectory:
+    """Run the overdamped Langevin dynamics of `potential` from `state`.
+
+        dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi
+
+    Differentiable in the state, the drive and the potential's parameters (pathwise: the noise is fixed by the seed), with
+    memory for about 2 sqrt(steps) states; under `torch.no_grad()` it keeps one. Sample i depends on the seed, `sample_ids[i]`
+    and the step numbers only: not on the batch it is in, the device, or whether the run was split in two.
+
+    Args:
+        potential: V, of n units.
+        state: [batch, unit], float32 or float64, the same as the potential.
+        steps: number of time steps.
+        dt: length of one, in units of 1 / (mobility x energy).
+        temperature: kT in the potential's energy unit; 0 gives gradient descent.
+        mobility: mu, a number or [unit].
+        seed: of the thermal noise, 0 <= seed < 2^64.
+        sample_ids: int64 [batch], which noise streams; default 0 ... batch - 1.
+        drive: external force f, [unit], [batch, unit], or a function of the step number that returns one; held during a step.
+        clamp: bool [unit]; those units keep their values in `state`.
+        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews".
+        record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
+        backend: "reference", or "auto" for the fastest that can do what is asked.
+        start_step: number of the first step; `trajectory.step` of an earlier run continues it exactly.
+        stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
+        observers: by name; see `observe.py`.
+
+    Returns:
+        A `Trajectory`: end state, heat, work, and what was recorded and observed.
+
+    Raises:
+        ValueError, TypeError: an argument that does not fit, before any compute.
+        FloatingPointError: the state became non-finite; names step, sample, unit and a dt to try.
+
+    Warns:
+        StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`.
+    """
+    backends = {"auto": reference.run, **_BACKENDS}
+    run = choose("backend", backend, backends)
+    problem = check(potential, state, steps=steps, dt=dt, temperature=temperature, mobility=mobility, seed=seed,
+                    sample_ids=sample_ids, drive=drive, clamp=clamp, integrator=integrator, record=record,
+                    start_step=start_step, stream=stream, observers=observers)
+    _warn_if_unstable(problem)
+    return run(problem)
+
+
+def _warn_if_unstable(problem: Problem) -> None:
+    if not len(problem.state):
+        return
+    drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
+    step = problem.dt * float(torch.as_tensor(problem.mobility).max())
+    arguments = (problem.state.detach(), drive, problem.temperature)
+    # The Frobenius norm bounds the spectral norm and costs nothing; most runs need no closer look.
+    if step > problem.potential.stable_dt(*arguments, coupling_norm=problem.potential.couplings.frobenius_norm()):
+        stable = problem.potential.stable_dt(*arguments)
+        if step > stable:
+            warnings.warn(f"dt x mobility = {step:.3g} is beyond the linear stability bound {stable:.3g} of this potential; "
+                          f"the run may diverge, try dt={0.5 * stable * problem.dt / step:.2g}", StabilityWarning, stacklevel=3)

@@ -1,0 +1,54 @@
+"""Time steps of overdamped Langevin dynamics, dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi.
+
+One function per scheme, `(x, step, system) -> x at step + 1`; the loop lives in the backend. A new scheme is one function and
+one line in `INTEGRATORS`. The drive f is held during a step (a controller that updates once per step), so the work
+`f . (x' - x)` is exact for every scheme. Weak orders below are for expectations at a fixed time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class System:
+    """What a step needs. `drift(x, step)` is mu (f - dV/dx), `kick` is sqrt(2 mu kT dt), `noise(step)` is [batch, unit]."""
+
+    drift: Callable[[Tensor, int], Tensor]
+    noise: Callable[[int], Tensor]
+    kick: Tensor | float
+    dt: float
+
+
+Integrator = Callable[[Tensor, int, System], Tensor]
+
+
+def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
+    """x + dt drift(x) + kick xi. Weak order 1, one force. The scheme of all the published thermodynamic computers."""
+    return x + system.dt * system.drift(x, step) + system.kick * system.noise(step)
+
+
+def heun(x: Tensor, step: int, system: System) -> Tensor:
+    """Trapezoidal drift along an Euler-Maruyama guess, the same noise in both. Weak order 2 (additive noise), two forces."""
+    kick = system.kick * system.noise(step)
+    drift = system.drift(x, step)
+    guess = x + system.dt * drift + kick
+    return x + 0.5 * system.dt * (drift + system.drift(guess, step)) + kick
+
+
+def leimkuhler_matthews(x: Tensor, step: int, system: System) -> Tensor:
+    """x + dt drift(x) + kick (xi_k + xi_{k+1}) / 2. One force.
+
+    Order 2 for equilibrium averages, exact for the variance of a quadratic potential; order 1 before that.
+    Source: Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34 (2013).
+    """
+    noise = 0.5 * (system.noise(step) + system.noise(step + 1))
+    return x + system.dt * system.drift(x, step) + system.kick * noise
+
+
+INTEGRATORS: dict[str, Integrator] = {
+    "euler_maruyama": euler_maruyama,
+    "heun": heun,
+    "leimkuhler_matthews": leimkuhler_matthews,
+}

@@ -1,0 +1,120 @@
+"""Observers: quantities accumulated inside the simulation loop, so that no trajectory needs to be stored.
+
+An observer is three pure functions around a carry of its own: `start(state)` makes the carry, `update(carry, transition)`
+returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`. Anything with these methods will do.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from thermotorch.potential import Potential
+
+
+class Transition(NamedTuple):
+    """One step of a run, as observers see it. `drive` is the external force during the step, or None."""
+
+    step: int
+    before: Tensor  # [batch, unit]
+    after: Tensor  # [batch, unit]
+    drive: Tensor | None
+    dt: float
+    temperature: float
+    mobility: Tensor | float  # zero where clamped
+
+
+class Observer(Protocol):
+    def start(self, state: Tensor) -> Any: ...
+    def update(self, carry: Any, transition: Transition) -> Any: ...
+    def result(self, carry: Any) -> Any: ...
+
+
+class MomentsResult(NamedTuple):
+    """Averages over the steps that counted. `covariance` is pooled over samples and steps, or None if not asked for."""
+
+    count: int
+    mean: Tensor  # [batch, unit]
+    variance: Tensor  # [batch, unit]
+    covariance: Tensor | None  # [unit, unit]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Time averages of x and x^2 per sample and, on request, the covariance matrix over samples and time.
+
+    Args:
+        warmup: steps with a number below this do not count.
+        every: of the others, each `every`-th counts.
+        covariance: also accumulate x x^T, [unit, unit]; costs one matrix product per counted step.
+
+    Sums are kept in float64, so long runs lose nothing.
+    """
+
+    warmup: int = 0
+    every: int = 1
+    covariance: bool = False
+
+    def start(self, state: Tensor) -> tuple[int, Tensor, Tensor, Tensor | None]:
+        zero = torch.zeros_like(state, dtype=torch.float64)
+        unit = state.shape[-1]
+        return 0, zero, zero, zero.new_zeros(unit, unit) if self.covariance else None
+
+    def update(self, carry: tuple, transition: Transition) -> tuple:
+        finished = transition.step + 1 - self.warmup
+        if finished <= 0 or finished % self.every:
+            return carry
+        count, first, second, product = carry
+        x = transition.after.double()
+        return count + 1, first + x, second + x * x, None if product is None else product + x.T @ x
+
+    def result(self, carry: tuple) -> MomentsResult:
+        count, first, second, product = carry
+        if count == 0:
+            raise ValueError(f"Moments(warmup={self.warmup}, every={self.every}) saw no step; run longer or lower them")
+        mean = first / count
+        if product is not None:
+            pooled = mean.mean(0)
+            product = product / (count * len(mean)) - torch.outer(pooled, pooled)
+        return MomentsResult(count, mean, second / count - mean * mean, product)
+
+
+@dataclass(frozen=True)
+class PathAction:
+    """Onsager-Machlup action of the path: minus its log probability under `potential`, up to the noise's normalisation.
+
+        forward:  sum over steps and units (dx + mu dt g(x) )^2 / (4 mu kT dt)
+        reverse:  sum over steps and units (-dx + mu dt g(x'))^2 / (4 mu kT dt)
+
+    with dx = x' - x and g = dV/dx - f. The reverse action is that of the time-reversed path, so `reverse - forward` is the log
+    ratio of path weights. Exact for Euler-Maruyama steps at any dt; clamped units carry no weight.
+
+    Args:
+        potential: whose path weight; it need not be the one that drives the run.
+        reverse: the time-reversed path.
+        driven: add the run's own drive f to the force. Off for a machine that is to run by itself.
+
+    Result: [batch]. Cost: one coupling field per step. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 7 and 10.
+    """
+
+    potential: Potential
+    reverse: bool = False
+    driven: bool = True
+
+    def start(self, state: Tensor) -> Tensor:
+        return state.new_zeros(state.shape[0])
+
+    def update(self, carry: Tensor, transition: Transition) -> Tensor:
+        before, after, dt = transition.before, transition.after, transition.dt
+        gradient = self.potential.gradient(after if self.reverse else before)
+        if self.driven and transition.drive is not None:
+            gradient = gradient - transition.drive
+        mobility = torch.as_tensor(transition.mobility, dtype=before.dtype, device=before.device)
+        displacement = before - after if self.reverse else after - before
+        residual = displacement + mobility * dt * gradient
+        weight = 4 * mobility * transition.temperature * dt
+        return carry + torch.where(weight > 0, residual**2 / weight, torch.zeros_like(residual)).sum(-1)
+
+    def result(self, carry: Tensor) -> Tensor:
+        return carry

@@ -1,0 +1,171 @@
+"""What a backend is given and what it gives back, with every check made before any compute."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
+from thermotorch.dynamics.observe import Observer
+from thermotorch.potential import Potential
+
+Drive = Tensor | Callable[[int], Tensor]
+
+_MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
+_MAX_STEP = 1 << 56
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A checked simulation. `state` and what depends on it are [batch, unit]; `mobility` is zero where a unit is clamped."""
+
+    potential: Potential
+    state: Tensor
+    steps: int
+    dt: float
+    temperature: float
+    mobility: Tensor | float
+    seed: int
+    sample_ids: Tensor
+    drive: Callable[[int], Tensor] | None
+    integrator: Integrator
+    record: int | None
+    start_step: int
+    stream: int
+    observers: Mapping[str, Observer]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where a run ended and what it cost.
+
+    Attributes:
+        state: [batch, unit] at the end.
+        heat: [batch], energy given to the bath, `V(start) - V(end) + work`, in the potential's unit.
+        work: [batch], energy put in by the drive, the sum of f . dx over the steps.
+        step: number of the next step; pass it as `start_step` to go on.
+        states: [record, batch, unit], the states after steps record, 2 record, ..., if recorded.
+        times: [record], their times, step x dt, counted from step 0.
+        observed: what each observer gave, by name.
+    """
+
+    state: Tensor
+    heat: Tensor
+    work: Tensor
+    step: int
+    states: Tensor | None = None
+    times: Tensor | None = None
+    observed: dict[str, Any] = field(default_factory=dict)
+
+
+def check(potential: Potential, state: Tensor, *, steps: int, dt: float, temperature: float, mobility: float | Tensor,
+          seed: int, sample_ids: Tensor | None, drive: Drive | None, clamp: Tensor | None, integrator: str,
+          record: int | None, start_step: int, stream: int, observers: Mapping[str, Observer] | None) -> Problem:
+    """The problem that the arguments of `simulate` describe, or the error that says what to write instead."""
+    if not isinstance(potential, Potential):
+        raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
+    batch, unit = _check_state(potential, state)
+    _check_integer("steps", steps, 0, _MAX_STEP)
+    _check_integer("start_step", start_step, 0, _MAX_STEP - steps)
+    _check_integer("seed", seed, 0, 1 << 64)
+    if record is not None:
+        _check_integer("record", record, 1, _MAX_STEP)
+    _check_number("dt", dt, positive=True)
+    _check_number("temperature", temperature, positive=False)
+    return Problem(
+        potential, state, steps, float(dt), float(temperature), _check_mobility(mobility, clamp, state), seed,
+        _check_sample_ids(sample_ids, batch, state.device), _check_drive(drive, batch, unit, state),
+        choose("integrator", integrator, INTEGRATORS), record, start_step, stream, dict(observers or {}))
+
+
+def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
+    """`options[name]`, or a ValueError that lists the options and the closest match."""
+    if name not in options:
+        close = get_close_matches(str(name), options, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{what}: unknown {name!r}, expected one of {', '.join(map(repr, options))}{hint}")
+    return options[name]
+
+
+def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
+    if not isinstance(state, Tensor):
+        raise TypeError(f"state must be a tensor, got {type(state).__name__}")
+    if state.dim() != 2 or state.shape[1] != potential.num_units:
+        raise ValueError(f"state: expected shape (batch, {potential.num_units}), got {tuple(state.shape)}")
+    if state.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"state: expected float32 or float64, got {state.dtype}; write state.float()")
+    bias = potential.bias
+    if (state.dtype, state.device) != (bias.dtype, bias.device):
+        raise ValueError(f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
+                         "write state.to(potential.bias) or potential.to(state)")
+    if not torch.isfinite(state).all():
+        raise ValueError("state: every value must be finite")
+    return state.shape[0], state.shape[1]
+
+
+def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tensor) -> Tensor | float:
+    """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit and in every integrator."""
+    unit = state.shape[1]
+    if isinstance(mobility, Tensor):
+        if mobility.shape not in ((), (unit,)):
+            raise ValueError(f"mobility: expected a number or shape ({unit},), got {tuple(mobility.shape)}")
+        if not (torch.isfinite(mobility).all() and (mobility >= 0).all()):
+            raise ValueError("mobility must be finite and not negative")
+        mobility = mobility.detach().to(state)
+    else:
+        _check_number("mobility", mobility, positive=False)
+    if clamp is None:
+        return mobility
+    if not isinstance(clamp, Tensor) or clamp.dtype != torch.bool or clamp.shape != (unit,):
+        found = f"{clamp.dtype} {tuple(clamp.shape)}" if isinstance(clamp, Tensor) else type(clamp).__name__
+        raise ValueError(f"clamp: expected a bool tensor of shape ({unit},), one flag per unit, got {found}")
+    full = torch.as_tensor(mobility, dtype=state.dtype, device=state.device).expand(unit)
+    return full.masked_fill(clamp.to(state.device), 0.0)
+
+
+def _check_sample_ids(sample_ids: Tensor | None, batch: int, device: torch.device) -> Tensor:
+    if sample_ids is None:
+        return torch.arange(batch, device=device)
+    if not isinstance(sample_ids, Tensor) or sample_ids.dtype != torch.int64 or sample_ids.shape != (batch,):
+        found = f"{sample_ids.dtype} {tuple(sample_ids.shape)}" if isinstance(sample_ids, Tensor) else type(sample_ids).__name__
+        raise ValueError(f"sample_ids: expected an int64 tensor of shape ({batch},), got {found}")
+    if batch and not 0 <= int(sample_ids.min()) <= int(sample_ids.max()) < _MAX_SAMPLE:
+        raise ValueError(f"sample_ids: each must lie in [0, 2^34), got {int(sample_ids.min())} to {int(sample_ids.max())}")
+    return sample_ids.to(device)
+
+
+def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Callable[[int], Tensor] | None:
+    """The drive as a function of the step number whose every value is checked: shape [unit] or [batch, unit]."""
+    if drive is None:
+        return None
+    if not (isinstance(drive, Tensor) or callable(drive)):
+        raise TypeError(f"drive: expected a tensor or a function of the step number, got {type(drive).__name__}")
+
+    def checked(force: Tensor) -> Tensor:
+        if not isinstance(force, Tensor) or force.shape not in ((unit,), (batch, unit)):
+            found = tuple(force.shape) if isinstance(force, Tensor) else type(force).__name__
+            raise ValueError(f"drive: expected a force of shape ({unit},) or ({batch}, {unit}), got {found}")
+        return force.to(state)
+
+    if isinstance(drive, Tensor):
+        constant = checked(drive)
+        return lambda step: constant
+    return lambda step: checked(drive(step))
+
+
+def _check_integer(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not low <= value < high:
+        raise ValueError(f"{name} must lie in [{low}, {high}), got {value}")
+
+
+def _check_number(name: str, value: float, positive: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{name} must be finite and {'positive' if positive else 'not negative'}, got {value}")

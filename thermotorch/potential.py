@@ -1,0 +1,115 @@
+"""The potential energy of a network of quartic units with pairwise couplings.
+
+    V(x) = sum_i (j2_i x_i^2 + j3_i x_i^3 + j4_i x_i^4) + b.x + sum over pairs J_ij x_i x_j
+    dV/dx_i = 2 j2_i x_i + 3 j3_i x_i^2 + 4 j4_i x_i^3 + b_i + (J x)_i
+
+| symbol | in the papers | name here | shape |
+| --- | --- | --- | --- |
+| x | S, x | `state`, `x` | [..., unit] |
+| J2, J3, J4 | intrinsic couplings | `j2`, `j3`, `j4` | scalar or [unit] |
+| b | biases (with a minus sign in Whitelam & Casert 2026) | `bias` | [unit] |
+| J_ij | couplings, each pair once | `couplings` | see `couplings.py` |
+| kT, mu | temperature, mobility | `temperature`, `mobility` | arguments of `simulate` |
+
+`j2 = j4 = 1` is a single well; a double well needs `j2 < 0`. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-3.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.couplings import Couplings
+
+
+class Potential(nn.Module):
+    """V(x) above, as a module: couplings and `bias` are trainable, the on-site `j2`, `j3`, `j4` are fixed buffers.
+
+    Args:
+        couplings: the bonds, which also say how many units there are.
+        j2, j3, j4: on-site coefficients, numbers or tensors [unit], in energy per x^2, x^3, x^4.
+        bias: initial biases, number or tensor [unit]; zero by default. `potential.bias` is a parameter.
+
+    Raises:
+        ValueError: a shape that does not fit, or a potential without a lower bound (j4 < 0, or j4 = 0 with j3 != 0). Whether
+            quadratic units (j4 = 0) are bound by the whole of 2 j2 + J is not checked: an unstable linear system is a system.
+    """
+
+    def __init__(self, couplings: Couplings, j2: float | Tensor = 1.0, j3: float | Tensor = 0.0,
+                 j4: float | Tensor = 1.0, bias: float | Tensor = 0.0) -> None:
+        super().__init__()
+        if not isinstance(couplings, Couplings):
+            raise TypeError(f"couplings must be a Couplings module, got {type(couplings).__name__}; "
+                            "for a matrix write DenseCouplings.from_matrix(matrix)")
+        self.couplings = couplings
+        self.num_units = couplings.num_units
+        for name, value in {"j2": j2, "j3": j3, "j4": j4}.items():
+            self.register_buffer(name, _per_unit(name, value, self.num_units))
+        self.bias = nn.Parameter(_per_unit("bias", bias, self.num_units).expand(self.num_units).clone())
+        if (self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any():
+            raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
+
+    def energy(self, x: Tensor) -> Tensor:
+        """V(x), [..., unit] -> [...]. Cost: one coupling field."""
+        self._check(x)
+        on_site = x * (self.bias + x * (self.j2 + x * (self.j3 + x * self.j4)))
+        return on_site.sum(-1) + self.couplings.energy(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """dV/dx, [..., unit] -> [..., unit], written out rather than by autograd. Cost: one coupling field."""
+        self._check(x)
+        return self.bind()(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.energy(x)
+
+    def bind(self) -> Callable[[Tensor], Tensor]:
+        """`gradient` with everything that does not depend on x computed once, for use inside a loop."""
+        field, bias = self.couplings.bind(), self.bias
+        return lambda x: self.on_site_gradient(x) + bias + field(x)
+
+    def on_site_gradient(self, x: Tensor) -> Tensor:
+        """2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit]: what remains of dV/dx with couplings and biases off."""
+        return x * (2 * self.j2 + x * (3 * self.j3 + x * (4 * self.j4)))
+
+    @torch.no_grad()
+    def stable_dt(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0,
+                  coupling_norm: float | None = None) -> float:
+        """Longest Euler-Maruyama step, times mobility, that is linearly stable where this run can be expected to go.
+
+            dt < 2 / max V'',   V'' <= 2 |j2| + 6 |j3| x + 12 j4 x^2 + |J|
+
+        x is the largest of |state|, three thermal deviations of the uncoupled unit, and the amplitude at which the on-site
+        force balances the field of bias, drive and couplings at `state`. An estimate, not a proof: a trained machine may be
+        carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20 coupling fields).
+        """
+        norm = self.couplings.spectral_norm() if coupling_norm is None else coupling_norm
+        field = self.bias + self.couplings(state)
+        if drive is not None:
+            field = field - drive
+        field = field.abs().reshape(-1, self.num_units).amax(0)
+        quadratic, quartic = (2 * self.j2).clamp_min(1e-12), (4 * self.j4).clamp_min(1e-12)
+        reach = torch.stack([
+            state.abs().reshape(-1, self.num_units).amax(0),
+            3 * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25).expand(self.num_units),
+            torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
+        ]).amax(0)
+        # A quadratic unit has the same curvature everywhere, so its reach does not matter (and may be infinite).
+        reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)
+        curvature = 2 * self.j2.abs() + norm + 6 * self.j3.abs() * reach + 12 * self.j4 * reach**2
+        return 2.0 / max(curvature.max().item(), 1e-30)
+
+    def _check(self, x: Tensor) -> None:
+        if x.dim() == 0 or x.shape[-1] != self.num_units:
+            raise ValueError(f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}")
+
+
+def _per_unit(name: str, value: float | Tensor, num_units: int) -> Tensor:
+    tensor = torch.as_tensor(value)
+    if not tensor.is_floating_point():
+        tensor = tensor.to(torch.get_default_dtype())
+    if tensor.shape not in ((), (num_units,)):
+        raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} must be finite, got {value}")
+    return tensor.detach().clone()

@@ -1,0 +1,41 @@
+"""Reduced units and SI: the only file that holds physical constants.
+
+| symbol | name here | reduced unit | SI |
+| --- | --- | --- | --- |
+| k_B T | `temperature` | the potential's energy unit | `kT_to_joule(1.0, kelvin)` |
+| V, Q, W | energy, heat, work | the potential's energy unit | value / temperature * k_B T |
+| t | time, `dt`, `t_final` | 1 / (mobility x energy unit) | `time_to_second(t, mobility_time)` |
+
+Whitelam's machines are quoted with 1/mu of a microsecond (electrical circuits) to a nanosecond (Josephson junctions).
+"""
+
+from math import log
+
+BOLTZMANN = 1.380649e-23  # joule per kelvin, exact in the 2019 SI
+ROOM_TEMPERATURE = 300.0  # kelvin, at which the field quotes its energies
+
+
+def kT_to_joule(value: float, kelvin: float = ROOM_TEMPERATURE) -> float:
+    """Energy given in multiples of k_B T, in joule: `value * k_B * kelvin`."""
+    return value * BOLTZMANN * _positive("kelvin", kelvin)
+
+
+def energy_to_joule(energy: float, temperature: float, kelvin: float = ROOM_TEMPERATURE) -> float:
+    """Energy in the potential's unit, in joule, for a machine whose kT is `temperature` in that unit and `kelvin` in fact."""
+    return kT_to_joule(energy / _positive("temperature", temperature), kelvin)
+
+
+def time_to_second(time: float, mobility_time: float = 1e-6) -> float:
+    """Reduced time in seconds, when one reduced time unit, 1/(mu x energy unit), lasts `mobility_time` seconds."""
+    return time * _positive("mobility_time", mobility_time)
+
+
+def landauer_bound(bits: float, kelvin: float = ROOM_TEMPERATURE) -> float:
+    """Least heat of erasing `bits` bits, in joule: `bits * k_B * kelvin * ln 2` (Landauer 1961)."""
+    return kT_to_joule(bits * log(2.0), kelvin)
+
+
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value
