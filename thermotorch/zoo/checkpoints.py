@@ -41,7 +41,7 @@ def packaged_folder() -> Path:
 def checkpoint_folders() -> list[Path]:
     """Where checkpoints are looked for, first match wins: $THERMOTORCH_HOME if set, then the packaged ones."""
     home = os.environ.get("THERMOTORCH_HOME")
-    return [Path(home).expanduser()] * bool(home) + [packaged_folder()]
+    return [*([Path(home).expanduser()] if home else []), packaged_folder()]
 
 
 def list_checkpoints() -> list[str]:

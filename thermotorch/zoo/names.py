@@ -16,7 +16,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
         A `ValueError` for the caller to raise.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=3) or [candidate for candidate in known if name in candidate][:3]
     if close:
         hint = "did you mean " + " or ".join(repr(match) for match in close) + "?"
     else:

@@ -1,0 +1,33 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder that holds MNIST/raw: $THERMOTORCH_DATA, or `data` under the working directory."""
+    folder = Path(os.environ.get("THERMOTORCH_DATA", "data")).expanduser()
+    if not (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+        pytest.skip(f"no MNIST under {folder.resolve()}: set THERMOTORCH_DATA to the folder that holds MNIST/raw")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits8x8() -> tuple[torch.Tensor, torch.Tensor]:
+    """Real digits without a data set: images [1797, 1, 8, 8] in [0, 1] and their labels, from scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.as_tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+    return images, torch.as_tensor(digits.target, dtype=torch.int64)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that whatever a program writes stays out of the clone."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,174 @@
+"""The command line: Hydra programs that read `configs/` and call the library. The only file that imports hydra.
+
+Each program is a `*_main` (argv in, files in a run folder out) around a plain function of the composed configuration.
+Heavy imports wait until a program needs them, so that `--help` and a typo answer at once.
+"""
+
+import logging
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from thermotorch.zoo.names import unknown_name
+
+_package = Path(__file__).resolve().parent
+CONFIG_DIR = next(
+    (folder for folder in (_package / "configs", _package.parent / "configs") if (folder / "train.yaml").is_file()),
+    _package / "configs",
+)
+ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
+
+log = logging.getLogger(__name__)
+
+
+def instantiate(node: DictConfig, **kwargs: Any) -> Any:
+    """Builds the object that a configuration node describes; only our, torch's and Lightning's classes are built.
+
+    Args:
+        node: a node with `_target_`; what is nested in it is built too, and arrives as plain dicts and lists.
+        kwargs: further arguments, which replace those of the node.
+
+    Raises:
+        ValueError: a `_target_` outside `ALLOWED_TARGETS`.
+        Exception: whatever the constructor raises, not wrapped.
+    """
+    for target in _targets(OmegaConf.to_container(node, resolve=True)):
+        if not target.startswith(ALLOWED_TARGETS):
+            raise ValueError(f"_target_: expected a class of {', '.join(ALLOWED_TARGETS)} found {target!r}")
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **kwargs)
+    except InstantiationException as error:
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Trains what `cfg` describes (`configs/train.yaml`) and returns the last value of every logged quantity.
+
+    Raises:
+        ValueError: a combination that cannot work, or a name that is not known.
+        FileNotFoundError: `ckpt_path=last` and nothing to continue from.
+    """
+    from lightning.pytorch import seed_everything
+
+    from thermotorch.training.resume import last_checkpoint
+
+    _refuse_scripts_in_a_sweep(cfg.trainer)
+    run = Path(cfg.paths.output_dir)
+    resume = cfg.ckpt_path
+    if resume == "last":
+        resume = last_checkpoint(run, OmegaConf.to_container(cfg))
+        log.info("continuing from %s", resume)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    module = instantiate(cfg.module)
+    trainer = instantiate(
+        cfg.trainer,
+        callbacks=[instantiate(node) for node in cfg.callbacks.values() if node],
+        logger=[instantiate(node) for node in cfg.logger.values() if node],
+    )
+    with _interrupt_ends_the_step():
+        trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Every `_target_` in a plain nested configuration."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _refuse_scripts_in_a_sweep(trainer: DictConfig) -> None:
+    """Lightning starts the other processes of `ddp` as new commands, which in a sweep land in other run folders."""
+    strategy = str(trainer.get("strategy", "auto"))
+    launched_as_script = strategy.startswith(("ddp", "fsdp", "deepspeed")) and "spawn" not in strategy
+    if launched_as_script and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ValueError(
+            f"trainer.strategy: {strategy!r} starts its processes as new commands and cannot be used with --multirun; "
+            f"write trainer.strategy=ddp_spawn, or start one run per configuration"
+        )
+
+
+@contextmanager
+def _interrupt_ends_the_step() -> Iterator[None]:
+    """Turns the first Ctrl-C into SIGTERM, at which Lightning finishes the step and writes last.ckpt; a second stops."""
+
+    def on_interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        log.warning("interrupted: finishing the step and writing last.ckpt (Ctrl-C again stops at once)")
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    except SystemExit:
+        log.warning("interrupted; add ckpt_path=last to the command to continue")
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_choices(argv: list[str], folder: Path) -> None:
+    """Raises for `group=choice` where the group is a folder of ours and the choice is no file in it.
+
+    Hydra would print every option it knows. Left to Hydra when the configuration is searched for elsewhere too.
+    """
+    if any("searchpath" in word or word.startswith(("--config", "-c")) for word in argv):
+        return
+    for word in argv:
+        if not (match := re.fullmatch(r"\+{0,2}([\w/]+)(?:@[\w.]+)?=([\w.,/-]+)", word)):
+            continue
+        group, choices = folder / match[1], match[2].split(",")
+        if group.is_dir():
+            known = [str(path.relative_to(group).with_suffix("")) for path in group.rglob("*.yaml")]
+            for choice in choices:
+                if choice not in known and choice != "null":
+                    raise unknown_name(match[1], choice, known)
+
+
+def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CONFIG_DIR) -> None:
+    """Runs `task` as a Hydra program; when it fails, a file FAILED with the traceback stays in its run folder."""
+
+    @wraps(task)
+    def run(cfg: DictConfig) -> Any:
+        try:
+            return task(cfg)
+        except Exception:
+            Path(HydraConfig.get().runtime.output_dir, "FAILED").write_text(traceback.format_exc(), encoding="utf-8")
+            raise
+
+    try:
+        _check_choices(sys.argv[1:], folder)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
+
+
+def _train_and_score(cfg: DictConfig) -> float | None:
+    """`train`, returning the quantity that a sweep optimises."""
+    metrics = train(cfg)
+    if cfg.optimized_metric is None:
+        return None
+    if cfg.optimized_metric not in metrics:
+        raise unknown_name("optimized_metric", cfg.optimized_metric, metrics)
+    return metrics[cfg.optimized_metric]
+
+
+train_main = partial(_main, _train_and_score, "train")
