@@ -66,6 +66,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     from thermotorch.training.resume import last_checkpoint
 
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).handlers.clear()  # Hydra's handlers print and file the messages; once is enough
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
     resume = cfg.ckpt_path
@@ -81,6 +83,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     )
     with _interrupt_ends_the_step():
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
+    log.info("run folder: %s", run)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

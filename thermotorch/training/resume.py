@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
 
 LAST = Path("checkpoints") / "last.ckpt"
 MUST_AGREE = ("model", "data", "objective", "optimizer", "seed")
@@ -41,5 +41,5 @@ def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
 
 def _differences(path: Path, config: Mapping[str, Any]) -> list[str]:
     """The entries that decide what is trained and in which the configuration at `path` is not `config`."""
-    earlier = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    earlier = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     return [key for key in MUST_AGREE if earlier.get(key) != config.get(key)]
