@@ -76,6 +76,8 @@ class Couplings(nn.Module):
         matrix = torch.as_tensor(matrix)
         if matrix.shape != (self.num_units, self.num_units):
             raise ValueError(f"couplings: expected a matrix of shape ({self.num_units}, {self.num_units}), got {tuple(matrix.shape)}")
+        if not torch.isfinite(matrix).all():
+            raise ValueError("couplings: every entry of the matrix must be finite")
         asymmetry = (matrix - matrix.T).abs().max().item() if matrix.numel() else 0.0
         if asymmetry > 1e-6 * max(1.0, matrix.abs().max().item()):
             raise ValueError(f"couplings: the matrix is not symmetric (largest |J_ij - J_ji| is {asymmetry:.3g}); "
@@ -107,8 +109,11 @@ class DenseCouplings(Couplings):
     def from_matrix(cls, matrix: Tensor) -> "DenseCouplings":
         """Dense couplings with the bonds of a symmetric [unit, unit] matrix with zero diagonal; its dtype and device are kept."""
         matrix = torch.as_tensor(matrix)
-        couplings = cls(matrix.shape[0]).to(device=matrix.device, dtype=matrix.dtype)
-        return couplings.load_matrix(matrix)
+        if matrix.dim() != 2:
+            raise ValueError(f"couplings: expected a square matrix, got shape {tuple(matrix.shape)}")
+        if not matrix.is_floating_point():
+            matrix = matrix.to(torch.get_default_dtype())
+        return cls(len(matrix)).to(matrix).load_matrix(matrix)
 
     def bind(self) -> Field:
         matrix = self.matrix()
@@ -204,10 +209,12 @@ class BlockCouplings(Couplings):
 
     def _set_bonds(self, matrix: Tensor) -> None:
         for a, b in self.pairs:
-            block = matrix[self.slices[a], self.slices[b]]
-            if a == b:
-                block = block[_upper(self.groups[a], block.device)]
-            self.blocks[f"{a}-{b}"].copy_(block)
+            self.set_block(a, b, matrix[self.slices[a], self.slices[b]])
+
+    @torch.no_grad()
+    def set_block(self, first: str, second: str, block: Tensor) -> None:
+        """Copy a block [size of first, size of second] into the bonds; within a group only its upper triangle is read."""
+        self.blocks[f"{first}-{second}"].copy_(block[_upper(self.groups[first], block.device)] if first == second else block)
 
     def _like(self) -> dict:
         tensor = next(self.parameters(), self._anchor)

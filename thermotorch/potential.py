@@ -29,6 +29,7 @@ class Potential(nn.Module):
         couplings: the bonds, which also say how many units there are.
         j2, j3, j4: on-site coefficients, numbers or tensors [unit], in energy per x^2, x^3, x^4.
         bias: initial biases, number or tensor [unit]; zero by default. `potential.bias` is a parameter.
+        fixed_bias: bool [unit], units whose bias keeps its initial value: no gradient reaches it. Default: none.
 
     Raises:
         ValueError: a shape that does not fit, or a potential without a lower bound (j4 < 0, or j4 = 0 with j3 != 0). Whether
@@ -36,23 +37,28 @@ class Potential(nn.Module):
     """
 
     def __init__(self, couplings: Couplings, j2: float | Tensor = 1.0, j3: float | Tensor = 0.0,
-                 j4: float | Tensor = 1.0, bias: float | Tensor = 0.0) -> None:
+                 j4: float | Tensor = 1.0, bias: float | Tensor = 0.0, fixed_bias: Tensor | None = None) -> None:
         super().__init__()
         if not isinstance(couplings, Couplings):
             raise TypeError(f"couplings must be a Couplings module, got {type(couplings).__name__}; "
                             "for a matrix write DenseCouplings.from_matrix(matrix)")
         self.couplings = couplings
         self.num_units = couplings.num_units
+        like = next(couplings.parameters(), torch.empty(0))  # one dtype and device for the whole potential
         for name, value in {"j2": j2, "j3": j3, "j4": j4}.items():
-            self.register_buffer(name, _per_unit(name, value, self.num_units))
-        self.bias = nn.Parameter(_per_unit("bias", bias, self.num_units).expand(self.num_units).clone())
+            self.register_buffer(name, _per_unit(name, value, self.num_units, like))
+        self.bias = nn.Parameter(_per_unit("bias", bias, self.num_units, like).expand(self.num_units).clone())
+        if fixed_bias is not None and (fixed_bias.dtype != torch.bool or fixed_bias.shape != (self.num_units,)):
+            raise ValueError(f"fixed_bias: expected a bool tensor of shape ({self.num_units},), "
+                             f"got {fixed_bias.dtype} {tuple(fixed_bias.shape)}")
+        self.register_buffer("fixed_bias", fixed_bias, persistent=False)
         if (self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any():
             raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
 
     def energy(self, x: Tensor) -> Tensor:
         """V(x), [..., unit] -> [...]. Cost: one coupling field."""
         self._check(x)
-        on_site = x * (self.bias + x * (self.j2 + x * (self.j3 + x * self.j4)))
+        on_site = x * (self._live_bias() + x * (self.j2 + x * (self.j3 + x * self.j4)))
         return on_site.sum(-1) + self.couplings.energy(x)
 
     def gradient(self, x: Tensor) -> Tensor:
@@ -65,8 +71,11 @@ class Potential(nn.Module):
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """`gradient` with everything that does not depend on x computed once, for use inside a loop."""
-        field, bias = self.couplings.bind(), self.bias
+        field, bias = self.couplings.bind(), self._live_bias()
         return lambda x: self.on_site_gradient(x) + bias + field(x)
+
+    def _live_bias(self) -> Tensor:
+        return self.bias if self.fixed_bias is None else torch.where(self.fixed_bias, self.bias.detach(), self.bias)
 
     def on_site_gradient(self, x: Tensor) -> Tensor:
         """2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit]: what remains of dV/dx with couplings and biases off."""
@@ -104,10 +113,8 @@ class Potential(nn.Module):
             raise ValueError(f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}")
 
 
-def _per_unit(name: str, value: float | Tensor, num_units: int) -> Tensor:
-    tensor = torch.as_tensor(value)
-    if not tensor.is_floating_point():
-        tensor = tensor.to(torch.get_default_dtype())
+def _per_unit(name: str, value: float | Tensor, num_units: int, like: Tensor) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     if tensor.shape not in ((), (num_units,)):
         raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}")
     if not torch.isfinite(tensor).all():

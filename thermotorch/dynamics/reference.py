@@ -57,8 +57,7 @@ class _Loop:
             force = -gradient(x) if drive is None else drive(step) - gradient(x)
             return mobility * force
 
-        batch, unit = problem.state.shape
-        noise = NormalStream(problem.seed, problem.sample_ids, unit, problem.start_step + problem.steps,
+        noise = NormalStream(problem.seed, problem.sample_ids, problem.potential.num_units, problem.start_step + problem.steps,
                              Stream(problem.stream), problem.state.dtype)
         kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility)).sqrt().to(problem.state)
         self.system = System(drift, noise, kick, problem.dt)

@@ -1,0 +1,37 @@
+"""The objective of the generative thermodynamic computer: make the time-reversed noising path likely."""
+
+from torch import Tensor
+
+from thermotorch.potential import Potential
+
+
+def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature: float) -> Tensor:
+    """Onsager-Machlup action of time-reversed paths under `potential`, per step.
+
+        A = sum_i (-dx_i + dt g_i(x'))^2 / (4 kT dt),   dx = x' - x,   g = dV/dx,   mobility 1
+
+    Its mean under the true reverse dynamics is (number of units) / 2. The sum over steps is minus the log probability of the
+    reversed path, up to a constant; gradient descent on it is Whitelam's learning rule,
+
+        dA/db_i = r_i,   dA/dJ_ij = r_i x'_j + r_j x'_i,   r_i = (-dx_i + dt g_i(x')) / (2 kT)
+
+    and it is quadratic in couplings and biases (see `closed_form.py`).
+
+    Args:
+        potential: the machine being trained, of n units.
+        path: [time, batch, unit] states of noising trajectories, one per time step.
+        dt, temperature: of the paths; they must be those of the machine.
+
+    Returns:
+        [time - 1, batch]. Cost: one coupling field per step, all steps in one product; memory of a few copies of the path.
+
+    Raises:
+        ValueError: a path of fewer than two times or not of shape [time, batch, unit].
+
+    Source: Whitelam, PRL 136, 037101 (2026), Eqs. 10-11.
+    """
+    if path.dim() != 3 or len(path) < 2:
+        raise ValueError(f"path: expected [time, batch, unit] with at least two times, got {tuple(path.shape)}")
+    after = path[1:]
+    residual = path[:-1] - after + dt * potential.gradient(after)
+    return residual.square().sum(-1) / (4 * temperature * dt)
