@@ -88,9 +88,9 @@ class Potential(nn.Module):
 
             dt < 2 / max V'',   V'' <= 2 |j2| + 6 |j3| x + 12 j4 x^2 + |J|
 
-        x is the largest of |state|, three thermal deviations of the uncoupled unit, and the amplitude at which the on-site
-        force balances the field of bias, drive and couplings at `state`. An estimate, not a proof: a trained machine may be
-        carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20 coupling fields).
+        x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site force
+        balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate, not a proof:
+        a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20 coupling fields).
         """
         norm = self.couplings.spectral_norm() if coupling_norm is None else coupling_norm
         field = self.bias + self.couplings(state)
@@ -102,6 +102,7 @@ class Potential(nn.Module):
             state.abs().reshape(-1, self.num_units).amax(0),
             3 * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25).expand(self.num_units),
             torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
+            (-2 * self.j2 / quartic).clamp_min(0).sqrt().expand(self.num_units),
         ]).amax(0)
         # A quadratic unit has the same curvature everywhere, so its reach does not matter (and may be infinite).
         reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)

@@ -106,7 +106,7 @@ class NormalStream:
                  stream: Stream = Stream.DYNAMICS, dtype: torch.dtype = torch.float32) -> None:
         self._arguments = (seed, sample_ids, num_units, stream, dtype)
         lanes = 4 * len(torch.unique(sample_ids // 4))  # whole blocks of four are made, whoever reads them
-        self._chunk = max(1, _ELEMENTS_PER_CHUNK // (lanes * num_units))
+        self._chunk = max(1, _ELEMENTS_PER_CHUNK // max(1, lanes * num_units))
         self._last_step = last_step
         self._first, self._block = 0, None
 

@@ -113,8 +113,9 @@ class PathAction:
         mobility = torch.as_tensor(transition.mobility, dtype=before.dtype, device=before.device)
         displacement = before - after if self.reverse else after - before
         residual = displacement + mobility * dt * gradient
-        weight = 4 * mobility * transition.temperature * dt
-        return carry + torch.where(weight > 0, residual**2 / weight, torch.zeros_like(residual)).sum(-1)
+        # A clamped unit has residual 0; dividing it by 1 instead of 0 keeps NaN out of the gradient too.
+        weight = torch.where(mobility > 0, 4 * mobility * transition.temperature * dt, 1.0)
+        return carry + (residual**2 / weight).sum(-1)
 
     def result(self, carry: Tensor) -> Tensor:
         return carry

@@ -153,6 +153,8 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> C
 
     if isinstance(drive, Tensor):
         constant = checked(drive)
+        if not torch.isfinite(constant).all():
+            raise ValueError("drive: every value must be finite")
         return lambda step: constant
     return lambda step: checked(drive(step))
 
