@@ -32,6 +32,9 @@ ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytor
 
 log = logging.getLogger(__name__)
 
+# ${or:a,b} in a configuration is a, or b when a is null.
+OmegaConf.register_new_resolver("or", lambda value, default: default if value is None else value, replace=True)
+
 
 def instantiate(node: DictConfig, **kwargs: Any) -> Any:
     """Builds the object that a configuration node describes; only our, torch's and Lightning's classes are built.
@@ -66,8 +69,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     from thermotorch.training.resume import last_checkpoint
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).handlers.clear()  # Hydra's handlers print and file the messages; once is enough
+    logging.getLogger("lightning").handlers.clear()  # Hydra's handlers print and file its messages: once is enough
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
     resume = cfg.ckpt_path
