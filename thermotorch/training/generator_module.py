@@ -1,0 +1,156 @@
+"""Training of the generative thermodynamic computer: along trajectories, online, or in closed form.
+
+All three see the same noising paths. Path number `step x batch_size + slot` is a pure function of the seed, so a resumed run
+equals an uninterrupted one and several processes equal one.
+"""
+
+from typing import ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.noising import Noising
+from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
+from thermotorch.objectives.closed_form import ReverseStatistics
+from thermotorch.training.optimizers import build_optimizer
+from thermotorch.zoo import create_model
+
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
+_CHUNK = 500  # steps of validation paths per product
+
+
+class _NoisingModule(LightningModule):
+    """What the three ways share: the machine, the noising protocol, and the action on held-out paths.
+
+    Args:
+        model: `{"name": "generator", "config": {...}}`.
+        optimizer: see `build_optimizer`; the papers' rule is SGD with a rate of 1 on the action averaged over steps.
+        objective: `strength` and `ramp` of the noising; every `validate_every` batches `val/action` is logged, the mean action
+            per step of `validation_paths` paths that training never sees, of the first training images.
+        seed: of the noising paths.
+    """
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
+        defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 3, **self.defaults}
+        if unknown := set(objective or {}) - set(defaults):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
+        settings = {**defaults, **(objective or {})}
+        self.settings, self.seed = settings, seed
+        config = self.model.config
+        self.noising = Noising(config["hidden"], config["temperature"], config["t_final"], config["dt"], config["j2"], config["j4"],
+                               settings["strength"], settings["ramp"])
+        self.path = {"dt": config["dt"], "temperature": config["temperature"]}
+
+    defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
+
+    def forward(self, state: Tensor) -> Tensor:
+        return self.model(state)
+
+    def path_ids(self, batch: dict) -> Tensor:
+        return batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+
+    def paths(self, batch: dict) -> Tensor:
+        """Noising paths of a batch, [time, batch, unit]."""
+        start, decay = self.noising.run(batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), record=1)
+        return torch.cat([start[None], decay.states])
+
+    def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
+        if (batch["step"] + 1) % self.settings["validate_every"] == 0:
+            self.log("val/action", self.validation_action(), prog_bar=True)
+
+    @torch.no_grad()
+    def validation_action(self) -> Tensor:
+        """Mean reverse-path action per step on the held-out paths; the noise alone gives (number of units) / 2."""
+        data, count = self.trainer.datamodule, self.settings["validation_paths"]
+        images = data.normalise(data.train_images()[0])
+        images = images[torch.arange(count) % len(images)].to(self.device)
+        start, decay = self.noising.run(images.flatten(1), seed=self.seed + _VALIDATION_SEED_OFFSET, record=1)
+        path = torch.cat([start[None], decay.states])
+        parts = [reverse_action(self.model.potential, path[first:first + _CHUNK + 1], **self.path)
+                 for first in range(0, len(path) - 1, _CHUNK)]
+        return torch.cat(parts).mean()
+
+    def configure_optimizers(self) -> dict:
+        return build_optimizer(self.parameters(), self.hparams.optimizer)
+
+
+class TrajectoryModule(_NoisingModule):
+    """Whitelam's rule: gradient descent on the action of whole trajectories, averaged over steps and batch."""
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        action = reverse_action(self.model.potential, self.paths(batch), **self.path).mean()
+        self.log("train/action", action, prog_bar=True, batch_size=len(batch["slot"]))
+        return action
+
+
+class _ManualModule(_NoisingModule):
+    """Parameters move without gradients; the optimiser is stepped empty, because Lightning counts training by its steps."""
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__(model, optimizer, objective, seed)
+        self.automatic_optimization = False
+
+    def count_step(self) -> None:
+        self.optimizers().step()
+        self.lr_schedulers().step()
+
+
+class OnlineModule(_ManualModule):
+    """Wang & Deng's rule: parameters move at every step of every path, one path after the other."""
+
+    def training_step(self, batch: dict, batch_idx: int) -> None:
+        if self.trainer.world_size > 1:
+            raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
+        rate = self.optimizers().param_groups[0]["lr"] / self.noising.steps
+        actions = [online_update(self.model.potential, path, rate=rate, **self.path) for path in self.paths(batch).unbind(1)]
+        self.log("train/action", torch.stack(actions).mean(), prog_bar=True, batch_size=len(batch["slot"]))
+        self.count_step()
+
+
+class ClosedFormModule(_ManualModule):
+    """Moments of the paths of `batches` batches, then one solve; every `held_out_every`-th batch chooses the ridge."""
+
+    defaults: ClassVar[dict[str, int]] = {"batches": 8, "held_out_every": 4}
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__(model, optimizer, objective, seed)
+        empty = ReverseMoments(self.model.potential).start(self.model.potential.bias.detach()[None])
+        for name, value in empty._asdict().items():  # buffers, so that an interrupted run resumes
+            self.register_buffer(f"fitted_{name}", value)
+            self.register_buffer(f"held_out_{name}", value.clone())
+
+    def training_step(self, batch: dict, batch_idx: int) -> None:
+        number, every = batch["step"] + 1, self.settings["held_out_every"]
+        total = self.statistics("fitted" if number % every else "held_out")
+        observers = {"moments": ReverseMoments(self.model.potential)}
+        decay = self.noising.run(batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), observers=observers)[1]
+        for kept, new in zip(total, decay.observed["moments"], strict=True):
+            kept += new
+        self.count_step()
+        if number == self.settings["batches"]:
+            self.solve()
+            self.trainer.should_stop = True
+
+    def statistics(self, part: str) -> ReverseStatistics:
+        return ReverseStatistics(*(getattr(self, f"{part}_{name}") for name in ReverseStatistics._fields))
+
+    @torch.no_grad()
+    def solve(self) -> None:
+        fitted, held_out = (ReverseStatistics(*(self._over_processes(total) for total in self.statistics(part)))
+                            for part in ("fitted", "held_out"))
+        potential = self.model.potential
+        fixed = potential.fixed_bias
+        bias_mask = torch.ones_like(potential.bias, dtype=torch.bool) if fixed is None else ~fixed
+        fit = fit_closed_form(fitted, held_out, potential.couplings.mask(), bias_mask, **self.path)
+        potential.couplings.load_matrix(fit.couplings.to(potential.bias))
+        potential.bias.copy_(fit.bias)
+        self.log_dict({"train/action": fit.action, "train/held_out_action": fit.validation_action, "train/ridge": fit.ridge,
+                       "val/action": self.validation_action()}, prog_bar=True)
+
+    def _over_processes(self, value: Tensor) -> Tensor:
+        return value if self.trainer.world_size == 1 else self.all_gather(value).sum(0)
