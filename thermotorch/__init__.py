@@ -6,7 +6,7 @@ from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings, Lat
 from thermotorch.dynamics import Moments, PathAction, StabilityWarning, Stream, Trajectory, simulate
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.potential import Potential
-#from thermotorch.zoo import create_model, list_models, load_card, register_model
+from thermotorch.zoo import create_model, list_models, load_card, register_model
 
 try:
     __version__ = version("thermotorch")

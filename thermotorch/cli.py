@@ -4,6 +4,7 @@ Each program is a `*_main` (argv in, files in a run folder out) around a plain f
 Heavy imports wait until a program needs them, so that `--help` and a typo answer at once.
 """
 
+import json
 import logging
 import re
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +23,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.zoo.names import unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
@@ -65,7 +69,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         ValueError: a combination that cannot work, or a name that is not known.
         FileNotFoundError: `ckpt_path=last` and nothing to continue from.
     """
-    from lightning.pytorch import seed_everything
+    import torch
 
     from thermotorch.training.resume import last_checkpoint
 
@@ -76,7 +80,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if resume == "last":
         resume = last_checkpoint(run, OmegaConf.to_container(cfg))
         log.info("continuing from %s", resume)
-    seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
     trainer = instantiate(
         cfg.trainer,
@@ -87,6 +91,67 @@ def train(cfg: DictConfig) -> dict[str, float]:
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
     log.info("run folder: %s", run)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def sample(cfg: DictConfig) -> Path:
+    """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder.
+
+    samples.png is a grid, samples.safetensors holds the images [n, c, h, w] in [0, 1]; a thermodynamic computer adds
+    heat.csv, the heat of each sample in kT.
+    """
+    from safetensors.torch import save_file
+    from torchvision.utils import save_image
+
+    run = Path(cfg.output_dir)
+    model = _trained_model(cfg.model, cfg.checkpoint)
+    arguments = {"seed": cfg.seed, "batch_size": cfg.batch_size, **OmegaConf.to_container(cfg.options, resolve=True)}
+    draw = model.sample if hasattr(model, "sample") else model.generate
+    with _progress_bar(cfg.model) as progress:
+        drawn = draw(cfg.num_samples, progress=progress, **arguments)
+    images = drawn
+    if hasattr(model, "sample"):
+        images = drawn.images
+        rows = [f"{number},{heat:.6g}" for number, heat in enumerate(drawn.heat.tolist())]
+        (run / "heat.csv").write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
+    save_image(images, run / "samples.png", nrow=max(1, round(cfg.num_samples**0.5)))
+    save_file({"images": images.contiguous()}, run / "samples.safetensors")
+    print(f"{cfg.num_samples} samples of {cfg.model}, seed {cfg.seed}: {run / 'samples.png'}")
+    return run
+
+
+def benchmark(cfg: DictConfig) -> Path:
+    """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
+    from thermotorch.evaluation.benchmark import as_markdown, benchmark_simulate
+
+    run = Path(cfg.output_dir)
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    keys = ("batch_sizes", "steps", "repeats", "seed", "model")
+    result = benchmark_simulate(**{key: settings[key] for key in keys})
+    (run / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (run / "benchmark.md").write_text(as_markdown(result), encoding="utf-8")
+    print(as_markdown(result))
+    return run
+
+
+def _trained_model(name: str, checkpoint: str | None) -> "nn.Module":
+    """The model of that name from the zoo, or the one in a checkpoint file."""
+    from thermotorch.zoo import create_model
+
+    return create_model(name, pretrained=checkpoint is None, checkpoint=checkpoint)
+
+
+@contextmanager
+def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on the terminal, as the function `progress(done, total)` that the library calls."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -177,3 +242,5 @@ def _train_and_score(cfg: DictConfig) -> float | None:
 
 
 train_main = partial(_main, _train_and_score, "train")
+sample_main = partial(_main, sample, "sample", CONFIG_DIR / "zoo")
+benchmark_main = partial(_main, benchmark, "benchmark", CONFIG_DIR / "zoo")

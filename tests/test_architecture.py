@@ -1,0 +1,118 @@
+"""The floors of the building: data flows one way, and importing the package is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "thermotorch"
+FLOORS = {
+    "units": 0,
+    "potential": 1,
+    "couplings": 1,
+    "dynamics": 2,
+    "layer": 3,
+    "models": 4,
+    "objectives": 5,
+    "zoo": 6,
+    "evaluation": 7,
+    "training": 8,
+    "cli": 9,
+}
+HEAVY = ("lightning", "hydra", "wandb", "diffusers", "triton", "torchmetrics", "torchvision", "matplotlib", "sklearn")
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+}  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, wherever in the file; `from a import b` gives a and a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import, write the full name"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def our_imports(path: Path) -> set[str]:
+    return {name for name in imports(path) if name in MODULES and name != "thermotorch"}
+
+
+def top(name: str) -> str:
+    """`thermotorch.dynamics.noise` -> `dynamics`."""
+    return name.split(".")[1]
+
+
+def test_every_module_has_a_floor():
+    names = {top(name) for name in MODULES if name != "thermotorch"}
+    assert names == FLOORS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "thermotorch"])
+def test_imports_go_down(name):
+    """A file imports from its own floor and from lower ones; never from above or from the package's front door."""
+    found = imports(MODULES[name])
+    assert "thermotorch" not in found, "import from the module that defines the name"
+    for imported in our_imports(MODULES[name]):
+        assert FLOORS[top(imported)] <= FLOORS[top(name)], f"{name} imports {imported}"
+
+
+def test_no_cycles_between_files():
+    order: dict[str, set[str]] = {name: our_imports(path) - {name} for name, path in MODULES.items()}
+    while ready := {name for name, needs in order.items() if not needs & order.keys()}:
+        order = {name: needs for name, needs in order.items() if name not in ready}
+    assert not order, f"these files import each other in a circle: {sorted(order)}"
+
+
+def test_reference_and_kernels_never_import_each_other():
+    reference = "thermotorch.dynamics.reference"
+    fast = {name for name in MODULES if name.startswith("thermotorch.dynamics.") and "kernel" in name}
+    assert not our_imports(MODULES[reference]) & fast
+    for name in fast:
+        assert reference not in our_imports(MODULES[name])
+
+
+def test_the_digital_baseline_owes_us_nothing():
+    assert not {name for name in imports(PACKAGE / "models" / "diffusion.py") if name.startswith("thermotorch")}
+
+
+@pytest.mark.parametrize(("library", "allowed"), [("lightning", "training/"), ("hydra", "cli.py")])
+def test_frameworks_stay_in_their_room(library, allowed):
+    """Only training/ knows Lightning and only cli.py knows Hydra, so either can be replaced."""
+    for path in FILES:
+        uses = {name.split(".")[0] for name in imports(path)}
+        where = path.relative_to(PACKAGE).as_posix()
+        assert library not in uses or where.startswith(allowed), f"{where} imports {library}"
+
+
+def test_files_are_short():
+    long = {str(path.relative_to(ROOT)): n for path in FILES if (n := len(path.read_text().splitlines())) > 400}
+    assert not long, "one concept per file"
+
+
+def test_importing_the_package_is_cheap_and_silent():
+    program = (
+        "import sys, thermotorch as tt; tt.list_models(); "
+        f"print(sorted(set({HEAVY!r}) & {{name.partition('.')[0] for name in sys.modules}}))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr, done.returncode) == ("[]", "", 0)
+
+
+def test_public_names_exist():
+    import thermotorch
+
+    assert [name for name in thermotorch.__all__ if not hasattr(thermotorch, name)] == []
+    contract = {
+        "Potential", "DenseCouplings", "BlockCouplings", "LatticeCouplings", "simulate", "ThermodynamicLayer",
+        "create_model", "list_models", "register_model",
+    }  # fmt: skip
+    assert contract <= set(thermotorch.__all__)
