@@ -90,7 +90,7 @@ class ThermodynamicGenerator(nn.Module):
         for chunk in ids.to(self.potential.bias.device).split(batch_size):
             start = self.noise(len(chunk), seed=seed, sample_ids=chunk)
             end = self.denoise(start, seed=seed, sample_ids=chunk)
-            switching = self.potential.energy(start) - uncoupled_energy(self.potential, start)
+            switching = start @ self.potential.bias + self.potential.couplings.energy(start)
             batches.append((self.to_images(end.state), end.heat / self.temperature, switching / self.temperature))
             if progress is not None:
                 progress(sum(len(images) for images, _, _ in batches), num_samples)
@@ -113,8 +113,3 @@ class ThermodynamicGenerator(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         """Energy of the trained machine, [..., unit] -> [...]."""
         return self.potential.energy(state)
-
-
-def uncoupled_energy(potential: Potential, x: Tensor) -> Tensor:
-    """V(x) with couplings and biases off, [..., unit] -> [...]."""
-    return (x * x * (potential.j2 + x * (potential.j3 + x * potential.j4))).sum(-1)

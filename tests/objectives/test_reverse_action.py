@@ -1,0 +1,81 @@
+"""The reverse-path objective against its literal formula, autograd, finite differences and known minima."""
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.models.noising import Noising
+from thermotorch.objectives import reverse_action
+
+DT, KT = 1e-3, 0.1
+
+
+@pytest.fixture
+def machine() -> tt.Potential:
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.BlockCouplings({"visible": 4, "hidden": 3}, [("visible", "hidden"), ("hidden", "hidden")])).double()
+    for parameter in potential.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return potential
+
+
+@pytest.fixture
+def path() -> torch.Tensor:
+    start, decay = Noising(hidden=3, t_final=0.04).run(torch.randn(2, 4, dtype=torch.float64), seed=5, record=1)
+    return torch.cat([start[None], decay.states])
+
+
+def test_equals_the_sum_written_out(machine, path):
+    action = reverse_action(machine, path, dt=DT, temperature=KT)
+    coupling, bias = machine.couplings.matrix(), machine.bias
+    step, sample, literal = 11, 1, 0.0
+    before, after = path[step, sample], path[step + 1, sample]
+    for i in range(7):
+        gradient = 2 * after[i] + 4 * after[i] ** 3 + bias[i] + sum(coupling[i, j] * after[j] for j in range(7))
+        literal += (-(after[i] - before[i]) + DT * gradient) ** 2 / (4 * KT * DT)
+    assert action.shape == (40, 2)
+    torch.testing.assert_close(action[step, sample], literal)
+
+
+def test_autograd_gives_the_published_rule(machine, path):
+    reverse_action(machine, path, dt=DT, temperature=KT).sum().backward()
+    after, moved = path[1:].flatten(0, 1), (path[1:] - path[:-1]).flatten(0, 1)
+    r = (-moved + DT * machine.gradient(after)) / (2 * KT)
+    torch.testing.assert_close(machine.bias.grad, r.sum(0))
+    outer = r.T @ after + after.T @ r
+    torch.testing.assert_close(machine.couplings.blocks["visible-hidden"].grad, outer[:4, 4:])
+    row, column = torch.triu_indices(3, 3, 1)
+    torch.testing.assert_close(machine.couplings.blocks["hidden-hidden"].grad, outer[4:, 4:][row, column])
+
+
+def test_gradient_equals_finite_differences(machine, path):
+    parameters = list(machine.parameters())
+
+    def total(*_: torch.Tensor) -> torch.Tensor:
+        return reverse_action(machine, path, dt=DT, temperature=KT).sum()
+
+    assert torch.autograd.gradcheck(total, parameters)
+
+
+def test_equals_the_observer_of_the_run(machine):
+    noising, pixels = Noising(hidden=3, t_final=0.04), torch.randn(2, 4, dtype=torch.float64)
+    observer = tt.PathAction(machine, reverse=True, driven=False)
+    start, decay = noising.run(pixels, seed=5, record=1, observers={"action": observer})
+    path = torch.cat([start[None], decay.states])
+    torch.testing.assert_close(reverse_action(machine, path, dt=DT, temperature=KT).sum(0), decay.observed["action"])
+
+
+def test_the_true_reverse_of_an_equilibrium_run_scores_half_the_units():
+    """A run in equilibrium is statistically its own reverse, so the machine that made it scores the noise floor n / 2."""
+    potential = tt.Potential(tt.DenseCouplings(6))
+    with torch.no_grad():
+        state = tt.simulate(potential, torch.zeros(500, 6), steps=400, dt=5e-3, temperature=KT, seed=1).state
+        run = tt.simulate(potential, state, steps=50, dt=DT, temperature=KT, seed=2, record=1)
+        action = reverse_action(potential, torch.cat([state[None], run.states]), dt=DT, temperature=KT)
+    # Each step is half of a chi-square of 6 degrees of freedom: variance 3.
+    assert abs(action.mean().item() - 3.0) < 5 * (3.0 / action.numel()) ** 0.5 + 0.01
+
+
+def test_a_path_without_steps_is_refused(machine):
+    with pytest.raises(ValueError, match=r"path: expected \[time, batch, unit\]"):
+        reverse_action(machine, torch.zeros(1, 2, 7).double(), dt=DT, temperature=KT)
