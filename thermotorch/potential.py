@@ -90,7 +90,8 @@ class Potential(nn.Module):
 
         x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site force
         balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate, not a proof:
-        a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20 coupling fields).
+        a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20
+        coupling fields).
         """
         norm = self.couplings.spectral_norm() if coupling_norm is None else coupling_norm
         field = self.bias + self.couplings(state)

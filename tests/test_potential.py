@@ -1,0 +1,109 @@
+import pytest
+import torch
+
+import thermotorch as tt
+from tests.physics import random_matrix, random_potential
+
+
+def per_unit_potential(n: int = 5) -> tt.Potential:
+    return random_potential(n, j2=torch.linspace(-1, 1, n), j3=torch.linspace(0.5, -0.4, n), j4=torch.linspace(0.2, 1, n))
+
+
+def test_energy_is_the_sum_over_units_and_pairs():
+    potential, x = per_unit_potential(), torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    matrix, expected = potential.couplings.matrix(), 0.0
+    for i in range(5):
+        expected += (potential.j2[i] * x[i] ** 2 + potential.j3[i] * x[i] ** 3 + potential.j4[i] * x[i] ** 4
+                     + potential.bias[i] * x[i])
+        for j in range(i):
+            expected += matrix[i, j] * x[i] * x[j]
+    torch.testing.assert_close(potential.energy(x), expected)
+    torch.testing.assert_close(potential(x), expected)
+
+
+@pytest.mark.parametrize("couplings", [
+    tt.DenseCouplings(6), tt.LatticeCouplings((2, 3), [(0, 1), (1, 0)]),
+    tt.BlockCouplings({"visible": 4, "hidden": 2}, [("visible", "hidden"), ("hidden", "hidden")])])
+@pytest.mark.parametrize("leading", [(), (7,), (2, 3), (0,)])
+def test_gradient_is_the_derivative_of_the_energy(couplings, leading):
+    potential = tt.Potential(couplings.double(), j2=0.3, j3=-0.2, j4=torch.linspace(0.1, 1, 6), bias=0.5)
+    with torch.no_grad():
+        for bonds in couplings.parameters():
+            bonds.normal_(generator=torch.Generator().manual_seed(3))
+    x = torch.randn(*leading, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    energy = potential.energy(x)
+    assert energy.shape == leading
+    torch.testing.assert_close(potential.gradient(x), torch.autograd.grad(energy.sum(), x)[0])
+
+
+def test_one_dtype_throughout():
+    potential = tt.Potential(tt.DenseCouplings(3).double(), j2=0.1, bias=torch.zeros(3))
+    assert {t.dtype for t in potential.state_dict().values()} == {torch.float64}
+    assert potential.j2.item() == 0.1, "0.1 must not have been through float32"
+
+
+def test_fixed_bias_pushes_but_does_not_learn():
+    fixed = torch.tensor([True, False, False])
+    potential = tt.Potential(tt.DenseCouplings(3), bias=2.0, fixed_bias=fixed)
+    assert potential.gradient(torch.zeros(3)).tolist() == [2.0, 2.0, 2.0]
+    potential.energy(torch.ones(3)).backward()
+    assert potential.bias.grad.tolist() == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"j2": torch.ones(2)}, r"j2 must be a number or a tensor of shape \(3,\), got shape \(2,\)"),
+    ({"bias": torch.ones(1, 3)}, "bias must be a number or a tensor"),
+    ({"j4": -1.0}, "no lower bound"),
+    ({"j3": 0.1, "j4": torch.tensor([1.0, 1.0, 0.0])}, "no lower bound"),
+    ({"j2": float("nan")}, "j2 must be finite"),
+    ({"fixed_bias": torch.ones(3)}, "fixed_bias: expected a bool tensor"),
+])
+def test_a_coefficient_that_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tt.Potential(tt.DenseCouplings(3), **arguments)
+
+
+def test_a_matrix_is_not_couplings():
+    with pytest.raises(TypeError, match="DenseCouplings.from_matrix"):
+        tt.Potential(torch.zeros(3, 3))
+
+
+@pytest.mark.parametrize("x", [torch.ones(4), torch.ones(2, 4), torch.tensor(1.0)])
+def test_a_state_of_the_wrong_size_is_refused(x):
+    for call in (tt.Potential(tt.DenseCouplings(3)).energy, tt.Potential(tt.DenseCouplings(3)).gradient):
+        with pytest.raises(ValueError, match=r"x: expected \[..., 3\]"):
+            call(x)
+
+
+def quadratic_network(n: int = 8) -> tuple[tt.Potential, float]:
+    """Ferromagnetic couplings, whose spectral norm is the top eigenvalue; and the top eigenvalue of the Hessian 2 j2 + J."""
+    matrix = random_matrix(n).abs()
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2=1.0, j4=0.0)
+    return potential, 2.0 + torch.linalg.eigvalsh(matrix)[-1].item()
+
+
+def test_stable_dt_of_a_quadratic_potential_is_two_over_its_stiffest_mode():
+    potential, stiffest = quadratic_network()
+    assert potential.stable_dt(torch.zeros(8, dtype=torch.float64)) == pytest.approx(2 / stiffest, rel=1e-6)
+    assert potential.stable_dt(torch.full((8,), 9.0, dtype=torch.float64)) == pytest.approx(2 / stiffest, rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio, diverges", [(0.99, False), (1.01, True)])
+def test_euler_steps_diverge_just_beyond_stable_dt_and_not_below(ratio, diverges):
+    potential, stiffest = quadratic_network()
+    state, dt = torch.ones(1, 8, dtype=torch.float64), ratio * 2 / stiffest
+    with torch.no_grad():
+        for _ in range(2000):
+            state = state - dt * potential.gradient(state)
+    assert (state.abs().max() > 1e6) == diverges
+
+
+@pytest.mark.parametrize("on_site, state, field, curvature", [
+    ({"j2": 1.0, "j4": 1.0}, 2.0, 0.0, 2 + 12 * 4.0),  # at the state itself
+    ({"j2": 0.0, "j4": 1.0}, 0.0, 32.0, 12 * 4.0),  # where 4 x^3 balances the field
+    ({"j2": -2.0, "j4": 1.0}, 0.0, 0.0, 4 + 12 * 1.0),  # at the bottom of a double well; the bound takes |j2|
+])
+def test_stable_dt_looks_where_the_unit_will_go(on_site, state, field, curvature):
+    potential = tt.Potential(tt.DenseCouplings(2).double(), **on_site)
+    found = potential.stable_dt(torch.full((2,), state, dtype=torch.float64), drive=torch.tensor([field, 0.0]).double())
+    assert found == pytest.approx(2 / curvature, rel=1e-6)
