@@ -6,6 +6,7 @@ Heavy imports wait until a program needs them, so that `--help` and a typo answe
 
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -33,6 +34,8 @@ CONFIG_DIR = next(
     _package / "configs",
 )
 ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
+
+USER_ERRORS = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,6 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     from thermotorch.training.resume import last_checkpoint
 
-    logging.getLogger("lightning").handlers.clear()  # Hydra's handlers print and file its messages: once is enough
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
     resume = cfg.ckpt_path
@@ -82,6 +84,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         log.info("continuing from %s", resume)
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
+    logging.getLogger("lightning").handlers.clear()  # Hydra's handlers print and file its messages: once is enough
     trainer = instantiate(
         cfg.trainer,
         callbacks=[instantiate(node) for node in cfg.callbacks.values() if node],
@@ -214,15 +217,23 @@ def _check_choices(argv: list[str], folder: Path) -> None:
 
 
 def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CONFIG_DIR) -> None:
-    """Runs `task` as a Hydra program; when it fails, a file FAILED with the traceback stays in its run folder."""
+    """Runs `task` as a Hydra program.
+
+    When it fails, a file FAILED with the traceback stays in its run folder. Errors that a user can mend print one line
+    (with HYDRA_FULL_ERROR=1, and in a sweep, everything).
+    """
 
     @wraps(task)
     def run(cfg: DictConfig) -> Any:
         try:
             return task(cfg)
-        except Exception:
-            Path(HydraConfig.get().runtime.output_dir, "FAILED").write_text(traceback.format_exc(), encoding="utf-8")
-            raise
+        except Exception as error:
+            failed = Path(HydraConfig.get().runtime.output_dir, "FAILED")
+            failed.write_text(traceback.format_exc(), encoding="utf-8")
+            in_full = HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ
+            if in_full or not isinstance(error, USER_ERRORS):
+                raise
+            sys.exit(f"error: {error}\n(where: {failed})")
 
     try:
         _check_choices(sys.argv[1:], folder)
