@@ -59,7 +59,7 @@ class _Loop:
 
         noise = NormalStream(problem.seed, problem.sample_ids, problem.potential.num_units, problem.start_step + problem.steps,
                              Stream(problem.stream), problem.state.dtype)
-        kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility)).sqrt().to(problem.state)
+        kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
         self.system = System(drift, noise, kick, problem.dt)
 
     def segment(self, x: Tensor, work: Tensor, carries: dict[str, Any], first: int, last: int) -> tuple:
