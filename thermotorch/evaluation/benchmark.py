@@ -1,7 +1,5 @@
 """How fast the simulator is, beside the loop one would write by hand."""
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import simulate
+from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.models.generator import ThermodynamicGenerator
 
 Run = Callable[[Tensor], Tensor]
@@ -65,7 +64,7 @@ def benchmark_simulate(
                 "spread": (max(runs) - min(runs)) / median,
             })
     return {
-        "hardware": hardware(),
+        "hardware": describe_hardware(),
         "units": potential.num_units,
         "steps": steps,
         "repeats": repeats,
@@ -101,16 +100,6 @@ def as_markdown(result: dict) -> str:
             f"| {row['spread']:.0%} | {row['warm_up_seconds']:.3g} |"
         )
     return "\n".join([*lines, ""])
-
-
-def hardware() -> str:
-    """The processor, the threads torch uses and torch's version, in words."""
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        name = names[0] if names else name
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 @torch.no_grad()

@@ -1,0 +1,202 @@
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from thermotorch import cli
+
+EXPERIMENTS = sorted(path.stem for path in (cli.CONFIG_DIR / "experiment").glob("*.yaml"))
+SMALL = {
+    "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
+    "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
+    "feature_net": [],
+}
+
+
+def configure(*overrides: str, config: str = "train"):
+    """The composed configuration, with what `${hydra:...}` refers to."""
+    with initialize_config_dir(str(cli.CONFIG_DIR), version_base="1.3"):
+        cfg = compose(config, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return cfg
+
+
+@pytest.fixture
+def run(run_dir, monkeypatch):
+    """Runs a program in this process as if typed in an empty directory; gives the newest run folder."""
+
+    def run(main, *arguments: str) -> Path:
+        monkeypatch.setattr(sys, "argv", ["thermotorch", *arguments])
+        main()
+        return max((path.parent for path in run_dir.rglob(".hydra")), key=lambda path: path.stat().st_mtime_ns)
+
+    return run
+
+
+def small(experiment: str) -> list[str]:
+    """One step of an experiment on the 8x8 digits, with a network of a few units."""
+    name = configure(f"experiment={experiment}").model.name
+    return [f"experiment={experiment}", "data=digits8x8", "debug=fast", *SMALL[name]]
+
+
+@pytest.mark.parametrize("data", ["mnist", "digits8x8"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_is_plain(experiment, data):
+    cfg = configure(f"experiment={experiment}", f"data={data}")
+    module = OmegaConf.to_container(cfg.module, resolve=True)
+    assert module["_target_"].startswith("thermotorch.training.")
+    assert module["model"]["name"] == experiment_model(experiment)
+    assert cfg.run_name == experiment
+    assert cfg.image_shape == ([1, 28, 28] if data == "mnist" else [1, 8, 8])
+
+
+def experiment_model(experiment: str) -> str:
+    return "generator" if experiment.startswith("three_digits") else experiment.removesuffix("_mnist")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_a_step_and_its_checkpoint_opens_alone(experiment, run):
+    folder = run(cli.train_main, *small(experiment))
+    assert folder.parent.name == experiment
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 1
+    module = type_of(configure(f"experiment={experiment}").module["_target_"])
+    loaded = module.load_from_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert loaded.model.config["image_shape" if "generator" in experiment_model(experiment) else "channels"]
+    assert not (folder / "FAILED").exists()
+    assert (folder / "csv" / "version_0" / "hparams.yaml").is_file()
+
+
+def type_of(target: str) -> type:
+    module, _, name = target.rpartition(".")
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+def test_wandb_runs_offline_beside_the_csv(run, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = run(cli.train_main, *small("feature_net"), "logger=wandb")
+    import wandb
+
+    wandb.finish()
+    records = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(records) == 1
+    assert records[0].stat().st_size > 0
+    assert "train/loss" in (folder / "csv" / "version_0" / "metrics.csv").read_text()
+
+
+def test_an_interrupted_run_continues_as_if_nothing_had_happened(run, monkeypatch):
+    from thermotorch.training.diffusion_module import DiffusionModule
+
+    command = [*small("ddpm_mnist"), "trainer.max_steps=6", "~callbacks.sample_grid"]
+    whole = weights(run(cli.train_main, *command, "hydra.run.dir=whole"))
+
+    def interrupted_step(module, batch, batch_idx, step=DiffusionModule.training_step):
+        if module.global_step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(module, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(DiffusionModule, "training_step", interrupted_step)
+        run(cli.train_main, *command)
+    assert stop.value.code == 130
+    resumed = run(cli.train_main, *command, "ckpt_path=last")
+    assert resumed.parent.name == "ddpm_mnist"
+    found = weights(resumed)
+    assert found.keys() == whole.keys()
+    assert all(torch.equal(found[name], value) for name, value in whole.items())
+    assert "continuing from" in (resumed / "train.log").read_text()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6
+    live = checkpoint["current_model_state"]
+    return checkpoint["state_dict"] | {f"live.{name}": value for name, value in live.items()}
+
+
+def test_last_needs_an_earlier_run_of_the_same_thing(run):
+    command = small("feature_net")
+    with pytest.raises(SystemExit, match=r"ckpt_path: no checkpoints/last.ckpt .*no run there has one"):
+        run(cli.train_main, *command, "ckpt_path=last")
+    run(cli.train_main, *command)
+    with pytest.raises(SystemExit, match=r"no checkpoints/last.ckpt .* has another optimizer, seed"):
+        run(cli.train_main, *command, "ckpt_path=last", "seed=1", "optimizer.lr=0.1")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("experiment=ddpm_mnst", "unknown experiment 'ddpm_mnst'; did you mean 'ddpm_mnist'?"),
+        ("model=genrator", "unknown model 'genrator'; did you mean 'generator'?"),
+        ("data=mnist,digits", "unknown data 'digits'; did you mean 'digits8x8'"),
+    ],
+)
+def test_an_unknown_choice_lists_the_close_matches_and_nothing_else(run, argument, message):
+    with pytest.raises(SystemExit) as stop:
+        run(cli.train_main, argument)
+    assert str(stop.value).startswith(f"error: {message}")
+    assert list(Path().iterdir()) == []
+
+
+def test_an_unknown_trained_model_is_one_line_and_a_file(run, run_dir):
+    with pytest.raises(SystemExit) as stop:
+        run(cli.sample_main, "model=generator.no_such_tag")
+    assert str(stop.value).startswith("error: unknown checkpoint 'generator.no_such_tag'")
+    (failed,) = run_dir.rglob("FAILED")
+    assert "Traceback" in failed.read_text()
+
+
+def test_only_known_libraries_are_built():
+    with pytest.raises(ValueError, match=r"_target_: expected .* found 'os.system'"):
+        cli.instantiate(OmegaConf.create({"_target_": "os.system", "command": "true"}))
+    nested = OmegaConf.create({"_target_": "torch.nn.Identity", "x": [{"_target_": "builtins.eval"}]})
+    with pytest.raises(ValueError, match="found 'builtins.eval'"):
+        cli.instantiate(nested)
+
+
+def test_errors_of_a_constructor_arrive_unwrapped():
+    with pytest.raises(ValueError, match=r"^normalisation: expected"):
+        cli.instantiate(
+            OmegaConf.create({"_target_": "thermotorch.training.data.Digits8x8Data", "normalisation": "none"})
+        )
+
+
+def test_script_launched_ddp_is_refused_in_a_sweep(run_dir):
+    cfg = configure("trainer.strategy=ddp", "hydra.mode=MULTIRUN", f"paths.output_dir={run_dir}")
+    with pytest.raises(ValueError, match="'ddp' starts its processes as new commands .* trainer.strategy=ddp_spawn"):
+        cli.train(cfg)
+
+
+def test_a_sweep_returns_the_quantity_it_optimises(run, run_dir):
+    run(cli.train_main, "-m", *small("feature_net"), "optimized_metric=train/loss", "seed=0,1")
+    results = sorted(run_dir.glob("outputs/multirun/train/feature_net/*/*/checkpoints/last.ckpt"))
+    assert [path.parents[1].name for path in results] == ["0", "1"]
+    cfg = configure(*small("feature_net"), "optimized_metric=train/los", "paths.output_dir=once")
+    with pytest.raises(ValueError, match="unknown optimized_metric 'train/los'; did you mean 'train/loss'"):
+        cli._train_and_score(cfg)
+
+
+def test_benchmark_writes_its_table(run, capsys):
+    folder = run(cli.benchmark_main, "batch_sizes=[2]", "steps=2", "+model.image_shape=[1,4,4]", "+model.hidden=4")
+    assert (folder / "benchmark.md").read_text() in capsys.readouterr().out
+    assert (folder / "benchmark.json").is_file()
+
+
+def test_scripts_are_the_same_programs():
+    for path in (Path(__file__).parent.parent / "scripts").glob("*.py"):
+        if path.stem != "release_checkpoint":
+            assert f"from thermotorch.cli import {path.stem}_main" in path.read_text()
+            assert callable(getattr(cli, f"{path.stem}_main"))
+
+
+def test_data_folder_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("THERMOTORCH_DATA", os.fspath("/somewhere"))
+    assert configure().paths.data_dir == "/somewhere"
+    monkeypatch.delenv("THERMOTORCH_DATA")
+    assert configure().paths.data_dir == "data"
