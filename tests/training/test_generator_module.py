@@ -1,0 +1,83 @@
+"""The three ways to train the generative computer, on the 8x8 digits: they reach one loss, resume, and share out."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from thermotorch.training.data import Digits8x8Data
+from thermotorch.training.generator_module import ClosedFormModule, OnlineModule, TrajectoryModule
+
+MODEL = {"name": "generator", "config": {"image_shape": [1, 8, 8], "hidden": 16, "t_final": 0.5, "dt": 5e-3}}
+SGD = {"name": "sgd", "lr": 1.0}
+FLOOR = 80 / 2  # what the noise alone scores
+
+
+def data(batch_size: int = 1) -> Digits8x8Data:
+    return Digits8x8Data(batch_size=batch_size, digits=[0, 1, 2], images_per_digit=1, normalisation="per_image")
+
+
+def train(module, folder: Path, steps: int, batch_size: int = 1, ckpt: str | None = None, **options):
+    trainer = Trainer(
+        default_root_dir=folder, accelerator="cpu", devices=options.pop("devices", 1), max_steps=steps, max_epochs=-1, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        callbacks=[ModelCheckpoint(folder, save_last=True, every_n_train_steps=1)], **options)
+    trainer.fit(module, datamodule=data(batch_size), ckpt_path=ckpt)
+    return module, trainer
+
+
+@pytest.mark.slow
+def test_all_three_ways_reach_the_same_loss(tmp_path):
+    """The optimum by one solve is a lower bound that both rules approach; training goes most of the way from zero to it."""
+    at_zero = None
+    actions = {}
+    ways = {
+        "closed form": (ClosedFormModule, {"batches": 8, "held_out_every": 4, "validate_every": 8}, 8, 12),
+        "trajectory": (TrajectoryModule, {"validate_every": 120}, 120, 2),
+        "online": (OnlineModule, {"validate_every": 120}, 120, 2),
+    }
+    for name, (cls, objective, steps, batch_size) in ways.items():
+        module = cls(MODEL, SGD, {"validation_paths": 48, **objective})
+        module, trainer = train(module, tmp_path / name, steps, batch_size)
+        actions[name] = trainer.callback_metrics["val/action"].item()
+        if at_zero is None:
+            torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in module.parameters())), module.parameters())
+            at_zero = module.validation_action().item()
+    gain = at_zero - actions["closed form"]
+    assert gain > 0.1
+    for name in ("trajectory", "online"):
+        assert 0.75 * gain < at_zero - actions[name] < 1.05 * gain, actions
+
+
+@pytest.mark.parametrize("cls", [TrajectoryModule, OnlineModule, ClosedFormModule])
+def test_resumed_training_equals_uninterrupted_training(cls, tmp_path):
+    objective = {"batches": 5, "held_out_every": 3} if cls is ClosedFormModule else {}
+    whole, _ = train(cls(MODEL, SGD, objective), tmp_path / "whole", 5, batch_size=2)
+    train(cls(MODEL, SGD, objective), tmp_path / "half", 2, batch_size=2)
+    resumed, _ = train(cls(MODEL, SGD, objective), tmp_path / "rest", 5, batch_size=2, ckpt=str(tmp_path / "half" / "last.ckpt"))
+    assert any(p.any() for p in whole.parameters())
+    for (name, expected), found in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(expected, found), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", [TrajectoryModule, ClosedFormModule])
+def test_two_processes_train_the_machine_of_one(cls, tmp_path):
+    objective = {"batches": 2, "held_out_every": 2} if cls is ClosedFormModule else {}
+    alone, _ = train(cls(MODEL, SGD, objective), tmp_path / "alone", 2, batch_size=4)
+    shared, _ = train(cls(MODEL, SGD, objective), tmp_path / "shared", 2, batch_size=4, devices=2, strategy="ddp_spawn")
+    for (name, expected), found in zip(alone.named_parameters(), shared.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_checkpoint_opens_without_its_configuration(tmp_path):
+    module, _ = train(TrajectoryModule(MODEL, SGD), tmp_path, 1)
+    opened = TrajectoryModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert torch.equal(opened.model.generate(1, seed=0), module.model.generate(1, seed=0))
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(TypeError, match=r"objective: unknown \['rampp'\]"):
+        TrajectoryModule(MODEL, SGD, {"rampp": 0.5})
