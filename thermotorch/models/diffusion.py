@@ -1,0 +1,190 @@
+"""The digital baseline: a denoising diffusion model made of the standard parts of `diffusers`.
+
+It imports nothing of thermotorch, so that the baseline owes the competitor nothing: the network is
+`diffusers.UNet2DModel`, the noise schedule and the samplers are `diffusers` schedulers.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin, UNet2DModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # steps by default; None: as many as in training
+_NORM_GROUPS = 8
+_HEAD_CHANNELS = 32
+
+
+class DiffusionModel(nn.Module):
+    """A U-Net that undoes Gaussian noising, `x_t = alpha_t x_0 + sigma_t noise` with alpha_t^2 + sigma_t^2 = 1.
+
+    Source: Ho, Jain, Abbeel, NeurIPS 2020 (equation 4, forward noising); Nichol, Dhariwal, ICML 2021 (equation 17, the
+    cosine schedule `squaredcos_cap_v2`); Salimans, Ho, ICLR 2022 (section 4, v-prediction).
+
+    Args:
+        image_size: height and width of an image in pixels.
+        channels: channels of an image.
+        block_out_channels: channels of the U-Net at each resolution, finest first; multiples of 8.
+        layers_per_block: residual blocks at each resolution.
+        attention: self-attention at the coarsest resolution.
+        num_train_timesteps: noise levels t = 0 ... num_train_timesteps - 1.
+        beta_schedule: a schedule of `diffusers.DDPMScheduler`.
+        prediction_type: what the network predicts: "v_prediction", "epsilon" or "sample".
+
+    Raises:
+        ValueError: `block_out_channels` does not fit the group normalisation.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 28,
+        channels: int = 1,
+        block_out_channels: Iterable[int] = (32, 64, 64),
+        layers_per_block: int = 1,
+        attention: bool = True,
+        num_train_timesteps: int = 1000,
+        beta_schedule: str = "squaredcos_cap_v2",
+        prediction_type: str = "v_prediction",
+    ) -> None:
+        super().__init__()
+        widths = list(block_out_channels)
+        if not widths or any(width % _NORM_GROUPS for width in widths):
+            raise ValueError(f"block_out_channels: expected multiples of {_NORM_GROUPS}, found {widths}")
+        if prediction_type not in ("v_prediction", "epsilon", "sample"):
+            raise ValueError(
+                f"prediction_type: expected 'v_prediction', 'epsilon' or 'sample', found {prediction_type!r}"
+            )
+        self.config = {
+            "image_size": image_size, "channels": channels, "block_out_channels": widths,
+            "layers_per_block": layers_per_block, "attention": attention, "num_train_timesteps": num_train_timesteps,
+            "beta_schedule": beta_schedule, "prediction_type": prediction_type,
+        }
+        self.image_shape = (channels, image_size, image_size)
+        self._padding = -image_size % 2 ** (len(widths) - 1)  # the U-Net halves the image between resolutions
+        lowest = "Attn" if attention else ""
+        self.unet = UNet2DModel(
+            sample_size=image_size + self._padding,
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=tuple(widths),
+            layers_per_block=layers_per_block,
+            down_block_types=("DownBlock2D",) * (len(widths) - 1) + (f"{lowest}DownBlock2D",),
+            up_block_types=(f"{lowest}UpBlock2D",) + ("UpBlock2D",) * (len(widths) - 1),
+            add_attention=attention,
+            attention_head_dim=min(_HEAD_CHANNELS, widths[-1]),
+            norm_num_groups=_NORM_GROUPS,
+        )
+        self.noising = self.scheduler("ddpm")
+
+    def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """The network's prediction for noisy images [batch, c, h, w] in [-1, 1] plus noise, at timesteps [batch]."""
+        _, height, width = self.image_shape
+        padded = F.pad(noisy, (0, self._padding, 0, self._padding))
+        return self.unet(padded, timesteps).sample[..., :height, :width]
+
+    def loss(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Mean squared error of the prediction at the noised images.
+
+        The target is `v = alpha_t noise - sigma_t x_0` (or the noise, or x_0, as `prediction_type` says).
+
+        Args:
+            images: [batch, c, h, w] in [0, 1].
+            noise: standard normals of the same shape.
+            timesteps: int64 [batch], 0 <= t < num_train_timesteps.
+
+        Returns:
+            Scalar.
+        """
+        clean = 2.0 * images - 1.0
+        target = {
+            "v_prediction": lambda: self.noising.get_velocity(clean, noise, timesteps),
+            "epsilon": lambda: noise,
+            "sample": lambda: clean,
+        }[self.config["prediction_type"]]()
+        return F.mse_loss(self(self.noising.add_noise(clean, noise, timesteps), timesteps), target)
+
+    def scheduler(self, sampler: str) -> SchedulerMixin:
+        """A fresh `diffusers` scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
+
+        Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
+        Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
+        """
+        schedule = {key: self.config[key] for key in ("num_train_timesteps", "beta_schedule", "prediction_type")}
+        if sampler == "dpm++":
+            # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is infinite.
+            return DPMSolverMultistepScheduler(
+                **schedule, algorithm_type="dpmsolver++", timestep_spacing="trailing", lambda_min_clipped=-5.1
+            )
+        if sampler == "ddim":
+            return DDIMScheduler(**schedule, timestep_spacing="trailing")
+        if sampler == "ddpm":
+            return DDPMScheduler(**schedule, timestep_spacing="trailing")
+        raise ValueError(f"sampler: expected one of {sorted(SAMPLER_STEPS)}, found {sampler!r}")
+
+    @torch.no_grad()
+    def generate(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Callable[[int, int], None] | None = None,
+        sampler: str = "dpm++",
+        steps: int | None = None,
+    ) -> Tensor:
+        """Images from noise.
+
+        Args:
+            num_samples: how many images.
+            seed: together with a sample's id it determines the image, whatever else is in the batch.
+            sample_ids: int64 [num_samples], default 0 ... num_samples - 1.
+            batch_size: images in memory at once.
+            progress: called as `progress(done, total)` after each step, in images times steps.
+            sampler: "dpm++", "ddim" or "ddpm".
+            steps: network evaluations for each image; default 20 for dpm++, 50 for ddim, all of them for ddpm.
+
+        Returns:
+            float [num_samples, c, h, w] in [0, 1], on the model's device.
+
+        Raises:
+            ValueError: an unknown sampler, a number of steps out of range, or ids of the wrong length.
+
+        Cost: `steps` forward passes of the U-Net for each image.
+        """
+        ids = list(range(num_samples)) if sample_ids is None else torch.as_tensor(sample_ids).tolist()
+        if len(ids) != num_samples:
+            raise ValueError(f"sample_ids: expected {num_samples} ids (num_samples), found {len(ids)}")
+        scheduler = self.scheduler(sampler)
+        trained = self.config["num_train_timesteps"]
+        steps = SAMPLER_STEPS[sampler] or trained if steps is None else steps
+        if not 1 <= steps <= trained:
+            raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
+
+        device = next(self.parameters()).device
+        images = torch.empty(num_samples, *self.image_shape, device=device)
+        for start in range(0, num_samples, batch_size):
+            generators = [_generator(seed, sample_id) for sample_id in ids[start : start + batch_size]]
+            stop = start + len(generators)
+            # The ancestral sampler draws noise in every step, from the same generators.
+            draws = {"generator": generators} if sampler == "ddpm" else {}
+            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators])
+            state = state.to(device)
+            scheduler.set_timesteps(steps, device=device)
+            for done, timestep in enumerate(scheduler.timesteps, start=1):
+                prediction = self(state, timestep.expand(len(state)))
+                state = scheduler.step(prediction, timestep, state, **draws).prev_sample
+                if progress is not None:
+                    progress(start * steps + done * len(state), num_samples * steps)
+            images[start:stop] = (state.clamp(-1.0, 1.0) + 1.0) / 2.0
+        return images
+
+
+def _generator(seed: int, sample_id: int) -> torch.Generator:
+    """The generator of one image: one to one in `sample_id`, because torch's CPU generator keeps 32 bits of its seed."""
+    origin = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
+    return torch.Generator().manual_seed((origin + sample_id) % 2**32)

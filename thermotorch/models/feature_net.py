@@ -1,0 +1,64 @@
+"""A small digit classifier whose penultimate layer is the feature space in which generated images are judged."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FeatureNet(nn.Module):
+    """Convolutional classifier without normalisation layers or dropout: a pure function of one image.
+
+    Args:
+        image_size: height and width of an image in pixels.
+        channels: channels of an image.
+        widths: channels of the convolutional stages, each of which halves the resolution.
+        num_features: size of the feature vector.
+        num_classes: number of classes.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 28,
+        channels: int = 1,
+        widths: Iterable[int] = (32, 64),
+        num_features: int = 64,
+        num_classes: int = 10,
+    ) -> None:
+        super().__init__()
+        widths = list(widths)
+        self.config = {
+            "image_size": image_size, "channels": channels, "widths": widths, "num_features": num_features,
+            "num_classes": num_classes,
+        }
+        self.image_shape = (channels, image_size, image_size)
+        self.num_features = num_features
+        layers = [nn.Conv2d(channels, widths[0], 5, stride=2, padding=2), nn.ReLU()]
+        for narrow, wide in pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(wide, wide, 3, padding=1), nn.ReLU()]
+        side = -(-image_size // 2 ** len(widths))
+        self.convolutions = nn.Sequential(*layers)
+        self.to_features = nn.Linear(widths[-1] * side * side, num_features)
+        self.to_logits = nn.Linear(num_features, num_classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images [batch, c, h, w] in [0, 1] -> [batch, num_features], before the last nonlinearity.
+
+        There the features are closest to the Gaussians that a Frechet distance compares.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}")
+        return self.to_features(self.convolutions(images).flatten(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [batch, c, h, w] in [0, 1] -> logits [batch, num_classes]."""
+        return self.to_logits(F.relu(self.features(images)))

@@ -1,0 +1,1 @@
+"""Data, Lightning modules and callbacks; the only folder that imports Lightning."""

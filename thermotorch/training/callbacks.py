@@ -1,0 +1,98 @@
+"""What is looked at while a generator trains: sample images, and the heat of a machine that dissipates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from torchvision.utils import save_image
+
+
+class SampleGrid(Callback):
+    """Writes a PNG grid of generated images every `every_n_steps` updates and at the end of training.
+
+    The model is anything with `generate`; one with `sample` also has the mean and standard deviation of its heat logged,
+    as `val/heat_kT` and `val/heat_kT_std`. Averaged weights are used where training keeps them. The samples are those of
+    one seed and their ids are shared out among the processes, so the pictures are the same for any number of them.
+
+    Args:
+        folder: where `step-<update>.png` goes; made if missing. Loggers that take images get the same picture.
+        every_n_steps: updates between grids.
+        num_samples: images in a grid.
+        columns: images in a row.
+        seed: of the samples.
+        generate: further arguments of the model's `generate` (or `sample`), such as `{"steps": 10}`.
+    """
+
+    def __init__(
+        self, folder: str, every_n_steps: int = 500, num_samples: int = 64, columns: int = 8, seed: int = 0,
+        generate: dict | None = None,
+    ) -> None:
+        for name, value in {"every_n_steps": every_n_steps, "num_samples": num_samples, "columns": columns}.items():
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, found {value}")
+        self.folder = Path(folder)
+        self.every_n_steps = every_n_steps
+        self.num_samples = num_samples
+        self.columns = columns
+        self.seed = seed
+        self.options = dict(generate or {})
+        self._drawn_at = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not hasattr(pl_module.model, "generate"):
+            raise TypeError(f"SampleGrid: expected a model with `generate`, found {type(pl_module.model).__name__}")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if trainer.global_step % self.every_n_steps == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        step = trainer.global_step
+        if step == self._drawn_at:
+            return
+        self._drawn_at = step
+        share = -(-self.num_samples // trainer.world_size)
+        ids = torch.arange(share) + share * trainer.global_rank
+        options = {"seed": self.seed, "sample_ids": ids, **self.options}
+        model, heat = pl_module.model, None
+        with averaged_weights(trainer, pl_module):
+            if hasattr(model, "sample"):
+                samples = model.sample(share, **options)
+                images, heat = samples.images, self._gather(trainer, pl_module, samples.heat)
+            else:
+                images = model.generate(share, **options)
+        images = self._gather(trainer, pl_module, images)
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"step-{step:06d}.png"
+            save_image(images, path, nrow=self.columns)
+            for logger in trainer.loggers:
+                if heat is not None:
+                    logger.log_metrics({"val/heat_kT": heat.mean().item(), "val/heat_kT_std": heat.std().item()}, step=step)
+                if hasattr(logger, "log_image"):
+                    logger.log_image("samples", [str(path)], step=step)
+
+    def _gather(self, trainer: Trainer, pl_module: LightningModule, values: torch.Tensor) -> torch.Tensor:
+        """The values of all processes in the order of the sample ids."""
+        if trainer.world_size > 1:
+            values = pl_module.all_gather(values.to(pl_module.device)).flatten(0, 1)
+        return values[: self.num_samples]
+
+
+@contextmanager
+def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
+    """Inside, the module has its averaged weights, if a `WeightAveraging` callback keeps some; afterwards its own."""
+    callbacks = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+    for callback in callbacks:  # Lightning swaps weights around validation; these are its public hooks for that
+        callback.on_validation_epoch_start(trainer, pl_module)
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            callback.on_validation_epoch_end(trainer, pl_module)

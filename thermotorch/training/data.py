@@ -1,0 +1,261 @@
+"""Images for training, in batches that are a pure function of (seed, step).
+
+Global batch number `step` holds the same images whatever happened before: in a run that was interrupted and resumed, and
+when several processes share it, each taking its slice. So a resumed run equals an uninterrupted one, and many processes
+equal one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+NORMALISATIONS = ("unit", "per_image", "global")
+_MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_DIGITS_TRAIN = 1500  # of the 1797 images of scikit-learn; the others are the test set
+_EVALUATION_BATCH = 500
+
+
+class Batches:
+    """An endless run of global batches, of which an iteration gives `len(self)`, one epoch.
+
+    The images come in the order of one random permutation after another, so each is used equally often, also when a
+    batch holds more images than there are.
+
+    Args:
+        images: [n, c, h, w].
+        labels: int64 [n].
+        indices: int64 [n], their places in the data set.
+        batch_size: images in a global batch.
+        seed: of the permutations.
+        position: called before each batch with the number of batches since the iteration began; returns the step.
+        rank, world_size: this process takes slots `rank * batch_size / world_size ...` of every global batch.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, indices: Tensor, batch_size: int, seed: int,
+        position: Callable[[int], int] = lambda step: step, rank: int = 0, world_size: int = 1,
+    ) -> None:
+        if batch_size < 1 or batch_size % world_size:
+            raise ValueError(
+                f"batch_size: expected a positive multiple of {world_size} (the number of processes), found {batch_size}"
+            )
+        self.images, self.labels, self.indices = images, labels, indices
+        self.batch_size, self.seed, self.position = batch_size, seed, position
+        share = batch_size // world_size
+        self._slots = np.arange(rank * share, (rank + 1) * share)
+
+    def __len__(self) -> int:
+        return max(1, len(self.images) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict]:
+        for count in range(len(self)):
+            yield self.batch(self.position(count))
+
+    def batch(self, step: int) -> dict:
+        """This process's part of global batch `step`: image, label, index (in the data set), slot (in the batch), step."""
+        place = step * self.batch_size + self._slots
+        epochs, within = np.divmod(place, len(self.images))
+        rows = np.empty_like(place)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            rows[here] = _permutation(len(self.images), self.seed, int(epoch))[within[here]]
+        rows = torch.from_numpy(rows)
+        return {
+            "image": self.images[rows], "label": self.labels[rows], "index": self.indices[rows],
+            "slot": torch.from_numpy(self._slots), "step": step,
+        }
+
+    # Lightning asks resumable loaders for a state. The place of this one is the trainer's own count of batches.
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        pass
+
+
+class Once:
+    """Every image once, in order; under several processes each takes every n-th image."""
+
+    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, rank: int = 0, world_size: int = 1) -> None:
+        self.images, self.labels, self.indices = images, labels, indices
+        self._parts = torch.arange(rank, len(images), world_size).split(_EVALUATION_BATCH)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[dict]:
+        for part in self._parts:
+            yield {
+                "image": self.images[part], "label": self.labels[part], "index": self.indices[part], "slot": part, "step": 0,
+            }
+
+
+class ImageData(LightningDataModule):
+    """What the data modules share: subsets, normalisation, the split, and the batches.
+
+    Args:
+        data_dir: folder of the data.
+        batch_size: images in a global batch, over all processes.
+        digits: the classes to keep, default all.
+        images_per_digit: keep only the first images of each class; 1 gives one image per class.
+        normalisation: "unit" leaves pixels in [0, 1]; "per_image" gives every image zero mean and unit variance over its
+            pixels; "global" gives the training set zero mean and unit variance over all pixels.
+        val_size: images of the training set, chosen by `seed`, that are kept for validation.
+        seed: of the split and of the order of images.
+        download: fetch missing data.
+
+    Raises:
+        ValueError: an unknown normalisation or digit, or a split that leaves nothing to train on.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes = 10
+
+    def __init__(
+        self,
+        data_dir: str = "data",
+        batch_size: int = 128,
+        digits: Sequence[int] | None = None,
+        images_per_digit: int | None = None,
+        normalisation: str = "unit",
+        val_size: int = 0,
+        seed: int = 0,
+        download: bool = True,
+    ) -> None:
+        super().__init__()
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(f"normalisation: expected one of {list(NORMALISATIONS)}, found {normalisation!r}")
+        unknown = [digit for digit in digits or () if digit not in range(self.num_classes)]
+        if unknown or digits is not None and not len(digits):
+            raise ValueError(f"digits: expected some of 0 ... {self.num_classes - 1}, found {list(digits)}")
+        if images_per_digit is not None and images_per_digit < 1:
+            raise ValueError(f"images_per_digit: expected at least 1, found {images_per_digit}")
+        self.data_dir = Path(data_dir).expanduser()
+        self.batch_size = batch_size
+        self.digits = None if digits is None else list(digits)
+        self.images_per_digit = images_per_digit
+        self.normalisation = normalisation
+        self.val_size = val_size
+        self.seed = seed
+        self.download = download
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        """The whole training or test set: uint8 or float images [n, h, w] and labels [n]."""
+        raise NotImplementedError
+
+    def train_images(self) -> tuple[Tensor, Tensor]:
+        """The chosen training images [n, c, h, w] in [0, 1], validation images included, and labels int64 [n]."""
+        return self._subset(train=True)[:2]
+
+    def test_images(self) -> tuple[Tensor, Tensor]:
+        """The chosen test images [n, c, h, w] in [0, 1] and labels int64 [n]."""
+        return self._subset(train=False)[:2]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] -> what the batches hold."""
+        if self.normalisation == "per_image":
+            centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
+            return centred / centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
+        if self.normalisation == "global":
+            mean, std = self._pixel_moments
+            return (images - mean) / std
+        return images
+
+    def setup(self, stage: str | None = None) -> None:
+        images, labels, indices = self._subset(train=True)
+        if not 0 <= self.val_size < len(images):
+            raise ValueError(f"val_size: expected 0 ... {len(images) - 1} of {len(images)} images, found {self.val_size}")
+        self._pixel_moments = images.mean(), images.std(correction=0)
+        order = torch.from_numpy(_permutation(len(images), self.seed, _SPLIT))
+        train, val = order[self.val_size :].sort().values, order[: self.val_size].sort().values
+        images = self.normalise(images)
+        self._train = images[train], labels[train], indices[train]
+        self._val = images[val], labels[val], indices[val]
+
+    def train_dataloader(self) -> Batches:
+        trainer = self.trainer
+        if trainer is None:
+            return Batches(*self._train, self.batch_size, self.seed)
+        progress = trainer.fit_loop.epoch_loop.batch_progress.total
+        return Batches(
+            *self._train, self.batch_size, self.seed,
+            position=lambda count: progress.processed,
+            rank=trainer.global_rank, world_size=trainer.world_size,
+        )
+
+    def val_dataloader(self) -> list[Once]:
+        return [self._once(*self._val)] if self.val_size else []
+
+    def test_dataloader(self) -> Once:
+        images, labels, indices = self._subset(train=False)
+        return self._once(self.normalise(images), labels, indices)
+
+    def _subset(self, train: bool) -> tuple[Tensor, Tensor, Tensor]:
+        images, labels = self.load(train)
+        labels = labels.long()
+        keep = torch.ones(len(labels), dtype=torch.bool)
+        if self.digits is not None:
+            keep &= torch.isin(labels, torch.tensor(self.digits))
+        if self.images_per_digit is not None:
+            for digit in range(self.num_classes):
+                keep[torch.nonzero(labels == digit)[self.images_per_digit :, 0]] = False
+        images = images[keep].unsqueeze(1)
+        return images.float() / 255.0 if images.dtype == torch.uint8 else images, labels[keep], torch.nonzero(keep)[:, 0]
+
+    def _once(self, images: Tensor, labels: Tensor, indices: Tensor) -> Once:
+        trainer = self.trainer
+        return Once(images, labels, indices, *((trainer.global_rank, trainer.world_size) if trainer else ()))
+
+
+class MNISTData(ImageData):
+    """MNIST: 60,000 training and 10,000 test images of 28x28, in torchvision's layout `<data_dir>/MNIST/raw`."""
+
+    image_shape = (1, 28, 28)
+
+    def prepare_data(self) -> None:
+        self._open(train=True)
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        dataset = self._open(train)
+        return dataset.data, dataset.targets
+
+    def _open(self, train: bool):
+        from torchvision.datasets import MNIST
+
+        try:
+            return MNIST(self.data_dir, train=train, download=self.download)
+        except (RuntimeError, OSError) as error:
+            raise FileNotFoundError(
+                f"MNIST is not in {self.data_dir.resolve() / 'MNIST' / 'raw'} and was not downloaded "
+                f"({str(error).strip() or type(error).__name__}). Expected there: {', '.join(_MNIST_FILES)} (or the same "
+                f"with .gz). Set THERMOTORCH_DATA or paths.data_dir to the folder that holds MNIST/, or with a network run\n"
+                f"  python -c \"import torchvision; torchvision.datasets.MNIST('{self.data_dir}', download=True)\"\n"
+                f"Without any data, data=digits8x8 runs every experiment on the digits that scikit-learn brings along."
+            ) from error
+
+
+class Digits8x8Data(ImageData):
+    """The 1797 real digits of 8x8 pixels bundled with scikit-learn (UCI, Alpaydin and Kaynak 1998); no download."""
+
+    image_shape = (1, 8, 8)
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        part = slice(_DIGITS_TRAIN) if train else slice(_DIGITS_TRAIN, None)
+        images = torch.from_numpy(digits.images[part]).float() / 16.0
+        return images, torch.from_numpy(digits.target[part])
+
+
+_SPLIT = 2**64 - 1  # the "epoch" whose permutation makes the validation split
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64))).permutation(count)

@@ -1,0 +1,42 @@
+"""Optimisers and learning rate schedules from plain dicts, so that a checkpoint can hold them."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> dict:
+    """What `LightningModule.configure_optimizers` returns.
+
+    The learning rate rises linearly over `warmup_steps`, then falls as a half cosine to zero at `decay_steps`:
+    `lr(k) = lr min(1, (k + 1) / warmup) (1 + cos(pi min(1, k / decay))) / 2`. It depends on the update number alone, so
+    it is the same in a resumed run.
+
+    Args:
+        parameters: what to train.
+        spec: `{"name": "adamw", "lr": ..., "warmup_steps": 0, "decay_steps": None, ...}`; the rest goes to the optimiser.
+            Without `decay_steps` the learning rate stays.
+
+    Raises:
+        ValueError: an unknown optimiser; the message lists the close matches.
+        TypeError: an argument that the optimiser does not take.
+    """
+    spec = dict(spec)
+    name = spec.pop("name", "adamw")
+    if name not in OPTIMIZERS:
+        close = difflib.get_close_matches(str(name), OPTIMIZERS) or sorted(OPTIMIZERS)
+        raise ValueError(f"optimizer.name: expected one of {close}, found {name!r}")
+    warmup, decay = spec.pop("warmup_steps", 0), spec.pop("decay_steps", None)
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        return rise * (0.5 * (1.0 + math.cos(math.pi * min(1.0, step / decay))) if decay else 1.0)
+
+    optimizer = OPTIMIZERS[name](parameters, **spec)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
