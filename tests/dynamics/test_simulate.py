@@ -277,7 +277,7 @@ def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mo
     common = dict(steps=30, dt=0.01, temperature=0.5, mobility=mobility, integrator=integrator)
     run = tt.simulate(potential, start, clamp=clamp, drive=torch.ones(5).double(), **common)
     assert torch.equal(run.state[:, clamp], start[:, clamp])
-    # The free units feel the clamped ones as one more bias; they are units 0, 1, 2 of a smaller machine with its own noise.
+    # The free units feel the clamped ones as one more force; without noise they are a smaller machine that is pushed so.
     free = ~clamp
     matrix = potential.couplings.matrix().detach()
     smaller = tt.Potential(tt.DenseCouplings.from_matrix(matrix[free][:, free]), bias=potential.bias.detach()[free])

@@ -86,7 +86,8 @@ class _Loop:
             after = problem.integrator(x, step, self.system)
             bad = ~torch.isfinite(after)
             if bad.any():
-                sample, unit = bad.nonzero()[0].tolist()
+                # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
+                sample, unit = divmod(int(torch.where(bad, x.abs(), -1.0).argmax()), x.shape[1])
                 force = None if problem.drive is None else problem.drive(step)
                 fastest = float(torch.as_tensor(problem.mobility).max())
                 stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest

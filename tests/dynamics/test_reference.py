@@ -1,0 +1,139 @@
+"""The reference loop itself: gradients through checkpointed segments, their memory, and what happens when a run diverges."""
+
+import re
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import thermotorch as tt
+from tests.physics import random_potential
+from thermotorch.dynamics import INTEGRATORS, normals
+
+pytestmark = pytest.mark.filterwarnings("ignore::thermotorch.StabilityWarning")
+
+
+def start_state(batch: int = 2, unit: int = 3) -> Tensor:
+    return torch.randn(batch, unit, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_gradcheck_of_state_drive_bias_and_couplings(integrator):
+    def end(state, force, bias, bonds):
+        potential = random_potential(3, j3=0.2)
+        tensors = {"bias": bias, "couplings.bonds": bonds}
+        run = torch.func.functional_call(_Run(potential, integrator), {f"potential.{k}": v for k, v in tensors.items()},
+                                         (state, force))
+        return run.state, run.heat, run.work, run.states, run.observed["action"], run.observed["moments"].variance
+
+    potential, force = random_potential(3, j3=0.2), torch.ones(3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(end, (start_state(), force, potential.bias, potential.couplings.bonds), fast_mode=True)
+
+
+class _Run(torch.nn.Module):
+    """A whole run as a module, so that `functional_call` can put other parameters into its potential."""
+
+    def __init__(self, potential: tt.Potential, integrator: str) -> None:
+        super().__init__()
+        self.potential, self.integrator = potential, integrator
+
+    def forward(self, state: Tensor, force: Tensor) -> tt.Trajectory:
+        return tt.simulate(self.potential, state, steps=7, dt=0.05, temperature=0.3, drive=lambda step: force * (1 + step),
+                           integrator=self.integrator, record=3, clamp=torch.tensor([False, False, True]),
+                           observers={"action": tt.PathAction(self.potential, reverse=True), "moments": tt.Moments()})
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 23])
+def test_gradient_is_that_of_a_plain_loop(steps):
+    def plain(potential, x, force):
+        noise = normals(5, torch.arange(len(x)), 0, steps, x.shape[1], dtype=x.dtype)
+        for xi in noise:
+            x = x + 0.02 * (force - potential.gradient(x)) + (2 * 0.3 * 0.02) ** 0.5 * xi
+        return x
+
+    def simulated(potential, x, force):
+        return tt.simulate(potential, x, steps=steps, dt=0.02, temperature=0.3, drive=force, seed=5).state
+
+    results = []
+    for run in (plain, simulated):
+        potential, x, force = random_potential(4), start_state(3, 4), torch.ones(4).double().requires_grad_()
+        end = run(potential, x, force)
+        results.append([end, *torch.autograd.grad(end.square().sum(), [x, force, *potential.parameters()])])
+    for found, expected in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of the tensors made under this mode that still exist, whoever holds them: autograd's savings included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self.made[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        return result
+
+    def total(self) -> int:
+        return sum(size for reference, size in self.made.values() if not reference.expired())
+
+
+def states_held(steps: int) -> float:
+    """Memory after a run that awaits its gradient, in states."""
+    potential, state = random_potential(8), torch.zeros(1000, 8, dtype=torch.float64)
+    with LiveBytes() as live:
+        run = tt.simulate(potential, state, steps=steps, dt=1e-3, temperature=0.1)
+        held = live.total()
+    assert run.state.requires_grad
+    return held / (state.numel() * state.element_size())
+
+
+def test_memory_grows_as_the_root_of_the_number_of_steps():
+    """One state per segment of sqrt(steps) steps, and a constant: one chunk of noise (16 states here) and the energies."""
+    few, many = states_held(64), states_held(256)
+    assert many - few == pytest.approx(16 - 8, abs=1)
+    assert many < 50, "a plain loop of 256 steps holds three states for each"
+
+
+def test_without_gradients_only_the_present_is_held():
+    with torch.no_grad(), LiveBytes() as live:
+        run = tt.simulate(random_potential(8), torch.zeros(1000, 8).double(), steps=256, dt=1e-3, temperature=0.1)
+        assert live.total() < 4 * run.state.numel() * 8
+
+
+def diverging(**changed) -> dict:
+    return {"potential": tt.Potential(tt.DenseCouplings(3), j2=torch.tensor([1.0, 400.0, 1.0])), "state": torch.ones(2, 3),
+            "steps": 300, "dt": 0.02, "temperature": 0.1, **changed}
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("changed", [
+    {}, {"start_step": 1000}, {"sample_ids": torch.tensor([40, 50])}, {"integrator": "heun"},
+    {"integrator": "leimkuhler_matthews"}, {"drive": torch.full((3,), 5.0)}, {"mobility": 2.0},
+    {"state": torch.full((2, 3), 60.0), "potential": tt.Potential(tt.DenseCouplings(3))}])
+def test_divergence_names_step_sample_unit_and_a_dt_that_works(changed, grad):
+    arguments = diverging(**changed)
+    potential, state = arguments.pop("potential"), arguments.pop("state")
+    with torch.set_grad_enabled(grad):
+        with pytest.raises(FloatingPointError) as error:
+            tt.simulate(potential, state, **arguments)
+        step, sample, unit, dt = re.fullmatch(
+            r"the state became non-finite at step (\d+), sample (\d+), unit (\d+) \(dt=.*\); try dt=(\S+) or smaller",
+            str(error.value)).groups()
+        assert int(sample) in arguments.get("sample_ids", torch.arange(2)).tolist()
+        assert "potential" in changed or int(unit) == 1
+        first = arguments.get("start_step", 0)
+        finite = tt.simulate(potential, state, **{**arguments, "steps": int(step) - first})
+        assert torch.isfinite(finite.state).all(), "the step before was still finite"
+        with pytest.raises(FloatingPointError):
+            tt.simulate(potential, state, **{**arguments, "steps": int(step) - first + 1})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tt.simulate(potential, state, **{**arguments, "dt": float(dt)})
