@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import sys
@@ -180,6 +181,100 @@ def test_a_sweep_returns_the_quantity_it_optimises(run, run_dir):
     cfg = configure(*small("feature_net"), "optimized_metric=train/los", "paths.output_dir=once")
     with pytest.raises(ValueError, match="unknown optimized_metric 'train/los'; did you mean 'train/loss'"):
         cli._train_and_score(cfg)
+
+
+@pytest.fixture(scope="module")
+def zoo_of_stand_ins(tmp_path_factory, digits8x8):
+    """A zoo folder with untrained models of a few units for 8x8 images, under the names that the defaults ask for."""
+    from thermotorch.zoo import create_model, save_checkpoint, save_reference
+
+    home = tmp_path_factory.mktemp("home")
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    torch.manual_seed(0)
+    for name, config in {
+        "generator.three_digits": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
+        "ddpm.mnist": {"image_size": 8, "block_out_channels": [8, 8]},
+        "feature_net.mnist": {"image_size": 8},
+    }.items():
+        model = create_model(name.partition(".")[0], **config)
+        path, _ = save_checkpoint(model, name, home, fields)
+    with torch.no_grad():
+        save_reference(path, {"features": model.features(digits8x8[0]).half(), "labels": digits8x8[1].byte()})
+    return home
+
+
+@pytest.fixture
+def stand_ins(zoo_of_stand_ins, monkeypatch):
+    monkeypatch.setenv("THERMOTORCH_HOME", str(zoo_of_stand_ins))
+    monkeypatch.setenv("THERMOTORCH_DATA", "no data")
+
+
+TINY = ["protocol.num_samples=8", "protocol.steps=2", "protocol.kernel_subset_size=4", "protocol.kernel_subsets=2"]
+
+
+def test_samples_are_an_image_a_file_and_their_heat(run, stand_ins, capsys):
+    from safetensors.torch import load_file
+
+    from thermotorch.zoo import create_model
+
+    folder = run(cli.sample_main, "model=generator.three_digits", "num_samples=9", "seed=5", "batch_size=4")
+    expected = create_model("generator.three_digits", pretrained=True).sample(9, seed=5)
+    assert torch.equal(load_file(folder / "samples.safetensors")["images"], expected.images)
+    heading, *lines = (folder / "heat.csv").read_text().splitlines()
+    assert heading == "sample,heat_kT"
+    assert [float(line.split(",")[1]) for line in lines] == pytest.approx(expected.heat.tolist(), rel=1e-5)
+    assert (folder / "samples.png").is_file()
+    assert "9 samples of generator.three_digits, seed 5" in capsys.readouterr().out
+
+
+def test_a_digital_model_is_sampled_with_its_own_options(run, stand_ins):
+    folder = run(cli.sample_main, "model=ddpm.mnist", "num_samples=2", "+options.sampler=ddim", "+options.steps=1")
+    assert (folder / "samples.png").is_file()
+    assert not (folder / "heat.csv").exists()
+
+
+def test_evaluate_prints_and_writes_the_rows(run, stand_ins, zoo_of_stand_ins, capsys):
+    checkpoint = zoo_of_stand_ins / "generator.three_digits.safetensors"
+    folder = run(cli.evaluate_main, "model=generator", f"checkpoint={checkpoint}", *TINY)
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["protocol"]["num_samples"] == 8
+    assert found["rows"]
+    printed = capsys.readouterr().out
+    for row in found["rows"]:
+        assert f"{row['metric']}: " in printed
+        assert row["kind"] in ("measured", "modelled", "unavailable")
+
+
+def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):
+    folder = run(cli.compare_main, *TINY)
+    assert {"report.md", "report.json", "samples.png"} <= {path.name for path in folder.iterdir()}
+    assert f"report: {folder / 'report.md'}" in capsys.readouterr().out
+    assert "thermotorch-compare protocol.num_samples=8" in (folder / "report.md").read_text()
+
+
+def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, monkeypatch):
+    from thermotorch.models.diffusion import DiffusionModel
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DiffusionModel, "generate", interrupted)
+    with pytest.raises(SystemExit, match="interrupted; what is done is in"):
+        run(cli.compare_main, *TINY)
+    (report,) = run_dir.rglob("report.json")
+    models = json.loads(report.read_text())["models"]
+    assert {name: model["finished"] for name, model in models.items()} == {
+        "generator.three_digits": True,
+        "ddpm.mnist": False,
+    }
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_protocol_files_are_the_protocols_of_the_library(name):
+    from thermotorch.evaluation.protocol import Protocol
+
+    cfg = OmegaConf.load(cli.CONFIG_DIR / "zoo" / "protocol" / f"{name}.yaml")
+    assert OmegaConf.to_container(cfg) == getattr(Protocol, name)().to_dict()
 
 
 def test_benchmark_writes_its_table(run, capsys):

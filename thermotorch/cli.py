@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -26,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from thermotorch.zoo.names import unknown_name
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
@@ -122,6 +123,67 @@ def sample(cfg: DictConfig) -> Path:
     return run
 
 
+def evaluate(cfg: DictConfig) -> Path:
+    """Puts one trained model through a protocol (`configs/zoo/evaluate.yaml`), prints its rows, and writes them."""
+    from thermotorch.evaluation.compare import evaluate as run_protocol
+    from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.markdown import number
+    from thermotorch.evaluation.protocol import Protocol
+
+    device = _device(cfg.device)
+    model = _trained_model(cfg.model, cfg.checkpoint).to(device)
+    protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
+    with _progress_bar(cfg.model) as bar:
+        result = run_protocol(
+            cfg.model,
+            model,
+            protocol,
+            FeatureSpace.from_zoo(cfg.judge).to(device),
+            train_images=_training_images(cfg.data_dir),
+            command=_command("thermotorch-evaluate"),
+            progress=lambda what, done, total: bar(done, total, what),
+        )
+    rows = [row.to_dict() for row in result.rows]
+    for row in result.rows:
+        print(f"{row.metric}: {number(row.value)} {row.unit} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
+    path = Path(cfg.output_dir, "evaluation.json")
+    path.write_text(json.dumps({"model": cfg.model, "protocol": protocol.to_dict(), "rows": rows}, indent=2) + "\n")
+    print(path)
+    return path.parent
+
+
+def compare(cfg: DictConfig) -> Path:
+    """Compares two trained models (`configs/zoo/compare.yaml`) and returns the folder of the report.
+
+    The report is written anew after each model, so that Ctrl-C keeps what is done.
+    """
+    from thermotorch.evaluation.compare import compare as run_protocol
+    from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.protocol import Protocol
+    from thermotorch.evaluation.report import write_report
+    from thermotorch.zoo import load_card
+
+    run = Path(cfg.output_dir)
+    device = _device(cfg.device)
+    space = FeatureSpace.from_zoo(cfg.judge).to(device)
+    models = {name: _trained_model(name, None).to(device) for name in (cfg.a, cfg.b)}
+    try:
+        with _progress_bar("starting") as bar:
+            run_protocol(
+                models,
+                Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True)),
+                space,
+                train_images=_training_images(cfg.data_dir),
+                command=_command("thermotorch-compare"),
+                progress=lambda what, done, total: bar(done, total, what),
+                save=partial(write_report, folder=run, cards={name: load_card(name) for name in models}),
+            )
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted; what is done is in {run}")
+    print(f"report: {run / 'report.md'}")
+    return run
+
+
 def benchmark(cfg: DictConfig) -> Path:
     """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
     from thermotorch.evaluation.benchmark import as_markdown, benchmark_simulate
@@ -143,16 +205,41 @@ def _trained_model(name: str, checkpoint: str | None) -> "nn.Module":
     return create_model(name, pretrained=checkpoint is None, checkpoint=checkpoint)
 
 
+def _device(name: str) -> str:
+    """`auto` is the GPU when there is one."""
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _training_images(data_dir: str) -> "Tensor | None":
+    """The MNIST training images [n, 1, 28, 28] in [0, 1] if they are on this machine; nothing is downloaded."""
+    if not Path(data_dir, "MNIST", "raw").is_dir():
+        return None
+    from thermotorch.training.data import MNISTData
+
+    return MNISTData(data_dir, download=False).train_images()[0]
+
+
+def _command(program: str) -> str:
+    """What the user typed, for the record."""
+    return shlex.join([program, *HydraConfig.get().overrides.task])
+
+
 @contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on the terminal, as the function `progress(done, total)` that the library calls."""
+def _progress_bar(title: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on the terminal, as a function of (done, total) and, when the work changes, its description."""
     from tqdm import tqdm
 
-    with tqdm(desc=title, unit="") as bar:
+    with tqdm(desc=title, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
 
-        def progress(done: int, total: int) -> None:
+        def progress(done: int, total: int, description: str = title) -> None:
+            if description != bar.desc.removesuffix(": "):
+                bar.reset(total)
+                bar.set_description(description)
             bar.total = total
-            bar.update(done - bar.n)
+            bar.n = done
+            bar.refresh()
 
         yield progress
 
@@ -254,4 +341,6 @@ def _train_and_score(cfg: DictConfig) -> float | None:
 
 train_main = partial(_main, _train_and_score, "train")
 sample_main = partial(_main, sample, "sample", CONFIG_DIR / "zoo")
+evaluate_main = partial(_main, evaluate, "evaluate", CONFIG_DIR / "zoo")
+compare_main = partial(_main, compare, "compare", CONFIG_DIR / "zoo")
 benchmark_main = partial(_main, benchmark, "benchmark", CONFIG_DIR / "zoo")
