@@ -1,0 +1,253 @@
+"""One protocol for any models: generate, judge, time and meter each, and set the results side by side."""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.evaluation import energy, metrics
+from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.rows import Row, unavailable
+
+Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
+_SHOWN = 64  # images kept for the picture
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What the protocol gave for one model.
+
+    Args:
+        name: of the model.
+        thermodynamic: whether it is a simulated thermodynamic device; else it is a digital model.
+        rows: every number.
+        images: the first 64 samples, [64, c, h, w] in [0, 1].
+        class_counts: how many samples the judge took for each class.
+    """
+
+    name: str
+    thermodynamic: bool
+    rows: list[Row]
+    images: Tensor
+    class_counts: list[int]
+
+    def row(self, metric: str) -> Row | None:
+        """The row of a metric, if there is one."""
+        return next((row for row in self.rows if row.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of several models under one protocol, complete or, after an interruption, as far as they got.
+
+    Args:
+        names: all models that were asked for, in order.
+        protocol: what they were put through.
+        feature_space, judge: name and description of the feature space.
+        hardware: what the measurements ran on.
+        command: what gives the comparison again.
+        real: the distances that as many real images score: the floor of the distances.
+        results: by name; the models that are not in it were not reached.
+    """
+
+    names: list[str]
+    protocol: Protocol
+    feature_space: str
+    judge: str
+    hardware: str
+    command: str
+    real: list[Row]
+    results: Mapping[str, ModelResult] = field(default_factory=dict)
+
+
+def compare(
+    models: Mapping[str, nn.Module],
+    protocol: Protocol,
+    space: FeatureSpace,
+    *,
+    train_images: Tensor | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+    save: Callable[[Comparison], None] | None = None,
+) -> Comparison:
+    """Puts models through one protocol, one after the other.
+
+    Args:
+        models: generators by name, in evaluation mode.
+        protocol: the same for all.
+        space: the judge.
+        train_images: [n, c, h, w] in [0, 1], to find copies of; without them those rows are unavailable.
+        command: what gives the comparison again, for the report.
+        progress: called with (description, done, total).
+        save: called with the comparison so far after each model, so that an interruption loses at most the model at
+            hand; the interruption itself is passed on.
+
+    Raises:
+        ValueError: no models, or images that the judge cannot take.
+    """
+    if not models:
+        raise ValueError("models: expected at least one, found none")
+    device = next(next(iter(models.values())).parameters()).device
+    comparison = Comparison(
+        names=list(models),
+        protocol=protocol,
+        feature_space=space.name,
+        judge=space.description,
+        hardware=describe_hardware(device),
+        command=command,
+        real=real_rows(protocol, space, command),
+    )
+    for name, model in models.items():
+        result = evaluate(name, model, protocol, space, train_images=train_images, command=command, progress=progress)
+        comparison = replace(comparison, results={**comparison.results, name: result})
+        if save is not None:
+            save(comparison)
+    return comparison
+
+
+def evaluate(
+    name: str,
+    model: nn.Module,
+    protocol: Protocol,
+    space: FeatureSpace,
+    *,
+    train_images: Tensor | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> ModelResult:
+    """Generates from one model as the protocol says and returns everything known about the samples and their cost.
+
+    A model with a method `sample` is a thermodynamic device in simulation, and gets heat rows; any other is digital,
+    and gets arithmetic rows. Arguments as in `compare`.
+
+    Cost: the protocol's samples, and one more to warm up; the judge takes milliseconds for each.
+    """
+    tell = progress or (lambda description, done, total: None)
+    n, seed = protocol.num_samples, protocol.seed
+    thermodynamic = hasattr(model, "sample")
+    device = next(model.parameters()).device
+    sampling = sampler_options(model, protocol)
+    how = ", ".join(f"{key} {value}" for key, value in sampling.items() if value is not None)
+    generate = partial(model.sample if thermodynamic else model.generate, seed=seed, **sampling)
+
+    tell(f"{name}: warming up", 0, 1)
+    generate(1)
+    tell(f"{name}: generating", 0, 1)
+    with EnergyMeter(device) as meter:
+
+        def on_progress(done: int, total: int) -> None:
+            meter.advance()
+            tell(f"{name}: generating", done, total)
+
+        started = time.perf_counter()
+        samples = generate(n, batch_size=protocol.batch_size, progress=on_progress)
+        images = (samples.images if thermodynamic else samples).cpu()
+        seconds = time.perf_counter() - started
+
+    tell(f"{name}: judging", 0, 1)
+    quality, class_counts = quality_rows(images, protocol, space, train_images, command, how)
+    speed = joined(f"{describe_hardware(device)}, {protocol.batch_size} at a time, without the warm-up", how)
+    rows = [
+        *quality,
+        Row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", 0, seed, "measured"),
+        Row("time", seconds / n, "s per sample", n, seed, "measured", None, command, speed),
+        *meter.rows(n, seed, command),
+    ]
+    if thermodynamic:
+        rows += energy.heat_rows(samples.heat, seed, command=command)
+        rows += [energy.work_row(samples.work, seed, command), energy.overhead_row(seed)]
+    else:
+        rows += energy.arithmetic_rows(energy.count_flops(lambda: generate(1)), seed, command, how)
+    rows.append(energy.landauer_row(images[0].numel(), seed))
+    tell(f"{name}: judging", 1, 1)
+    return ModelResult(name, thermodynamic, rows, images[:_SHOWN], class_counts)
+
+
+def quality_rows(
+    images: Tensor,
+    protocol: Protocol,
+    space: FeatureSpace,
+    train_images: Tensor | None = None,
+    command: str = "",
+    how: str = "",
+) -> tuple[list[Row], list[int]]:
+    """The rows about images [n, c, h, w] in [0, 1] themselves, and how many the judge took for each class.
+
+    `how` says how they were sampled and becomes part of each note.
+    """
+    n = len(images)
+    row = partial(Row, num_samples=n, seed=protocol.seed, kind="measured", command=command)
+    found = images.to(space.reference.device)
+    probabilities = metrics.class_probabilities(space.net, found)
+    counts = metrics.class_histogram(probabilities)
+    recognised, recognised_error = metrics.recognised_fraction(probabilities)
+    entropy, largest = metrics.class_entropy(counts), torch.tensor(float(len(counts))).log().item()
+    against = joined(f"against {len(space.reference):,} real images", how)
+    rows = distance_rows(metrics.features(space.net, found), space.reference, protocol, space.name, command, against)
+    rows += [
+        row("recognised fraction", recognised, "", stderr=recognised_error,
+            note=joined(f"the judge's confidence is at least {metrics.RECOGNISED}", how)),
+        row("class entropy", entropy, "nat",
+            note=joined(f"{entropy / largest:.3f} of ln {len(counts)}, that of equal classes", how)),
+    ]  # fmt: skip
+    if train_images is None:
+        missing = "needs the training images, which were not at hand"
+        rows += [unavailable(f"nearest training image, {which}", "", protocol.seed, missing) for which in ("mean", "least")]
+    else:
+        distance, _ = metrics.nearest_training_distance(images, train_images)
+        pixels = f"Euclidean distance over {images[0].numel()} pixels in [0, 1], {len(train_images):,} training images"
+        pixels = joined(pixels, how)
+        error = distance.double().std().item() / n**0.5
+        rows += [
+            row("nearest training image, mean", distance.mean().item(), "", stderr=error, note=pixels),
+            row("nearest training image, least", distance.min().item(), "", note=pixels),
+        ]
+    return rows, counts.tolist()
+
+
+def distance_rows(
+    features: Tensor, reference: Tensor, protocol: Protocol, space_name: str, command: str, note: str
+) -> list[Row]:
+    """Frechet and kernel distance of features [n, feature] from reference features [m, feature]."""
+    row = partial(Row, unit="", num_samples=len(features), seed=protocol.seed, kind="measured", command=command)
+    frechet, frechet_error = metrics.frechet_distance(features, reference)
+    kernel, deviation, kernel_error = metrics.kernel_distance(
+        features, reference, protocol.kernel_subsets, protocol.kernel_subset_size, protocol.seed
+    )
+    subsets = f"{protocol.kernel_subsets} subsets of {protocol.kernel_subset_size}, standard deviation {deviation:.3g}"
+    return [
+        row(f"Frechet distance ({space_name})", frechet, stderr=frechet_error, note=note),
+        row(f"kernel distance ({space_name})", kernel, stderr=kernel_error, note=joined(note, subsets)),
+    ]
+
+
+def real_rows(protocol: Protocol, space: FeatureSpace, command: str = "") -> list[Row]:
+    """The distances of as many real images from the rest of the reference: what a perfect model would score.
+
+    Empty when the reference is less than twice as large as the protocol's sample count.
+    """
+    n = protocol.num_samples
+    if len(space.reference) < 2 * n:
+        return []
+    order = torch.randperm(len(space.reference), generator=torch.Generator().manual_seed(protocol.seed))
+    held_out, rest = space.reference[order[:n]], space.reference[order[n:]]
+    note = f"{n:,} real images against the other {len(rest):,}"
+    return distance_rows(held_out, rest, protocol, space.name, command, note)
+
+
+def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
+    """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
+    known = inspect.signature(model.generate).parameters
+    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
+
+
+def joined(*parts: str) -> str:
+    """A note of several parts, without the empty ones."""
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,40 @@
+"""Numbers and tables that read well both as plain text and rendered."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+
+def number(value: float | None, stderr: float | None = None) -> str:
+    """A number as a reader wants it: `85.1 ± 2.3`, `(1.20 ± 0.02)e-17`, `532,736`; "unavailable" for None."""
+    if value is None:
+        return "unavailable"
+    if stderr:
+        return _with_error(value, stderr)
+    if value == round(value) and abs(value) < 1e9:
+        return f"{round(value):,}"
+    return f"{value:.4g}"
+
+
+def _with_error(value: float, stderr: float) -> str:
+    """Two significant digits of the error; a common power of ten when the value is very small or large."""
+    size = max(abs(value), stderr)
+    power = 0 if 1e-3 <= size < 1e6 else math.floor(math.log10(size))
+    value, stderr = value / 10.0**power, stderr / 10.0**power
+    digits = max(0, 1 - math.floor(math.log10(stderr)))
+    text = f"{value:,.{digits}f} ± {stderr:,.{digits}f}"
+    return f"({text})e{power}" if power else text
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A Markdown table with aligned columns; those whose number is in `right` are set flush right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[k]) for row in cells)) for k in range(len(header))]
+    rule = [f"{'-' * (width - 1)}:" if k in right else "-" * width for k, width in enumerate(widths)]
+    lines = [[f"{cell:>{widths[k]}}" if k in right else f"{cell:<{widths[k]}}" for k, cell in enumerate(row)] for row in cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def bullet(text: str) -> str:
+    """A list item, folded for reading as plain text."""
+    return textwrap.fill(text, 110, initial_indent="- ", subsequent_indent="  ", break_long_words=False)

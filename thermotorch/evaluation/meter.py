@@ -1,0 +1,156 @@
+"""Measured joules: read from the hardware's own counters, or not at all.
+
+RAPL counts the whole processor package and NVML the whole graphics board, whatever else they are doing; neither sees
+memory, power supply or cooling. Nothing is ever estimated from a rated power: a counter that cannot be read gives a
+row that says so.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from thermotorch.evaluation.rows import Row, unavailable
+
+POWERCAP = Path("/sys/class/powercap")
+_LEAST_SECONDS = 1.0  # the counters tick about every millisecond (RAPL) to every 100 ms (NVML)
+
+
+class _Unreadable(Exception):
+    """A counter is missing or may not be read; the message says why."""
+
+
+class EnergyMeter:
+    """Energy drawn by the hardware while a block runs.
+
+        with EnergyMeter("cpu") as meter:
+            images = model.generate(256, progress=lambda done, total: meter.advance())
+        rows = meter.rows(num_samples=256, seed=0)
+
+    Args:
+        device: where the work runs: the processor is always metered, a GPU when it is the device.
+        powercap: the kernel's folder of RAPL counters.
+        least_seconds: shorter blocks give no reading.
+    """
+
+    def __init__(
+        self, device: str | torch.device = "cpu", powercap: Path = POWERCAP, least_seconds: float = _LEAST_SECONDS
+    ) -> None:
+        self.device = torch.device(device)
+        self.least_seconds = least_seconds
+        self.seconds = 0.0
+        self._open: dict[str, Callable] = {"CPU package": lambda: _RaplCounter(powercap)}
+        if self.device.type == "cuda":
+            self._open["GPU board"] = lambda: _NvmlCounter(self.device)
+        self._counters: dict[str, _RaplCounter | _NvmlCounter] = {}
+        self._reasons: dict[str, str] = {}
+
+    def __enter__(self) -> "EnergyMeter":
+        for name, open_counter in self._open.items():
+            try:
+                self._counters[name] = open_counter()
+            except _Unreadable as reason:
+                self._reasons[name] = str(reason)
+        self._synchronize()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._synchronize()
+        self.seconds = time.perf_counter() - self._started
+        self.advance()
+
+    def advance(self) -> None:
+        """Reads the counters; to be called now and then in a long run, since RAPL starts over at about 260 kJ."""
+        for name, counter in list(self._counters.items()):
+            try:
+                counter.advance()
+            except _Unreadable as reason:
+                self._reasons[name] = str(reason)
+                del self._counters[name]
+
+    def rows(self, num_samples: int, seed: int, command: str = "") -> list[Row]:
+        """One row for each counter: joule per sample, or "unavailable" and why."""
+        rows = []
+        for name in self._open:
+            metric = f"energy drawn, {name}"
+            if name in self._reasons:
+                rows.append(unavailable(metric, "J per sample", seed, self._reasons[name]))
+            elif self.seconds < self.least_seconds:
+                short = f"the run lasted {self.seconds:.2g} s and the counter needs {self.least_seconds:g} s"
+                rows.append(unavailable(metric, "J per sample", seed, short))
+            else:
+                counter = self._counters[name]
+                note = f"{counter.source}: {counter.joule:.4g} J in {self.seconds:.3g} s, other work and idle included"
+                value = counter.joule / num_samples
+                rows.append(Row(metric, value, "J per sample", num_samples, seed, "measured", command=command, note=note))
+        return rows
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class _RaplCounter:
+    """Running average power limit: energy of all processor packages, from counters that start over at a maximum."""
+
+    source = "RAPL"
+
+    def __init__(self, powercap: Path) -> None:
+        zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+        self._zones = [zone for zone in zones if self._read(zone / "name").startswith("package")]
+        if not self._zones:
+            raise _Unreadable(f"no processor energy counter under {powercap}")
+        self._maxima = [int(self._read(zone / "max_energy_range_uj")) for zone in self._zones]
+        self._last = self._readings()
+        self.joule = 0.0
+
+    def advance(self) -> None:
+        now = self._readings()
+        microjoule = sum(
+            (after - before) % maximum for before, after, maximum in zip(self._last, now, self._maxima, strict=True)
+        )
+        self._last = now
+        self.joule += microjoule * 1e-6
+
+    def _readings(self) -> list[int]:
+        return [int(self._read(zone / "energy_uj")) for zone in self._zones]
+
+    @staticmethod
+    def _read(path: Path) -> str:
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise _Unreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+class _NvmlCounter:
+    """The total-energy counter of a GPU, Volta or newer."""
+
+    source = "NVML"
+
+    def __init__(self, device: torch.device) -> None:
+        try:
+            import pynvml
+        except ImportError as error:
+            raise _Unreadable("nvidia-ml-py is not installed: pip install 'thermotorch[energy]'") from error
+        self._nvml = pynvml
+        try:
+            pynvml.nvmlInit()
+            # By UUID, because CUDA and NVML number the GPUs differently.
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        except pynvml.NVMLError as error:
+            raise _Unreadable(f"NVML: {error}") from error
+        self._first = self._millijoule()
+        self.joule = 0.0
+
+    def advance(self) -> None:
+        self.joule = (self._millijoule() - self._first) * 1e-3
+
+    def _millijoule(self) -> int:
+        try:
+            return self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
+        except self._nvml.NVMLError as error:
+            raise _Unreadable(f"NVML: {error}") from error

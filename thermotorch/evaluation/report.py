@@ -1,0 +1,63 @@
+"""A comparison on disk: `report.md` to read, `report.json` to compute with, `samples.png` to look at."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thermotorch.evaluation.compare import Comparison
+from thermotorch.evaluation.pictures import side_by_side
+from thermotorch.evaluation.report_text import report_text
+
+REPORT_FORMAT = 1
+
+
+def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mapping] | None = None) -> list[Path]:
+    """Writes the report of a comparison, complete or as far as it got.
+
+    Args:
+        comparison: what `compare` gave, or hands to its `save`.
+        folder: where to; made if missing. Files of an earlier call are replaced.
+        cards: model cards by model name: their recorded rows stand beside those of the comparison.
+
+    Returns:
+        The paths written: `report.md`, `report.json` and, once there are images, `samples.png`.
+    """
+    cards = cards or {}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    text, data, picture = (folder / name for name in ("report.md", "report.json", "samples.png"))
+    text.write_text(report_text(comparison, cards, picture.name), encoding="utf-8")
+    content = json.dumps(report_data(comparison, cards), indent=2, allow_nan=False, ensure_ascii=False)
+    data.write_text(content + "\n", encoding="utf-8")
+    if not comparison.results:
+        return [text, data]
+    protocol = comparison.protocol
+    side_by_side([
+        (name, f"the first {len(result.images)} of {protocol.num_samples:,} samples, seed {protocol.seed}", result.images)
+        for name, result in comparison.results.items()
+    ]).save(picture, optimize=True)  # fmt: skip
+    return [text, data, picture]
+
+
+def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[str, Any]:
+    """The content of `report.json`: everything in the report, as plain numbers and strings."""
+    models = {}
+    for name in comparison.names:
+        card, result = cards.get(name, {}), comparison.results.get(name)
+        models[name] = {
+            "finished": result is not None,
+            "sha256": card.get("sha256"),
+            "rows": [row.to_dict() for row in result.rows] if result else [],
+            "class_counts": result.class_counts if result else None,
+            "recorded": [dict(row) for row in (*card.get("metrics", ()), *card.get("energy", ()))],
+        }
+    return {
+        "format": REPORT_FORMAT,
+        "command": comparison.command,
+        "hardware": comparison.hardware,
+        "protocol": comparison.protocol.to_dict(),
+        "feature_space": {"name": comparison.feature_space, "judge": comparison.judge},
+        "models": models,
+        "real_images": [row.to_dict() for row in comparison.real],
+    }
