@@ -1,4 +1,4 @@
-"""What the simulations are compared with: quadrature of exp(-V/kT), the Ornstein-Uhlenbeck process, the exact propagator."""
+"""What simulations must give: quadrature of exp(-V/kT), the Ornstein-Uhlenbeck process, the exact propagator."""
 
 from collections.abc import Callable
 from math import pi
@@ -70,7 +70,7 @@ class Boltzmann:
 
 
 class OrnsteinUhlenbeck:
-    """dx = -(A x - c) dt + sqrt(2 kT) dW for symmetric positive A: its exact moments, and those of its Euler-Maruyama steps."""
+    """dx = -(A x - c) dt + sqrt(2 kT) dW, A symmetric positive: its moments, and those of Euler-Maruyama steps."""
 
     def __init__(self, stiffness: Tensor, force: Tensor, temperature: float) -> None:
         self.values, self.vectors = torch.linalg.eigh(stiffness)
@@ -102,9 +102,9 @@ class OrnsteinUhlenbeck:
 
 def expectation_after(function: Callable[[Tensor], Tensor], start: float, time: float, *, j2: float, j4: float,
                       temperature: float, force: float = 0.0) -> float:
-    """E[function(x(time)) | x(0) = start] of dx = (f - V') dt + sqrt(2 kT) dW, to about ten digits while (f - V) varies by < 20 kT.
+    """E[function(x(time)) | x(0) = start] of dx = (f - V') dt + sqrt(2 kT) dW, to ten digits at forces of a few kT.
 
-    The generator is similar to a Schroedinger operator, -kT d^2/dx^2 + V'^2/(4 kT) - V''/2, which is diagonalised on a sinc grid.
+    The generator is similar to a Schroedinger operator, -kT d^2/dx^2 + V'^2/(4 kT) - V''/2, here on a sinc grid.
     """
     n, reach = 400, 5.0
     h = 2 * reach / n

@@ -144,7 +144,7 @@ def entry(i: int, j: int, value: float, symmetric: bool = True) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("build, message", [
-    (lambda: tt.DenseCouplings.from_matrix(entry(0, 2, 1.0, symmetric=False)), r"not symmetric .* write \(J \+ J.T\) / 2"),
+    (lambda: tt.DenseCouplings.from_matrix(entry(0, 2, 1.0, symmetric=False)), r"not symmetric .* \(J \+ J.T\) / 2"),
     (lambda: tt.DenseCouplings.from_matrix(entry(1, 1, 1.0)), "self-coupling"),
     (lambda: tt.DenseCouplings.from_matrix(entry(0, 1, float("nan"))), "finite"),
     (lambda: tt.DenseCouplings.from_matrix(torch.zeros(2, 3)), "expected a matrix of shape"),

@@ -61,7 +61,8 @@ def test_quadratic_network_solves_its_linear_response():
 
 def test_output_is_read_from_the_output_units_of_the_simulated_network():
     layer, x = small_layer(), features(6)
-    run = tt.simulate(layer.potential, torch.zeros(6, 4), steps=10, dt=0.02, temperature=0.5, seed=3, drive=layer.input(x))
+    run = tt.simulate(layer.potential, torch.zeros(6, 4), steps=10, dt=0.02, temperature=0.5, seed=3,
+                      drive=layer.input(x))
     torch.testing.assert_close(layer(x, seed=3), run.state[:, 2:])
 
 
@@ -131,7 +132,7 @@ def test_it_learns_inside_a_torch_model(couplings):
     layer = small_layer(hidden=4 if couplings else 0, temperature=0.05, t_final=0.4, dt=0.04)
     model = torch.nn.Sequential(layer, torch.nn.Linear(2, 2))
     optimizer, x = torch.optim.Adam(model.parameters(), lr=0.05), features(256)
-    for step in range(60):
+    for _ in range(60):
         loss = torch.nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long())
         optimizer.zero_grad()
         loss.backward()

@@ -6,7 +6,8 @@ from tests.physics import random_matrix, random_potential
 
 
 def per_unit_potential(n: int = 5) -> tt.Potential:
-    return random_potential(n, j2=torch.linspace(-1, 1, n), j3=torch.linspace(0.5, -0.4, n), j4=torch.linspace(0.2, 1, n))
+    j2, j3, j4 = (torch.linspace(*ends, n) for ends in ((-1, 1), (0.5, -0.4), (0.2, 1)))
+    return random_potential(n, j2=j2, j3=j3, j4=j4)
 
 
 def test_energy_is_the_sum_over_units_and_pairs():
@@ -76,7 +77,7 @@ def test_a_state_of_the_wrong_size_is_refused(x):
 
 
 def quadratic_network(n: int = 8) -> tuple[tt.Potential, float]:
-    """Ferromagnetic couplings, whose spectral norm is the top eigenvalue; and the top eigenvalue of the Hessian 2 j2 + J."""
+    """Ferromagnetic couplings, whose spectral norm is the top eigenvalue; and the top eigenvalue of 2 j2 + J."""
     matrix = random_matrix(n).abs()
     potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2=1.0, j4=0.0)
     return potential, 2.0 + torch.linalg.eigvalsh(matrix)[-1].item()

@@ -1,4 +1,4 @@
-"""The step functions themselves, without sampling: expectations by Gauss-Hermite quadrature over the noise of each step."""
+"""The step functions alone, without sampling: expectations by Gauss-Hermite quadrature over the noise of each step."""
 
 from collections.abc import Callable
 from math import log2
@@ -15,10 +15,10 @@ EXPECTATIONS = {"mean": lambda x: x, "second moment": torch.square}
 
 
 def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> float:
-    """E[function(x_steps)] of the integrator, by u(x) <- E_xi[u(step(x, xi))] on a Chebyshev grid: no statistical error.
+    """E[function(x_steps)] of the integrator, by u(x) <- E_xi[u(step(x, xi))] on a Chebyshev grid.
 
-    Leimkuhler-Matthews steps share a normal with the next step, so what is Markov is y_k = x_k - kick xi_k / 2, of which
-    x = y + kick xi / 2 is a sample: each step is asked for with its own xi and zero for the next one.
+    Leimkuhler-Matthews steps share a normal with the next step, so what is Markov is y_k = x_k - kick xi_k / 2: a step
+    starts from x = y + kick xi / 2, with its own xi, and with zero for the next one.
     """
     nodes, weights = (torch.tensor(v) for v in np.polynomial.hermite_e.hermegauss(24))
     weights = weights / weights.sum()
@@ -31,8 +31,8 @@ def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> fl
     def advance(y: torch.Tensor, step: int = 0) -> torch.Tensor:
         """All outcomes of one step from each y, [y, node]."""
         x, xi = torch.broadcast_tensors(y[:, None] + (shared if step else 0.0) * nodes, nodes)
-        system = System(drift=lambda x, _: -(2 * J2 * x + 4 * J4 * x**3), noise=lambda k: xi if k == 0 else torch.zeros_like(xi),
-                        kick=kick, dt=dt)
+        system = System(drift=lambda x, _: -(2 * J2 * x + 4 * J4 * x**3), kick=kick, dt=dt,
+                        noise=lambda k: xi if k == 0 else torch.zeros_like(xi))
         return INTEGRATORS[name](x, 0, system)
 
     def interpolate(u: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -58,9 +58,10 @@ def pairs(z: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
     lanes = z.unflatten(1, (32, 4))
     return {
-        "units": (z[..., 1:], z[..., :-1]), "steps": (z[1:], z[:-1]), "blocks of samples": (lanes[:, 1:], lanes[:, :-1]),
+        "units": (z[..., 1:], z[..., :-1]), "steps": (z[1:], z[:-1]), "blocks": (lanes[:, 1:], lanes[:, :-1]),
         **{f"lanes {a}{b}": (lanes[:, :, a], lanes[:, :, b]) for a in range(4) for b in range(a)},
-        "streams": (z, again(stream=Stream.INITIAL)), "seeds": (z, again(1235)), "high seeds": (z, again(1234 + (1 << 32))),
+        "streams": (z, again(stream=Stream.INITIAL)),
+        "seeds": (z, again(1235)), "high seeds": (z, again(1234 + (1 << 32))),
         "sample with unit": (z, z.transpose(1, 2)), "step with sample": (z, z.transpose(0, 1)),
     }
 

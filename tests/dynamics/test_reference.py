@@ -1,4 +1,4 @@
-"""The reference loop itself: gradients through checkpointed segments, their memory, and what happens when a run diverges."""
+"""The reference loop itself: gradients through checkpointed segments, their memory, and what a diverging run says."""
 
 import re
 import warnings
@@ -30,7 +30,8 @@ def test_gradcheck_of_state_drive_bias_and_couplings(integrator):
         return run.state, run.heat, run.work, run.states, run.observed["action"], run.observed["moments"].variance
 
     potential, force = random_potential(3, j3=0.2), torch.ones(3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(end, (start_state(), force, potential.bias, potential.couplings.bonds), fast_mode=True)
+    arguments = start_state(), force, potential.bias, potential.couplings.bonds
+    assert torch.autograd.gradcheck(end, arguments, fast_mode=True)
 
 
 class _Run(torch.nn.Module):
@@ -41,8 +42,8 @@ class _Run(torch.nn.Module):
         self.potential, self.integrator = potential, integrator
 
     def forward(self, state: Tensor, force: Tensor) -> tt.Trajectory:
-        return tt.simulate(self.potential, state, steps=7, dt=0.05, temperature=0.3, drive=lambda step: force * (1 + step),
-                           integrator=self.integrator, record=3, clamp=torch.tensor([False, False, True]),
+        return tt.simulate(self.potential, state, steps=7, dt=0.05, temperature=0.3, integrator=self.integrator,
+                           record=3, drive=lambda step: force * (1 + step), clamp=torch.tensor([False, False, True]),
                            observers={"action": tt.PathAction(self.potential, reverse=True), "moments": tt.Moments()})
 
 
@@ -96,7 +97,7 @@ def states_held(steps: int) -> float:
 
 
 def test_memory_grows_as_the_root_of_the_number_of_steps():
-    """One state per segment of sqrt(steps) steps, and a constant: one chunk of noise (16 states here) and the energies."""
+    """One state per segment of sqrt(steps) steps, and a constant: a chunk of noise (16 states) and the energies."""
     few, many = states_held(64), states_held(256)
     assert many - few == pytest.approx(16 - 8, abs=1)
     assert many < 50, "a plain loop of 256 steps holds three states for each"
@@ -109,8 +110,8 @@ def test_without_gradients_only_the_present_is_held():
 
 
 def diverging(**changed) -> dict:
-    return {"potential": tt.Potential(tt.DenseCouplings(3), j2=torch.tensor([1.0, 400.0, 1.0])), "state": torch.ones(2, 3),
-            "steps": 300, "dt": 0.02, "temperature": 0.1, **changed}
+    stiff = tt.Potential(tt.DenseCouplings(3), j2=torch.tensor([1.0, 400.0, 1.0]))
+    return {"potential": stiff, "state": torch.ones(2, 3), "steps": 300, "dt": 0.02, "temperature": 0.1, **changed}
 
 
 @pytest.mark.parametrize("grad", [True, False])
