@@ -4,8 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:

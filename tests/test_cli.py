@@ -234,15 +234,19 @@ def test_a_digital_model_is_sampled_with_its_own_options(run, stand_ins):
 
 
 def test_evaluate_prints_and_writes_the_rows(run, stand_ins, zoo_of_stand_ins, capsys):
+    from thermotorch.zoo import load_card, record_rows
+
     checkpoint = zoo_of_stand_ins / "generator.three_digits.safetensors"
     folder = run(cli.evaluate_main, "model=generator", f"checkpoint={checkpoint}", *TINY)
     found = json.loads((folder / "evaluation.json").read_text())
     assert found["protocol"]["num_samples"] == 8
-    assert found["rows"]
+    assert {"parameters", "recognised fraction"} <= {row["metric"] for row in found["metrics"]}
+    assert "generation heat" in {row["metric"] for row in found["energy"]}
     printed = capsys.readouterr().out
-    for row in found["rows"]:
+    for row in found["metrics"] + found["energy"]:
         assert f"{row['metric']}: " in printed
-        assert row["kind"] in ("measured", "modelled", "unavailable")
+    record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"])
+    assert load_card(checkpoint)["energy"] == found["energy"]
 
 
 def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):

@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     import torch
 
+    from thermotorch.evaluation.hardware import describe_hardware
+    from thermotorch.training.release import RECORD
     from thermotorch.training.resume import last_checkpoint
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
@@ -91,8 +94,20 @@ def train(cfg: DictConfig) -> dict[str, float]:
         callbacks=[instantiate(node) for node in cfg.callbacks.values() if node],
         logger=[instantiate(node) for node in cfg.logger.values() if node],
     )
+    started = time.perf_counter()
     with _interrupt_ends_the_step():
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
+    record = {
+        "command": _command("thermotorch-train"),
+        "experiment": cfg.run_name,
+        "seed": cfg.seed,
+        "steps": trainer.global_step,
+        "seconds": round(time.perf_counter() - started, 1),
+        "resumed": resume is not None,  # then the seconds are those since
+        "hardware": describe_hardware(module.device),
+        "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
+    }
+    (run / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     log.info("run folder: %s", run)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
@@ -143,11 +158,12 @@ def evaluate(cfg: DictConfig) -> Path:
             command=_command("thermotorch-evaluate"),
             progress=lambda what, done, total: bar(done, total, what),
         )
-    rows = [row.to_dict() for row in result.rows]
+    found: dict[str, Any] = {"model": cfg.model, "protocol": protocol.to_dict(), "metrics": [], "energy": []}
     for row in result.rows:
+        found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
         print(f"{row.metric}: {number(row.value)} {row.unit} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
     path = Path(cfg.output_dir, "evaluation.json")
-    path.write_text(json.dumps({"model": cfg.model, "protocol": protocol.to_dict(), "rows": rows}, indent=2) + "\n")
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(path)
     return path.parent
 

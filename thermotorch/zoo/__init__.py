@@ -5,6 +5,7 @@ from thermotorch.zoo.checkpoints import (
     load_card,
     load_checkpoint,
     load_reference,
+    record_rows,
     save_checkpoint,
     save_reference,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "load_card",
     "load_checkpoint",
     "load_reference",
+    "record_rows",
     "register_model",
     "save_checkpoint",
     "save_reference",

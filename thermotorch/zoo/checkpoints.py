@@ -11,7 +11,7 @@ import os
 import platform
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -149,6 +149,22 @@ def save_checkpoint(model: nn.Module, name: str, folder: str | os.PathLike, card
     _write(path, data)
     _write_card(path.with_suffix(".json"), card)
     return path, path.with_suffix(".json")
+
+
+def record_rows(name: str | os.PathLike, *, metrics: Sequence[Mapping] = (), energy: Sequence[Mapping] = ()) -> Path:
+    """Enters rows into the card of a checkpoint, in place of those with the same metric, and returns the card's path.
+
+    Raises:
+        ValueError: a row that does not say what it counts, how, and with which seed.
+    """
+    card = load_card(name)
+    for field, rows in (("metrics", metrics), ("energy", energy)):
+        new = {row["metric"]: dict(row) for row in rows}
+        card[field] = [row for row in card[field] if row["metric"] not in new] + list(new.values())
+    check_card(card)
+    path = find_checkpoint(name).with_suffix(".json")
+    _write_card(path, card)
+    return path
 
 
 def check_card(card: Mapping) -> None:
