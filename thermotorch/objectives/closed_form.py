@@ -19,6 +19,8 @@ from torch import Tensor
 from thermotorch.dynamics import Transition
 from thermotorch.potential import Potential
 
+_ROWS_PER_PRODUCT = 1024
+
 
 class ReverseStatistics(NamedTuple):
     """Sums over the steps of noising paths; two of them add up field by field."""
@@ -38,25 +40,39 @@ class ReverseStatistics(NamedTuple):
 class ReverseMoments:
     """Observer that gathers `ReverseStatistics` of a noising run for machines with the on-site potential of `potential`.
 
-    Products are in the state's precision, sums over steps in float64. Cost per step: two products [unit, batch] x [batch, unit].
+    Rows of x' and y are collected and multiplied about a thousand at a time, in the state's precision; sums over those blocks
+    are kept in float64 and updated in place. Cost per step: two products [unit, batch] x [batch, unit].
     """
 
     potential: Potential
 
-    def start(self, state: Tensor) -> ReverseStatistics:
-        unit = state.shape[-1]
-        return ReverseStatistics(*(state.new_zeros(shape, dtype=torch.float64)
-                                   for shape in ((), (unit,), (unit,), (unit, unit), (unit, unit), ())))
+    def start(self, state: Tensor) -> tuple[ReverseStatistics, list[Tensor], list[Tensor]]:
+        return empty_statistics(state), [], []
 
-    def update(self, carry: ReverseStatistics, transition: Transition) -> ReverseStatistics:
+    def update(self, carry: tuple, transition: Transition) -> tuple:
+        _, xs, ys = carry
         x = transition.after
-        y = transition.before - x + transition.dt * self.potential.on_site_gradient(x)
-        for total, value in zip(carry, (len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ x, y.double().square().sum()), strict=True):
-            total += value
-        return carry
+        xs.append(x)
+        ys.append(transition.before - x + transition.dt * self.potential.on_site_gradient(x))
+        return self._summed(carry) if len(xs) * len(x) >= _ROWS_PER_PRODUCT else carry
 
-    def result(self, carry: ReverseStatistics) -> ReverseStatistics:
-        return carry
+    def result(self, carry: tuple) -> ReverseStatistics:
+        return self._summed(carry)[0]
+
+    @staticmethod
+    def _summed(carry: tuple) -> tuple:
+        total, xs, ys = carry
+        if xs:
+            x, y = torch.cat(xs), torch.cat(ys)
+            for kept, new in zip(total, (len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ x, y.double().square().sum()), strict=True):
+                kept += new
+        return total, [], []
+
+
+def empty_statistics(like: Tensor) -> ReverseStatistics:
+    """Statistics of no steps for states like [..., unit]."""
+    unit = like.shape[-1]
+    return ReverseStatistics(*(like.new_zeros(shape, dtype=torch.float64) for shape in ((), (unit,), (unit,), (unit, unit), (unit, unit), ())))
 
 
 class ClosedFormFit(NamedTuple):
@@ -78,7 +94,7 @@ def mean_action(statistics: ReverseStatistics, couplings: Tensor, bias: Tensor, 
 
 
 def fit_closed_form(statistics: ReverseStatistics, validation: ReverseStatistics, mask: Tensor, bias_mask: Tensor, *, dt: float,
-                    temperature: float, ridges: tuple[float, ...] = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3), tolerance: float = 1e-6,
+                    temperature: float, ridges: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3), tolerance: float = 1e-3,
                     max_iterations: int = 500) -> ClosedFormFit:
     """Couplings and biases that minimise the mean reverse-path action, with the ridge that held-out paths prefer.
 
@@ -90,7 +106,7 @@ def fit_closed_form(statistics: ReverseStatistics, validation: ReverseStatistics
         tolerance: of the residual, relative to that of J = b = 0.
         max_iterations: of conjugate gradients for each ridge.
 
-    Cost: one float64 product [unit, unit]^2 per iteration.
+    Cost: one eigendecomposition, then five float64 products [unit, unit]^2 per iteration, tens of iterations.
     """
     best, start, iterations = None, None, 0
     for ridge in ridges:
@@ -116,9 +132,9 @@ class _NormalEquations:
     def __init__(self, statistics: ReverseStatistics, mask: Tensor, bias_mask: Tensor, dt: float, ridge: float) -> None:
         s, self.dt, self.mask, self.bias_mask = statistics, dt, mask.double(), bias_mask.double()
         self.x, self.y, self.xx, self.yx = s.x / s.count, s.y / s.count, s.xx / s.count, s.yx / s.count
-        variance = self.xx.diagonal()
-        self.ridge = ridge * dt * variance.mean()
-        self.scale = (dt * (variance[:, None] + variance[None, :]) + self.ridge, torch.full_like(self.x, dt))
+        self.ridge = ridge * dt * self.xx.diagonal().mean()
+        values, self.basis = torch.linalg.eigh(self.xx)
+        self.scale = dt * (values[:, None] + values[None, :]).clamp_min(0.0) + self.ridge
 
     def negative_constant(self) -> _Point:
         return -self.mask * (self.yx + self.yx.T), -self.bias_mask * self.y
@@ -130,7 +146,10 @@ class _NormalEquations:
                 self.bias_mask * self.dt * (couplings @ self.x + bias))
 
     def precondition(self, point: _Point) -> _Point:
-        return point[0] / self.scale[0], point[1] / self.scale[1]
+        """The exact solution if every bond existed: in the eigenbasis of <x' x'^T> the equations are one division each."""
+        couplings, bias = point
+        solved = self.basis @ ((self.basis.T @ couplings @ self.basis) / self.scale) @ self.basis.T
+        return self.mask * solved, bias / self.dt
 
 
 def _inner(a: _Point, b: _Point) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from thermotorch.models.generator import ThermodynamicGenerator
 from thermotorch.models.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
-from thermotorch.objectives.closed_form import ReverseStatistics
+from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
@@ -36,7 +36,7 @@ class _NoisingModule(LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
-        defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 3, **self.defaults}
+        defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 12, **self.defaults}
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
         settings = {**defaults, **(objective or {})}
@@ -119,8 +119,7 @@ class ClosedFormModule(_ManualModule):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
-        empty = ReverseMoments(self.model.potential).start(self.model.potential.bias.detach()[None])
-        for name, value in empty._asdict().items():  # buffers, so that an interrupted run resumes
+        for name, value in empty_statistics(self.model.potential.bias.detach())._asdict().items():  # buffers, so that an interrupted run resumes
             self.register_buffer(f"fitted_{name}", value)
             self.register_buffer(f"held_out_{name}", value.clone())
 
