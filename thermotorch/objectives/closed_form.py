@@ -149,7 +149,7 @@ class _NormalEquations:
         """The exact solution if every bond existed: in the eigenbasis of <x' x'^T> the equations are one division each."""
         couplings, bias = point
         solved = self.basis @ ((self.basis.T @ couplings @ self.basis) / self.scale) @ self.basis.T
-        return self.mask * solved, bias / self.dt
+        return self.mask * (0.5 * (solved + solved.T)), bias / self.dt  # symmetric to the last bit, as couplings must be
 
 
 def _inner(a: _Point, b: _Point) -> Tensor:
