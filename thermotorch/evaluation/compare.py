@@ -86,8 +86,8 @@ def compare(
         train_images: [n, c, h, w] in [0, 1], to find copies of; without them those rows are unavailable.
         command: what gives the comparison again, for the report.
         progress: called with (description, done, total).
-        save: called with the comparison so far after each model, so that an interruption loses at most the model at
-            hand; the interruption itself is passed on.
+        save: called with the comparison so far, at the start and after each model, so that an interruption loses at
+            most the model at hand; the interruption itself is passed on.
 
     Raises:
         ValueError: no models, or images that the judge cannot take.
@@ -104,11 +104,12 @@ def compare(
         command=command,
         real=real_rows(protocol, space, command),
     )
+    keep = save or (lambda comparison: None)
+    keep(comparison)
     for name, model in models.items():
         result = evaluate(name, model, protocol, space, train_images=train_images, command=command, progress=progress)
         comparison = replace(comparison, results={**comparison.results, name: result})
-        if save is not None:
-            save(comparison)
+        keep(comparison)
     return comparison
 
 

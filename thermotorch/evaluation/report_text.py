@@ -161,11 +161,11 @@ def _classes(results: Iterable[ModelResult]) -> str:
 
 def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[str]:
     """Joules in columns that never mix modelled and measured, then the heat in its own unit, then the scales."""
+    now = {name: result.rows for name, result in comparison.results.items()}
     sources = [
-        (name, source, thermodynamic, rows)
-        for name, result in comparison.results.items()
-        for thermodynamic in [result.thermodynamic]
-        for source, rows in (("this run", result.rows), ("card", recorded_rows(cards.get(name, {}))))
+        (name, source, any(row.metric == HEAT for row in rows), rows)
+        for name in comparison.names
+        for source, rows in (("this run", now.get(name, [])), ("card", recorded_rows(cards.get(name, {}))))
         if any(row.unit.startswith(_ENERGY_UNITS) for row in rows)
     ]
     lines = []

@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.evaluation.stand_ins import SIDE, Device, Digital, feature_space, noise
+from thermotorch.evaluation import FeatureSpace, Protocol, compare, evaluate
+from thermotorch.evaluation.metrics import frechet_distance, nearest_training_distance
+
+PROTOCOL = Protocol(
+    name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20
+)
+
+
+@pytest.fixture(scope="module")
+def space() -> FeatureSpace:
+    return feature_space()
+
+
+def by_metric(result):
+    return {row.metric: row for row in result.rows}
+
+
+def test_a_thermodynamic_device_gets_its_heat(space):
+    result = evaluate("device", Device(), PROTOCOL, space)
+    rows = by_metric(result)
+    assert result.thermodynamic
+    assert (rows["generation heat"].value, rows["generation heat"].kind) == (20.0, "modelled")
+    assert rows["work of switching on"].value == 5.0
+    assert rows["device overhead"].kind == "unavailable"
+    assert rows["parameters"].value == 7
+    assert f"Landauer bound, {SIDE * SIDE} bits" in rows
+    assert not [metric for metric in rows if metric.startswith("arithmetic")]
+
+
+def test_a_digital_model_gets_its_arithmetic_and_the_protocols_sampler(space):
+    result = evaluate("digital", Digital(), PROTOCOL, space)
+    rows = by_metric(result)
+    assert not result.thermodynamic
+    assert rows["arithmetic, operations"].value == 4 * 2 * 36 * 36  # steps x multiply-adds x 2
+    assert rows["arithmetic, operations"].note.endswith("sampler dpm++, steps 4")
+    assert "sampler dpm++, steps 4" in rows["recognised fraction"].note
+    assert "generation heat" not in rows
+
+
+def test_rows_are_about_the_samples_of_the_seed(space):
+    rows = by_metric(evaluate("device", Device(), PROTOCOL, space, train_images=noise(70, 8), command="here"))
+    images = noise(40, seed=3)
+    assert rows["Frechet distance (thermotorch-test-v1)"].value == pytest.approx(
+        frechet_distance(space.net.features(images).detach(), space.reference)[0]
+    )
+    distance, _ = nearest_training_distance(images, noise(70, 8))
+    assert rows["nearest training image, mean"].value == pytest.approx(distance.mean().item())
+    assert rows["nearest training image, least"].value == pytest.approx(distance.min().item())
+    for metric, row in rows.items():
+        assert row.seed == 3
+        assert row.num_samples in ((40,) if row.stderr else (40, 0)), metric
+    assert rows["time"].command == "here" and rows["time"].value > 0
+
+
+def test_without_training_images_the_rows_are_unavailable(space):
+    rows = by_metric(evaluate("device", Device(), PROTOCOL, space))
+    assert rows["nearest training image, mean"].kind == "unavailable"
+
+
+def test_class_counts_and_images_of_the_result(space):
+    result = evaluate("device", Device(), replace(PROTOCOL, num_samples=90), space)
+    assert sum(result.class_counts) == 90
+    assert torch.equal(result.images, noise(90, 3)[:64])
+
+
+def test_real_images_are_the_floor_of_the_distances():
+    protocol = replace(PROTOCOL, num_samples=100)
+    comparison = compare({"device": Device()}, protocol, feature_space(2000))
+    real = {row.metric: row for row in comparison.real}
+    distance = real["Frechet distance (thermotorch-test-v1)"]
+    assert distance.num_samples == 100 and distance.note == "100 real images against the other 1,900"
+    uniform = by_metric(comparison.results["device"])[distance.metric]
+    assert abs(distance.value - uniform.value) < 4 * (distance.stderr**2 + uniform.stderr**2) ** 0.5  # one law
+    squared = by_metric(evaluate("digital", Digital(), protocol, feature_space(2000)))[distance.metric]
+    assert squared.value > 5 * distance.value
+
+
+def test_too_small_a_reference_has_no_floor(space):
+    assert compare({"device": Device()}, replace(PROTOCOL, num_samples=101), space).real == []
+
+
+def test_progress_names_the_model_and_comes_to_an_end(space):
+    calls = []
+    compare({"a": Device(), "b": Digital()}, PROTOCOL, space, progress=lambda *call: calls.append(call))
+    assert ("a: generating", 40, 40) in calls and ("b: generating", 4, 4) in calls
+    assert calls[-1] == ("b: judging", 1, 1)
+    assert all(0 <= done <= total for _, done, total in calls)
+
+
+def test_what_is_done_is_saved_before_an_interruption(space):
+    class Interrupted(Digital):
+        def generate(self, num_samples, **options):
+            raise KeyboardInterrupt
+
+    saved = []
+    with pytest.raises(KeyboardInterrupt):
+        compare({"a": Device(), "b": Interrupted()}, PROTOCOL, space, save=saved.append)
+    assert [list(comparison.results) for comparison in saved] == [[], ["a"]]
+    assert saved[-1].names == ["a", "b"]
+
+
+def test_no_models_are_refused(space):
+    with pytest.raises(ValueError, match="models: expected at least one"):
+        compare({}, PROTOCOL, space)

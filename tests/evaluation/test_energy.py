@@ -1,0 +1,64 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from thermotorch.evaluation import energy
+
+
+def by_metric(rows):
+    return {row.metric: row for row in rows}
+
+
+def test_heat_in_kT_and_in_joule():
+    rows = by_metric(energy.heat_rows(torch.tensor([1200.0, 1400.0, 1300.0, 1300.0]), seed=5))
+    mean, joule = rows["generation heat"], rows["generation heat at 300 K"]
+    assert mean.value == 1300.0
+    deviation = math.sqrt(20000 / 3)
+    assert rows["generation heat, standard deviation"].value == pytest.approx(deviation)
+    assert mean.stderr == pytest.approx(deviation / 2)
+    assert joule.value == pytest.approx(1300 * 1.380649e-23 * 300)
+    assert joule.stderr / joule.value == pytest.approx(mean.stderr / mean.value)
+    assert {row.kind for row in rows.values()} == {"modelled"}
+    assert {(row.num_samples, row.seed) for row in rows.values()} == {(4, 5)}
+
+
+def test_the_heat_quoted_for_the_paper_is_what_the_sheet_says():
+    """2.9e3 kT at 300 K is 1.20e-17 J."""
+    row = by_metric(energy.heat_rows(torch.full((2,), 2.9e3), seed=0))["generation heat at 300 K"]
+    assert row.value == pytest.approx(1.20e-17, rel=5e-3)
+
+
+def test_landauer_bound_of_one_bit():
+    row = energy.landauer_row(1, seed=0)
+    assert row.value == pytest.approx(2.871e-21, rel=1e-4)
+    assert energy.landauer_row(784, seed=0).value == pytest.approx(784 * row.value)
+
+
+def test_what_is_not_modelled_has_no_number():
+    assert (energy.overhead_row(0).value, energy.overhead_row(0).kind) == (None, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "multiply_adds"),
+    [
+        (nn.Linear(30, 20), (1, 30), 30 * 20),
+        (nn.Conv2d(3, 5, 3, padding=1), (1, 3, 8, 10), 8 * 10 * 5 * 3 * 9),
+        (nn.Conv2d(4, 4, 3, stride=2, groups=2), (2, 4, 9, 9), 2 * 4 * 4 * 4 * 2 * 9),
+    ],
+)
+def test_operations_are_those_counted_by_hand(module, shape, multiply_adds):
+    assert energy.count_flops(lambda: module(torch.zeros(shape))) == 2 * multiply_adds
+
+
+def test_arithmetic_energy_is_operations_times_the_joules_of_one():
+    rows = by_metric(energy.arithmetic_rows(2000, seed=0, note="steps 20"))
+    count = rows["arithmetic, operations"]
+    assert (count.value, count.unit, count.kind) == (2000, "FLOP per sample", "measured")
+    assert count.note.endswith("steps 20")
+    horowitz = rows["arithmetic, 45 nm fp32"]
+    assert horowitz.value == pytest.approx(1000 * (0.9e-12 + 3.7e-12))  # a thousand multiply-adds
+    assert (horowitz.unit, horowitz.kind) == ("J per sample", "modelled")
+    assert all(row.note for row in rows.values())
+    assert len(rows) == 1 + len(energy.HARDWARE)

@@ -1,0 +1,9 @@
+import torch
+
+from thermotorch.evaluation.hardware import describe_hardware
+
+
+def test_hardware_is_one_line_with_what_decides_the_speed():
+    line = describe_hardware()
+    assert "\n" not in line and not line.startswith(",")
+    assert f"{torch.get_num_threads()} of " in line and f"torch {torch.__version__}" in line

@@ -1,0 +1,21 @@
+import pytest
+
+from thermotorch.evaluation.protocol import Protocol
+
+
+def test_a_protocol_is_rebuilt_from_its_plain_settings():
+    assert Protocol(**Protocol.full().to_dict()) == Protocol.full()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_samples": 2}, "num_samples: expected at least 3, found 2"),
+        ({"num_samples": 60}, "kernel_subset_size: expected at most num_samples = 60, found 100; write kernel_subset_size=30"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
+        ({"steps": 0}, "steps: expected at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Protocol(**settings)
