@@ -236,7 +236,7 @@ def test_two_halves_are_the_whole_bit_for_bit(integrator, dtype):
     ids=["lattice", "dense", "blocks"])
 def test_a_sample_does_not_depend_on_its_batch(couplings, exact):
     """Bit for bit where the field is a sum per sample. Matrix products choose their order of summation by the batch size
-    (one row is a path of its own), so dense and block couplings agree to rounding, with exactly the same noise."""
+    (one row takes its own path): dense and block couplings agree to rounding, with exactly the same noise."""
     potential = tt.Potential(couplings, bias=0.3)
     with torch.no_grad():
         for bonds in couplings.parameters():
