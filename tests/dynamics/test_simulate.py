@@ -235,7 +235,7 @@ def test_two_halves_are_the_whole_bit_for_bit(integrator, dtype):
     (tt.BlockCouplings({"visible": 20, "hidden": 15}, [("visible", "hidden"), ("hidden", "hidden")]), False)],
     ids=["lattice", "dense", "blocks"])
 def test_a_sample_does_not_depend_on_its_batch(couplings, exact):
-    """Bit for bit where the field is a sum per sample. Matrix products choose their order of summation by the batch size
+    """Bit for bit where the field is a sum per sample. Matrix products choose their order of summation by batch size
     (one row takes its own path): dense and block couplings agree to rounding, with exactly the same noise."""
     potential = tt.Potential(couplings, bias=0.3)
     with torch.no_grad():
