@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thermotorch.dynamics import simulate
 from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.markdown import table
 from thermotorch.models.generator import ThermodynamicGenerator
 
 Run = Callable[[Tensor], Tensor]
@@ -88,18 +89,20 @@ def plain_loop(
 def as_markdown(result: dict) -> str:
     """The result as a table; the medians, with (slowest - fastest) / median of the timed runs as the spread."""
     settings = f"{result['units']} units, {result['steps']} steps, seed {result['seed']}, float32"
-    lines = [
-        f"{settings}; median of {result['repeats']} alternating runs; {result['hardware']}",
-        "",
-        "| batch | program | steps/s | normals/s | spread | first run, s |",
-        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    header = ["batch", "program", "steps/s", "normals/s", "spread", "first run, s"]
+    rows = [
+        [
+            str(row["batch"]),
+            row["program"],
+            f"{row['steps_per_second']:.4g}",
+            f"{row['normals_per_second']:.3g}",
+            f"{row['spread']:.0%}",
+            f"{row['warm_up_seconds']:.3g}",
+        ]
+        for row in result["rows"]
     ]
-    for row in result["rows"]:
-        lines.append(
-            f"| {row['batch']} | {row['program']} | {row['steps_per_second']:.4g} | {row['normals_per_second']:.3g} "
-            f"| {row['spread']:.0%} | {row['warm_up_seconds']:.3g} |"
-        )
-    return "\n".join([*lines, ""])
+    measured = f"{settings}; median of {result['repeats']} alternating runs; {result['hardware']}"
+    return f"{measured}\n\n{table(header, rows, right=(0, 2, 3, 4, 5))}\n"
 
 
 @torch.no_grad()

@@ -1,0 +1,34 @@
+from thermotorch.evaluation.model_table import model_table
+
+CARD = {
+    "name": "generator.x",
+    "parameters": 532736,
+    "data": {"name": "MNIST", "digits": [0, 1], "images_per_digit": 1},
+    "training": {"command": "thermotorch-train experiment=x", "steps": 1200, "seconds": 5400.0},
+    "metrics": [
+        {"metric": "recognised fraction", "value": 0.5, "unit": "", "stderr": 0.01, "num_samples": 10000, "seed": 3,
+         "kind": "measured", "command": "thermotorch-evaluate model=generator.x"},
+        {"metric": "time", "value": 1.0, "unit": "s", "num_samples": 1, "seed": 0, "kind": "measured", "command": ""},
+    ],
+    "energy": [
+        {"metric": "generation heat", "value": 1300.0, "unit": "kT per sample", "num_samples": 200, "seed": 0,
+         "kind": "modelled", "command": "thermotorch-evaluate model=generator.x"},
+        {"metric": "energy drawn", "value": None, "unit": "J", "num_samples": 0, "seed": 0, "kind": "unavailable",
+         "command": ""},
+    ],
+}  # fmt: skip
+
+
+def test_every_number_has_its_count_seed_and_kind():
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in model_table([CARD]).splitlines()]
+    assert ["`generator.x`", "recognised fraction", "0.500 ± 0.010", "10,000", "3", "measured"] in cells
+    assert ["`generator.x`", "generation heat", "1,300 kT per sample", "200", "0", "modelled"] in cells
+    assert ["`generator.x`", "532,736", "MNIST; digits 0, 1; 1 image of each", "`thermotorch-train experiment=x`",
+            "1,200 steps, 1.5 h"] in cells  # fmt: skip
+
+
+def test_numbers_that_are_missing_or_of_one_machine_stay_out_and_commands_are_listed_once():
+    text = model_table([CARD])
+    assert "energy drawn" not in text
+    assert "| time" not in text
+    assert text.count("thermotorch-evaluate model=generator.x") == 1

@@ -1,0 +1,56 @@
+"""The shipped models as tables: what they are, and every number their cards hold about quality and energy."""
+
+from collections.abc import Mapping, Sequence
+
+from thermotorch.evaluation.markdown import number, table
+
+_SKIPPED = ("parameters", "time", "nearest", "Landauer")  # said elsewhere, or of one machine
+
+
+def model_table(cards: Sequence[Mapping]) -> str:
+    """Two Markdown tables from model cards: the models, and their recorded numbers with count, seed and kind.
+
+    A number stands where its metric was determined with the most samples; the commands are listed below the tables.
+    """
+    models = [
+        [
+            f"`{card['name']}`",
+            f"{card['parameters']:,}",
+            _data(card["data"]),
+            f"`{card['training']['command']}`",
+            f"{card['training']['steps']:,} steps, {_duration(card['training']['seconds'])}",
+        ]
+        for card in cards
+    ]
+    rows, commands = [], []
+    for card in cards:
+        for row in (*card["metrics"], *card["energy"]):
+            if row["metric"].startswith(_SKIPPED) or row["kind"] == "unavailable":
+                continue
+            value = f"{number(row['value'], row.get('stderr'))} {row['unit']}".strip()
+            count = f"{row['num_samples']:,}" if row["num_samples"] else ""
+            rows.append([f"`{card['name']}`", row["metric"], value, count, str(row["seed"]), row["kind"]])
+            if row["command"] and row["command"] not in commands:
+                commands.append(row["command"])
+    return "\n\n".join([
+        table(["model", "parameters", "trained on", "with", "which took"], models, right=(1,)),
+        table(["model", "number", "value", "samples", "seed", "kind"], rows, right=(3, 4)),
+        "Commands that give these numbers:\n\n" + "\n".join(f"    {command}" for command in commands),
+    ])  # fmt: skip
+
+
+def _data(data: Mapping) -> str:
+    """The data set and the part of it that was used."""
+    parts = [data["name"]]
+    if data.get("digits") is not None:
+        parts.append("digits " + ", ".join(map(str, data["digits"])))
+    if data.get("images_per_digit") is not None:
+        parts.append(f"{data['images_per_digit']} image of each")
+    return "; ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"
