@@ -87,9 +87,9 @@ def explicit_kernel_distance(x, y):
 
 def test_kernel_distance_is_the_double_sum():
     x, y = normals(15, 3, 0), 0.5 + normals(15, 3, 1)
-    mean, deviation, stderr = kernel_distance(x, y, subsets=3, subset_size=15, seed=0)
+    mean, deviation, _ = kernel_distance(x, y, subsets=3, subset_size=15, seed=0)
     assert mean == pytest.approx(explicit_kernel_distance(x, y), rel=1e-9)
-    assert deviation == pytest.approx(0.0, abs=1e-12) and stderr == pytest.approx(0.0, abs=1e-12)
+    assert deviation == pytest.approx(0.0, abs=1e-12)
 
 
 def test_kernel_distance_of_one_law_is_unbiased():
@@ -101,8 +101,8 @@ def test_kernel_distance_of_one_law_is_unbiased():
 
 def test_error_of_the_kernel_distance_is_the_spread_over_repetitions():
     reference = normals(4000, 4, 0)
-    found = torch.tensor([kernel_distance(0.7 + normals(200, 4, 10 + k), reference, 100, 100, seed=k) for k in range(40)])
-    assert found[:, 2].mean().item() == pytest.approx(found[:, 0].std().item(), rel=0.35)  # conservative by construction
+    found = torch.tensor([kernel_distance(0.7 + normals(200, 4, 10 + k), reference, 50, 100, seed=k) for k in range(60)])
+    assert found[:, 2].mean().item() == pytest.approx(found[:, 0].std().item(), rel=0.25)  # 60 repetitions: 9 %
 
 
 def test_kernel_distance_draws_its_subsets_from_its_seed_alone():
