@@ -1,4 +1,4 @@
-"""What is looked at while a generator trains: sample images, and the heat of a machine that dissipates."""
+"""What happens beside the updates: sample grids, the heat of a machine that dissipates, averaged weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +83,27 @@ class SampleGrid(Callback):
         if trainer.world_size > 1:
             values = pl_module.all_gather(values.to(pl_module.device)).flatten(0, 1)
         return values[: self.num_samples]
+
+
+class ExponentialAverage:
+    """`average <- decay average + (1 - decay) weights` after every update, as `avg_fn` of Lightning's `WeightAveraging`.
+
+    Lightning's own `EMAWeightAveraging` does the same with a local function, which cannot be sent to spawned processes.
+
+    Args:
+        decay: 0 <= decay < 1; the average reaches back about 1 / (1 - decay) updates.
+
+    Raises:
+        ValueError: decay out of range.
+    """
+
+    def __init__(self, decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay: expected 0 <= decay < 1, found {decay}")
+        self.decay = decay
+
+    def __call__(self, average: torch.Tensor, weights: torch.Tensor, num_averaged: int | torch.Tensor) -> torch.Tensor:
+        return self.decay * average + (1.0 - self.decay) * weights
 
 
 @contextmanager

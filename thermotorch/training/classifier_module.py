@@ -1,5 +1,7 @@
 """Training of the feature network."""
 
+import inspect
+
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -26,6 +28,7 @@ class ClassifierModule(LightningModule):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
+        inspect.signature(jitter).bind(None, None, **(objective or {}))  # a misspelt setting is a TypeError now, not later
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

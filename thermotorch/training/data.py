@@ -5,6 +5,7 @@ when several processes share it, each taking its slice. So a resumed run equals 
 equal one.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,9 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
+
+# Without a validation set there is nothing to warn about.
+warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
 
 NORMALISATIONS = ("unit", "per_image", "global")
 _MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

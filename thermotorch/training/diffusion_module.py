@@ -22,12 +22,14 @@ class DiffusionModule(LightningModule):
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: `{}`; the loss belongs to the model.
+        objective: empty; the loss belongs to the model.
         seed: of the initial weights, the noise and the noise levels.
     """
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
+        if objective:
+            raise TypeError(f"objective: the diffusion loss has no settings, found {objective}")
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -41,7 +43,7 @@ class DiffusionModule(LightningModule):
         """The standard normals, shaped like the images, and the timesteps int64 [batch] of a batch."""
         slot, step, image = batch["slot"], batch["step"], batch["image"]
         noise = normals(self.seed, slot, step, 1, image[0].numel(), Stream.DATA)[0].view_as(image)
-        offset = torch.distributions.Normal(0.0, 1.0).cdf(normals(self.seed, slot[:1] * 0, step, 1, 1, Stream.INITIAL))
+        offset = torch.special.ndtr(normals(self.seed, slot[:1] * 0, step, 1, 1, Stream.INITIAL))  # one for the whole batch
         level = (offset.double().item() + slot.double() * _GOLDEN) % 1.0
         return noise, (level * self.model.config["num_train_timesteps"]).long()
 

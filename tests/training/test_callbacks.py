@@ -1,0 +1,89 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
+from torchvision.io import decode_image
+from torchvision.utils import make_grid
+
+from tests.training.fitting import diffusion_module, ema, fit
+from thermotorch.models.diffusion import DiffusionModel
+from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, averaged_weights
+
+
+def grid(images: torch.Tensor) -> torch.Tensor:
+    """What a PNG of the images holds."""
+    return make_grid(images, nrow=2).mul(255).add(0.5).clamp(0, 255).to(torch.uint8)
+
+
+class Recorder(CSVLogger):
+    """A logger that takes images, as that of wandb does."""
+
+    def log_image(self, key: str, images: list, step: int) -> None:
+        self.images = [*getattr(self, "images", []), (key, images, step)]
+
+
+def test_grids_show_the_averaged_weights_and_change_nothing(tmp_path):
+    module, plain = diffusion_module(), diffusion_module()
+    logger = Recorder(tmp_path)
+    shown = SampleGrid(tmp_path, every_n_steps=3, num_samples=4, columns=2, seed=7, generate={"steps": 3})
+    fit(module, tmp_path / "with", 7, ema(), shown, logger=logger)
+    fit(plain, tmp_path / "without", 7, ema())
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["step-000003.png", "step-000006.png", "step-000007.png"]
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), plain.parameters(), strict=True))
+    for step in (3, 7):
+        weights = torch.load(tmp_path / "with" / f"{step}.ckpt", weights_only=True)["state_dict"]
+        module.load_state_dict(weights)
+        expected = grid(module.model.generate(4, seed=7, steps=3))
+        picture = decode_image(str(tmp_path / f"step-{step:06d}.png"))
+        assert (picture.int() - expected.int()).abs().max() <= 1  # the batch is the same, but threads may differ
+    assert [(key, step) for key, _, step in logger.images] == [("samples", 3), ("samples", 6), ("samples", 7)]
+
+
+def test_weights_are_swapped_back_even_after_an_error(tmp_path):
+    class Look(Callback):
+        def on_train_end(self, trainer, pl_module):
+            pl_module.model.unet.conv_in.weight.data.fill_(5.0)
+            with pytest.raises(RuntimeError), averaged_weights(trainer, pl_module):
+                assert pl_module.model.unet.conv_in.weight.abs().max() < 5
+                raise RuntimeError
+            assert pl_module.model.unet.conv_in.weight.min() == 5
+
+    fit(diffusion_module(), tmp_path, 2, ema(), Look())
+
+
+def test_the_heat_of_a_machine_is_logged(tmp_path):
+    class Machine(DiffusionModel):
+        def sample(self, num_samples, *, seed, sample_ids):
+            images = torch.zeros(num_samples, *self.image_shape)
+            return SimpleNamespace(images=images, heat=sample_ids.double() + 100 * seed)
+
+    module = diffusion_module()
+    module.model = Machine(**module.model.config)
+    fit(module, tmp_path, 2, SampleGrid(tmp_path, every_n_steps=2, num_samples=5, seed=1), logger=CSVLogger(tmp_path, version=0))
+    header, *rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
+    logged = [dict(zip(header.split(","), row.split(","), strict=True)) for row in rows]
+    heat = [row for row in logged if row["val/heat_kT"]]
+    assert [(float(row["val/heat_kT"]), row["step"]) for row in heat] == [(102.0, "2")]
+    assert float(heat[0]["val/heat_kT_std"]) == pytest.approx(2.5**0.5)
+
+
+def test_a_model_that_generates_nothing_is_refused(tmp_path):
+    module = diffusion_module()
+    module.model = torch.nn.Linear(1, 1)
+    with pytest.raises(TypeError, match="expected a model with `generate`, found Linear"):
+        fit(module, tmp_path, 1, SampleGrid(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["every_n_steps", "num_samples", "columns"])
+def test_bad_settings_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, found 0"):
+        SampleGrid(".", **{name: 0})
+
+
+def test_exponential_average():
+    average = ExponentialAverage(0.9)(torch.tensor([1.0]), torch.tensor([2.0]), 3)
+    assert average.item() == pytest.approx(1.1)
+    with pytest.raises(ValueError, match="decay: expected 0 <= decay < 1, found 1"):
+        ExponentialAverage(1.0)

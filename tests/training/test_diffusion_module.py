@@ -1,0 +1,127 @@
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from tests.training.fitting import diffusion_module, ema, fit, same
+from thermotorch.training.data import Digits8x8Data
+from thermotorch.training.diffusion_module import DiffusionModule
+
+TRAINED = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step")
+
+
+class InterruptAt(Callback):
+    """Ctrl-C in the middle of an update."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer) -> None:
+        if trainer.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def load(path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Twelve updates, two whole epochs and a part; a checkpoint after each."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    fit(diffusion_module(), folder, 12, ema())
+    return folder
+
+
+@pytest.mark.parametrize("step", [5, 7], ids=["at the end of an epoch", "within an epoch"])
+def test_a_resumed_run_equals_an_uninterrupted_one(uninterrupted, tmp_path, step):
+    fit(diffusion_module(), tmp_path, 12, ema(), ckpt_path=uninterrupted / f"{step}.ckpt")
+    resumed, reference = load(tmp_path / "12.ckpt"), load(uninterrupted / "12.ckpt")
+    assert all(same(resumed[key], reference[key]) for key in TRAINED)
+
+
+def test_an_interrupted_run_leaves_a_checkpoint_and_continues_exactly(uninterrupted, tmp_path):
+    with pytest.raises(SystemExit):
+        fit(diffusion_module(), tmp_path, 12, ema(), InterruptAt(8), save_every=100)
+    assert load(tmp_path / "last.ckpt")["global_step"] == 8
+    fit(diffusion_module(), tmp_path / "on", 12, ema(), ckpt_path=tmp_path / "last.ckpt")
+    resumed, reference = load(tmp_path / "on" / "12.ckpt"), load(uninterrupted / "12.ckpt")
+    assert all(same(resumed[key], reference[key]) for key in TRAINED)
+
+
+def test_averaged_weights_are_the_moving_average_and_what_a_checkpoint_gives(uninterrupted):
+    steps = [load(uninterrupted / f"{step}.ckpt") for step in range(1, 13)]
+    name = "model.unet.conv_in.weight"
+    average = steps[0]["current_model_state"][name]
+    for checkpoint in steps[1:]:
+        average = 0.8 * average + 0.2 * checkpoint["current_model_state"][name]
+    last = steps[-1]
+    assert torch.allclose(last["state_dict"][name], average, atol=1e-6)
+    assert (last["state_dict"][name] - last["current_model_state"][name]).abs().max() > 1e-4
+
+    loaded = DiffusionModule.load_from_checkpoint(uninterrupted / "12.ckpt", weights_only=True)
+    assert same(dict(loaded.state_dict()), dict(last["state_dict"]))
+    assert loaded.model.config["block_out_channels"] == [8, 16]
+
+
+def test_training_ends_with_the_averaged_weights(uninterrupted, tmp_path):
+    module = diffusion_module()
+    fit(module, tmp_path, 12, ema(), ckpt_path=uninterrupted / "11.ckpt")
+    assert same(dict(module.state_dict()), dict(load(uninterrupted / "12.ckpt")["state_dict"]))
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path):
+    # Not with Adam, which blows up the rounding of gradients that are zero, such as those of the biases of attention keys.
+    start, one, two = (diffusion_module({"name": "sgd", "lr": 0.1}) for _ in range(3))
+    fit(one, tmp_path / "one", 4, ema())
+    fit(two, tmp_path / "two", 4, ema(), strategy="ddp_spawn", devices=2)
+    start, one, two = (module.state_dict() for module in (start, one, two))
+    moved = max((one[key] - start[key]).abs().max() for key in one)
+    assert moved > 1e-2
+    assert max((one[key] - two[key]).abs().max() for key in one) < 1e-4 * moved
+
+
+def test_noise_is_keyed_by_seed_step_and_slot():
+    module = diffusion_module(seed=5)
+    batch = {"image": torch.zeros(64, 1, 8, 8), "slot": torch.arange(64), "step": 3}
+    noise, timesteps = module.noise(batch)
+    part = {"image": batch["image"][40:], "slot": batch["slot"][40:], "step": 3}
+    assert torch.equal(module.noise(part)[0], noise[40:])
+    assert torch.equal(module.noise(part)[1], timesteps[40:])
+    for other, changed in ((module, {**batch, "step": 4}), (diffusion_module(seed=6), batch)):
+        assert (other.noise(changed)[0] - noise).abs().amax(dim=(1, 2, 3)).min() > 0.1
+        assert not torch.equal(other.noise(changed)[1], timesteps)
+    assert abs(noise.mean()) < 5 / 64
+    assert abs(noise.std() - 1) < 5 / 90
+
+
+def test_noise_levels_are_uniform_and_spread_within_a_batch():
+    module = diffusion_module()
+    levels = module.model.config["num_train_timesteps"]
+    batch = {"image": torch.zeros(100, 1, 8, 8), "slot": torch.arange(100)}
+    drawn = torch.stack([module.noise({**batch, "step": step})[1] for step in range(200)])
+    assert drawn.min() == 0
+    assert drawn.max() == levels - 1
+    # Independent levels would scatter by 2 per cell and batch; a golden ratio sequence leaves at most one too many or few.
+    counts = torch.stack([row.bincount(minlength=levels) for row in drawn])
+    assert (counts - 100 / levels).abs().max() <= 2
+    firsts = drawn[:, 0].double()  # over steps, a single slot sees all levels
+    assert abs(firsts.mean() / levels - 0.5) < 5 / (12 * 200) ** 0.5
+
+
+def test_training_lowers_the_loss(tmp_path):
+    module = diffusion_module()
+    images = Digits8x8Data(digits=[0, 1], images_per_digit=20).train_images()[0]
+    batch = {"image": images, "slot": torch.arange(len(images)), "step": 1000}
+    before = module.model.loss(batch["image"], *module.noise(batch)).item()
+    fit(module, tmp_path, 40, save_every=100)
+    after = module.model.loss(batch["image"], *module.noise(batch)).item()
+    assert after < 0.8 * before
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(TypeError, match="objective"):
+        diffusion_module(objective={"weighting": "uniform"})
+    module = DiffusionModule({"name": "ddpm", "config": {"image_size": 8, "block_out_channels": [8]}}, {"name": "adamm"})
+    with pytest.raises(ValueError, match=r"optimizer.name: expected one of \['adam"):
+        module.configure_optimizers()
