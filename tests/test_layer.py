@@ -156,8 +156,10 @@ def test_nothing_is_said_on_the_way():
     (lambda: small_layer(dt=0.0), "dt must be positive"),
     (lambda: small_layer(hidden=-1), "must be a positive integer"),
     (lambda: tt.ThermodynamicLayer(3, 0), r"groups\['output'\] must be a positive integer"),
-    (lambda: small_layer(temperature=-1.0)(features(2)), "temperature must be finite and not negative"),
-    (lambda: small_layer(integrator="eulr_maruyama")(features(2)), "did you mean 'euler_maruyama'"),
+    (lambda: tt.ThermodynamicLayer(0, 2), "in_features must be positive"),
+    (lambda: small_layer(temperature=-1.0), "temperature must be finite and not negative"),
+    (lambda: small_layer(mobility=-1.0), "mobility must be finite and not negative"),
+    (lambda: small_layer(integrator="eulr_maruyama"), "did you mean 'euler_maruyama'"),
 ])
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):

@@ -37,6 +37,8 @@ class ThermodynamicLayer(nn.Module):
                  temperature: float = 1.0, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, mobility: float = 1.0,
                  integrator: str = "euler_maruyama") -> None:
         super().__init__()
+        if in_features < 1:
+            raise ValueError(f"in_features must be positive, got {in_features}")
         groups = {"hidden": hidden, "output": out_features} if hidden else {"output": out_features}
         pairs = [("hidden", "hidden"), ("hidden", "output"), ("output", "output")] if hidden else [("output", "output")]
         self.potential = Potential(BlockCouplings(groups, pairs), j2, j3, j4)
@@ -48,6 +50,9 @@ class ThermodynamicLayer(nn.Module):
         self.dt = t_final / self.steps
         self.temperature, self.mobility, self.integrator = temperature, mobility, integrator
         self.reset_parameters()
+        # No row and no step: what `simulate` would refuse at the first forward is refused here.
+        simulate(self.potential, torch.empty(0, self.potential.num_units), steps=0, dt=self.dt, temperature=temperature,
+                 mobility=mobility, integrator=integrator)
 
     def reset_parameters(self) -> None:
         """Input forces of order one for features of order one; couplings of a tenth of the spectral edge; no bias."""

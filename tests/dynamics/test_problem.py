@@ -54,6 +54,8 @@ def run(**changed):
     (ValueError, "integrator: unknown 'huen', expected one of 'euler_maruyama', .*; did you mean 'heun'?",
      {"integrator": "huen"}),
     (ValueError, "backend: unknown 'refrence', .*; did you mean 'reference'?", {"backend": "refrence"}),
+    (ValueError, "stream: expected one of 0, 1, 2, 3, got 9", {"stream": 9}),
+    (TypeError, "observers: expected a dict from names to observers, got list", {"observers": [tt.Moments()]}),
     (TypeError, "unexpected keyword argument 'temprature'", {"temprature": 1.0}),
 ])
 def test_bad_input_is_refused_before_any_compute(monkeypatch, error, message, changed):

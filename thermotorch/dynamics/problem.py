@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
+from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer
 from thermotorch.potential import Potential
 
@@ -74,6 +75,10 @@ def check(potential: Potential, state: Tensor, *, steps: int, dt: float, tempera
     _check_integer("seed", seed, 0, 1 << 64)
     if record is not None:
         _check_integer("record", record, 1, _MAX_STEP)
+    if stream not in tuple(Stream):
+        raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
+    if observers is not None and not isinstance(observers, Mapping):
+        raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
     _check_number("dt", dt, positive=True)
     _check_number("temperature", temperature, positive=False)
     return Problem(
