@@ -75,3 +75,8 @@ class Row:
 def unavailable(metric: str, unit: str, seed: int, note: str) -> Row:
     """The row of a number that could not be determined; `note` says why."""
     return Row(metric, None, unit, num_samples=0, seed=seed, kind="unavailable", note=note)
+
+
+def joined(*parts: str) -> str:
+    """A note of several parts, without the empty ones."""
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.evaluation.stand_ins import feature_space, noise
+from thermotorch.evaluation import Protocol
+from thermotorch.evaluation.metrics import frechet_distance, nearest_training_distance
+from thermotorch.evaluation.quality import quality_rows, real_rows
+
+PROTOCOL = Protocol(name="test", num_samples=40, seed=3, kernel_subsets=10, kernel_subset_size=20)
+DISTANCE = "Frechet distance (thermotorch-test-v1)"
+
+
+def by_metric(rows):
+    return {row.metric: row for row in rows}
+
+
+def test_rows_are_about_the_images_given():
+    space, images, training = feature_space(), noise(40, 3), noise(70, 8)
+    rows, counts = quality_rows(images, PROTOCOL, space, training, command="here", how="steps 4")
+    rows = by_metric(rows)
+    expected, stderr = frechet_distance(space.net.features(images).detach(), space.reference)
+    assert (rows[DISTANCE].value, rows[DISTANCE].stderr) == (pytest.approx(expected), pytest.approx(stderr))
+    distance, _ = nearest_training_distance(images, training)
+    assert rows["nearest training image, mean"].value == pytest.approx(distance.mean().item())
+    assert rows["nearest training image, least"].value == pytest.approx(distance.min().item())
+    assert sum(counts) == 40
+    for row in rows.values():
+        assert (row.num_samples, row.seed, row.kind, row.command) == (40, 3, "measured", "here")
+        assert "steps 4" in row.note
+
+
+def test_without_training_images_the_rows_are_unavailable():
+    rows = by_metric(quality_rows(noise(40, 3), PROTOCOL, feature_space())[0])
+    for which in ("mean", "least"):
+        row = rows[f"nearest training image, {which}"]
+        assert row.kind == "unavailable" and "needs the training images" in row.note
+
+
+def test_real_images_score_what_samples_of_the_same_law_do():
+    protocol, space = replace(PROTOCOL, num_samples=100), feature_space(2000)
+    real = by_metric(real_rows(protocol, space))[DISTANCE]
+    assert real.num_samples == 100 and real.note == "100 real images against the other 1,900"
+    same = by_metric(quality_rows(noise(100, 5), protocol, space)[0])[DISTANCE]
+    assert abs(real.value - same.value) < 4 * (real.stderr**2 + same.stderr**2) ** 0.5
+    other = by_metric(quality_rows(noise(100, 5).square(), protocol, space)[0])[DISTANCE]
+    assert other.value > 5 * real.value
+
+
+def test_a_reference_too_small_to_be_split_has_no_floor():
+    assert len(real_rows(replace(PROTOCOL, num_samples=100), feature_space(200))) == 2
+    assert real_rows(replace(PROTOCOL, num_samples=101), feature_space(200)) == []
