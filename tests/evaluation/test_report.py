@@ -21,7 +21,7 @@ def recorded(metric, value, unit="", kind="measured", **more):
 
 CARDS = {
     "digital": {
-        "sha256": "abc", "parameters": 1296, "data": {"name": "squares"}, "training": {"command": "thermotorch-train"},
+        "sha256": "abc", "parameters": 1296, "data": {"name": "squares", "digits": [0, 2], "images_per_digit": 1}, "training": {"command": "thermotorch-train"},
         "metrics": [recorded(DISTANCE, 1.2345), recorded(DISTANCE, 2.3456), recorded("colour", 0.777)],
         "energy": [recorded("energy drawn, GPU board", 4.5678, "J per sample")],
     }
@@ -73,7 +73,7 @@ def test_recorded_rows_are_marked_as_such(comparison, tmp_path):
     cards = [line for line in text.splitlines() if DISTANCE in line and "| card " in line]
     assert "1.234" in cards[0] and "2.346" in cards[1]  # the same metric, recorded for two samplers
     assert "training of digital: `thermotorch-train`" in text
-    assert table_row(text, "digital", "digital")[2:] == ["1,296", "squares"]
+    assert table_row(text, "digital", "digital")[2:] == ["1,296", "squares, digits 0 2, 1 image of each"]
 
 
 def test_modelled_and_measured_joules_never_share_a_column(comparison, tmp_path):

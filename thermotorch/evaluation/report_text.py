@@ -115,8 +115,18 @@ def _models(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
         card, result = cards.get(name, {}), comparison.results.get(name)
         kind = "-" if result is None else "thermodynamic device, simulated" if result.thermodynamic else "digital"
         size = card.get("parameters") or (result and result.row("parameters").value)
-        rows.append([name, kind, number(size) if size else "-", card.get("data", {}).get("name", "-")])
+        rows.append([name, kind, number(size) if size else "-", _data(card.get("data", {}))])
     return table(["model", "kind", "parameters", "trained on"], rows, right=[2])
+
+
+def _data(data: Mapping) -> str:
+    """The `data` field of a card in words: `MNIST, digits 0 1 2, 1 image of each`."""
+    words = [data.get("name", "-")]
+    if data.get("digits"):
+        words.append("digits " + " ".join(map(str, data["digits"])))
+    if count := data.get("images_per_digit"):
+        words.append(f"{count} image{'s' if count > 1 else ''} of each")
+    return ", ".join(words)
 
 
 def _quality(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
