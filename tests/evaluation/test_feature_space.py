@@ -26,6 +26,7 @@ def test_a_feature_space_is_a_network_with_its_reference(home):
     assert space.name == "thermotorch-squares-v1"
     assert torch.equal(space.reference, reference.float()) and space.reference.dtype == torch.float32
     assert torch.equal(space.net.weight, Judge().weight)
+    assert [row.to_dict()["value"] for row in space.recorded] == [0.9931]
     assert "accuracy 0.9931" in space.description and "12 real images" in space.description
 
 

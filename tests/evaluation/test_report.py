@@ -76,6 +76,17 @@ def test_recorded_rows_are_marked_as_such(comparison, tmp_path):
     assert table_row(text, "digital", "digital")[2:] == ["1,296", "squares, digits 0 2, 1 image of each"]
 
 
+def test_real_images_stand_in_their_own_column(comparison, tmp_path):
+    floor = Row(DISTANCE, 0.0625, "", 10_000, 17, "measured")
+    space = replace(comparison.space, recorded=(floor,))
+    text, data = written(replace(comparison, space=space), tmp_path)
+    (real,) = [row for row in comparison.real if row.metric == DISTANCE]
+    assert table_row(text, f"{DISTANCE} ↓", "this run")[4] == number(real.value, real.stderr)
+    card = next(line for line in text.splitlines() if DISTANCE in line and "| card " in line)
+    assert card.strip("|").split("|")[4].strip() == "0.0625"
+    assert data["real_images"]["recorded"] == [floor.to_dict()]
+
+
 def test_modelled_and_measured_joules_never_share_a_column(comparison, tmp_path):
     text = written(comparison, tmp_path)[0].split("| kT per sample")[0]
     header = table_row(text, "J per sample")

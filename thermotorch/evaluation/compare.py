@@ -50,7 +50,7 @@ class Comparison:
     Args:
         names: all models that were asked for, in order.
         protocol: what they were put through.
-        feature_space, judge: name and description of the feature space.
+        space: the judge.
         hardware: what the measurements ran on.
         command: what gives the comparison again.
         real: the distances that as many real images score: the floor of the distances.
@@ -59,8 +59,7 @@ class Comparison:
 
     names: list[str]
     protocol: Protocol
-    feature_space: str
-    judge: str
+    space: FeatureSpace
     hardware: str
     command: str
     real: list[Row]
@@ -98,8 +97,7 @@ def compare(
     comparison = Comparison(
         names=list(models),
         protocol=protocol,
-        feature_space=space.name,
-        judge=space.description,
+        space=space,
         hardware=describe_hardware(device),
         command=command,
         real=real_rows(protocol, space, command),

@@ -1,9 +1,10 @@
 """The judge of generated images: a frozen feature network with the features of real images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from thermotorch.evaluation.rows import Row
 from thermotorch.zoo import load_card, load_checkpoint, load_reference
 
 _VERSION = 1  # to be raised when the weights or the reference change: distances of two versions do not compare
@@ -18,12 +19,14 @@ class FeatureSpace:
         net: `.features(images)` -> [n, feature] and `(images)` -> logits [n, class], for images [n, c, h, w] in [0, 1].
         reference: float [m, feature], the features of real images that the network was not trained on.
         description: one line for reports: where the network and the reference come from.
+        recorded: rows of the network's card; distances among them are those of real images, the floor of any model.
     """
 
     name: str
     net: nn.Module
     reference: Tensor
     description: str = ""
+    recorded: tuple[Row, ...] = ()
 
     @classmethod
     def from_zoo(cls, checkpoint: str = "feature_net.mnist") -> "FeatureSpace":
@@ -34,14 +37,16 @@ class FeatureSpace:
         """
         card = load_card(checkpoint)
         reference = load_reference(checkpoint)["features"].float()
-        accuracy = "".join(f", {row['metric']} {row['value']:.4g}" for row in card["metrics"] if "accuracy" in row["metric"])
+        recorded = tuple(Row.from_dict(row) for row in card["metrics"])
+        accuracy = "".join(f", {row.metric} {row.value:.4g}" for row in recorded if "accuracy" in row.metric)
         return cls(
             name=f"thermotorch-{checkpoint.partition('.')[2]}-v{_VERSION}",
             net=load_checkpoint(checkpoint),
             reference=reference,
             description=f"{checkpoint} (sha256 {card['sha256'][:12]}{accuracy}) and {len(reference):,} real images",
+            recorded=recorded,
         )
 
     def to(self, device: str) -> "FeatureSpace":
         """The same space with its network and reference on another device."""
-        return FeatureSpace(self.name, self.net.to(device), self.reference.to(device), self.description)
+        return replace(self, net=self.net.to(device), reference=self.reference.to(device))

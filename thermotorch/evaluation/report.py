@@ -57,7 +57,10 @@ def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[st
         "command": comparison.command,
         "hardware": comparison.hardware,
         "protocol": comparison.protocol.to_dict(),
-        "feature_space": {"name": comparison.feature_space, "judge": comparison.judge},
+        "feature_space": {"name": comparison.space.name, "judge": comparison.space.description},
         "models": models,
-        "real_images": [row.to_dict() for row in comparison.real],
+        "real_images": {
+            "rows": [row.to_dict() for row in comparison.real],
+            "recorded": [row.to_dict() for row in comparison.space.recorded],
+        },
     }

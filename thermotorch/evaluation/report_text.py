@@ -45,7 +45,7 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     if done:
         lines += ["Classes the judge saw:", "", _classes(done.values()), ""]
     lines += ["## Energy", "", *_energy(comparison, cards)]
-    space = {"space": comparison.feature_space, "judge": comparison.judge or "our own judge"}
+    space = {"space": comparison.space.name, "judge": comparison.space.description}
     lines += ["## What was assumed", "", *(bullet(text.format(kelvin=ROOM_TEMPERATURE, **space)) for text in _ASSUMED), ""]
     lines += ["## What the numbers rest on", "", *_notes(comparison), ""]
     lines += ["## Commands", "", *_commands(comparison, cards)]
@@ -61,7 +61,7 @@ _BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised frac
 
 def _verdict(comparison: Comparison) -> Iterator[str]:
     """One sentence for each question that has an answer."""
-    frechet = f"Frechet distance ({comparison.feature_space})"
+    frechet = f"Frechet distance ({comparison.space.name})"
     floor = next((f"; as many real digits score {_value(row)}" for row in comparison.real if row.metric == frechet), "")
     yield from _ranking(comparison, "Closest to real digits", frechet, floor)
     yield from _ranking(comparison, "Most often recognised as a digit", "recognised fraction", highest=True)
@@ -141,8 +141,11 @@ def _quality(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
     lines = []
     for metric in order:
         arrow = next((f" {arrow}" for start, arrow in _BETTER.items() if metric.startswith(start)), "")
-        for source, rows in (("this run", {**now, "real": comparison.real}), ("card", recorded)):
-            columns = [[row for row in rows.get(name, ()) if row.metric == metric] for name in (*comparison.names, "real")]
+        for source, rows, real in (("this run", now, comparison.real), ("card", recorded, comparison.space.recorded)):
+            columns = [
+                [row for row in rows_of if row.metric == metric]
+                for rows_of in (*(rows.get(name, ()) for name in comparison.names), real)
+            ]
             for line in zip_longest(*columns):  # a card may hold one metric for several samplers
                 lines.append([metric + arrow, source, *(_value(row) if row else "-" for row in line), *_origin(line)])
     header = ["quantity", "source", *comparison.names, "real digits", "unit", "samples", "seed", "kind"]
