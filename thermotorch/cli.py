@@ -39,6 +39,8 @@ ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytor
 
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
 
+_NOISED_IMAGES = 10  # rows of the noising figure at most
+
 log = logging.getLogger(__name__)
 
 # ${or:a,b} in a configuration is a, or b when a is null.
@@ -134,6 +136,8 @@ def sample(cfg: DictConfig) -> Path:
         (run / "heat.csv").write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
     save_image(images, run / "samples.png", nrow=max(1, round(cfg.num_samples**0.5)))
     save_file({"images": images.contiguous()}, run / "samples.safetensors")
+    if cfg.figures:
+        _figures(cfg, model, run / "figures")
     print(f"{cfg.num_samples} samples of {cfg.model}, seed {cfg.seed}: {run / 'samples.png'}")
     return run
 
@@ -219,6 +223,27 @@ def _trained_model(name: str, checkpoint: str | None) -> "nn.Module":
     from thermotorch.zoo import create_model
 
     return create_model(name, pretrained=checkpoint is None, checkpoint=checkpoint)
+
+
+def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
+    """The figures of the paper for a generator; the noising row needs the images of its card, and is left out without them."""
+    from thermotorch.evaluation.figures import save_figures
+    from thermotorch.models.generator import ThermodynamicGenerator
+    from thermotorch.zoo import load_card
+
+    if not isinstance(model, ThermodynamicGenerator):
+        raise ValueError(f"figures: only a thermodynamic generator has them, {cfg.model!r} is a {type(model).__name__}")
+    pixels = None
+    if Path(cfg.data_dir, "MNIST", "raw").is_dir():
+        from thermotorch.training.data import MNISTData
+
+        card = load_card(cfg.checkpoint or cfg.model)["data"]
+        chosen = {key: card[key] for key in ("digits", "images_per_digit", "normalisation") if key in card}
+        data = MNISTData(cfg.data_dir, download=False, **chosen)
+        data.setup()
+        pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
+    for path in save_figures(model, folder, seed=cfg.seed, pixels=pixels):
+        print(path)
 
 
 def _device(name: str) -> str:
