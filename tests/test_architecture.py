@@ -31,14 +31,15 @@ MODULES = {
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names of everything a file imports, wherever in the file; `from a import b` gives a and a.b."""
+    """Dotted names of the modules a file imports, wherever in the file; `from a import b` gives a.b if it is our module."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import, write the full name"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else node.module for name in names}
     return found
 
 

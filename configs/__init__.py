@@ -1,0 +1,1 @@
+"""Hydra configurations. A package, so that `pkg://thermotorch.configs` is found without a warning."""
