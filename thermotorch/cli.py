@@ -9,12 +9,10 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +77,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     import torch
 
     from thermotorch.evaluation.hardware import describe_hardware
+    from thermotorch.training.interrupt import interrupt_ends_the_step
     from thermotorch.training.release import RECORD
     from thermotorch.training.resume import last_checkpoint
 
@@ -97,13 +96,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
         logger=[instantiate(node) for node in cfg.logger.values() if node],
     )
     started = time.perf_counter()
-    with _interrupt_ends_the_step():
+    with interrupt_ends_the_step():
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
     record = {
         "command": _command("thermotorch-train"),
         "experiment": cfg.run_name,
         "seed": cfg.seed,
-        "steps": trainer.global_step,
         "seconds": round(time.perf_counter() - started, 1),
         "resumed": resume is not None,  # then the seconds are those since
         "hardware": describe_hardware(module.device),
@@ -115,30 +113,21 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def sample(cfg: DictConfig) -> Path:
-    """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder.
-
-    samples.png is a grid, samples.safetensors holds the images [n, c, h, w] in [0, 1]; a thermodynamic computer adds
-    heat.csv, the heat of each sample in kT.
-    """
-    from safetensors.torch import save_file
-    from torchvision.utils import save_image
+    """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
+    from thermotorch.evaluation.progress import progress_bar
+    from thermotorch.evaluation.samples import write_samples
+    from thermotorch.zoo import load_checkpoint
 
     run = Path(cfg.output_dir)
-    model = _trained_model(cfg.model, cfg.checkpoint)
-    arguments = {"seed": cfg.seed, "batch_size": cfg.batch_size, **OmegaConf.to_container(cfg.options, resolve=True)}
-    draw = model.sample if hasattr(model, "sample") else model.generate
-    with _progress_bar(cfg.model) as progress:
-        drawn = draw(cfg.num_samples, progress=progress, **arguments)
-    images = drawn
-    if hasattr(model, "sample"):
-        images = drawn.images
-        rows = [f"{number},{heat:.6g}" for number, heat in enumerate(drawn.heat.tolist())]
-        (run / "heat.csv").write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
-    save_image(images, run / "samples.png", nrow=max(1, round(cfg.num_samples**0.5)))
-    save_file({"images": images.contiguous()}, run / "samples.safetensors")
+    model = load_checkpoint(cfg.model).to(_device(cfg.device))
+    options = OmegaConf.to_container(cfg.options, resolve=True)
+    with progress_bar(cfg.model) as progress:
+        paths = write_samples(
+            model, cfg.num_samples, run, seed=cfg.seed, batch_size=cfg.batch_size, options=options, progress=progress
+        )
     if cfg.figures:
-        _figures(cfg, model, run / "figures")
-    print(f"{cfg.num_samples} samples of {cfg.model}, seed {cfg.seed}: {run / 'samples.png'}")
+        paths += _figures(cfg, model, run / "figures")
+    print(f"{cfg.num_samples} samples of {cfg.model}, seed {cfg.seed}:", *paths, sep="\n")
     return run
 
 
@@ -147,12 +136,14 @@ def evaluate(cfg: DictConfig) -> Path:
     from thermotorch.evaluation.compare import evaluate as run_protocol
     from thermotorch.evaluation.feature_space import FeatureSpace
     from thermotorch.evaluation.markdown import number
+    from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
+    from thermotorch.zoo import load_checkpoint
 
     device = _device(cfg.device)
-    model = _trained_model(cfg.model, cfg.checkpoint).to(device)
+    model = load_checkpoint(cfg.model).to(device)
     protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
-    with _progress_bar(cfg.model) as bar:
+    with progress_bar(cfg.model) as bar:
         result = run_protocol(
             cfg.model,
             model,
@@ -179,16 +170,17 @@ def compare(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.compare import compare as run_protocol
     from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
     from thermotorch.evaluation.report import write_report
-    from thermotorch.zoo import load_card
+    from thermotorch.zoo import load_card, load_checkpoint
 
     run = Path(cfg.output_dir)
     device = _device(cfg.device)
     space = FeatureSpace.from_zoo(cfg.judge).to(device)
-    models = {name: _trained_model(name, None).to(device) for name in (cfg.a, cfg.b)}
+    models = {name: load_checkpoint(name).to(device) for name in (cfg.a, cfg.b)}
     try:
-        with _progress_bar("starting") as bar:
+        with progress_bar("starting") as bar:
             run_protocol(
                 models,
                 Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True)),
@@ -218,14 +210,7 @@ def benchmark(cfg: DictConfig) -> Path:
     return run
 
 
-def _trained_model(name: str, checkpoint: str | None) -> "nn.Module":
-    """The model of that name from the zoo, or the one in a checkpoint file."""
-    from thermotorch.zoo import create_model
-
-    return create_model(name, pretrained=checkpoint is None, checkpoint=checkpoint)
-
-
-def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
+def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> list[Path]:
     """The figures of the paper for a generator; the noising row needs the images of its card, and is left out without them."""
     from thermotorch.evaluation.figures import save_figures
     from thermotorch.models.generator import ThermodynamicGenerator
@@ -237,13 +222,12 @@ def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     if Path(cfg.data_dir, "MNIST", "raw").is_dir():
         from thermotorch.training.data import MNISTData
 
-        card = load_card(cfg.checkpoint or cfg.model)["data"]
+        card = load_card(cfg.model)["data"]
         chosen = {key: card[key] for key in ("digits", "images_per_digit", "normalisation") if key in card}
         data = MNISTData(cfg.data_dir, download=False, **chosen)
         data.setup()
         pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
-    for path in save_figures(model, folder, seed=cfg.seed, pixels=pixels):
-        print(path)
+    return list(save_figures(model, folder, seed=cfg.seed, pixels=pixels))
 
 
 def _device(name: str) -> str:
@@ -267,24 +251,6 @@ def _command(program: str) -> str:
     return shlex.join([program, *HydraConfig.get().overrides.task])
 
 
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on the terminal, as a function of (done, total) and, when the work changes, its description."""
-    from tqdm import tqdm
-
-    with tqdm(desc=title, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
-
-        def progress(done: int, total: int, description: str = title) -> None:
-            if description != bar.desc.removesuffix(": "):
-                bar.reset(total)
-                bar.set_description(description)
-            bar.total = total
-            bar.n = done
-            bar.refresh()
-
-        yield progress
-
-
 def _targets(node: Any) -> Iterator[str]:
     """Every `_target_` in a plain nested configuration."""
     if isinstance(node, dict):
@@ -305,25 +271,6 @@ def _refuse_scripts_in_a_sweep(trainer: DictConfig) -> None:
             f"trainer.strategy: {strategy!r} starts its processes as new commands and cannot be used with --multirun; "
             f"write trainer.strategy=ddp_spawn, or start one run per configuration"
         )
-
-
-@contextmanager
-def _interrupt_ends_the_step() -> Iterator[None]:
-    """Turns the first Ctrl-C into SIGTERM, at which Lightning finishes the step and writes last.ckpt; a second stops."""
-
-    def on_interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        log.warning("interrupted: finishing the step and writing last.ckpt (Ctrl-C again stops at once)")
-        signal.raise_signal(signal.SIGTERM)
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    except SystemExit:
-        log.warning("interrupted; add ckpt_path=last to the command to continue")
-        raise SystemExit(130) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _check_choices(argv: list[str], folder: Path) -> None:

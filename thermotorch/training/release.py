@@ -36,6 +36,7 @@ def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, not
             raise FileNotFoundError(f"run: {path} is missing, so this is no finished training run")
     config = OmegaConf.load(run / ".hydra" / "config.yaml")
     data = OmegaConf.to_container(config.data)
+    steps = torch.load(run / LAST, map_location="cpu", weights_only=True)["global_step"]
     fields = {
         "data": {
             "name": data["_target_"].rpartition(".")[2].removesuffix("Data"),
@@ -44,7 +45,7 @@ def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, not
         },
         "metrics": [],
         "energy": [],
-        "training": json.loads((run / RECORD).read_text(encoding="utf-8")),
+        "training": json.loads((run / RECORD).read_text(encoding="utf-8")) | {"steps": steps},
         "licence": "Apache-2.0",
         "notes": notes,
     }
