@@ -21,6 +21,18 @@ def test_an_image_is_judged_alone():
     assert torch.allclose(alone, net.features(images), atol=1e-5)
 
 
+def test_the_unit_of_the_features_leaves_the_logits():
+    torch.manual_seed(0)
+    net, images = FeatureNet(image_size=8), torch.rand(4, 1, 8, 8)
+    net.to_features.bias.data.normal_()
+    features, logits = net.features(images), net(images)
+    net.divide_features(5.0)
+    assert torch.allclose(net.features(images), features / 5, atol=1e-6)
+    assert torch.allclose(net(images), logits, atol=1e-5)
+    with pytest.raises(ValueError, match="scale: expected a positive number"):
+        net.divide_features(0.0)
+
+
 @pytest.mark.parametrize("image_size", [7, 8, 28])
 def test_its_config_rebuilds_it_at_any_size(image_size):
     net = FeatureNet(image_size=image_size, channels=2, widths=[8, 8, 8])

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from torchvision.io import decode_image
 
 from tests.training.fitting import diffusion_module, ema, fit, same
+from thermotorch.training.callbacks import SampleGrid
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 
@@ -73,12 +77,20 @@ def test_training_ends_with_the_averaged_weights(uninterrupted, tmp_path):
 def test_two_processes_equal_one(tmp_path):
     # Not with Adam, which blows up the rounding of gradients that are zero, such as those of the biases of attention keys.
     start, one, two = (diffusion_module({"name": "sgd", "lr": 0.1}) for _ in range(3))
-    fit(one, tmp_path / "one", 4, ema())
-    fit(two, tmp_path / "two", 4, ema(), strategy="ddp_spawn", devices=2)
+    for module, name, processes in ((one, "one", {}), (two, "two", {"strategy": "ddp_spawn", "devices": 2})):
+        grid = SampleGrid(tmp_path / name, every_n_steps=4, num_samples=5, generate={"steps": 3})
+        logger = CSVLogger(tmp_path / name, name="csv", version=0)
+        fit(module, tmp_path / name, 4, ema(), grid, logger=logger, log_every_n_steps=1, **processes)
     start, one, two = (module.state_dict() for module in (start, one, two))
     moved = max((one[key] - start[key]).abs().max() for key in one)
     assert moved > 1e-2
     assert max((one[key] - two[key]).abs().max() for key in one) < 1e-4 * moved
+    pictures = [decode_image(str(tmp_path / name / "step-000004.png")).int() for name in ("one", "two")]
+    assert (pictures[0] - pictures[1]).abs().max() <= 1
+    tables = (tmp_path / name / "csv" / "version_0" / "metrics.csv" for name in ("one", "two"))
+    losses = [np.genfromtxt(table, delimiter=",", names=True) for table in tables]
+    assert len(losses[0]) == 4
+    assert np.allclose(losses[0]["trainloss"], losses[1]["trainloss"], rtol=1e-5)
 
 
 def test_noise_is_keyed_by_seed_step_and_slot():

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,6 +59,15 @@ class FeatureNet(nn.Module):
         if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}")
         return self.to_features(self.convolutions(images).flatten(1))
+
+    @torch.no_grad()
+    def divide_features(self, scale: float) -> None:
+        """Changes the unit of the features, and not the logits: relu(f / scale) scale = relu(f) for any scale > 0."""
+        if scale <= 0:
+            raise ValueError(f"scale: expected a positive number, found {scale}")
+        self.to_features.weight /= scale
+        self.to_features.bias /= scale
+        self.to_logits.weight *= scale
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [batch, c, h, w] in [0, 1] -> logits [batch, num_classes]."""

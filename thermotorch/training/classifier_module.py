@@ -42,7 +42,7 @@ class ClassifierModule(LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         uniforms = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 4, Stream.DATA)[0])
         loss = F.cross_entropy(self.model(jitter(batch["image"], uniforms, **self.jitter)), batch["label"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]))
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
