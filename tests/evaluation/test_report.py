@@ -77,14 +77,14 @@ def test_recorded_rows_are_marked_as_such(comparison, tmp_path):
 
 
 def test_real_images_stand_in_their_own_column(comparison, tmp_path):
-    floor = Row(DISTANCE, 0.0625, "", 10_000, 17, "measured")
-    space = replace(comparison.space, recorded=(floor,))
+    floor = Row(f"{DISTANCE} of real squares", 0.0625, "", 10_000, 17, "measured")
+    space = replace(comparison.space, recorded=(floor, Row("test accuracy", 0.99, "", 10, 0, "measured")))
     text, data = written(replace(comparison, space=space), tmp_path)
     (real,) = [row for row in comparison.real if row.metric == DISTANCE]
     assert table_row(text, f"{DISTANCE} ↓", "this run")[4] == number(real.value, real.stderr)
-    card = next(line for line in text.splitlines() if DISTANCE in line and "| card " in line)
-    assert card.strip("|").split("|")[4].strip() == "0.0625"
-    assert data["real_images"]["recorded"] == [floor.to_dict()]
+    assert table_row(text, f"{floor.metric} ↓", "card")[2:] == ["-", "-", "0.0625", "-", "10,000", "17", "measured"]
+    assert data["real_images"]["recorded"][0] == floor.to_dict()
+    assert "test accuracy" not in text
 
 
 def test_modelled_and_measured_joules_never_share_a_column(comparison, tmp_path):

@@ -137,17 +137,19 @@ def _quality(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
 
     now = {name: list(filter(wanted, result.rows)) for name, result in comparison.results.items()}
     recorded = {name: list(filter(wanted, recorded_rows(cards.get(name, {})))) for name in comparison.names}
-    order = dict.fromkeys(row.metric for rows in (*now.values(), *recorded.values()) for row in rows)
     lines = []
-    for metric in order:
+    for metric in dict.fromkeys(row.metric for rows in (*now.values(), *recorded.values()) for row in rows):
         arrow = next((f" {arrow}" for start, arrow in _BETTER.items() if metric.startswith(start)), "")
-        for source, rows, real in (("this run", now, comparison.real), ("card", recorded, comparison.space.recorded)):
+        for source, rows, real in (("this run", now, comparison.real), ("card", recorded, [])):
             columns = [
                 [row for row in rows_of if row.metric == metric]
                 for rows_of in (*(rows.get(name, ()) for name in comparison.names), real)
             ]
             for line in zip_longest(*columns):  # a card may hold one metric for several samplers
                 lines.append([metric + arrow, source, *(_value(row) if row else "-" for row in line), *_origin(line)])
+        for row in comparison.space.recorded:  # the judge's card says of which real images
+            if row.metric.startswith(f"{metric} of real"):
+                lines.append([row.metric + arrow, "card", *("-" for _ in comparison.names), _value(row), *_origin([row])])
     header = ["quantity", "source", *comparison.names, "real digits", "unit", "samples", "seed", "kind"]
     return table(header, lines, right=range(2, len(comparison.names) + 3))
 
