@@ -1,3 +1,5 @@
+"""Joules are far below `approx`'s default absolute tolerance of 1e-12: every comparison here is relative."""
+
 import pytest
 
 from thermotorch import units
@@ -8,23 +10,23 @@ def test_boltzmann_constant_is_that_of_codata_2018():
 
 
 def test_kT_at_room_temperature():
-    assert units.kT_to_joule(1.0) == pytest.approx(4.141947e-21, rel=1e-9)
+    assert units.kT_to_joule(1.0) == pytest.approx(4.141947e-21, rel=1e-9, abs=0)
     assert units.kT_to_joule(2.0, kelvin=1.0) == 2 * 1.380649e-23
 
 
 def test_heat_of_the_published_generator_in_joule():
     """2.9e3 kT per sample (Whitelam 2026) is 1.20e-17 J at 300 K; the machine's kT is 0.1 energy units."""
-    assert units.energy_to_joule(290.0, temperature=0.1) == pytest.approx(1.20e-17, rel=2e-3)
+    assert units.energy_to_joule(290.0, temperature=0.1) == pytest.approx(1.20e-17, rel=2e-3, abs=0)
 
 
 def test_landauer_bound_of_one_bit():
-    assert units.landauer_bound(1.0) == pytest.approx(2.870979e-21, rel=1e-6)
-    assert units.landauer_bound(8.0, kelvin=600.0) == pytest.approx(16 * units.landauer_bound(1.0))
+    assert units.landauer_bound(1.0) == pytest.approx(2.870979e-21, rel=1e-6, abs=0)
+    assert units.landauer_bound(8.0, kelvin=600.0) == pytest.approx(16 * units.landauer_bound(1.0), rel=1e-12, abs=0)
 
 
 def test_observation_time_of_the_published_generator_in_seconds():
-    assert units.time_to_second(2.5) == pytest.approx(2.5e-6)
-    assert units.time_to_second(2.5, mobility_time=1e-9) == pytest.approx(2.5e-9)
+    assert units.time_to_second(2.5) == pytest.approx(2.5e-6, rel=1e-12, abs=0)
+    assert units.time_to_second(2.5, mobility_time=1e-9) == pytest.approx(2.5e-9, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("call", [
