@@ -111,7 +111,7 @@ def test_an_interrupted_run_continues_as_if_nothing_had_happened(run, monkeypatc
     found = weights(resumed)
     assert found.keys() == whole.keys()
     assert all(torch.equal(found[name], value) for name, value in whole.items())
-    assert "continuing from" in (resumed / "train.log").read_text()
+    assert "continuing from" in (resumed / "thermotorch-train.log").read_text()
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
