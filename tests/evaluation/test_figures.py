@@ -15,7 +15,13 @@ def model() -> ThermodynamicGenerator:
 
 def test_all_figures_are_written_and_the_animation_moves(model, tmp_path):
     paths = save_figures(model, tmp_path / "figures", rows=4, frames=10, pixels=torch.randn(3, 16))
-    assert sorted(path.name for path in paths) == ["denoising.gif", "denoising.png", "fields.png", "noising.png", "samples.png"]
+    assert sorted(path.name for path in paths) == [
+        "denoising.gif",
+        "denoising.png",
+        "fields.png",
+        "noising.png",
+        "samples.png",
+    ]
     with Image.open(tmp_path / "figures" / "denoising.gif") as movie:
         assert movie.n_frames == 11
     with Image.open(tmp_path / "figures" / "samples.png") as grid:

@@ -27,6 +27,7 @@ class ModelResult:
     Args:
         name: of the model.
         thermodynamic: whether it is a simulated thermodynamic device; else it is a digital model.
+        sampling: the sampler and steps of a digital model, in words; part of its rows' notes.
         rows: every number.
         images: the first 64 samples, [64, c, h, w] in [0, 1].
         class_counts: how many samples the judge took for each class.
@@ -34,6 +35,7 @@ class ModelResult:
 
     name: str
     thermodynamic: bool
+    sampling: str
     rows: list[Row]
     images: Tensor
     class_counts: list[int]
@@ -166,7 +168,7 @@ def evaluate(
         rows += energy.arithmetic_rows(energy.count_flops(lambda: generate(1)), seed, command, how)
     rows.append(energy.landauer_row(images[0].numel(), seed))
     tell(f"{name}: judging", 1, 1)
-    return ModelResult(name, thermodynamic, rows, images[:_SHOWN], class_counts)
+    return ModelResult(name, thermodynamic, how, rows, images[:_SHOWN], class_counts)
 
 
 def sampler_options(model: nn.Module, protocol: Protocol) -> dict:

@@ -1,4 +1,4 @@
-"""The pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields, as files."""
+"""The pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields."""
 
 from pathlib import Path
 
@@ -15,15 +15,24 @@ SNAPSHOTS = 10  # columns of the noising and denoising rows
 _SEPARATOR = 1.0
 
 
-def save_figures(model: ThermodynamicGenerator, folder: Path, *, seed: int = 0, rows: int = 10, fields: int = 16,
-                 pixels: Tensor | None = None, frames: int = 50) -> list[Path]:
+def save_figures(
+    model: ThermodynamicGenerator,
+    folder: Path,
+    *,
+    seed: int = 0,
+    rows: int = 10,
+    fields: int = 16,
+    pixels: Tensor | None = None,
+    frames: int = 50,
+) -> list[Path]:
     """Write the figures of Whitelam, PRL 136, 037101 (2026).
 
     Args:
         model: a generator.
         folder: where; created when missing.
         seed: of the thermal noise.
-        rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x rows / 2 samples.
+        rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x rows / 2
+            samples.
         fields: hidden units shown in `fields.png`, the first ones.
         pixels: normalised training images [image, visible]; with them `noising.png` shows how they decay.
         frames: of `denoising.gif`.
@@ -44,15 +53,22 @@ def save_figures(model: ThermodynamicGenerator, folder: Path, *, seed: int = 0, 
     }
     if pixels is not None:
         config = model.config
-        noising = Noising(config["hidden"], config["temperature"], config["t_final"], config["dt"], config["j2"], config["j4"])
+        noising = Noising(
+            config["hidden"], config["temperature"], config["t_final"], config["dt"], config["j2"], config["j4"]
+        )
         start, decay = noising.run(pixels, seed=seed, record=every)
         pictures["noising.png"] = snapshot_rows(model, torch.cat([start[None], decay.states]))
     for name, picture in pictures.items():
         to_pillow(picture, scale=2).save(folder / name, optimize=True)
-    shown = states[:, :rows * max(1, rows // 2)]
+    shown = states[:, : rows * max(1, rows // 2)]
     movie = [to_pillow(make_grid(model.to_images(state), nrow=rows, pad_value=_SEPARATOR), scale=2) for state in shown]
-    movie[0].save(folder / "denoising.gif", save_all=True, append_images=movie[1:], loop=0,
-                  duration=[60] * (len(movie) - 1) + [1500])
+    movie[0].save(
+        folder / "denoising.gif",
+        save_all=True,
+        append_images=movie[1:],
+        loop=0,
+        duration=[60] * (len(movie) - 1) + [1500],
+    )
     return [folder / name for name in (*pictures, "denoising.gif")]
 
 
@@ -64,7 +80,7 @@ def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
 
 
 def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
-    """Couplings of hidden units to the visible layer, each scaled by its largest: blue positive, red negative, white none."""
+    """Couplings of hidden units to the visible layer, each scaled by its largest: blue positive, red negative."""
     block = model.potential.couplings.block("visible", "hidden").detach().T[:count]
     field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *model.image_shape)[:, :1]
     white = 1.0 - field.abs()

@@ -24,7 +24,7 @@ class Protocol:
     name: str = "quick"
     num_samples: int = 256
     seed: int = 0
-    batch_size: int = 64
+    batch_size: int = 32
     sampler: str = "dpm++"
     steps: int | None = 20
     kernel_subsets: int = 100

@@ -41,6 +41,7 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     if done:
         lines += [f"![samples, side by side]({picture})", "", "## Verdict", "", *_verdict(comparison), ""]
     lines += ["## The models", "", _models(comparison, cards), ""]
+    lines += [bullet(f"{name}: {note}") for name in comparison.names if (note := cards.get(name, {}).get("notes"))] + [""]
     lines += ["## Quality and speed", "", _TABLE_KEY, "", _quality(comparison, cards), ""]
     if done:
         lines += ["Classes the judge saw:", "", _classes(done.values()), ""]
@@ -95,8 +96,10 @@ def _same(a: Row, b: Row) -> bool:
 def _ratios(comparison: Comparison) -> Iterator[str]:
     """Every digital model's energy over every thermodynamic device's heat: both sides and their kinds in one line."""
     results = comparison.results.values()
-    for digital in (result for result in results if not result.thermodynamic):
-        for device in (result for result in results if result.thermodynamic):
+    devices = [result for result in results if result.thermodynamic]
+    digital_models = [result for result in results if not result.thermodynamic]
+    for digital in digital_models:
+        for device in devices:
             heat = device.row(HEAT_IN_JOULE)
             below = f"heat of {device.name} (modelled, ideal device, heat only)"
             for hardware in HARDWARE:
@@ -107,6 +110,8 @@ def _ratios(comparison: Comparison) -> Iterator[str]:
                 if row.metric.startswith(DRAWN) and row.value is not None:
                     above = f"joules drawn by {digital.name} here (measured, {row.metric.removeprefix(DRAWN)})"
                     yield bullet(f"Energy of a sample: {above} / {below} = {row.value / heat.value:.1e}.")
+    if devices and digital_models:
+        yield bullet("No side of these ratios is power at the wall, and the samples they are about are not of one quality.")
 
 
 def _models(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
@@ -115,8 +120,9 @@ def _models(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
         card, result = cards.get(name, {}), comparison.results.get(name)
         kind = "-" if result is None else "thermodynamic device, simulated" if result.thermodynamic else "digital"
         size = card.get("parameters") or (result and result.row("parameters").value)
-        rows.append([name, kind, number(size) if size else "-", _data(card.get("data", {}))])
-    return table(["model", "kind", "parameters", "trained on"], rows, right=[2])
+        sampling = (result and result.sampling) or "-"
+        rows.append([name, kind, sampling, number(size) if size else "-", _data(card.get("data", {}))])
+    return table(["model", "kind", "sampled with", "parameters", "trained on"], rows, right=[3])
 
 
 def _data(data: Mapping) -> str:
@@ -230,11 +236,12 @@ def _cell(rows: Iterable[Row], metric: str) -> str:
 def _notes(comparison: Comparison) -> Iterator[str]:
     """What stands beside each number, said once for the metrics and models that share it."""
     notes: dict[str, tuple[dict, dict]] = {}
-    sides = [*((name, result.rows) for name, result in comparison.results.items()), ("real digits", comparison.real)]
-    for name, rows in sides:
+    sides = [(name, result.rows, result.sampling) for name, result in comparison.results.items()]
+    for name, rows, sampling in [*sides, ("real digits", comparison.real, "")]:
         for row in rows:
             if row.note:
-                metrics, names = notes.setdefault(row.note, ({}, {}))
+                note = row.note.replace(f", {sampling}", "") if sampling else row.note  # in the table of the models
+                metrics, names = notes.setdefault(note, ({}, {}))
                 metrics[row.metric] = names[name] = None
     for note, (metrics, names) in notes.items():
         yield bullet(f"{'; '.join(metrics)} of {' and '.join(names)}: {note}.")
