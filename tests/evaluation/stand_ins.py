@@ -62,7 +62,9 @@ class Digital(nn.Module):
         self.layer = nn.Linear(SIDE * SIDE, SIDE * SIDE, bias=False)
 
     @torch.no_grad()
-    def generate(self, num_samples, *, seed=0, sample_ids=None, batch_size=256, progress=None, sampler="dpm++", steps=None):
+    def generate(
+        self, num_samples, *, seed=0, sample_ids=None, batch_size=256, progress=None, sampler="dpm++", steps=None
+    ):
         images = noise(num_samples, seed).square()
         for done in range(steps):
             self.layer(images.flatten(1))
@@ -73,4 +75,6 @@ class Digital(nn.Module):
 
 def feature_space(num_reference: int = 200) -> FeatureSpace:
     judge = Judge()
-    return FeatureSpace("thermotorch-test-v1", judge, judge.features(noise(num_reference, 99)).detach(), "a stand-in judge")
+    return FeatureSpace(
+        "thermotorch-test-v1", judge, judge.features(noise(num_reference, 99)).detach(), "a stand-in judge"
+    )

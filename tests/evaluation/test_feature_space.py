@@ -5,7 +5,15 @@ from tests.evaluation.stand_ins import Judge
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.zoo import registry, save_checkpoint, save_reference
 
-ROW = {"metric": "accuracy", "value": 0.9931, "unit": "", "num_samples": 10, "seed": 0, "kind": "measured", "command": ""}
+ROW = {
+    "metric": "accuracy",
+    "value": 0.9931,
+    "unit": "",
+    "num_samples": 10,
+    "seed": 0,
+    "kind": "measured",
+    "command": "",
+}
 FIELDS = {"data": {}, "metrics": [ROW], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
 
 

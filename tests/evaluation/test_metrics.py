@@ -101,7 +101,9 @@ def test_kernel_distance_of_one_law_is_unbiased():
 
 def test_error_of_the_kernel_distance_is_the_spread_over_repetitions():
     reference = normals(4000, 4, 0)
-    found = torch.tensor([kernel_distance(0.7 + normals(200, 4, 10 + k), reference, 50, 100, seed=k) for k in range(60)])
+    found = torch.tensor(
+        [kernel_distance(0.7 + normals(200, 4, 10 + k), reference, 50, 100, seed=k) for k in range(60)]
+    )
     assert found[:, 2].mean().item() == pytest.approx(found[:, 0].std().item(), rel=0.25)  # 60 repetitions: 9 %
 
 

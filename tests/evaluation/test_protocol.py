@@ -11,7 +11,10 @@ def test_a_protocol_is_rebuilt_from_its_plain_settings():
     ("settings", "message"),
     [
         ({"num_samples": 2}, "num_samples: expected at least 3, found 2"),
-        ({"num_samples": 60}, "kernel_subset_size: expected at most num_samples = 60, found 100; write kernel_subset_size=30"),
+        (
+            {"num_samples": 60},
+            "kernel_subset_size: expected at most num_samples = 60, found 100; write kernel_subset_size=30",
+        ),
         ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
         ({"steps": 0}, "steps: expected at least 1"),
     ],

@@ -42,7 +42,9 @@ def written(comparison, folder, cards=CARDS):
 
 def table_row(text, *cells):
     """The cells of the one line of a table that begins with these cells."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
     (found,) = [line for line in lines if line[: len(cells)] == list(cells)]
     return found
 
@@ -117,7 +119,10 @@ def _value(comparison, name, metric):
 
 def test_a_ratio_names_both_sides_and_their_kinds(comparison, tmp_path):
     text, _ = written(comparison, tmp_path)
-    ratio = _value(comparison, "digital", "arithmetic, 45 nm fp32")[0] / _value(comparison, "device", "generation heat at 300 K")[0]
+    ratio = (
+        _value(comparison, "digital", "arithmetic, 45 nm fp32")[0]
+        / _value(comparison, "device", "generation heat at 300 K")[0]
+    )
     line = (
         "arithmetic of digital (modelled, 45 nm fp32, arithmetic only) / "
         f"heat of device (modelled, ideal device, heat only) = {ratio:.1e}"
@@ -131,7 +136,8 @@ def test_the_verdict_names_the_better_one_only_where_there_is_one(comparison, tm
         for name, value in (("device", device), ("digital", digital)):
             result = comparison.results[name]
             rows = [
-                replace(row, value=value, stderr=0.02) if row.metric == "recognised fraction" else row for row in result.rows
+                replace(row, value=value, stderr=0.02) if row.metric == "recognised fraction" else row
+                for row in result.rows
             ]
             results[name] = replace(result, rows=rows)
         return " ".join(written(replace(comparison, results=results), tmp_path)[0].split())

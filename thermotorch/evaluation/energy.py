@@ -87,7 +87,9 @@ def overhead_row(seed: int) -> Row:
 
 def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
     """Least heat of erasing `bits` bits: a scale to read the other energies by, not a bound on them."""
-    note = f"least heat of erasing {bits} bits, one for each pixel, at {kelvin:g} K: a scale, not a bound on the machine"
+    note = (
+        f"least heat of erasing {bits} bits, one for each pixel, at {kelvin:g} K: a scale, not a bound on the machine"
+    )
     return Row(f"Landauer bound, {bits} bits", landauer_bound(bits, kelvin), JOULE, 0, seed, "modelled", note=note)
 
 

@@ -31,7 +31,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[k]) for row in cells)) for k in range(len(header))]
     rule = [f"{'-' * (width - 1)}:" if k in right else "-" * width for k, width in enumerate(widths)]
-    lines = [[f"{cell:>{widths[k]}}" if k in right else f"{cell:<{widths[k]}}" for k, cell in enumerate(row)] for row in cells]
+    lines = [
+        [f"{cell:>{widths[k]}}" if k in right else f"{cell:<{widths[k]}}" for k, cell in enumerate(row)]
+        for row in cells
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 

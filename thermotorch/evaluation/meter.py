@@ -85,7 +85,9 @@ class EnergyMeter:
                 counter = self._counters[name]
                 note = f"{counter.source}: {counter.joule:.4g} J in {self.seconds:.3g} s, other work and idle included"
                 value = counter.joule / num_samples
-                rows.append(Row(metric, value, "J per sample", num_samples, seed, "measured", command=command, note=note))
+                rows.append(
+                    Row(metric, value, "J per sample", num_samples, seed, "measured", command=command, note=note)
+                )
         return rows
 
     def _synchronize(self) -> None:

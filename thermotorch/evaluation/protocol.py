@@ -50,9 +50,7 @@ class Protocol:
     @classmethod
     def full(cls) -> "Protocol":
         """The numbers to quote: `configs/zoo/protocol/full.yaml`; hours without a GPU."""
-        return cls(
-            name="full", num_samples=10_000, batch_size=250, sampler="ddpm", steps=None, kernel_subset_size=1000
-        )
+        return cls(name="full", num_samples=10_000, batch_size=250, sampler="ddpm", steps=None, kernel_subset_size=1000)
 
     def to_dict(self) -> dict:
         """The settings as plain numbers and strings."""

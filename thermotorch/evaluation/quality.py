@@ -41,7 +41,9 @@ def quality_rows(
     ]  # fmt: skip
     if train_images is None:
         missing = "needs the training images, which were not at hand"
-        rows += [unavailable(f"nearest training image, {which}", "", protocol.seed, missing) for which in ("mean", "least")]
+        rows += [
+            unavailable(f"nearest training image, {which}", "", protocol.seed, missing) for which in ("mean", "least")
+        ]
     else:
         distance, _ = metrics.nearest_training_distance(images, train_images)
         pixels = f"Euclidean distance over {images[0].numel()} pixels in [0, 1], {len(train_images):,} training images"

@@ -41,13 +41,20 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     if done:
         lines += [f"![samples, side by side]({picture})", "", "## Verdict", "", *_verdict(comparison), ""]
     lines += ["## The models", "", _models(comparison, cards), ""]
-    lines += [bullet(f"{name}: {note}") for name in comparison.names if (note := cards.get(name, {}).get("notes"))] + [""]
+    lines += [bullet(f"{name}: {note}") for name in comparison.names if (note := cards.get(name, {}).get("notes"))] + [
+        ""
+    ]
     lines += ["## Quality and speed", "", _TABLE_KEY, "", _quality(comparison, cards), ""]
     if done:
         lines += ["Classes the judge saw:", "", _classes(done.values()), ""]
     lines += ["## Energy", "", *_energy(comparison, cards)]
     space = {"space": comparison.space.name, "judge": comparison.space.description}
-    lines += ["## What was assumed", "", *(bullet(text.format(kelvin=ROOM_TEMPERATURE, **space)) for text in _ASSUMED), ""]
+    lines += [
+        "## What was assumed",
+        "",
+        *(bullet(text.format(kelvin=ROOM_TEMPERATURE, **space)) for text in _ASSUMED),
+        "",
+    ]
     lines += ["## What the numbers rest on", "", *_notes(comparison), ""]
     lines += ["## Commands", "", *_commands(comparison, cards)]
     return "\n".join(lines).rstrip() + "\n"
@@ -73,7 +80,11 @@ def _verdict(comparison: Comparison) -> Iterator[str]:
 def _ranking(
     comparison: Comparison, title: str, metric: str, remark: str = "", *, highest: bool = False
 ) -> Iterator[str]:
-    rows = {name: row for name, result in comparison.results.items() if (row := result.row(metric)) and row.value is not None}
+    rows = {
+        name: row
+        for name, result in comparison.results.items()
+        if (row := result.row(metric)) and row.value is not None
+    }
     if not rows:
         return
     best, *others = sorted(rows, key=lambda name: rows[name].value, reverse=highest)
@@ -111,7 +122,9 @@ def _ratios(comparison: Comparison) -> Iterator[str]:
                     above = f"joules drawn by {digital.name} here (measured, {row.metric.removeprefix(DRAWN)})"
                     yield bullet(f"Energy of a sample: {above} / {below} = {row.value / heat.value:.1e}.")
     if devices and digital_models:
-        yield bullet("No side of these ratios is power at the wall, and the samples they are about are not of one quality.")
+        yield bullet(
+            "No side of these ratios is power at the wall, and the samples they are about are not of one quality."
+        )
 
 
 def _models(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
@@ -155,7 +168,9 @@ def _quality(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
                 lines.append([metric + arrow, source, *(_value(row) if row else "-" for row in line), *_origin(line)])
         for row in comparison.space.recorded:  # the judge's card says of which real images
             if row.metric.startswith(f"{metric} of real"):
-                lines.append([row.metric + arrow, "card", *("-" for _ in comparison.names), _value(row), *_origin([row])])
+                lines.append(
+                    [row.metric + arrow, "card", *("-" for _ in comparison.names), _value(row), *_origin([row])]
+                )
     header = ["quantity", "source", *comparison.names, "real digits", "unit", "samples", "seed", "kind"]
     return table(header, lines, right=range(2, len(comparison.names) + 3))
 
@@ -208,7 +223,16 @@ def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[st
          *_origin([row for row in rows if row.metric == HEAT])[1:]]
         for name, source, rows in heats
     ]  # fmt: skip
-    header = ["kT per sample", "source", "heat", "its standard deviation", "work of switching on", "samples", "seed", "kind"]
+    header = [
+        "kT per sample",
+        "source",
+        "heat",
+        "its standard deviation",
+        "work of switching on",
+        "samples",
+        "seed",
+        "kind",
+    ]
     if lines:
         yield from (table(header, lines, right=range(2, 5)), "")
 
@@ -220,7 +244,12 @@ def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[st
     ]
     if lines:
         yield from (table(["arithmetic of", "on", JOULE, "kind", "joules of one operation from"], lines, right=[2]), "")
-    bounds = {row.metric: row for result in comparison.results.values() for row in result.rows if row.metric.startswith("Landauer")}
+    bounds = {
+        row.metric: row
+        for result in comparison.results.values()
+        for row in result.rows
+        if row.metric.startswith("Landauer")
+    }
     for row in bounds.values():
         yield from (f"{row.metric}: {_value(row)} J ({row.kind}): {row.note}.", "")
 
