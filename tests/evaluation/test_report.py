@@ -21,7 +21,8 @@ def recorded(metric, value, unit="", kind="measured", **more):
 
 CARDS = {
     "digital": {
-        "sha256": "abc", "parameters": 1296, "data": {"name": "squares", "digits": [0, 2], "images_per_digit": 1}, "training": {"command": "thermotorch-train"},
+        "sha256": "abc", "parameters": 1296, "data": {"name": "squares", "digits": [0, 2], "images_per_digit": 1},
+        "training": {"command": "thermotorch-train"},
         "notes": "knows squares only",
         "metrics": [recorded(DISTANCE, 1.2345), recorded(DISTANCE, 2.3456), recorded("colour", 0.777)],
         "energy": [recorded("energy drawn, GPU board", 4.5678, "J per sample")],

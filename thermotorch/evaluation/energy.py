@@ -45,7 +45,7 @@ HARDWARE = (
     HardwareClass(
         "A100 fp32",
         400 / 19.5e12,
-        "NVIDIA A100 SXM data sheet: 400 W at 19.5 TFLOP/s; the whole board at peak throughput, which programs stay below",
+        "NVIDIA A100 SXM data sheet: 400 W at 19.5 TFLOP/s; the whole board at its peak, which programs stay below",
     ),
 )
 

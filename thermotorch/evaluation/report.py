@@ -32,11 +32,10 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
     data.write_text(content + "\n", encoding="utf-8")
     if not comparison.results:
         return [text, data]
-    protocol = comparison.protocol
-    side_by_side([
-        (name, f"the first {len(result.images)} of {protocol.num_samples:,} samples, seed {protocol.seed}", result.images)
-        for name, result in comparison.results.items()
-    ]).save(picture, optimize=True)  # fmt: skip
+    of = f"of {comparison.protocol.num_samples:,} samples, seed {comparison.protocol.seed}"
+    results = comparison.results.values()
+    panels = [(result.name, f"the first {len(result.images)} {of}", result.images) for result in results]
+    side_by_side(panels).save(picture, optimize=True)
     return [text, data, picture]
 
 
