@@ -14,8 +14,8 @@ DRAWN = "energy drawn, "
 _ENERGY_UNITS = ("J", "kT")  # these rows have their own section, where modelled and measured stand in different columns
 _ASSUMED = (
     "The thermodynamic device is ideal: its energy is the heat of its own dynamics at {kelvin:g} K, which the "
-    "simulation follows step by step. Preparing the noise, programming couplings and biases, control, and read-out by converters, "
-    "picojoules each, are not modelled yet and exceed that heat by far.",
+    "simulation follows step by step. Preparing the noise, programming couplings and biases, control, and read-out by "
+    "converters, picojoules each, are not modelled yet and exceed that heat by far.",
     "The joules drawn by the thermodynamic model on this machine are those of a digital computer that simulates it, "
     "not those of the device.",
     "The arithmetic energy of the digital model is its operations times the joules of one operation on a stated class "
