@@ -37,8 +37,16 @@ def test_paths_and_gradients_agree(integrator):
     for device in ("cpu", "cuda"):
         potential = potential.to(device)
         potential.zero_grad()
-        run = tt.simulate(potential, state.to(device), steps=100, dt=1e-3, temperature=0.5, seed=2, drive=drive.to(device),
-                          integrator=integrator)
+        run = tt.simulate(
+            potential,
+            state.to(device),
+            steps=100,
+            dt=1e-3,
+            temperature=0.5,
+            seed=2,
+            drive=drive.to(device),
+            integrator=integrator,
+        )
         (run.state.square().sum() + run.heat.sum()).backward()
         results.append([t.detach().cpu() for t in (run.state, run.heat, run.work, potential.couplings.bonds.grad)])
     for here, there in zip(*results, strict=True):

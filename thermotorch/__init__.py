@@ -14,6 +14,20 @@ except PackageNotFoundError:  # a plain clone on PYTHONPATH
     __version__ = "0+unknown"
 
 __all__ = [
-    "BlockCouplings", "Couplings", "DenseCouplings", "LatticeCouplings", "Moments", "PathAction", "Potential", "StabilityWarning",
-    "Stream", "ThermodynamicLayer", "Trajectory", "create_model", "list_models", "load_card", "register_model", "simulate",
+    "BlockCouplings",
+    "Couplings",
+    "DenseCouplings",
+    "LatticeCouplings",
+    "Moments",
+    "PathAction",
+    "Potential",
+    "StabilityWarning",
+    "Stream",
+    "ThermodynamicLayer",
+    "Trajectory",
+    "create_model",
+    "list_models",
+    "load_card",
+    "register_model",
+    "simulate",
 ]

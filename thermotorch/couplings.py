@@ -1,7 +1,7 @@
 """Pairwise couplings J: symmetric, zero diagonal, each bond one trainable number.
 
-A topology says which bonds exist and how the field `(J x)_i = sum_j J_ij x_j` is computed without ever touching the bonds
-that do not. Symmetry holds by construction: a bond has one parameter, so no optimiser can break detailed balance.
+A topology says which bonds exist and how the field `(J x)_i = sum_j J_ij x_j` is computed without ever touching the
+bonds that do not. Symmetry holds by construction: a bond has one parameter, so no optimiser can break detailed balance.
 
 A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, `mask`.
 """
@@ -33,7 +33,7 @@ class Couplings(nn.Module):
         raise NotImplementedError
 
     def matrix(self) -> Tensor:
-        """The whole J, [unit, unit], differentiable. O(unit^2) memory whatever the topology: for inspection and linear algebra."""
+        """The whole J, [unit, unit], differentiable. O(unit^2) memory whatever the topology: to look at, not to run."""
         raise NotImplementedError
 
     def mask(self) -> Tensor:
@@ -55,7 +55,7 @@ class Couplings(nn.Module):
 
     @torch.no_grad()
     def spectral_norm(self, iterations: int = 20) -> float:
-        """Largest |eigenvalue| of J by power iteration: a lower estimate, within a few per cent. Cost: `iterations` fields."""
+        """Largest |eigenvalue| of J by power iteration: from below, usually within 15 %. Cost: `iterations` fields."""
         field, norm = self.bind(), 0.0
         reference = next(self.parameters(), torch.empty(0))
         x = torch.ones(self.num_units, dtype=reference.dtype, device=reference.device)
@@ -71,17 +71,22 @@ class Couplings(nn.Module):
     def load_matrix(self, matrix: Tensor) -> "Couplings":
         """Set every bond from `matrix` [unit, unit], which must be symmetric and zero wherever there is no bond.
 
-        Raises ValueError when the shape is wrong, the matrix is not symmetric, or it couples units that this topology does not.
+        Raises ValueError when the shape is wrong, the matrix is not symmetric, or it couples units that this topology
+        does not.
         """
         matrix = torch.as_tensor(matrix)
         if matrix.shape != (self.num_units, self.num_units):
-            raise ValueError(f"couplings: expected a matrix of shape ({self.num_units}, {self.num_units}), got {tuple(matrix.shape)}")
+            raise ValueError(
+                f"couplings: expected a matrix of shape ({self.num_units}, {self.num_units}), got {tuple(matrix.shape)}"
+            )
         if not torch.isfinite(matrix).all():
             raise ValueError("couplings: every entry of the matrix must be finite")
         asymmetry = (matrix - matrix.T).abs().max().item() if matrix.numel() else 0.0
         if asymmetry > 1e-6 * max(1.0, matrix.abs().max().item()):
-            raise ValueError(f"couplings: the matrix is not symmetric (largest |J_ij - J_ji| is {asymmetry:.3g}); "
-                             "a conservative system needs J_ij = J_ji, write (J + J.T) / 2 if that is what you mean")
+            raise ValueError(
+                f"couplings: the matrix is not symmetric (largest |J_ij - J_ji| is {asymmetry:.3g}); "
+                "a conservative system needs J_ij = J_ji, write (J + J.T) / 2 if that is what you mean"
+            )
         outside = matrix.masked_fill(self.mask().to(matrix.device), 0.0)
         if outside.any():
             i, j = outside.nonzero()[0].tolist()
@@ -107,7 +112,7 @@ class DenseCouplings(Couplings):
 
     @classmethod
     def from_matrix(cls, matrix: Tensor) -> "DenseCouplings":
-        """Dense couplings with the bonds of a symmetric [unit, unit] matrix with zero diagonal; its dtype and device are kept."""
+        """The bonds of a symmetric [unit, unit] matrix with zero diagonal, in its dtype and on its device."""
         matrix = torch.as_tensor(matrix)
         if matrix.dim() != 2:
             raise ValueError(f"couplings: expected a square matrix, got shape {tuple(matrix.shape)}")
@@ -136,10 +141,12 @@ class DenseCouplings(Couplings):
 class BlockCouplings(Couplings):
     """Named groups of units, coupled group by group.
 
-    `BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])` is Whitelam's generative
-    computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the order of `groups`;
-    `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are computed block by block:
-    for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense product.
+    `BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])` is Whitelam's
+    generative
+    computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the order of
+        `groups`;
+    `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are computed block by
+    block: for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense product.
     """
 
     def __init__(self, groups: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> None:
@@ -149,13 +156,16 @@ class BlockCouplings(Couplings):
         self.num_units = ends[-1] if ends else 0
         if not self.num_units:
             raise ValueError("groups must name at least one group of units")
-        self.slices = {name: slice(end - size, end) for (name, size), end in zip(self.groups.items(), ends, strict=True)}
+        self.slices = {
+            name: slice(end - size, end) for (name, size), end in zip(self.groups.items(), ends, strict=True)
+        }
         self.pairs = self._checked(pairs)
         self.blocks = nn.ParameterDict()
         for first, second in self.pairs:
             n, m = self.groups[first], self.groups[second]
             self.blocks[f"{first}-{second}"] = nn.Parameter(
-                torch.zeros(n * (n - 1) // 2) if first == second else torch.zeros(n, m))
+                torch.zeros(n * (n - 1) // 2) if first == second else torch.zeros(n, m)
+            )
         self.register_buffer("_anchor", torch.empty(0), persistent=False)  # knows the device when there are no blocks
 
     def _checked(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -163,9 +173,13 @@ class BlockCouplings(Couplings):
         for pair in pairs:
             for name in pair:
                 if name not in self.groups:
-                    raise ValueError(f"pairs: unknown group {name!r} in {tuple(pair)}; the groups are {list(self.groups)}")
+                    raise ValueError(
+                        f"pairs: unknown group {name!r} in {tuple(pair)}; the groups are {list(self.groups)}"
+                    )
                 if "-" in name or "." in name:
-                    raise ValueError(f"groups: {name!r} may not contain '-' or '.', they separate names in the state dict")
+                    raise ValueError(
+                        f"groups: {name!r} may not contain '-' or '.', they separate names in the state dict"
+                    )
             if frozenset(pair) in seen:
                 raise ValueError(f"pairs: {tuple(pair)} appears twice; couplings are symmetric, name each pair once")
             seen.add(frozenset(pair))
@@ -213,8 +227,10 @@ class BlockCouplings(Couplings):
 
     @torch.no_grad()
     def set_block(self, first: str, second: str, block: Tensor) -> None:
-        """Copy a block [size of first, size of second] into the bonds; within a group only its upper triangle is read."""
-        self.blocks[f"{first}-{second}"].copy_(block[_upper(self.groups[first], block.device)] if first == second else block)
+        """Copy a block [size of first, size of second] into the bonds; within a group its upper triangle."""
+        self.blocks[f"{first}-{second}"].copy_(
+            block[_upper(self.groups[first], block.device)] if first == second else block
+        )
 
     def _like(self) -> dict:
         tensor = next(self.parameters(), self._anchor)
@@ -225,10 +241,11 @@ class BlockCouplings(Couplings):
 
 
 class LatticeCouplings(Couplings):
-    """A two-dimensional lattice of h x w units (row-major), each coupled to the units at the given (row, column) offsets.
+    """A lattice of h x w units (row-major), each coupled to the units at the given (row, column) offsets.
 
-    `LatticeCouplings((28, 28), offsets=[(0, 1), (1, 0)])` is the square lattice; with `periodic=True` it is a torus. An offset
-    stands for its bond in both directions. Field cost: one gather of [..., unit, degree], so no n^2 anywhere but in `matrix()`.
+    `LatticeCouplings((28, 28), offsets=[(0, 1), (1, 0)])` is the square lattice; with `periodic=True` it is a torus. An
+    offset stands for its bond in both directions. Field cost: one gather of [..., unit, degree], so no n^2 anywhere but
+    in `matrix()`.
     """
 
     def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
@@ -261,7 +278,9 @@ class LatticeCouplings(Couplings):
         if (bonds[:, 0] == bonds[:, 1]).any():
             raise ValueError(f"offsets: {self.offsets} couple a unit to itself on a {height} x {width} lattice")
         if len(bonds.sort(1).values.unique(dim=0)) != len(bonds):
-            raise ValueError(f"offsets: {self.offsets} name a bond twice; give each direction once, (0, 1) but not also (0, -1)")
+            raise ValueError(
+                f"offsets: {self.offsets} name a bond twice; give each direction once, (0, 1) but not also (0, -1)"
+            )
         return bonds
 
     def bind(self) -> Field:
@@ -286,7 +305,7 @@ class LatticeCouplings(Couplings):
 
 
 def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:
-    """Neighbours and bond numbers of every unit, both long [unit, degree], padded with (unit 0, bond number len(bonds))."""
+    """Neighbours and bond numbers of every unit, both [unit, degree], padded with (unit 0, bond len(bonds))."""
     lists: list[list[tuple[int, int]]] = [[] for _ in range(num_units)]
     for number, (i, j) in enumerate(bonds.tolist()):
         lists[i].append((j, number))

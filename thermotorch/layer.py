@@ -15,12 +15,12 @@ class ThermodynamicLayer(nn.Module):
 
         dx = mu (W u - dV/dx) dt + sqrt(2 mu kT dt) xi,   x(0) = 0,   y = x_output(t_final)
 
-    Units are `hidden` followed by `out_features`; all pairs are coupled, and V is that of `potential.py`. The gradient is pathwise:
-    exact for the simulated dynamics with its noise held fixed.
+    Units are `hidden` followed by `out_features`; all pairs are coupled, and V is that of `potential.py`. The gradient
+    is pathwise: exact for the simulated dynamics with its noise held fixed.
 
     Args:
         in_features, out_features: sizes of u and y.
-        hidden: units that are neither pushed into nor read from elsewhere; 0 is allowed.
+        hidden: units that are pushed by the features but not read; 0 is allowed.
         t_final: observation time, in units of 1 / (mobility x energy).
         dt: time step; `t_final / dt` is rounded to a whole number of steps.
         temperature: kT in the potential's energy unit.
@@ -28,21 +28,34 @@ class ThermodynamicLayer(nn.Module):
         mobility: mu.
         integrator: see `simulate`.
 
-    Input [..., in_features], output [..., out_features]. Sample i of the flattened batch is a pure function of its features, the
-    seed and `sample_ids[i]`. Cost: t_final / dt coupling fields, memory for 2 sqrt(t_final / dt) states.
+    Input [..., in_features], output [..., out_features]. Sample i of the flattened batch is a pure function of its
+    features, the seed and `sample_ids[i]`. Cost: t_final / dt coupling fields, memory for 2 sqrt(t_final / dt) states.
     Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. S8-S9; sizes and times of Whitelam, PNAS 123 (2026).
     """
 
-    def __init__(self, in_features: int, out_features: int, hidden: int = 64, t_final: float = 0.2, dt: float = 1e-3,
-                 temperature: float = 1.0, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, mobility: float = 1.0,
-                 integrator: str = "euler_maruyama") -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        hidden: int = 64,
+        t_final: float = 0.2,
+        dt: float = 1e-3,
+        temperature: float = 1.0,
+        j2: float = 1.0,
+        j3: float = 0.0,
+        j4: float = 1.0,
+        mobility: float = 1.0,
+        integrator: str = "euler_maruyama",
+    ) -> None:
         super().__init__()
         if in_features < 1:
             raise ValueError(f"in_features must be positive, got {in_features}")
         groups = {"hidden": hidden, "output": out_features} if hidden else {"output": out_features}
         pairs = [("hidden", "hidden"), ("hidden", "output"), ("output", "output")] if hidden else [("output", "output")]
         self.potential = Potential(BlockCouplings(groups, pairs), j2, j3, j4)
-        self.input = nn.Linear(in_features, hidden + out_features, bias=False)  # force on each unit; biases are the potential's
+        self.input = nn.Linear(
+            in_features, hidden + out_features, bias=False
+        )  # force on each unit; biases are the potential's
         self.in_features, self.out_features, self.hidden = in_features, out_features, hidden
         if not 0 < dt <= t_final:
             raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
@@ -51,8 +64,15 @@ class ThermodynamicLayer(nn.Module):
         self.temperature, self.mobility, self.integrator = temperature, mobility, integrator
         self.reset_parameters()
         # No row and no step: what `simulate` would refuse at the first forward is refused here.
-        simulate(self.potential, torch.empty(0, self.potential.num_units), steps=0, dt=self.dt, temperature=temperature,
-                 mobility=mobility, integrator=integrator)
+        simulate(
+            self.potential,
+            torch.empty(0, self.potential.num_units),
+            steps=0,
+            dt=self.dt,
+            temperature=temperature,
+            mobility=mobility,
+            integrator=integrator,
+        )
 
     def reset_parameters(self) -> None:
         """Input forces of order one for features of order one; couplings of a tenth of the spectral edge; no bias."""
@@ -75,12 +95,23 @@ class ThermodynamicLayer(nn.Module):
             seed = int(torch.randint(2**63 - 1, ()))
         force = self.input(features).reshape(-1, self.potential.num_units)
         trajectory = simulate(
-            self.potential, torch.zeros_like(force), steps=self.steps, dt=self.dt, temperature=self.temperature,
-            mobility=self.mobility, seed=seed, sample_ids=None if sample_ids is None else sample_ids.reshape(-1),
-            drive=force, integrator=self.integrator)
+            self.potential,
+            torch.zeros_like(force),
+            steps=self.steps,
+            dt=self.dt,
+            temperature=self.temperature,
+            mobility=self.mobility,
+            seed=seed,
+            sample_ids=None if sample_ids is None else sample_ids.reshape(-1),
+            drive=force,
+            integrator=self.integrator,
+        )
         output = trajectory.state[:, self.potential.couplings.slices["output"]]
         return output.reshape(*features.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
-        return (f"in_features={self.in_features}, out_features={self.out_features}, hidden={self.hidden}, "
-                f"t_final={self.t_final}, dt={self.dt}, temperature={self.temperature}")
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, hidden={self.hidden}, "
+            f"t_final={self.t_final}, dt={self.dt}, temperature={self.temperature}, mobility={self.mobility}, "
+            f"integrator={self.integrator!r}"
+        )

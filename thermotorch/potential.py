@@ -32,16 +32,26 @@ class Potential(nn.Module):
         fixed_bias: bool [unit], units whose bias keeps its initial value: no gradient reaches it. Default: none.
 
     Raises:
-        ValueError: a shape that does not fit, or a potential without a lower bound (j4 < 0, or j4 = 0 with j3 != 0). Whether
-            quadratic units (j4 = 0) are bound by the whole of 2 j2 + J is not checked: an unstable linear system is a system.
+        ValueError: a shape that does not fit, or a potential without a lower bound (j4 < 0, or j4 = 0 with j3 != 0).
+            Whether quadratic units (j4 = 0) are bound by the whole of 2 j2 + J is not checked: an unstable linear
+            system is a system.
     """
 
-    def __init__(self, couplings: Couplings, j2: float | Tensor = 1.0, j3: float | Tensor = 0.0,
-                 j4: float | Tensor = 1.0, bias: float | Tensor = 0.0, fixed_bias: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        couplings: Couplings,
+        j2: float | Tensor = 1.0,
+        j3: float | Tensor = 0.0,
+        j4: float | Tensor = 1.0,
+        bias: float | Tensor = 0.0,
+        fixed_bias: Tensor | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(couplings, Couplings):
-            raise TypeError(f"couplings must be a Couplings module, got {type(couplings).__name__}; "
-                            "for a matrix write DenseCouplings.from_matrix(matrix)")
+            raise TypeError(
+                f"couplings must be a Couplings module, got {type(couplings).__name__}; "
+                "for a matrix write DenseCouplings.from_matrix(matrix)"
+            )
         self.couplings = couplings
         self.num_units = couplings.num_units
         like = next(couplings.parameters(), torch.empty(0))  # one dtype and device for the whole potential
@@ -49,8 +59,10 @@ class Potential(nn.Module):
             self.register_buffer(name, _per_unit(name, value, self.num_units, like))
         self.bias = nn.Parameter(_per_unit("bias", bias, self.num_units, like).expand(self.num_units).clone())
         if fixed_bias is not None and (fixed_bias.dtype != torch.bool or fixed_bias.shape != (self.num_units,)):
-            raise ValueError(f"fixed_bias: expected a bool tensor of shape ({self.num_units},), "
-                             f"got {fixed_bias.dtype} {tuple(fixed_bias.shape)}")
+            raise ValueError(
+                f"fixed_bias: expected a bool tensor of shape ({self.num_units},), "
+                f"got {fixed_bias.dtype} {tuple(fixed_bias.shape)}"
+            )
         self.register_buffer("fixed_bias", fixed_bias, persistent=False)
         if (self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any():
             raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
@@ -78,19 +90,21 @@ class Potential(nn.Module):
         return self.bias if self.fixed_bias is None else torch.where(self.fixed_bias, self.bias.detach(), self.bias)
 
     def on_site_gradient(self, x: Tensor) -> Tensor:
-        """2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit]: what remains of dV/dx with couplings and biases off."""
+        """2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit]: dV/dx with couplings and biases off."""
         return x * (2 * self.j2 + x * (3 * self.j3 + x * (4 * self.j4)))
 
     @torch.no_grad()
-    def stable_dt(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0,
-                  coupling_norm: float | None = None) -> float:
+    def stable_dt(
+        self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0, coupling_norm: float | None = None
+    ) -> float:
         """Longest Euler-Maruyama step, times mobility, that is linearly stable where this run can be expected to go.
 
             dt < 2 / max V'',   V'' <= 2 |j2| + 6 |j3| x + 12 j4 x^2 + |J|
 
-        x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site force
-        balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate, not a proof:
-        a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the spectral norm (about 20
+        x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site
+        force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate,
+        not a proof: a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the
+            spectral norm (about 20
         coupling fields).
         """
         norm = self.couplings.spectral_norm() if coupling_norm is None else coupling_norm
@@ -99,26 +113,41 @@ class Potential(nn.Module):
             field = field - drive
         field = field.abs().reshape(-1, self.num_units).amax(0)
         quadratic, quartic = (2 * self.j2).clamp_min(1e-12), (4 * self.j4).clamp_min(1e-12)
-        reach = torch.stack([
-            state.abs().reshape(-1, self.num_units).amax(0),
-            3 * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25).expand(self.num_units),
-            torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
-            (-2 * self.j2 / quartic).clamp_min(0).sqrt().expand(self.num_units),
-        ]).amax(0)
+        reach = torch.stack(
+            [
+                state.abs().reshape(-1, self.num_units).amax(0),
+                3
+                * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25).expand(
+                    self.num_units
+                ),
+                torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
+                (-2 * self.j2 / quartic).clamp_min(0).sqrt().expand(self.num_units),
+            ]
+        ).amax(0)
         # A quadratic unit has the same curvature everywhere, so its reach does not matter (and may be infinite).
         reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)
         curvature = 2 * self.j2.abs() + norm + 6 * self.j3.abs() * reach + 12 * self.j4 * reach**2
         return 2.0 / max(curvature.max().item(), 1e-30)
 
+    def extra_repr(self) -> str:
+        shown = {name: getattr(self, name) for name in ("j2", "j3", "j4")}
+        return ", ".join(
+            f"{name}={value.item():g}" if value.dim() == 0 else f"{name}=per unit" for name, value in shown.items()
+        )
+
     def _check(self, x: Tensor) -> None:
         if x.dim() == 0 or x.shape[-1] != self.num_units:
-            raise ValueError(f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}")
+            raise ValueError(
+                f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}"
+            )
 
 
 def _per_unit(name: str, value: float | Tensor, num_units: int, like: Tensor) -> Tensor:
     tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     if tensor.shape not in ((), (num_units,)):
-        raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}"
+        )
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} must be finite, got {value}")
     return tensor.detach().clone()

@@ -21,7 +21,7 @@ def kT_to_joule(value: float, kelvin: float = ROOM_TEMPERATURE) -> float:
 
 
 def energy_to_joule(energy: float, temperature: float, kelvin: float = ROOM_TEMPERATURE) -> float:
-    """Energy in the potential's unit, in joule, for a machine whose kT is `temperature` in that unit and `kelvin` in fact."""
+    """Energy in the potential's unit, in joule, for a machine whose kT is `temperature` in that unit."""
     return kT_to_joule(energy / _positive("temperature", temperature), kelvin)
 
 

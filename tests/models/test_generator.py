@@ -30,7 +30,9 @@ def test_the_paper_machine_trains_532736_numbers():
 
 @pytest.mark.parametrize("way", ["original", "deepcopy", "pickle"])
 def test_visible_biases_get_no_gradient(small, way):
-    model = {"original": lambda m: m, "deepcopy": copy.deepcopy, "pickle": lambda m: pickle.loads(pickle.dumps(m))}[way](small)
+    model = {"original": lambda m: m, "deepcopy": copy.deepcopy, "pickle": lambda m: pickle.loads(pickle.dumps(m))}[
+        way
+    ](small)
     model.potential.energy(torch.ones(14)).backward()
     assert torch.equal(model.potential.bias.grad, torch.tensor([0.0] * 9 + [1.0] * 5))
     free = ThermodynamicGenerator((1, 3, 3), hidden=5, visible_bias=True)
@@ -47,7 +49,9 @@ def test_config_rebuilds_the_model(small):
 def test_sample_seven_is_the_same_alone_and_in_any_batch(small):
     whole = small.sample(10, seed=1, batch_size=4)
     alone = small.sample(1, seed=1, sample_ids=torch.tensor([7]))
-    torch.testing.assert_close(whole.images[7:8], alone.images, rtol=0, atol=1e-6)  # matrix products differ in their last bit
+    torch.testing.assert_close(
+        whole.images[7:8], alone.images, rtol=0, atol=1e-6
+    )  # matrix products differ in their last bit
     torch.testing.assert_close(whole.heat[7:8], alone.heat, rtol=0, atol=1e-4)
     assert not torch.equal(whole.images, small.sample(10, seed=2).images)
 
@@ -65,7 +69,9 @@ def test_energy_of_a_sample_adds_up(small):
 def test_untrained_machine_generates_noise_without_heat():
     model = ThermodynamicGenerator(image_shape=(1, 10, 10), hidden=20, dt=5e-3)
     samples = model.sample(200, seed=0)
-    energy_deviation = 0.6 * math.sqrt(120)  # of V / kT over samples, about; a quartic unit's is a little below 1 / sqrt 2
+    energy_deviation = 0.6 * math.sqrt(
+        120
+    )  # of V / kT over samples, about; a quartic unit's is a little below 1 / sqrt 2
     assert abs(samples.heat.mean().item()) < 5 * energy_deviation * math.sqrt(2 / 200)
     assert torch.equal(samples.work, torch.zeros(200))
 

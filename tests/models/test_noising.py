@@ -31,7 +31,9 @@ def test_quadratic_units_follow_the_ramp_exactly():
     start, decay = noising.run(torch.full((samples, 1), pixel), seed=3)
     force, ramp_end = 2 * pixel, 0.75 * 2.5
     mean = force / 2 * (1 - math.exp(-2 * 2.5))
-    error = 5 * math.sqrt(0.05 / (2 * samples)) + 4e-3  # five standard errors of two units' mean, and the time step's bias
+    error = (
+        5 * math.sqrt(0.05 / (2 * samples)) + 4e-3
+    )  # five standard errors of two units' mean, and the time step's bias
     assert abs(start.mean().item() - mean) < error
     # A particular solution during the ramp is p(t) = h/2 (s(t) + 1 / (2 ramp_end)).
     particular = force / 2 * (1 + 1 / (2 * ramp_end))

@@ -27,8 +27,16 @@ def noised(seed: int, samples: int = 8) -> tuple:
 
 def fit(ridges=(1e-2, 1e-3, 0.0)):
     potential = machine()
-    return potential, fit_closed_form(noised(0)[0], noised(1)[0], potential.couplings.mask(), ~potential.fixed_bias,
-                                      dt=DT, temperature=KT, ridges=ridges, tolerance=1e-12)
+    return potential, fit_closed_form(
+        noised(0)[0],
+        noised(1)[0],
+        potential.couplings.mask(),
+        ~potential.fixed_bias,
+        dt=DT,
+        temperature=KT,
+        ridges=ridges,
+        tolerance=1e-12,
+    )
 
 
 def test_action_from_moments_equals_action_of_the_paths():
@@ -64,8 +72,9 @@ def test_equals_gradient_descent():
     """The same minimum by an optimiser that knows nothing of the closed form."""
     potential, solution = fit(ridges=(0.0,))
     _, path = noised(0)
-    optimizer = torch.optim.LBFGS(potential.parameters(), max_iter=500, tolerance_grad=1e-12, tolerance_change=0.0,
-                                  line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        potential.parameters(), max_iter=500, tolerance_grad=1e-12, tolerance_change=0.0, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

@@ -30,7 +30,7 @@ def test_equals_gradient_descent_step_by_step():
     optimizer = torch.optim.SGD(stepwise.parameters(), lr=RATE)
     for k in range(len(states) - 1):
         optimizer.zero_grad()
-        action = reverse_action(stepwise, states[k:k + 2], dt=DT, temperature=KT).sum()
+        action = reverse_action(stepwise, states[k : k + 2], dt=DT, temperature=KT).sum()
         torch.testing.assert_close(actions[k], action.detach())
         action.backward()
         optimizer.step()

@@ -13,7 +13,9 @@ DT, KT = 1e-3, 0.1
 @pytest.fixture
 def machine() -> tt.Potential:
     torch.manual_seed(0)
-    potential = tt.Potential(tt.BlockCouplings({"visible": 4, "hidden": 3}, [("visible", "hidden"), ("hidden", "hidden")])).double()
+    potential = tt.Potential(
+        tt.BlockCouplings({"visible": 4, "hidden": 3}, [("visible", "hidden"), ("hidden", "hidden")])
+    ).double()
     for parameter in potential.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return potential
@@ -66,7 +68,7 @@ def test_equals_the_observer_of_the_run(machine):
 
 
 def test_the_true_reverse_of_an_equilibrium_run_scores_half_the_units():
-    """A run in equilibrium is statistically its own reverse, so the machine that made it scores the noise floor n / 2."""
+    """A run in equilibrium is its own reverse in law, so the machine that made it scores the noise floor n / 2."""
     potential = tt.Potential(tt.DenseCouplings(6))
     with torch.no_grad():
         state = tt.simulate(potential, torch.zeros(500, 6), steps=400, dt=5e-3, temperature=KT, seed=1).state

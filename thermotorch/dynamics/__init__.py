@@ -13,8 +13,20 @@ from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathA
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose
 from thermotorch.potential import Potential
 
-__all__ = ["INTEGRATORS", "Moments", "MomentsResult", "Observer", "PathAction", "Problem", "StabilityWarning", "Stream",
-           "Trajectory", "Transition", "normals", "simulate"]
+__all__ = [
+    "INTEGRATORS",
+    "Moments",
+    "MomentsResult",
+    "Observer",
+    "PathAction",
+    "Problem",
+    "StabilityWarning",
+    "Stream",
+    "Trajectory",
+    "Transition",
+    "normals",
+    "simulate",
+]
 
 # A faster backend is one function Problem -> Trajectory in a file of its own, and one line here.
 _BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {"reference": reference.run}
@@ -24,18 +36,33 @@ class StabilityWarning(UserWarning):
     """dt is beyond the linear stability bound of the potential."""
 
 
-def simulate(potential: Potential, state: Tensor, *, steps: int, dt: float, temperature: float,
-             mobility: float | Tensor = 1.0, seed: int = 0, sample_ids: Tensor | None = None, drive: Drive | None = None,
-             clamp: Tensor | None = None, integrator: str = "euler_maruyama", record: int | None = None,
-             backend: str = "auto", start_step: int = 0, stream: Stream = Stream.DYNAMICS,
-             observers: Mapping[str, Observer] | None = None) -> Trajectory:
+def simulate(
+    potential: Potential,
+    state: Tensor,
+    *,
+    steps: int,
+    dt: float,
+    temperature: float,
+    mobility: float | Tensor = 1.0,
+    seed: int = 0,
+    sample_ids: Tensor | None = None,
+    drive: Drive | None = None,
+    clamp: Tensor | None = None,
+    integrator: str = "euler_maruyama",
+    record: int | None = None,
+    backend: str = "auto",
+    start_step: int = 0,
+    stream: Stream = Stream.DYNAMICS,
+    observers: Mapping[str, Observer] | None = None,
+) -> Trajectory:
     """Run the overdamped Langevin dynamics of `potential` from `state`.
 
         dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi
 
-    Differentiable in the state, the drive and the potential's parameters (pathwise: the noise is fixed by the seed), with
-    memory for about 2 sqrt(steps) states; under `torch.no_grad()` it keeps one. Sample i depends on the seed, `sample_ids[i]`
-    and the step numbers only: not on the batch it is in, the device, or whether the run was split in two.
+    Differentiable in the state, the drive and the potential's parameters (pathwise: the noise is fixed by the seed),
+    with memory for about 2 sqrt(steps) states; under `torch.no_grad()` it keeps one. Sample i depends on the seed,
+    `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of matrix
+    products, not on the batch it is in or the device.
 
     Args:
         potential: V, of n units.
@@ -46,7 +73,8 @@ def simulate(potential: Potential, state: Tensor, *, steps: int, dt: float, temp
         mobility: mu, a number or [unit].
         seed: of the thermal noise, 0 <= seed < 2^64.
         sample_ids: int64 [batch], which noise streams; default 0 ... batch - 1.
-        drive: external force f, [unit], [batch, unit], or a function of the step number that returns one; held during a step.
+        drive: external force f, [unit], [batch, unit], or a pure function of the step number that returns one (it is
+            asked more than once per step); held during a step.
         clamp: bool [unit]; those units keep their values in `state`.
         integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews".
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
@@ -67,9 +95,23 @@ def simulate(potential: Potential, state: Tensor, *, steps: int, dt: float, temp
     """
     backends = {"auto": reference.run, **_BACKENDS}
     run = choose("backend", backend, backends)
-    problem = check(potential, state, steps=steps, dt=dt, temperature=temperature, mobility=mobility, seed=seed,
-                    sample_ids=sample_ids, drive=drive, clamp=clamp, integrator=integrator, record=record,
-                    start_step=start_step, stream=stream, observers=observers)
+    problem = check(
+        potential,
+        state,
+        steps=steps,
+        dt=dt,
+        temperature=temperature,
+        mobility=mobility,
+        seed=seed,
+        sample_ids=sample_ids,
+        drive=drive,
+        clamp=clamp,
+        integrator=integrator,
+        record=record,
+        start_step=start_step,
+        stream=stream,
+        observers=observers,
+    )
     _warn_if_unstable(problem)
     return run(problem)
 
@@ -84,5 +126,9 @@ def _warn_if_unstable(problem: Problem) -> None:
     if step > problem.potential.stable_dt(*arguments, coupling_norm=problem.potential.couplings.frobenius_norm()):
         stable = problem.potential.stable_dt(*arguments)
         if step > stable:
-            warnings.warn(f"dt x mobility = {step:.3g} is beyond the linear stability bound {stable:.3g} of this potential; "
-                          f"the run may diverge, try dt={0.5 * stable * problem.dt / step:.2g}", StabilityWarning, stacklevel=3)
+            warnings.warn(
+                f"dt x mobility = {step:.3g} is beyond the linear stability bound {stable:.3g} of this potential; "
+                f"the run may diverge, try dt={0.5 * stable * problem.dt / step:.2g}",
+                StabilityWarning,
+                stacklevel=3,
+            )

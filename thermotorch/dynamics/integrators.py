@@ -1,8 +1,8 @@
 """Time steps of overdamped Langevin dynamics, dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi.
 
-One function per scheme, `(x, step, system) -> x at step + 1`; the loop lives in the backend. A new scheme is one function and
-one line in `INTEGRATORS`. The drive f is held during a step (a controller that updates once per step), so the work
-`f . (x' - x)` is exact for every scheme. Weak orders below are for expectations at a fixed time.
+One function per scheme, `(x, step, system) -> x at step + 1`; the loop lives in the backend. A new scheme is one
+function and one line in `INTEGRATORS`. The drive f is held during a step (a controller that updates once per step), so
+the work `f . (x' - x)` is exact for every scheme. Weak orders below are for expectations at a fixed time.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class System:
-    """What a step needs. `drift(x, step)` is mu (f - dV/dx), `kick` is sqrt(2 mu kT dt), `noise(step)` is [batch, unit]."""
+    """What a step needs: `drift(x, step)` is mu (f - dV/dx), `kick` sqrt(2 mu kT dt), `noise(step)` [batch, unit]."""
 
     drift: Callable[[Tensor, int], Tensor]
     noise: Callable[[int], Tensor]
@@ -30,7 +30,7 @@ def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
 
 
 def heun(x: Tensor, step: int, system: System) -> Tensor:
-    """Trapezoidal drift along an Euler-Maruyama guess, the same noise in both. Weak order 2 (additive noise), two forces."""
+    """Trapezoidal drift along an Euler-Maruyama guess, same noise in both. Weak order 2 (additive noise), two forces."""
     kick = system.kick * system.noise(step)
     drift = system.drift(x, step)
     guess = x + system.dt * drift + kick

@@ -6,10 +6,10 @@ Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011) with
     counter = (unit, sample // 4, step low, step high | stream << 24)
     lane    = sample % 4: one block of four words serves four neighbouring samples
 
-and Box-Muller on the word pairs (w0, w1) and (w2, w3): `r = sqrt(-2 ln u)` with u = (w + 1/2) / 2^32 from the first word,
-and the angle `2 pi w' / 2^32`, w' the second word read as a signed integer, so that |angle| <= pi and float32 keeps it to
-one part in 10^7. float32 and float64 normals come from the same integers. Everything is integer arithmetic in int64, the
-only 64-bit multiply that torch has on every device.
+and Box-Muller on the word pairs (w0, w1) and (w2, w3): `r = sqrt(-2 ln u)` with u = (w + 1/2) / 2^32 from the first
+word, and the angle `2 pi w' / 2^32`, w' the second word read as a signed integer, so that |angle| <= pi and float32
+keeps it to one part in 10^7. float32 and float64 normals come from the same integers. Everything is integer arithmetic
+in int64, the only 64-bit multiply that torch has on every device.
 """
 
 from enum import IntEnum
@@ -22,7 +22,9 @@ _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-_ELEMENTS_PER_CHUNK = 1 << 17  # normals made at once: few enough to stay in cache, many enough to hide the dispatch cost
+_ELEMENTS_PER_CHUNK = (
+    1 << 17
+)  # normals made at once: few enough to stay in cache, many enough to hide the dispatch cost
 
 
 class Stream(IntEnum):
@@ -34,7 +36,9 @@ class Stream(IntEnum):
     HARDWARE = 3  # component mismatch
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10: four 32-bit words for each counter.
 
     Args:
@@ -50,15 +54,24 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int])
         # A product of two 32-bit words fills 64 bits; int64 wraps around, and the masks read its halves as unsigned.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
-            (p1 >> 32).bitwise_and_(_WORD).bitwise_xor_(k0).bitwise_xor(c1), p1.bitwise_and_(_WORD),
-            (p0 >> 32).bitwise_and_(_WORD).bitwise_xor_(k1).bitwise_xor(c3), p0.bitwise_and_(_WORD),
+            (p1 >> 32).bitwise_and_(_WORD).bitwise_xor_(k0).bitwise_xor(c1),
+            p1.bitwise_and_(_WORD),
+            (p0 >> 32).bitwise_and_(_WORD).bitwise_xor_(k1).bitwise_xor(c3),
+            p0.bitwise_and_(_WORD),
         )
         k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
     return c0, c1, c2, c3
 
 
-def normals(seed: int, sample_ids: Tensor, first_step: int, num_steps: int, num_units: int,
-            stream: Stream = Stream.DYNAMICS, dtype: torch.dtype = torch.float32) -> Tensor:
+def normals(
+    seed: int,
+    sample_ids: Tensor,
+    first_step: int,
+    num_steps: int,
+    num_units: int,
+    stream: Stream = Stream.DYNAMICS,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Standard normals for steps `first_step ... first_step + num_steps - 1`.
 
     Args:
@@ -71,7 +84,8 @@ def normals(seed: int, sample_ids: Tensor, first_step: int, num_steps: int, num_
     Returns:
         [step, batch, unit].
 
-    Cost: about 17 ns per normal on one CPU core when whole blocks of four samples are used, memory of a few int64 copies of the result.
+    Cost: about 17 ns per normal on one CPU core when whole blocks of four samples are used, memory of a few int64
+        copies of the result.
     """
     device = sample_ids.device
     group, lane_of = torch.unique(sample_ids // 4, return_inverse=True)
@@ -102,8 +116,15 @@ class NormalStream:
     `stream(step)` is [batch, unit]; steps asked for in increasing order cost least, any order gives the same numbers.
     """
 
-    def __init__(self, seed: int, sample_ids: Tensor, num_units: int, last_step: int,
-                 stream: Stream = Stream.DYNAMICS, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        seed: int,
+        sample_ids: Tensor,
+        num_units: int,
+        last_step: int,
+        stream: Stream = Stream.DYNAMICS,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._arguments = (seed, sample_ids, num_units, stream, dtype)
         lanes = 4 * len(torch.unique(sample_ids // 4))  # whole blocks of four are made, whoever reads them
         self._chunk = max(1, _ELEMENTS_PER_CHUNK // max(1, lanes * num_units))

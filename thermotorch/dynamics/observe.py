@@ -1,7 +1,9 @@
 """Observers: quantities accumulated inside the simulation loop, so that no trajectory needs to be stored.
 
-An observer is three pure functions around a carry of its own: `start(state)` makes the carry, `update(carry, transition)`
-returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`. Anything with these methods will do.
+An observer is three pure functions around a carry of its own: `start(state)` makes the carry, `update(carry,
+    transition)`
+returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`. Anything with these methods
+will do.
 """
 
 from dataclasses import dataclass
@@ -87,15 +89,16 @@ class PathAction:
         forward:  sum over steps and units (dx + mu dt g(x) )^2 / (4 mu kT dt)
         reverse:  sum over steps and units (-dx + mu dt g(x'))^2 / (4 mu kT dt)
 
-    with dx = x' - x and g = dV/dx - f. The reverse action is that of the time-reversed path, so `reverse - forward` is the log
-    ratio of path weights. Exact for Euler-Maruyama steps at any dt; clamped units carry no weight.
+    with dx = x' - x and g = dV/dx - f. The reverse action is that of the time-reversed path, so `reverse - forward` is
+    the log ratio of path weights. Exact for Euler-Maruyama steps at any dt; clamped units carry no weight.
 
     Args:
         potential: whose path weight; it need not be the one that drives the run.
         reverse: the time-reversed path.
         driven: add the run's own drive f to the force. Off for a machine that is to run by itself.
 
-    Result: [batch]. Cost: one coupling field per step. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 7 and 10.
+    Result: float64 [batch], since `reverse - forward` is a small difference of large sums. Infinite at temperature 0.
+    Cost: one coupling field per step. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 7 and 10.
     """
 
     potential: Potential
@@ -103,7 +106,7 @@ class PathAction:
     driven: bool = True
 
     def start(self, state: Tensor) -> Tensor:
-        return state.new_zeros(state.shape[0])
+        return state.new_zeros(state.shape[0], dtype=torch.float64)
 
     def update(self, carry: Tensor, transition: Transition) -> Tensor:
         before, after, dt = transition.before, transition.after, transition.dt

@@ -22,7 +22,7 @@ _MAX_STEP = 1 << 56
 
 @dataclass(frozen=True)
 class Problem:
-    """A checked simulation. `state` and what depends on it are [batch, unit]; `mobility` is zero where a unit is clamped."""
+    """A checked simulation. `state` and all that depends on it is [batch, unit]; `mobility` is zero where clamped."""
 
     potential: Potential
     state: Tensor
@@ -63,9 +63,24 @@ class Trajectory:
     observed: dict[str, Any] = field(default_factory=dict)
 
 
-def check(potential: Potential, state: Tensor, *, steps: int, dt: float, temperature: float, mobility: float | Tensor,
-          seed: int, sample_ids: Tensor | None, drive: Drive | None, clamp: Tensor | None, integrator: str,
-          record: int | None, start_step: int, stream: int, observers: Mapping[str, Observer] | None) -> Problem:
+def check(
+    potential: Potential,
+    state: Tensor,
+    *,
+    steps: int,
+    dt: float,
+    temperature: float,
+    mobility: float | Tensor,
+    seed: int,
+    sample_ids: Tensor | None,
+    drive: Drive | None,
+    clamp: Tensor | None,
+    integrator: str,
+    record: int | None,
+    start_step: int,
+    stream: int,
+    observers: Mapping[str, Observer] | None,
+) -> Problem:
     """The problem that the arguments of `simulate` describe, or the error that says what to write instead."""
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
@@ -82,9 +97,21 @@ def check(potential: Potential, state: Tensor, *, steps: int, dt: float, tempera
     _check_number("dt", dt, positive=True)
     _check_number("temperature", temperature, positive=False)
     return Problem(
-        potential, state, steps, float(dt), float(temperature), _check_mobility(mobility, clamp, state), seed,
-        _check_sample_ids(sample_ids, batch, state.device), _check_drive(drive, batch, unit, state),
-        choose("integrator", integrator, INTEGRATORS), record, start_step, stream, dict(observers or {}))
+        potential,
+        state,
+        steps,
+        float(dt),
+        float(temperature),
+        _check_mobility(mobility, clamp, state),
+        seed,
+        _check_sample_ids(sample_ids, batch, state.device),
+        _check_drive(drive, batch, unit, state),
+        choose("integrator", integrator, INTEGRATORS),
+        record,
+        start_step,
+        stream,
+        dict(observers or {}),
+    )
 
 
 def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
@@ -105,15 +132,17 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
         raise ValueError(f"state: expected float32 or float64, got {state.dtype}; write state.float()")
     bias = potential.bias
     if (state.dtype, state.device) != (bias.dtype, bias.device):
-        raise ValueError(f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
-                         "write state.to(potential.bias) or potential.to(state)")
+        raise ValueError(
+            f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
+            "write state.to(potential.bias) or potential.to(state)"
+        )
     if not torch.isfinite(state).all():
         raise ValueError("state: every value must be finite")
     return state.shape[0], state.shape[1]
 
 
 def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tensor) -> Tensor | float:
-    """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit and in every integrator."""
+    """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit, in any integrator."""
     unit = state.shape[1]
     if isinstance(mobility, Tensor):
         if mobility.shape not in ((), (unit,)):
@@ -136,10 +165,16 @@ def _check_sample_ids(sample_ids: Tensor | None, batch: int, device: torch.devic
     if sample_ids is None:
         return torch.arange(batch, device=device)
     if not isinstance(sample_ids, Tensor) or sample_ids.dtype != torch.int64 or sample_ids.shape != (batch,):
-        found = f"{sample_ids.dtype} {tuple(sample_ids.shape)}" if isinstance(sample_ids, Tensor) else type(sample_ids).__name__
+        found = (
+            f"{sample_ids.dtype} {tuple(sample_ids.shape)}"
+            if isinstance(sample_ids, Tensor)
+            else type(sample_ids).__name__
+        )
         raise ValueError(f"sample_ids: expected an int64 tensor of shape ({batch},), got {found}")
     if batch and not 0 <= int(sample_ids.min()) <= int(sample_ids.max()) < _MAX_SAMPLE:
-        raise ValueError(f"sample_ids: each must lie in [0, 2^34), got {int(sample_ids.min())} to {int(sample_ids.max())}")
+        raise ValueError(
+            f"sample_ids: each must lie in [0, 2^34), got {int(sample_ids.min())} to {int(sample_ids.max())}"
+        )
     return sample_ids.to(device)
 
 

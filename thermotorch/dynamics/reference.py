@@ -1,8 +1,9 @@
 """The reference backend: plain torch, any device, float32 or float64. It defines what correct means.
 
-Cost per step: one coupling field (two for Heun), the normals, and about ten passes over the state. Memory: a few states and
-one chunk of noise; with gradients, one state per segment of sqrt(steps) steps plus the inside of a single segment, because a
-segment is recomputed, noise and all, when its gradient is asked for.
+Cost per step: one coupling field (two for Heun), the normals, and about ten passes over the state. Memory: a few states
+    and
+one chunk of noise; with gradients, one state per segment of sqrt(steps) steps plus the inside of a single segment,
+because a segment is recomputed, noise and all, when its gradient is asked for.
 """
 
 from math import ceil, sqrt
@@ -24,13 +25,15 @@ def run(problem: Problem) -> Trajectory:
     x, work = problem.state, problem.state.new_zeros(len(problem.state))
     carries = {name: observer.start(x) for name, observer in problem.observers.items()}
     recorded: list[Tensor] = []
+    differentiable = torch.is_grad_enabled() and _wants_gradient(problem)
     end = problem.start_step + problem.steps
     length = max(1, ceil(sqrt(problem.steps)))
     for first in range(problem.start_step, end, length):
         last, before = min(first + length, end), x
-        if torch.is_grad_enabled():
-            x, work, carries, kept = checkpoint(loop.segment, x, work, carries, first, last,
-                                                use_reentrant=False, preserve_rng_state=False)
+        if differentiable:
+            x, work, carries, kept = checkpoint(
+                loop.segment, x, work, carries, first, last, use_reentrant=False, preserve_rng_state=False
+            )
         else:
             x, work, carries, kept = loop.segment(x, work, carries, first, last)
         recorded += kept
@@ -40,10 +43,20 @@ def run(problem: Problem) -> Trajectory:
     if problem.record is not None:
         every = problem.record
         states = torch.stack(recorded) if recorded else x.new_empty(0, *x.shape)
-        times = torch.arange(problem.start_step // every + 1, end // every + 1, dtype=torch.float64) * (every * problem.dt)
+        times = torch.arange(problem.start_step // every + 1, end // every + 1, dtype=torch.float64) * (
+            every * problem.dt
+        )
     heat = problem.potential.energy(problem.state) - problem.potential.energy(x) + work
     observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
     return Trajectory(x, heat, work, end, states, times, observed)
+
+
+def _wants_gradient(problem: Problem) -> bool:
+    """Whether checkpoints are worth their cost. Where this is mistaken, gradients only take more memory."""
+    inputs = [problem.state, *problem.potential.parameters()]
+    if problem.drive is not None:
+        inputs.append(problem.drive(problem.start_step))
+    return bool(problem.observers) or any(tensor.requires_grad for tensor in inputs)
 
 
 class _Loop:
@@ -57,8 +70,14 @@ class _Loop:
             force = -gradient(x) if drive is None else drive(step) - gradient(x)
             return mobility * force
 
-        noise = NormalStream(problem.seed, problem.sample_ids, problem.potential.num_units, problem.start_step + problem.steps,
-                             Stream(problem.stream), problem.state.dtype)
+        noise = NormalStream(
+            problem.seed,
+            problem.sample_ids,
+            problem.potential.num_units,
+            problem.start_step + problem.steps,
+            Stream(problem.stream),
+            problem.state.dtype,
+        )
         kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
         self.system = System(drift, noise, kick, problem.dt)
 
@@ -93,5 +112,6 @@ class _Loop:
                 stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest
                 raise FloatingPointError(
                     f"the state became non-finite at step {step}, sample {int(problem.sample_ids[sample])}, unit {unit} "
-                    f"(dt={problem.dt:.3g}); try dt={0.5 * min(problem.dt, stable):.2g} or smaller")
+                    f"(dt={problem.dt:.3g}); try dt={0.5 * min(problem.dt, stable):.2g} or smaller"
+                )
             x = after

@@ -1,4 +1,4 @@
-"""The generative thermodynamic computer: images from noise by the natural dynamics of a network of fluctuating units."""
+"""The generative thermodynamic computer: images from noise by the natural dynamics of fluctuating units."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -25,7 +25,8 @@ class Samples(NamedTuple):
 class ThermodynamicGenerator(nn.Module):
     """Visible and hidden units, visible-hidden and hidden-hidden couplings, constant in time.
 
-    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`; the
+    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`;
+        the
     visible units are the image. Generation heat is V(start) - V(end), since nothing drives the run.
 
     Args:
@@ -34,20 +35,39 @@ class ThermodynamicGenerator(nn.Module):
         hidden_hidden: whether hidden units couple to each other.
         visible_bias: whether visible units have trainable biases; in the paper they stay zero.
         temperature, t_final, dt, j2, j4: kT, observation time, time step, on-site coefficients.
-        display_range: states of a visible unit that are shown black and white; linear between, clipped outside. The defaults are
-            the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
+        display_range: states of a visible unit that are shown black and white; linear between, clipped outside. The
+            defaults are the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
     """
 
-    def __init__(self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, hidden_hidden: bool = True,
-                 visible_bias: bool = False, temperature: float = 0.1, t_final: float = 2.5, dt: float = 1e-3,
-                 j2: float = 1.0, j4: float = 1.0, display_range: Sequence[float] = (-0.35, 0.95)) -> None:
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        hidden: int = 512,
+        hidden_hidden: bool = True,
+        visible_bias: bool = False,
+        temperature: float = 0.1,
+        t_final: float = 2.5,
+        dt: float = 1e-3,
+        j2: float = 1.0,
+        j4: float = 1.0,
+        display_range: Sequence[float] = (-0.35, 0.95),
+    ) -> None:
         super().__init__()
         self.config = {
-            "image_shape": list(image_shape), "hidden": hidden, "hidden_hidden": hidden_hidden, "visible_bias": visible_bias,
-            "temperature": temperature, "t_final": t_final, "dt": dt, "j2": j2, "j4": j4, "display_range": list(display_range)}
+            "image_shape": list(image_shape),
+            "hidden": hidden,
+            "hidden_hidden": hidden_hidden,
+            "visible_bias": visible_bias,
+            "temperature": temperature,
+            "t_final": t_final,
+            "dt": dt,
+            "j2": j2,
+            "j4": j4,
+            "display_range": list(display_range),
+        }
         self.image_shape = tuple(image_shape)
         self.temperature, self.t_final, self.dt = temperature, t_final, dt
         self.steps = round(t_final / dt)
@@ -63,18 +83,43 @@ class ThermodynamicGenerator(nn.Module):
         """Starting states: from x = 0, run `t_final` with couplings and biases off. [sample, unit]."""
         potential = uncoupled(self.potential.num_units, self.config["j2"], self.config["j4"]).to(self.potential.bias)
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
-        return simulate(potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, seed=seed,
-                        sample_ids=sample_ids, stream=Stream.INITIAL).state
+        return simulate(
+            potential,
+            state,
+            steps=self.steps,
+            dt=self.dt,
+            temperature=self.temperature,
+            seed=seed,
+            sample_ids=sample_ids,
+            stream=Stream.INITIAL,
+        ).state
 
     @torch.no_grad()
-    def denoise(self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, record: int | None = None) -> Trajectory:
+    def denoise(
+        self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, record: int | None = None
+    ) -> Trajectory:
         """Run the trained machine from `state` [sample, unit] for its observation time."""
-        return simulate(self.potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, seed=seed,
-                        sample_ids=sample_ids, record=record)
+        return simulate(
+            self.potential,
+            state,
+            steps=self.steps,
+            dt=self.dt,
+            temperature=self.temperature,
+            seed=seed,
+            sample_ids=sample_ids,
+            record=record,
+        )
 
     @torch.no_grad()
-    def sample(self, num_samples: int, *, seed: int = 0, sample_ids: Tensor | None = None, batch_size: int = 256,
-               progress: Progress | None = None) -> Samples:
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Samples:
         """Generate images and account for their energy.
 
         Args:
@@ -99,10 +144,19 @@ class ThermodynamicGenerator(nn.Module):
             return Samples(empty.view(0, *self.image_shape), empty, empty)
         return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
-    def generate(self, num_samples: int, *, seed: int = 0, sample_ids: Tensor | None = None, batch_size: int = 256,
-                 progress: Progress | None = None) -> Tensor:
+    def generate(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Tensor:
         """The images of `sample`: [sample, channel, height, width] in [0, 1]."""
-        return self.sample(num_samples, seed=seed, sample_ids=sample_ids, batch_size=batch_size, progress=progress).images
+        return self.sample(
+            num_samples, seed=seed, sample_ids=sample_ids, batch_size=batch_size, progress=progress
+        ).images
 
     def to_images(self, state: Tensor) -> Tensor:
         """Visible units as pictures: [..., unit] -> [..., channel, height, width] in [0, 1]."""

@@ -1,12 +1,12 @@
 """The noising protocol of the generative thermodynamic computer: images decay into noise under their own fading force.
 
-Couplings and biases are off. An image p holds the units with the force h = strength x p, which fades linearly over the first
-`ramp` of the run and is zero afterwards:
+Couplings and biases are off. An image p holds the units with the force h = strength x p, which fades linearly over the
+first `ramp` of the run and is zero afterwards:
 
     dx = (-2 j2 x - 4 j4 x^3 + s(t) h) dt + sqrt(2 kT dt) xi,   s(t) = max(0, 1 - t / (ramp t_final))
 
-The run starts from an equilibration of the same length at s = 1. Hidden unit k feels the force of pixel k (modulo the number
-of pixels). Source: Whitelam, PRL 136, 037101 (2026), Eq. 7, and the program published with it.
+The run starts from an equilibration of the same length at s = 1. Hidden unit k feels the force of pixel k (modulo the
+number of pixels). Source: Whitelam, PRL 136, 037101 (2026), Eq. 7, and the program published with it.
 """
 
 from collections.abc import Mapping
@@ -48,8 +48,15 @@ class Noising:
         return self.strength * pixels[:, pixel]
 
     @torch.no_grad()
-    def run(self, pixels: Tensor, *, seed: int, sample_ids: Tensor | None = None, record: int | None = None,
-            observers: Mapping[str, Observer] | None = None) -> tuple[Tensor, Trajectory]:
+    def run(
+        self,
+        pixels: Tensor,
+        *,
+        seed: int,
+        sample_ids: Tensor | None = None,
+        record: int | None = None,
+        observers: Mapping[str, Observer] | None = None,
+    ) -> tuple[Tensor, Trajectory]:
         """Equilibrate to the images, then let them decay.
 
         Args:
@@ -61,10 +68,23 @@ class Noising:
         """
         force = self.force(pixels)
         potential = uncoupled(force.shape[1], self.j2, self.j4).to(force)
-        common = {"steps": self.steps, "dt": self.dt, "temperature": self.temperature, "seed": seed, "sample_ids": sample_ids}
+        common = {
+            "steps": self.steps,
+            "dt": self.dt,
+            "temperature": self.temperature,
+            "seed": seed,
+            "sample_ids": sample_ids,
+        }
         start = simulate(potential, torch.zeros_like(force), drive=force, stream=Stream.INITIAL, **common).state
-        decay = simulate(potential, start, drive=lambda step: self.schedule(step) * force, stream=Stream.DATA,
-                         record=record, observers=observers, **common)
+        decay = simulate(
+            potential,
+            start,
+            drive=lambda step: self.schedule(step) * force,
+            stream=Stream.DATA,
+            record=record,
+            observers=observers,
+            **common,
+        )
         return start, decay
 
 

@@ -1,13 +1,14 @@
 """The reverse-path action minimised in one linear solve.
 
-With y = -dx + dt (on-site gradient at x'), the action of a step is |y + dt (b + J x')|^2 / (4 kT dt): quadratic in (J, b). Its
-mean over steps and trajectories needs only second moments of (x', y), and its minimum under the coupling mask M obeys
+With y = -dx + dt (on-site gradient at x'), the action of a step is |y + dt (b + J x')|^2 / (4 kT dt): quadratic in (J,
+b). Its mean over steps and trajectories needs only second moments of (x', y), and its minimum under the coupling mask M
+obeys
 
     M * (R + R^T) + ridge J = 0,   <r> = 0 where biases are trained,
     R = <r x'^T> = <y x'^T> + dt (J <x' x'^T> + b <x'>^T),   <r> = <y> + dt (J <x'> + b)
 
-which conjugate gradients solve with one matrix product per iteration. Source: observed for thermotorch; the objective is that
-of Whitelam, PRL 136, 037101 (2026), Eq. 10.
+which conjugate gradients solve with one matrix product per iteration. Source: observed for thermotorch; the objective
+is that of Whitelam, PRL 136, 037101 (2026), Eq. 10.
 """
 
 from dataclasses import dataclass
@@ -38,10 +39,10 @@ class ReverseStatistics(NamedTuple):
 
 @dataclass(frozen=True)
 class ReverseMoments:
-    """Observer that gathers `ReverseStatistics` of a noising run for machines with the on-site potential of `potential`.
+    """Observer that gathers `ReverseStatistics` of a noising run, for the on-site potential of `potential`.
 
-    Rows of x' and y are collected and multiplied about a thousand at a time, in the state's precision; sums over those blocks
-    are kept in float64 and updated in place. Cost per step: two products [unit, batch] x [batch, unit].
+    Rows of x' and y are collected and multiplied about a thousand at a time, in the state's precision; sums over those
+    blocks are kept in float64 and updated in place. Cost per step: two products [unit, batch] x [batch, unit].
     """
 
     potential: Potential
@@ -64,7 +65,9 @@ class ReverseMoments:
         total, xs, ys = carry
         if xs:
             x, y = torch.cat(xs), torch.cat(ys)
-            for kept, new in zip(total, (len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ x, y.double().square().sum()), strict=True):
+            for kept, new in zip(
+                total, (len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ x, y.double().square().sum()), strict=True
+            ):
                 kept += new
         return total, [], []
 
@@ -72,7 +75,12 @@ class ReverseMoments:
 def empty_statistics(like: Tensor) -> ReverseStatistics:
     """Statistics of no steps for states like [..., unit]."""
     unit = like.shape[-1]
-    return ReverseStatistics(*(like.new_zeros(shape, dtype=torch.float64) for shape in ((), (unit,), (unit,), (unit, unit), (unit, unit), ())))
+    return ReverseStatistics(
+        *(
+            like.new_zeros(shape, dtype=torch.float64)
+            for shape in ((), (unit,), (unit,), (unit, unit), (unit, unit), ())
+        )
+    )
 
 
 class ClosedFormFit(NamedTuple):
@@ -84,8 +92,10 @@ class ClosedFormFit(NamedTuple):
     iterations: int  # of conjugate gradients, all ridge values together
 
 
-def mean_action(statistics: ReverseStatistics, couplings: Tensor, bias: Tensor, *, dt: float, temperature: float) -> float:
-    """Mean reverse-path action per step of the machine (couplings [unit, unit], bias [unit]), from second moments alone."""
+def mean_action(
+    statistics: ReverseStatistics, couplings: Tensor, bias: Tensor, *, dt: float, temperature: float
+) -> float:
+    """Mean action per step of the machine (couplings [unit, unit], bias [unit]), from second moments alone."""
     s = statistics
     jxx = couplings @ s.xx
     squares = (couplings * jxx).sum() + 2 * (bias @ (couplings @ s.x)) + s.count * bias.square().sum()
@@ -93,9 +103,18 @@ def mean_action(statistics: ReverseStatistics, couplings: Tensor, bias: Tensor, 
     return float((s.yy + 2 * dt * cross + dt**2 * squares) / s.count / (4 * temperature * dt))
 
 
-def fit_closed_form(statistics: ReverseStatistics, validation: ReverseStatistics, mask: Tensor, bias_mask: Tensor, *, dt: float,
-                    temperature: float, ridges: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3), tolerance: float = 1e-3,
-                    max_iterations: int = 500) -> ClosedFormFit:
+def fit_closed_form(
+    statistics: ReverseStatistics,
+    validation: ReverseStatistics,
+    mask: Tensor,
+    bias_mask: Tensor,
+    *,
+    dt: float,
+    temperature: float,
+    ridges: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3),
+    tolerance: float = 1e-3,
+    max_iterations: int = 500,
+) -> ClosedFormFit:
     """Couplings and biases that minimise the mean reverse-path action, with the ridge that held-out paths prefer.
 
     Args:
@@ -127,7 +146,7 @@ _Point = tuple[Tensor, Tensor]  # (couplings [unit, unit] symmetric, bias [unit]
 
 
 class _NormalEquations:
-    """The linear map of the stationarity conditions above, symmetric in the inner product that counts each bond once."""
+    """The linear map of the conditions above, symmetric in the inner product that counts each bond once."""
 
     def __init__(self, statistics: ReverseStatistics, mask: Tensor, bias_mask: Tensor, dt: float, ridge: float) -> None:
         s, self.dt, self.mask, self.bias_mask = statistics, dt, mask.double(), bias_mask.double()
@@ -142,14 +161,18 @@ class _NormalEquations:
     def __call__(self, point: _Point) -> _Point:
         couplings, bias = point
         product = self.dt * (couplings @ self.xx + torch.outer(bias, self.x))
-        return (self.mask * (product + product.T) + self.ridge * couplings,
-                self.bias_mask * self.dt * (couplings @ self.x + bias))
+        return (
+            self.mask * (product + product.T) + self.ridge * couplings,
+            self.bias_mask * self.dt * (couplings @ self.x + bias),
+        )
 
     def precondition(self, point: _Point) -> _Point:
-        """The exact solution if every bond existed: in the eigenbasis of <x' x'^T> the equations are one division each."""
+        """The exact solution if every bond existed: in the eigenbasis of <x' x'^T> each equation is one division."""
         couplings, bias = point
         solved = self.basis @ ((self.basis.T @ couplings @ self.basis) / self.scale) @ self.basis.T
-        return self.mask * (0.5 * (solved + solved.T)), bias / self.dt  # symmetric to the last bit, as couplings must be
+        return self.mask * (
+            0.5 * (solved + solved.T)
+        ), bias / self.dt  # symmetric to the last bit, as couplings must be
 
 
 def _inner(a: _Point, b: _Point) -> Tensor:
@@ -160,7 +183,9 @@ def _add(a: _Point, factor: Tensor | float, b: _Point) -> _Point:
     return a[0] + factor * b[0], a[1] + factor * b[1]
 
 
-def _conjugate_gradients(equations: _NormalEquations, start: _Point | None, tolerance: float, most: int) -> tuple[_Point, int]:
+def _conjugate_gradients(
+    equations: _NormalEquations, start: _Point | None, tolerance: float, most: int
+) -> tuple[_Point, int]:
     constant = equations.negative_constant()
     point = start if start is not None else (torch.zeros_like(constant[0]), torch.zeros_like(constant[1]))
     residual = _add(constant, -1.0, equations(point))

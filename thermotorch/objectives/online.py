@@ -24,7 +24,8 @@ def online_update(potential: Potential, path: Tensor, *, dt: float, temperature:
     Returns:
         [time - 1], the action of each step before its update.
 
-    Cost: two passes over the couplings per step. Source: Wang & Deng, "Online local learning for generative thermodynamic
+    Cost: two passes over the couplings per step. Source: Wang & Deng, "Online local learning for generative
+        thermodynamic
     computing" (2026).
     """
     couplings = potential.couplings

@@ -10,8 +10,8 @@ def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature
 
         A = sum_i (-dx_i + dt g_i(x'))^2 / (4 kT dt),   dx = x' - x,   g = dV/dx,   mobility 1
 
-    Its mean under the true reverse dynamics is (number of units) / 2. The sum over steps is minus the log probability of the
-    reversed path, up to a constant; gradient descent on it is Whitelam's learning rule,
+    Its mean under the true reverse dynamics is (number of units) / 2. The sum over steps is minus the log probability
+    of the reversed path, up to a constant; gradient descent on it is Whitelam's learning rule,
 
         dA/db_i = r_i,   dA/dJ_ij = r_i x'_j + r_j x'_i,   r_i = (-dx_i + dt g_i(x')) / (2 kT)
 
@@ -23,7 +23,8 @@ def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature
         dt, temperature: of the paths; they must be those of the machine.
 
     Returns:
-        [time - 1, batch]. Cost: one coupling field per step, all steps in one product; memory of a few copies of the path.
+        [time - 1, batch]. Cost: one coupling field per step, all steps in one product; memory of a few copies of the
+        path.
 
     Raises:
         ValueError: a path of fewer than two times or not of shape [time, batch, unit].

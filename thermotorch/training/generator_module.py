@@ -1,7 +1,7 @@
 """Training of the generative thermodynamic computer: along trajectories, online, or in closed form.
 
-All three see the same noising paths. Path number `step x batch_size + slot` is a pure function of the seed, so a resumed run
-equals an uninterrupted one and several processes equal one.
+All three see the same noising paths. Path number `step x batch_size + slot` is a pure function of the seed, so a
+resumed run equals an uninterrupted one and several processes equal one.
 """
 
 from typing import ClassVar
@@ -27,8 +27,8 @@ class _NoisingModule(LightningModule):
     Args:
         model: `{"name": "generator", "config": {...}}`.
         optimizer: see `build_optimizer`; the papers' rule is SGD with a rate of 1 on the action averaged over steps.
-        objective: `strength` and `ramp` of the noising; every `validate_every` batches `val/action` is logged, the mean action
-            per step of `validation_paths` paths that training never sees, of the first training images.
+        objective: `strength` and `ramp` of the noising; every `validate_every` batches `val/action` is logged, the mean
+            action per step of `validation_paths` paths that training never sees, of the first training images.
         seed: of the noising paths.
     """
 
@@ -42,8 +42,16 @@ class _NoisingModule(LightningModule):
         settings = {**defaults, **(objective or {})}
         self.settings, self.seed = settings, seed
         config = self.model.config
-        self.noising = Noising(config["hidden"], config["temperature"], config["t_final"], config["dt"], config["j2"], config["j4"],
-                               settings["strength"], settings["ramp"])
+        self.noising = Noising(
+            config["hidden"],
+            config["temperature"],
+            config["t_final"],
+            config["dt"],
+            config["j2"],
+            config["j4"],
+            settings["strength"],
+            settings["ramp"],
+        )
         self.path = {"dt": config["dt"], "temperature": config["temperature"]}
 
     defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
@@ -56,7 +64,9 @@ class _NoisingModule(LightningModule):
 
     def paths(self, batch: dict) -> Tensor:
         """Noising paths of a batch, [time, batch, unit]."""
-        start, decay = self.noising.run(batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), record=1)
+        start, decay = self.noising.run(
+            batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), record=1
+        )
         return torch.cat([start[None], decay.states])
 
     def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
@@ -71,8 +81,10 @@ class _NoisingModule(LightningModule):
         images = images[torch.arange(count) % len(images)].to(self.device)
         start, decay = self.noising.run(images.flatten(1), seed=self.seed + _VALIDATION_SEED_OFFSET, record=1)
         path = torch.cat([start[None], decay.states])
-        parts = [reverse_action(self.model.potential, path[first:first + _CHUNK + 1], **self.path)
-                 for first in range(0, len(path) - 1, _CHUNK)]
+        parts = [
+            reverse_action(self.model.potential, path[first : first + _CHUNK + 1], **self.path)
+            for first in range(0, len(path) - 1, _CHUNK)
+        ]
         return torch.cat(parts).mean()
 
     def configure_optimizers(self) -> dict:
@@ -89,7 +101,7 @@ class TrajectoryModule(_NoisingModule):
 
 
 class _ManualModule(_NoisingModule):
-    """Parameters move without gradients; the optimiser is stepped empty, because Lightning counts training by its steps."""
+    """Parameters move without gradients; the optimiser is stepped empty, since Lightning counts its steps."""
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
@@ -107,7 +119,9 @@ class OnlineModule(_ManualModule):
         if self.trainer.world_size > 1:
             raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
         rate = self.optimizers().param_groups[0]["lr"] / self.noising.steps
-        actions = [online_update(self.model.potential, path, rate=rate, **self.path) for path in self.paths(batch).unbind(1)]
+        actions = [
+            online_update(self.model.potential, path, rate=rate, **self.path) for path in self.paths(batch).unbind(1)
+        ]
         self.log("train/action", torch.stack(actions).mean(), prog_bar=True, batch_size=len(batch["slot"]))
         self.count_step()
 
@@ -119,7 +133,9 @@ class ClosedFormModule(_ManualModule):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
-        for name, value in empty_statistics(self.model.potential.bias.detach())._asdict().items():  # buffers, so that an interrupted run resumes
+        for name, value in (
+            empty_statistics(self.model.potential.bias.detach())._asdict().items()
+        ):  # buffers, so that an interrupted run resumes
             self.register_buffer(f"fitted_{name}", value)
             self.register_buffer(f"held_out_{name}", value.clone())
 
@@ -127,7 +143,9 @@ class ClosedFormModule(_ManualModule):
         number, every = batch["step"] + 1, self.settings["held_out_every"]
         total = self.statistics("fitted" if number % every else "held_out")
         observers = {"moments": ReverseMoments(self.model.potential)}
-        decay = self.noising.run(batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), observers=observers)[1]
+        decay = self.noising.run(
+            batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), observers=observers
+        )[1]
         for kept, new in zip(total, decay.observed["moments"], strict=True):
             kept += new
         self.count_step()
@@ -140,16 +158,25 @@ class ClosedFormModule(_ManualModule):
 
     @torch.no_grad()
     def solve(self) -> None:
-        fitted, held_out = (ReverseStatistics(*(self._over_processes(total) for total in self.statistics(part)))
-                            for part in ("fitted", "held_out"))
+        fitted, held_out = (
+            ReverseStatistics(*(self._over_processes(total) for total in self.statistics(part)))
+            for part in ("fitted", "held_out")
+        )
         potential = self.model.potential
         fixed = potential.fixed_bias
         bias_mask = torch.ones_like(potential.bias, dtype=torch.bool) if fixed is None else ~fixed
         fit = fit_closed_form(fitted, held_out, potential.couplings.mask(), bias_mask, **self.path)
         potential.couplings.load_matrix(fit.couplings.to(potential.bias))
         potential.bias.copy_(fit.bias)
-        self.log_dict({"train/action": fit.action, "train/held_out_action": fit.validation_action, "train/ridge": fit.ridge,
-                       "val/action": self.validation_action()}, prog_bar=True)
+        self.log_dict(
+            {
+                "train/action": fit.action,
+                "train/held_out_action": fit.validation_action,
+                "train/ridge": fit.ridge,
+                "val/action": self.validation_action(),
+            },
+            prog_bar=True,
+        )
 
     def _over_processes(self, value: Tensor) -> Tensor:
         return value if self.trainer.world_size == 1 else self.all_gather(value).sum(0)
