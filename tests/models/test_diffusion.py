@@ -24,7 +24,7 @@ class GaussianOracle(nn.Module):
         self.noising, self.mean, self.std = noising, mean, std
         self.unused = nn.Parameter(torch.zeros(()))  # tells the model its device
 
-    def forward(self, noisy, timesteps):
+    def forward(self, noisy, timesteps, labels):
         alpha_squared = self.noising.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         alpha, sigma = alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
         gain = alpha * self.std**2 / (alpha_squared * self.std**2 + sigma**2)
@@ -95,6 +95,32 @@ def test_a_sample_does_not_depend_on_its_batch(model, sampler):
     assert (together - other).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
+@pytest.fixture
+def told() -> DiffusionModel:
+    torch.manual_seed(0)
+    return DiffusionModel(**TINY, num_classes=3)
+
+
+def test_classes_follow_the_ids_unless_given(told):
+    by_id = told.generate(5, steps=3, sample_ids=torch.tensor([0, 1, 2, 3, 7]))
+    given = told.generate(5, steps=3, sample_ids=torch.tensor([0, 1, 2, 3, 7]), labels=torch.tensor([0, 1, 2, 0, 1]))
+    other = told.generate(5, steps=3, sample_ids=torch.tensor([0, 1, 2, 3, 7]), labels=torch.tensor([1, 1, 2, 0, 1]))
+    assert torch.equal(by_id, given)
+    assert (given[0] - other[0]).abs().max() > 1e-3
+    assert torch.allclose(given[1:], other[1:], atol=2e-6)
+
+
+def test_guidance_extrapolates_from_any_class_to_the_class(told):
+    state, timesteps, labels = torch.randn(2, 1, 8, 8), torch.tensor([5, 900]), torch.tensor([0, 2])
+    of_class, of_any = told(state, timesteps, labels), told(state, timesteps)
+    assert torch.equal(of_any, told(state, timesteps, torch.tensor([3, 3])))
+    assert torch.allclose(told._predict(state, timesteps, labels, 2.5), of_any + 2.5 * (of_class - of_any), atol=1e-5)
+    assert torch.equal(told._predict(state, timesteps, labels, 1.0), of_class)
+    default = DiffusionModel(**{**told.config, "guidance": 2.5})
+    default.load_state_dict(told.state_dict())
+    assert torch.equal(default.generate(2, steps=2), told.generate(2, steps=2, guidance=2.5))
+
+
 def test_generation_leaves_the_global_random_state_alone_and_reports_progress(model):
     before = torch.get_rng_state()
     seen = []
@@ -124,6 +150,7 @@ def test_its_config_rebuilds_it(model):
         ({"steps": 1001}, "steps: expected 1 ... 1000"),
         ({"sample_ids": torch.arange(3)}, "sample_ids: expected 2 ids"),
         ({"batch_size": 0}, "batch_size: expected at least 1"),
+        ({"labels": torch.tensor([0, 1])}, "labels: expected 2 of the 0 classes"),
     ],
 )
 def test_bad_requests_are_refused(model, arguments, message):

@@ -6,6 +6,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torchvision.io import decode_image
 
 from tests.training.fitting import diffusion_module, ema, fit, same
+from thermotorch.models.diffusion import DiffusionModel
 from thermotorch.training.callbacks import SampleGrid
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
@@ -119,6 +120,21 @@ def test_noise_levels_are_uniform_and_spread_within_a_batch():
     assert (counts - 100 / levels).abs().max() <= 2
     firsts = drawn[:, 0].double()  # over steps, a single slot sees all levels
     assert abs(firsts.mean() / levels - 0.5) < 5 / (12 * 200) ** 0.5
+
+
+def test_some_images_lose_their_class():
+    module = diffusion_module(objective={"label_dropout": 0.25})
+    module.model = DiffusionModel(image_size=8, block_out_channels=[8], num_classes=10)
+    batch = {"label": torch.arange(4000) % 10, "slot": torch.arange(4000), "step": 6}
+    labels = module.labels(batch)
+    lost = labels == 10
+    assert torch.equal(labels[~lost], batch["label"][~lost])
+    assert abs(lost.double().mean() - 0.25) < 5 * (0.25 * 0.75 / 4000) ** 0.5
+    assert torch.equal(module.labels({"label": batch["label"][9:], "slot": batch["slot"][9:], "step": 6}), labels[9:])
+    assert not torch.equal(module.labels({**batch, "step": 7}), labels)
+    images, levels = torch.rand(8, 1, 8, 8), torch.arange(8)
+    losses = [module.model.loss(images, torch.zeros_like(images), levels, labels[first : first + 8]) for first in (0, 1)]
+    assert losses[0] != losses[1]
 
 
 def test_training_lowers_the_loss(tmp_path):

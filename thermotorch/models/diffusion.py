@@ -32,6 +32,8 @@ class DiffusionModel(nn.Module):
         num_train_timesteps: noise levels t = 0 ... num_train_timesteps - 1.
         beta_schedule: a schedule of `diffusers.DDPMScheduler`.
         prediction_type: what the network predicts: "v_prediction", "epsilon" or "sample".
+        num_classes: classes that the network is told; 0 for none.
+        guidance: default strength of classifier-free guidance when generating; 1 is none. See `generate`.
 
     Raises:
         ValueError: `block_out_channels` does not fit the group normalisation.
@@ -47,6 +49,8 @@ class DiffusionModel(nn.Module):
         num_train_timesteps: int = 1000,
         beta_schedule: str = "squaredcos_cap_v2",
         prediction_type: str = "v_prediction",
+        num_classes: int = 0,
+        guidance: float = 1.0,
     ) -> None:
         super().__init__()
         widths = list(block_out_channels)
@@ -59,7 +63,8 @@ class DiffusionModel(nn.Module):
         self.config = {
             "image_size": image_size, "channels": channels, "block_out_channels": widths,
             "layers_per_block": layers_per_block, "attention": attention, "num_train_timesteps": num_train_timesteps,
-            "beta_schedule": beta_schedule, "prediction_type": prediction_type,
+            "beta_schedule": beta_schedule, "prediction_type": prediction_type, "num_classes": num_classes,
+            "guidance": guidance,
         }
         self.image_shape = (channels, image_size, image_size)
         self._padding = -image_size % 2 ** (len(widths) - 1)  # the U-Net halves the image between resolutions
@@ -75,16 +80,25 @@ class DiffusionModel(nn.Module):
             add_attention=attention,
             attention_head_dim=min(_HEAD_CHANNELS, widths[-1]),
             norm_num_groups=_NORM_GROUPS,
+            num_class_embeds=num_classes + 1 if num_classes else None,  # the last one stands for "any class"
         )
         self.noising = self.scheduler("ddpm")
 
-    def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
-        """The network's prediction for noisy images [batch, c, h, w] in [-1, 1] plus noise, at timesteps [batch]."""
+    def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The network's prediction for noisy images [batch, c, h, w] in [-1, 1] plus noise, at timesteps [batch].
+
+        `labels` [batch] are classes, or `num_classes` for any class, which is also the default.
+        """
         _, height, width = self.image_shape
         padded = F.pad(noisy, (0, self._padding, 0, self._padding))
-        return self.unet(padded, timesteps).sample[..., :height, :width]
+        classes = self.config["num_classes"]
+        if not classes:
+            labels = None
+        elif labels is None:
+            labels = torch.full_like(timesteps, classes)
+        return self.unet(padded, timesteps, labels).sample[..., :height, :width]
 
-    def loss(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def loss(self, images: Tensor, noise: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean squared error of the prediction at the noised images.
 
         The target is `v = alpha_t noise - sigma_t x_0` (or the noise, or x_0, as `prediction_type` says).
@@ -93,6 +107,7 @@ class DiffusionModel(nn.Module):
             images: [batch, c, h, w] in [0, 1].
             noise: standard normals of the same shape.
             timesteps: int64 [batch], 0 <= t < num_train_timesteps.
+            labels: int64 [batch], classes, or `num_classes` for any; ignored by a model that is told no classes.
 
         Returns:
             Scalar.
@@ -103,7 +118,7 @@ class DiffusionModel(nn.Module):
             "epsilon": lambda: noise,
             "sample": lambda: clean,
         }[self.config["prediction_type"]]()
-        return F.mse_loss(self(self.noising.add_noise(clean, noise, timesteps), timesteps), target)
+        return F.mse_loss(self(self.noising.add_noise(clean, noise, timesteps), timesteps, labels), target)
 
     def scheduler(self, sampler: str) -> SchedulerMixin:
         """A fresh `diffusers` scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
@@ -134,6 +149,8 @@ class DiffusionModel(nn.Module):
         progress: Callable[[int, int], None] | None = None,
         sampler: str = "dpm++",
         steps: int | None = None,
+        labels: Tensor | None = None,
+        guidance: float | None = None,
     ) -> Tensor:
         """Images from noise.
 
@@ -145,43 +162,62 @@ class DiffusionModel(nn.Module):
             progress: called as `progress(done, total)` after each step, in images times steps.
             sampler: "dpm++", "ddim" or "ddpm".
             steps: network evaluations for each image; default 20 for dpm++, 50 for ddim, all of them for ddpm.
+            labels: int64 [num_samples], classes for a model that is told them; default `id % num_classes`.
+            guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, default the model's own; unless
+                it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, with w there one less).
 
         Returns:
             float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
-            ValueError: an unknown sampler, a number of steps out of range, or ids of the wrong length.
+            ValueError: an unknown sampler, a number of steps out of range, or ids or labels that do not fit.
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
-        ids = list(range(num_samples)) if sample_ids is None else torch.as_tensor(sample_ids).tolist()
-        if len(ids) != num_samples:
-            raise ValueError(f"sample_ids: expected {num_samples} ids (num_samples), found {len(ids)}")
+        trained, classes = self.config["num_train_timesteps"], self.config["num_classes"]
         scheduler = self.scheduler(sampler)
-        trained = self.config["num_train_timesteps"]
-        steps = SAMPLER_STEPS[sampler] or trained if steps is None else steps
+        if steps is None:
+            steps = SAMPLER_STEPS[sampler] or trained
         if not 1 <= steps <= trained:
             raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
+        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
+        if len(ids) != num_samples:
+            raise ValueError(f"sample_ids: expected {num_samples} ids (num_samples), found {len(ids)}")
+        if labels is None:
+            labels = ids % max(1, classes)
+        elif len(labels) != num_samples or not set(labels.tolist()) <= set(range(classes)):
+            raise ValueError(f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels}")
+        if guidance is None:
+            guidance = self.config["guidance"]
 
         device = next(self.parameters()).device
         images = torch.empty(num_samples, *self.image_shape, device=device)
-        for start in range(0, num_samples, batch_size):
-            generators = [_generator(seed, sample_id) for sample_id in ids[start : start + batch_size]]
-            stop = start + len(generators)
+        done, total = 0, num_samples * steps
+        for rows in torch.arange(num_samples).split(batch_size):
+            generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
             # The ancestral sampler draws noise in every step, from the same generators.
             draws = {"generator": generators} if sampler == "ddpm" else {}
-            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators])
-            state = state.to(device)
+            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(device)
+            told = labels[rows].to(device)
             scheduler.set_timesteps(steps, device=device)
-            for done, timestep in enumerate(scheduler.timesteps, start=1):
-                prediction = self(state, timestep.expand(len(state)))
+            for timestep in scheduler.timesteps:
+                prediction = self._predict(state, timestep.expand(len(state)), told, guidance)
                 state = scheduler.step(prediction, timestep, state, **draws).prev_sample
+                done += len(state)
                 if progress is not None:
-                    progress(start * steps + done * len(state), num_samples * steps)
-            images[start:stop] = (state.clamp(-1.0, 1.0) + 1.0) / 2.0
+                    progress(done, total)
+            images[rows] = (state.clamp(-1.0, 1.0) + 1.0) / 2.0
         return images
+
+    def _predict(self, state: Tensor, timesteps: Tensor, labels: Tensor, guidance: float) -> Tensor:
+        """The prediction for a class, guided away from the one for any class."""
+        if not self.config["num_classes"] or guidance == 1.0:
+            return self(state, timesteps, labels)
+        both = torch.cat((labels, torch.full_like(labels, self.config["num_classes"])))
+        of_class, of_any = self(torch.cat((state, state)), torch.cat((timesteps, timesteps)), both).chunk(2)
+        return of_any + guidance * (of_class - of_any)
 
 
 def _generator(seed: int, sample_id: int) -> torch.Generator:

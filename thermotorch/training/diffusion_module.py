@@ -22,18 +22,19 @@ class DiffusionModule(LightningModule):
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: empty; the loss belongs to the model.
+        objective: `{"label_dropout": 0.1}`, the fraction of images whose class a model that is told classes does not get.
         seed: of the initial weights, the noise and the noise levels.
     """
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        if objective:
-            raise TypeError(f"objective: the diffusion loss has no settings, found {objective}")
+        if unknown := set(objective or {}) - {"label_dropout"}:
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected label_dropout or nothing")
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = create_model(model["name"], **model.get("config", {}))
+        self.label_dropout = (objective or {}).get("label_dropout", 0.1)
         self.seed = seed
 
     def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
@@ -47,13 +48,18 @@ class DiffusionModule(LightningModule):
         level = (offset.double().item() + slot.double() * _GOLDEN) % 1.0
         return noise, (level * self.model.config["num_train_timesteps"]).long()
 
+    def labels(self, batch: dict) -> Tensor:
+        """The classes of a batch, some replaced by `num_classes`, which stands for any."""
+        uniform = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 2, Stream.INITIAL)[0, :, 1])
+        return batch["label"].masked_fill(uniform < self.label_dropout, self.model.config["num_classes"])
+
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        loss = self.model.loss(batch["image"], *self.noise(batch))
+        loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        loss = self.model.loss(batch["image"], *self.noise(batch))
+        loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
 
     def configure_optimizers(self) -> dict:
