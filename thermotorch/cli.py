@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
@@ -90,6 +91,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
     logging.getLogger("lightning").handlers.clear()  # Hydra's handlers print and file its messages: once is enough
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
     trainer = instantiate(
         cfg.trainer,
         callbacks=[instantiate(node) for node in cfg.callbacks.values() if node],
