@@ -101,7 +101,7 @@ class _RaplCounter:
     source = "RAPL"
 
     def __init__(self, powercap: Path) -> None:
-        zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+        zones = sorted(powercap.glob("intel-rapl:*"))
         self._zones = [zone for zone in zones if self._read(zone / "name").startswith("package")]
         if not self._zones:
             raise _Unreadable(f"no processor energy counter under {powercap}")
