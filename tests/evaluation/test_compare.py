@@ -42,6 +42,16 @@ def test_a_digital_model_gets_its_arithmetic_and_the_protocols_sampler(space):
     assert "generation heat" not in rows
 
 
+def test_a_model_that_is_told_the_class_says_so(space):
+    model = Digital()
+    model.config = {"num_classes": 10, "guidance": 2.5}
+    assert evaluate("told", model, PROTOCOL, space).sampling == (
+        "sampler dpm++, steps 4, told each class in turn, guidance 2.5"
+    )
+    model.config = {"num_classes": 0, "guidance": 1.0}
+    assert evaluate("free", model, PROTOCOL, space).sampling == "sampler dpm++, steps 4"
+
+
 def test_rows_carry_the_samples_seed_and_command(space):
     rows = by_metric(evaluate("device", Device(), PROTOCOL, space, train_images=noise(70, 8), command="here"))
     for metric, row in rows.items():

@@ -154,6 +154,7 @@ def test_a_report_of_half_a_comparison_says_what_is_missing(comparison, tmp_path
     text, data = written(half, tmp_path)
     assert table_row(text, "digital", "card")[6] == "4.568"
     assert "**Not finished:** digital." in text
+    assert "## Verdict" not in text  # nothing to rank yet
     assert data["models"]["device"]["finished"] and not data["models"]["digital"]["finished"]
     assert table_row(text, "colour", "card")[3] == "0.777"  # what the card holds is still there
     assert (tmp_path / "samples.png").is_file()

@@ -27,7 +27,7 @@ class ModelResult:
     Args:
         name: of the model.
         thermodynamic: whether it is a simulated thermodynamic device; else it is a digital model.
-        sampling: the sampler and steps of a digital model, in words; part of its rows' notes.
+        sampling: how a digital model was sampled, in words; part of its rows' notes.
         rows: every number.
         images: the first 64 samples, [64, c, h, w] in [0, 1].
         class_counts: how many samples the judge took for each class.
@@ -134,9 +134,9 @@ def evaluate(
     n, seed = protocol.num_samples, protocol.seed
     thermodynamic = hasattr(model, "sample")
     device = next(model.parameters()).device
-    sampling = sampler_options(model, protocol)
-    how = ", ".join(f"{key} {value}" for key, value in sampling.items() if value is not None)
-    generate = partial(model.sample if thermodynamic else model.generate, seed=seed, **sampling)
+    options = sampler_options(model, protocol)
+    how = in_words(model, options)
+    generate = partial(model.sample if thermodynamic else model.generate, seed=seed, **options)
 
     tell(f"{name}: warming up", 0, 1)
     generate(1)
@@ -175,3 +175,14 @@ def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
     """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
     known = inspect.signature(model.generate).parameters
     return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
+
+
+def in_words(model: nn.Module, options: Mapping) -> str:
+    """Sampler and steps, and whether the model was told what to draw: `sampler dpm++, steps 20`."""
+    words = [f"{key} {value}" for key, value in options.items() if value is not None]
+    config = getattr(model, "config", {})
+    if config.get("num_classes"):
+        words.append("told each class in turn")
+        if config.get("guidance", 1.0) != 1.0:
+            words.append(f"guidance {config['guidance']:g}")
+    return ", ".join(words)

@@ -39,7 +39,9 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     settings = f"{protocol.num_samples:,} samples from each model, seed {protocol.seed}"
     lines += [f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.", ""]
     if done:
-        lines += [f"![samples, side by side]({picture})", "", "## Verdict", "", *_verdict(comparison), ""]
+        lines += [f"![samples, side by side]({picture})", ""]
+    if verdict := list(_verdict(comparison)):
+        lines += ["## Verdict", "", *verdict, ""]
     lines += ["## The models", "", _models(comparison, cards), ""]
     lines += [bullet(f"{name}: {note}") for name in comparison.names if (note := cards.get(name, {}).get("notes"))] + [
         ""
@@ -85,17 +87,17 @@ def _ranking(
         for name, result in comparison.results.items()
         if (row := result.row(metric)) and row.value is not None
     }
-    if not rows:
+    if len(rows) < 2:
         return
     best, *others = sorted(rows, key=lambda name: rows[name].value, reverse=highest)
     row = rows[best]
     label = f"{metric} " if metric.startswith("Frechet") else ""
     unit = f" {row.unit}" if row.unit else ""
     against = " and ".join(f"{_value(rows[name])} of {name}" for name in others)
-    if others and _same(row, rows[others[0]]):
+    if _same(row, rows[others[0]]):
         answer = f"no difference beyond two standard errors, {label}{_value(row)}{unit} of {best}, {against}"
     else:
-        answer = f"**{best}**, {label}{_value(row)}{unit}{against and ' against ' + against}"
+        answer = f"**{best}**, {label}{_value(row)}{unit} against {against}"
     yield bullet(f"{title}: {answer} ({row.kind}, {row.num_samples:,} samples each, seed {row.seed}){remark}.")
 
 
