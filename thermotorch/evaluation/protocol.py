@@ -26,7 +26,7 @@ class Protocol:
     seed: int = 0
     batch_size: int = 32
     sampler: str = "dpm++"
-    steps: int | None = 20
+    steps: int | None = 10
     kernel_subsets: int = 100
     kernel_subset_size: int = 100
 
