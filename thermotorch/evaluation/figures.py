@@ -9,10 +9,10 @@ from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
 
 from thermotorch.models.generator import ThermodynamicGenerator
-from thermotorch.models.noising import Noising
 
 SNAPSHOTS = 10  # columns of the noising and denoising rows
 _SEPARATOR = 1.0
+_MOVIE_ROWS = 3
 
 
 def save_figures(
@@ -23,7 +23,7 @@ def save_figures(
     rows: int = 10,
     fields: int = 16,
     pixels: Tensor | None = None,
-    frames: int = 50,
+    frames: int = 25,
 ) -> list[Path]:
     """Write the figures of Whitelam, PRL 136, 037101 (2026).
 
@@ -31,8 +31,7 @@ def save_figures(
         model: a generator.
         folder: where; created when missing.
         seed: of the thermal noise.
-        rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x rows / 2
-            samples.
+        rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x 3 samples.
         fields: hidden units shown in `fields.png`, the first ones.
         pixels: normalised training images [image, visible]; with them `noising.png` shows how they decay.
         frames: of `denoising.gif`.
@@ -52,22 +51,21 @@ def save_figures(
         "fields.png": connection_fields(model, fields),
     }
     if pixels is not None:
-        config = model.config
-        noising = Noising(
-            config["hidden"], config["temperature"], config["t_final"], config["dt"], config["j2"], config["j4"]
-        )
-        start, decay = noising.run(pixels, seed=seed, record=every)
+        start, decay = model.noising().run(pixels, seed=seed, record=every)
         pictures["noising.png"] = snapshot_rows(model, torch.cat([start[None], decay.states]))
     for name, picture in pictures.items():
         to_pillow(picture, scale=2).save(folder / name, optimize=True)
-    shown = states[:, : rows * max(1, rows // 2)]
-    movie = [to_pillow(make_grid(model.to_images(state), nrow=rows, pad_value=_SEPARATOR), scale=2) for state in shown]
+    # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
+    movie = [
+        to_pillow(make_grid(images, nrow=rows, pad_value=_SEPARATOR), scale=2).quantize(16, dither=Image.Dither.NONE)
+        for images in model.to_images(states[:, : rows * _MOVIE_ROWS])
+    ]
     movie[0].save(
         folder / "denoising.gif",
         save_all=True,
         append_images=movie[1:],
         loop=0,
-        duration=[60] * (len(movie) - 1) + [1500],
+        duration=[80] * (len(movie) - 1) + [1500],
     )
     return [folder / name for name in (*pictures, "denoising.gif")]
 

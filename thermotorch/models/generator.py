@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Stream, Trajectory, simulate
-from thermotorch.models.noising import uncoupled
+from thermotorch.models.noising import Noising, uncoupled
 from thermotorch.potential import Potential
 
 Progress = Callable[[int, int], None]
@@ -77,6 +77,11 @@ class ThermodynamicGenerator(nn.Module):
         self.visible, self.hidden = couplings.slices["visible"], couplings.slices["hidden"]
         fixed_bias = None if visible_bias else torch.arange(couplings.num_units) < visible
         self.potential = Potential(couplings, j2, 0.0, j4, fixed_bias=fixed_bias)
+
+    def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
+        """The noising protocol whose reverse this machine is to follow: same units, temperature and clock."""
+        names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
+        return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
     @torch.no_grad()
     def noise(self, num_samples: int, *, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:

@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from thermotorch.models.generator import ThermodynamicGenerator
-from thermotorch.models.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
 from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
 from thermotorch.training.optimizers import build_optimizer
@@ -41,18 +40,8 @@ class _NoisingModule(LightningModule):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
         settings = {**defaults, **(objective or {})}
         self.settings, self.seed = settings, seed
-        config = self.model.config
-        self.noising = Noising(
-            config["hidden"],
-            config["temperature"],
-            config["t_final"],
-            config["dt"],
-            config["j2"],
-            config["j4"],
-            settings["strength"],
-            settings["ramp"],
-        )
-        self.path = {"dt": config["dt"], "temperature": config["temperature"]}
+        self.noising = self.model.noising(settings["strength"], settings["ramp"])
+        self.path = {"dt": self.model.dt, "temperature": self.model.temperature}
 
     defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
 
