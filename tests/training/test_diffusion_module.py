@@ -124,7 +124,8 @@ def test_noise_levels_are_uniform_and_spread_within_a_batch():
 
 def test_some_images_lose_their_class():
     module = diffusion_module(objective={"label_dropout": 0.25})
-    module.model = DiffusionModel(image_size=8, block_out_channels=[8], num_classes=10)
+    torch.manual_seed(0)
+    module.model = DiffusionModel(image_size=8, block_out_channels=[16], num_classes=10)
     batch = {"label": torch.arange(4000) % 10, "slot": torch.arange(4000), "step": 6}
     labels = module.labels(batch)
     lost = labels == 10
@@ -134,7 +135,7 @@ def test_some_images_lose_their_class():
     assert not torch.equal(module.labels({**batch, "step": 7}), labels)
     images, levels = torch.rand(8, 1, 8, 8), torch.arange(8)
     losses = [module.model.loss(images, torch.zeros_like(images), levels, labels[first : first + 8]) for first in (0, 1)]
-    assert losses[0] != losses[1]
+    assert abs(losses[0] - losses[1]) > 1e-4
 
 
 def test_training_lowers_the_loss(tmp_path):
