@@ -85,7 +85,7 @@ class TrajectoryModule(_NoisingModule):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         action = reverse_action(self.model.potential, self.paths(batch), **self.path).mean()
-        self.log("train/action", action, prog_bar=True, batch_size=len(batch["slot"]))
+        self.log("train/action", action, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
         return action
 
 
