@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from thermotorch.models.generator import ThermodynamicGenerator
 from thermotorch.models.noising import Noising
 
 
@@ -50,12 +51,21 @@ def test_noise_at_the_end_has_the_variance_of_a_free_quartic_unit():
 
 
 def test_stages_draw_different_noise():
-    """Equilibration and decay use different streams: their first steps must not be correlated."""
+    """Equilibration and decay use different steps of one stream: their noise must not be correlated."""
     noising = Noising(hidden=1, t_final=1e-3)
     start, decay = noising.run(torch.zeros(4000, 1), seed=0)
     moved = decay.state - start
     correlation = (start * moved).mean() / (start.std() * moved.std())
     assert abs(correlation.item()) < 5 / math.sqrt(8000)
+
+
+def test_training_never_sees_the_noise_that_prepares_samples():
+    """At one seed, noising an empty image and preparing a sample are the same run with independent noise."""
+    model = ThermodynamicGenerator(image_shape=(1, 20, 20), hidden=400, t_final=0.01)
+    start, _ = model.noising().run(torch.zeros(5, 400), seed=0)
+    prepared = model.noise(5, seed=0)
+    correlation = (start * prepared).mean() / (start.std() * prepared.std())
+    assert abs(correlation.item()) < 5 / math.sqrt(5 * 800)
 
 
 def test_paths_do_not_depend_on_the_batch():

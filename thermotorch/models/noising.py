@@ -38,7 +38,7 @@ class Noising:
         return round(self.t_final / self.dt)
 
     def schedule(self, step: int) -> float:
-        """s(t) at the start of a step."""
+        """s(t) at the start of a step, counted from the start of the decay."""
         return max(0.0, 1.0 - step * self.dt / (self.ramp * self.t_final))
 
     def force(self, pixels: Tensor) -> Tensor:
@@ -74,13 +74,14 @@ class Noising:
             "temperature": self.temperature,
             "seed": seed,
             "sample_ids": sample_ids,
+            "stream": Stream.DATA,  # never the noise that a machine generates with, whatever its seed
         }
-        start = simulate(potential, torch.zeros_like(force), drive=force, stream=Stream.INITIAL, **common).state
+        start = simulate(potential, torch.zeros_like(force), drive=force, **common).state
         decay = simulate(
             potential,
             start,
-            drive=lambda step: self.schedule(step) * force,
-            stream=Stream.DATA,
+            drive=lambda step: self.schedule(step - self.steps) * force,
+            start_step=self.steps,
             record=record,
             observers=observers,
             **common,
