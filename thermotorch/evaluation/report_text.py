@@ -25,7 +25,7 @@ _ASSUMED = (
     "The distances are taken in {space}, {judge}. They compare with each other only, at equal sample counts, because a "
     "Frechet distance falls as the count grows.",
     "Models trained on different data are judged against the same real digits: a model that never saw a digit pays for "
-    "it in the distances and in the class entropy.",
+    "it in the distances and in the class entropy, and a model that is told the class has its class entropy given.",
 )
 
 
