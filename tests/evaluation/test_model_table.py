@@ -4,7 +4,7 @@ CARD = {
     "name": "generator.x",
     "parameters": 532736,
     "data": {"name": "MNIST", "digits": [0, 1], "images_per_digit": 1},
-    "training": {"command": "thermotorch-train experiment=x", "steps": 1200, "seconds": 5400.0},
+    "training": {"command": "thermotorch-train experiment=x", "steps": 1200, "seconds": 5400.0, "note": "in two parts"},
     "metrics": [
         {"metric": "recognised fraction", "value": 0.5, "unit": "", "stderr": 0.01, "num_samples": 10000, "seed": 3,
          "kind": "measured", "command": "thermotorch-evaluate model=generator.x"},
@@ -25,6 +25,10 @@ def test_every_number_has_its_count_seed_and_kind():
     assert ["`generator.x`", "generation heat", "1,300 kT per sample", "200", "0", "modelled"] in cells
     assert ["`generator.x`", "532,736", "MNIST; digits 0, 1; 1 image of each", "`thermotorch-train experiment=x`",
             "1,200 steps, 1.5 h"] in cells  # fmt: skip
+
+
+def test_what_a_card_notes_about_its_training_is_said():
+    assert "\n- training of `generator.x`: in two parts\n" in model_table([CARD])
 
 
 def test_numbers_that_are_missing_or_of_one_machine_stay_out_and_commands_are_listed_once():

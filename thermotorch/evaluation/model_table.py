@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from thermotorch.evaluation.markdown import number, table
+from thermotorch.evaluation.markdown import bullet, number, table
 
 _SKIPPED = ("parameters", "time", "nearest", "Landauer")  # said elsewhere, or of one machine
 
@@ -10,7 +10,7 @@ _SKIPPED = ("parameters", "time", "nearest", "Landauer")  # said elsewhere, or o
 def model_table(cards: Sequence[Mapping]) -> str:
     """Two Markdown tables from model cards: the models, and their recorded numbers with count, seed and kind.
 
-    A number stands where its metric was determined with the most samples; the commands are listed below the tables.
+    What a card notes about its training stands between them; the commands that give the numbers stand below.
     """
     models = [
         [
@@ -32,8 +32,12 @@ def model_table(cards: Sequence[Mapping]) -> str:
             rows.append([f"`{card['name']}`", row["metric"], value, count, str(row["seed"]), row["kind"]])
             if row["command"] and row["command"] not in commands:
                 commands.append(row["command"])
+    notes = [
+        bullet(f"training of `{card['name']}`: {card['training']['note']}") for card in cards if "note" in card["training"]
+    ]
     return "\n\n".join([
         table(["model", "parameters", "trained on", "with", "which took"], models, right=(1,)),
+        *(["\n".join(notes)] if notes else []),
         table(["model", "number", "value", "samples", "seed", "kind"], rows, right=(3, 4)),
         "Commands that give these numbers:\n\n" + "\n".join(f"    {command}" for command in commands),
     ])  # fmt: skip
