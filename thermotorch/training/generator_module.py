@@ -31,6 +31,8 @@ class _NoisingModule(LightningModule):
         seed: of the noising paths.
     """
 
+    defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
+
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -43,20 +45,19 @@ class _NoisingModule(LightningModule):
         self.noising = self.model.noising(settings["strength"], settings["ramp"])
         self.path = {"dt": self.model.dt, "temperature": self.model.temperature}
 
-    defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
-
     def forward(self, state: Tensor) -> Tensor:
         return self.model(state)
 
     def path_ids(self, batch: dict) -> Tensor:
         return batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
 
-    def paths(self, batch: dict) -> Tensor:
-        """Noising paths of a batch, [time, batch, unit]."""
-        start, decay = self.noising.run(
-            batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), record=1
-        )
+    def paths(self, images: Tensor, seed: int, path_ids: Tensor | None = None) -> Tensor:
+        """Noising paths of normalised images, [time, batch, unit]."""
+        start, decay = self.noising.run(images.flatten(1), seed=seed, sample_ids=path_ids, record=1)
         return torch.cat([start[None], decay.states])
+
+    def training_paths(self, batch: dict) -> Tensor:
+        return self.paths(batch["image"], self.seed, self.path_ids(batch))
 
     def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
         if (batch["step"] + 1) % self.settings["validate_every"] == 0:
@@ -68,8 +69,7 @@ class _NoisingModule(LightningModule):
         data, count = self.trainer.datamodule, self.settings["validation_paths"]
         images = data.normalise(data.train_images()[0])
         images = images[torch.arange(count) % len(images)].to(self.device)
-        start, decay = self.noising.run(images.flatten(1), seed=self.seed + _VALIDATION_SEED_OFFSET, record=1)
-        path = torch.cat([start[None], decay.states])
+        path = self.paths(images, self.seed + _VALIDATION_SEED_OFFSET)
         parts = [
             reverse_action(self.model.potential, path[first : first + _CHUNK + 1], **self.path)
             for first in range(0, len(path) - 1, _CHUNK)
@@ -84,7 +84,7 @@ class TrajectoryModule(_NoisingModule):
     """Whitelam's rule: gradient descent on the action of whole trajectories, averaged over steps and batch."""
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        action = reverse_action(self.model.potential, self.paths(batch), **self.path).mean()
+        action = reverse_action(self.model.potential, self.training_paths(batch), **self.path).mean()
         self.log("train/action", action, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
         return action
 
@@ -109,7 +109,7 @@ class OnlineModule(_ManualModule):
             raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
         rate = self.optimizers().param_groups[0]["lr"] / self.noising.steps
         actions = [
-            online_update(self.model.potential, path, rate=rate, **self.path) for path in self.paths(batch).unbind(1)
+            online_update(self.model.potential, path, rate=rate, **self.path) for path in self.training_paths(batch).unbind(1)
         ]
         self.log("train/action", torch.stack(actions).mean(), prog_bar=True, batch_size=len(batch["slot"]))
         self.count_step()
