@@ -36,6 +36,10 @@ class Couplings(nn.Module):
         """The whole J, [unit, unit], differentiable. O(unit^2) memory whatever the topology: to look at, not to run."""
         raise NotImplementedError
 
+    def pieces(self) -> list[tuple[int, int, Tensor]]:
+        """J as rectangular blocks (first row, first column, block) outside which it is zero, differentiable."""
+        return [(0, 0, self.matrix())]
+
     def mask(self) -> Tensor:
         """Which entries of `matrix()` are bonds, bool [unit, unit], symmetric."""
         raise NotImplementedError
@@ -206,12 +210,17 @@ class BlockCouplings(Couplings):
 
         return lambda x: torch.cat([group_field(x, name) for name in self.groups], -1)
 
+    def pieces(self) -> list[tuple[int, int, Tensor]]:
+        pieces = []
+        for a, b in self.pairs:
+            block, first, second = self.block(a, b), self.slices[a].start, self.slices[b].start
+            pieces += [(first, second, block)] if a == b else [(first, second, block), (second, first, block.T)]
+        return pieces
+
     def matrix(self) -> Tensor:
         matrix = torch.zeros(self.num_units, self.num_units, **self._like())
-        for a, b in self.pairs:
-            block = self.block(a, b)
-            matrix[self.slices[a], self.slices[b]] = block
-            matrix[self.slices[b], self.slices[a]] = block.T
+        for row, column, block in self.pieces():
+            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
         return matrix
 
     def mask(self) -> Tensor:

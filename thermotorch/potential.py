@@ -70,7 +70,7 @@ class Potential(nn.Module):
     def energy(self, x: Tensor) -> Tensor:
         """V(x), [..., unit] -> [...]. Cost: one coupling field."""
         self._check(x)
-        on_site = x * (self._live_bias() + x * (self.j2 + x * (self.j3 + x * self.j4)))
+        on_site = x * (self.live_bias() + x * (self.j2 + x * (self.j3 + x * self.j4)))
         return on_site.sum(-1) + self.couplings.energy(x)
 
     def gradient(self, x: Tensor) -> Tensor:
@@ -83,10 +83,11 @@ class Potential(nn.Module):
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """`gradient` with everything that does not depend on x computed once, for use inside a loop."""
-        field, bias = self.couplings.bind(), self._live_bias()
+        field, bias = self.couplings.bind(), self.live_bias()
         return lambda x: self.on_site_gradient(x) + bias + field(x)
 
-    def _live_bias(self) -> Tensor:
+    def live_bias(self) -> Tensor:
+        """The biases, [unit], as gradients see them: cut off where they are fixed."""
         return self.bias if self.fixed_bias is None else torch.where(self.fixed_bias, self.bias.detach(), self.bias)
 
     def on_site_gradient(self, x: Tensor) -> Tensor:

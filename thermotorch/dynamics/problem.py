@@ -21,6 +21,17 @@ _MAX_STEP = 1 << 56
 
 
 @dataclass(frozen=True)
+class Force:
+    """A checked drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
+
+    at: Callable[[int], Tensor]
+    constant: Tensor | None = None
+
+    def __call__(self, step: int) -> Tensor:
+        return self.at(step)
+
+
+@dataclass(frozen=True)
 class Problem:
     """A checked simulation. `state` and all that depends on it is [batch, unit]; `mobility` is zero where clamped."""
 
@@ -32,12 +43,21 @@ class Problem:
     mobility: Tensor | float
     seed: int
     sample_ids: Tensor
-    drive: Callable[[int], Tensor] | None
-    integrator: Integrator
+    drive: Force | None
+    integrator_name: str
     record: int | None
     start_step: int
     stream: int
     observers: Mapping[str, Observer]
+
+    @property
+    def integrator(self) -> Integrator:
+        return INTEGRATORS[self.integrator_name]
+
+    def record_times(self) -> Tensor:
+        """Times of the recorded states, float64 [record]."""
+        first, last = self.start_step // self.record + 1, (self.start_step + self.steps) // self.record
+        return torch.arange(first, last + 1, dtype=torch.float64) * (self.record * self.dt)
 
 
 @dataclass(frozen=True)
@@ -106,7 +126,7 @@ def check(
         seed,
         _check_sample_ids(sample_ids, batch, state.device),
         _check_drive(drive, batch, unit, state),
-        choose("integrator", integrator, INTEGRATORS),
+        _check_integrator(integrator),
         record,
         start_step,
         stream,
@@ -121,6 +141,33 @@ def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"{what}: unknown {name!r}, expected one of {', '.join(map(repr, options))}{hint}")
     return options[name]
+
+
+def wants_gradient(problem: Problem) -> bool:
+    """Whether checkpoints are worth their cost. Where this is mistaken, gradients only take more memory."""
+    inputs = [problem.state, *problem.potential.parameters()]
+    if problem.drive is not None:
+        inputs.append(problem.drive(problem.start_step))
+    return bool(problem.observers) or any(tensor.requires_grad for tensor in inputs)
+
+
+def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
+    """The error of a step that left the finite numbers: names it, the sample, the unit, and a dt to try."""
+    # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
+    furthest = torch.where(torch.isfinite(after), -1.0, before.abs()).argmax()
+    sample, unit = divmod(int(furthest), before.shape[1])
+    force = None if problem.drive is None else problem.drive(step)
+    fastest = float(torch.as_tensor(problem.mobility).max())
+    stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest
+    return FloatingPointError(
+        f"the state became non-finite at step {step}, sample {int(problem.sample_ids[sample])}, unit {unit} "
+        f"(dt={problem.dt:.3g}); try dt={0.5 * min(problem.dt, stable):.2g} or smaller"
+    )
+
+
+def _check_integrator(name: str) -> str:
+    choose("integrator", name, INTEGRATORS)
+    return name
 
 
 def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
@@ -178,8 +225,8 @@ def _check_sample_ids(sample_ids: Tensor | None, batch: int, device: torch.devic
     return sample_ids.to(device)
 
 
-def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Callable[[int], Tensor] | None:
-    """The drive as a function of the step number whose every value is checked: shape [unit] or [batch, unit]."""
+def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Force | None:
+    """The drive with every value's shape checked: [unit] or [batch, unit]."""
     if drive is None:
         return None
     if not (isinstance(drive, Tensor) or callable(drive)):
@@ -195,8 +242,8 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> C
         constant = checked(drive)
         if not torch.isfinite(constant).all():
             raise ValueError("drive: every value must be finite")
-        return lambda step: constant
-    return lambda step: checked(drive(step))
+        return Force(lambda step: constant, constant)
+    return Force(lambda step: checked(drive(step)))
 
 
 def _check_integer(name: str, value: int, low: int, high: int) -> None:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from thermotorch.dynamics.integrators import System
 from thermotorch.dynamics.noise import NormalStream, Stream
 from thermotorch.dynamics.observe import Transition
-from thermotorch.dynamics.problem import Problem, Trajectory
+from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
 
 
 def run(problem: Problem) -> Trajectory:
@@ -25,7 +25,7 @@ def run(problem: Problem) -> Trajectory:
     x, work = problem.state, problem.state.new_zeros(len(problem.state))
     carries = {name: observer.start(x) for name, observer in problem.observers.items()}
     recorded: list[Tensor] = []
-    differentiable = torch.is_grad_enabled() and _wants_gradient(problem)
+    differentiable = torch.is_grad_enabled() and wants_gradient(problem)
     end = problem.start_step + problem.steps
     length = max(1, ceil(sqrt(problem.steps)))
     for first in range(problem.start_step, end, length):
@@ -41,22 +41,11 @@ def run(problem: Problem) -> Trajectory:
             loop.report_divergence(before, first, last)
     states = times = None
     if problem.record is not None:
-        every = problem.record
         states = torch.stack(recorded) if recorded else x.new_empty(0, *x.shape)
-        times = torch.arange(problem.start_step // every + 1, end // every + 1, dtype=torch.float64) * (
-            every * problem.dt
-        )
+        times = problem.record_times()
     heat = problem.potential.energy(problem.state) - problem.potential.energy(x) + work
     observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
     return Trajectory(x, heat, work, end, states, times, observed)
-
-
-def _wants_gradient(problem: Problem) -> bool:
-    """Whether checkpoints are worth their cost. Where this is mistaken, gradients only take more memory."""
-    inputs = [problem.state, *problem.potential.parameters()]
-    if problem.drive is not None:
-        inputs.append(problem.drive(problem.start_step))
-    return bool(problem.observers) or any(tensor.requires_grad for tensor in inputs)
 
 
 class _Loop:
@@ -103,15 +92,6 @@ class _Loop:
         problem = self.problem
         for step in range(first, last):
             after = problem.integrator(x, step, self.system)
-            bad = ~torch.isfinite(after)
-            if bad.any():
-                # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
-                sample, unit = divmod(int(torch.where(bad, x.abs(), -1.0).argmax()), x.shape[1])
-                force = None if problem.drive is None else problem.drive(step)
-                fastest = float(torch.as_tensor(problem.mobility).max())
-                stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest
-                raise FloatingPointError(
-                    f"the state became non-finite at step {step}, sample {int(problem.sample_ids[sample])}, unit {unit} "
-                    f"(dt={problem.dt:.3g}); try dt={0.5 * min(problem.dt, stable):.2g} or smaller"
-                )
+            if not torch.isfinite(after).all():
+                raise divergence(problem, step, x, after)
             x = after

@@ -1,0 +1,134 @@
+"""The fast backends: the whole run as one call of the operator in `op.py`, whose implementation is the device's.
+
+A drive that changes in time, and observers, see the run in chunks of steps whose states are all recorded.
+"""
+
+from math import ceil, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from thermotorch.dynamics import op
+from thermotorch.dynamics.observe import Transition
+from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
+
+_CHUNK_ELEMENTS = 1 << 22  # of recorded states, 16 MB
+_KEEP_ELEMENTS = 1 << 23  # kept states up to 32 MB spare the backward pass a second forward pass
+
+
+def refusal(problem: Problem) -> str | None:
+    """Why the operator does not cover this problem, or None."""
+    if problem.state.dtype != torch.float32:
+        return f"the state is {problem.state.dtype}, the fast backends compute in float32"
+    if problem.integrator_name not in op.INTEGRATORS:
+        return f"integrator {problem.integrator_name!r} runs on the reference backend only"
+    return None
+
+
+def run(problem: Problem) -> Trajectory:
+    """Advance `problem.state` by `problem.steps` steps."""
+    steps = _Operator(problem)
+    changing = problem.drive is not None and problem.drive.constant is None
+    if changing or problem.observers:
+        state, work, recorded, observed = _run_in_chunks(problem, steps)
+    else:
+        state, recorded = steps(problem.state, problem.start_step, problem.steps, problem.record or 0)
+        work = state.new_zeros(len(state))
+        if problem.drive is not None:  # a constant force: its work telescopes
+            work = (problem.drive.constant * (state - problem.state)).sum(-1)
+        observed = {}
+        if not torch.isfinite(state).all():
+            _report_divergence(problem, steps)
+    end = problem.start_step + problem.steps
+    times = None if problem.record is None else problem.record_times()
+    heat = problem.potential.energy(problem.state) - problem.potential.energy(state) + work
+    return Trajectory(state, heat, work, end, None if problem.record is None else recorded, times, observed)
+
+
+class _Operator:
+    """The problem as arguments of `op.langevin`: `(state, first step, steps, record, force) -> end, recorded`."""
+
+    def __init__(self, problem: Problem) -> None:
+        potential, state = problem.potential, problem.state
+        self.problem, self.gradient = problem, torch.is_grad_enabled() and wants_gradient(problem)
+        pieces = potential.couplings.pieces()
+        self.couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+
+        def per_unit(value: Tensor | float) -> Tensor:
+            return torch.as_tensor(value, dtype=state.dtype, device=state.device).expand(state.shape[1]).contiguous()
+
+        self.on_site = [per_unit(v) for v in (potential.live_bias(), potential.j2, potential.j3, potential.j4)]
+        self.mobility = per_unit(problem.mobility)
+        self.seed = problem.seed - (1 << 64 if problem.seed >= 1 << 63 else 0)
+        self.constant = None if problem.drive is None or problem.drive.constant is None else problem.drive.constant
+
+    def __call__(
+        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        problem = self.problem
+        if force is None and self.constant is not None:
+            force = self.constant.view(1, -1, state.shape[1])
+        end, recorded, _ = op.langevin(
+            state.contiguous(), *self.couplings, *self.on_site, self.mobility, force, problem.sample_ids, steps,
+            problem.dt, problem.temperature, self.seed, first, int(problem.stream), problem.integrator_name, record,
+            self.keep(state, steps),
+        )  # fmt: skip
+        return end, recorded
+
+    def keep(self, state: Tensor, steps: int) -> int:
+        """Steps between states kept for the gradient: each one where memory is plenty, else sqrt(steps) apart."""
+        if not self.gradient or steps == 0:
+            return 0
+        return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
+
+
+def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
+    """State, work, recorded states and observations, chunk by chunk; with gradients each chunk is a checkpoint."""
+    state = problem.state
+    work = state.new_zeros(len(state))
+    carries = {name: observer.start(state) for name, observer in problem.observers.items()}
+    end, parts = problem.start_step + problem.steps, []
+    length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // max(1, state.numel()))
+
+    def chunk(before: Tensor, work: Tensor, carries: dict[str, Any], first: int, count: int) -> tuple:
+        forces = None if problem.drive is None else [problem.drive(step) for step in range(first, first + count)]
+        force = None if forces is None else torch.stack(torch.broadcast_tensors(*forces)).view(count, -1, before.shape[1])
+        after, states = steps(before, first, count, 1, force)
+        path = torch.cat([before[None], states])
+        if force is not None:
+            work = work + (force * (path[1:] - path[:-1])).sum((0, 2))
+        for k in range(count if carries else 0):
+            pushed = None if forces is None else forces[k]
+            seen = Transition(first + k, path[k], path[k + 1], pushed, problem.dt, problem.temperature, problem.mobility)
+            carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
+        every = problem.record
+        kept = states[:0] if every is None else states[every - 1 - first % every :: every]
+        return after, work, carries, kept
+
+    for first in range(problem.start_step, end, length):
+        arguments = state, work, carries, first, min(length, end - first)
+        if steps.gradient:
+            after = checkpoint(chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
+        else:
+            after = chunk(*arguments)
+        state, work, carries, kept = after
+        parts.append(kept)
+        if not torch.isfinite(state).all():
+            _report_divergence(problem, steps)
+    recorded = torch.cat(parts) if parts else state.new_empty(0, *state.shape)
+    observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
+    return state, work, recorded, observed
+
+
+@torch.no_grad()
+def _report_divergence(problem: Problem, steps: _Operator) -> None:
+    """Repeat the run one step at a time, up to the step that left the finite numbers, and raise."""
+    before = problem.state
+    for step in range(problem.start_step, problem.start_step + problem.steps):
+        force = None if problem.drive is None else problem.drive(step).view(1, -1, before.shape[1])
+        after, _ = steps(before, step, 1, 0, force)
+        if not torch.isfinite(after).all():
+            raise divergence(problem, step, before, after)
+        before = after

@@ -1,0 +1,162 @@
+"""The whole run as one opaque operator, `torch.ops.thermotorch.langevin`, with its gradient, its fake and its FLOPs.
+
+A device is an implementation of two functions, `langevin` and `langevin_backward`: `cpu.py` for processors, `kernels.py`
+for CUDA. torch.compile, torch.export and FLOP counters see one call with plain tensors and numbers; the seed is an
+argument, so the operator is a pure function. What it does not cover (float64, other couplings) is the reference
+backend's.
+
+    field(x)[:, c : c + m] = sum over blocks of x[:, r : r + n] @ block,   block [n, m] at (row r, column c)
+    drift(x, k) = mobility * (drive[k] - bias - (2 j2 x + 3 j3 x^2 + 4 j4 x^3) - field(x))
+    kick = sqrt(2 mobility temperature dt), noise as in `noise.py`, steps as in `integrators.py`
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews")
+
+
+@torch.library.custom_op("thermotorch::langevin", mutates_args=())
+def langevin(
+    state: Tensor,
+    blocks: Sequence[Tensor],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    bias: Tensor,
+    j2: Tensor,
+    j3: Tensor,
+    j4: Tensor,
+    mobility: Tensor,
+    drive: Tensor | None,
+    sample_ids: Tensor,
+    steps: int,
+    dt: float,
+    temperature: float,
+    seed: int,
+    start_step: int,
+    stream: int,
+    integrator: str,
+    record: int,
+    keep: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Advance `state` [batch, unit], float32, by `steps` steps.
+
+    Args:
+        blocks, rows, columns: the couplings, see above; blocks may overlap nowhere, no block at all is no coupling.
+        bias, j2, j3, j4, mobility: [unit]; mobility 0 holds a unit.
+        drive: [1 or steps, 1 or batch, unit], constant or one force for each step; None for none.
+        sample_ids: int64 [batch].
+        seed: the 64-bit seed as a signed number.
+        integrator: one of `INTEGRATORS`.
+        record: keep the state after each step k with (k + 1) % record == 0, k counted from step 0; 0 records nothing.
+        keep: also keep the states after keep, 2 keep, ... < steps steps of this call, for the gradient; 0 keeps none.
+
+    Returns:
+        State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, unit].
+    """
+    raise NotImplementedError(f"thermotorch::langevin has no implementation for {state.device.type}")
+
+
+@torch.library.custom_op("thermotorch::langevin_backward", mutates_args=())
+def langevin_backward(
+    grad_state: Tensor,
+    grad_recorded: Tensor,
+    state: Tensor,
+    kept: Tensor,
+    blocks: Sequence[Tensor],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    bias: Tensor,
+    j2: Tensor,
+    j3: Tensor,
+    j4: Tensor,
+    mobility: Tensor,
+    drive: Tensor | None,
+    sample_ids: Tensor,
+    steps: int,
+    dt: float,
+    temperature: float,
+    seed: int,
+    start_step: int,
+    stream: int,
+    integrator: str,
+    record: int,
+    keep: int,
+    needs_blocks: bool,
+    needs_drive: bool,
+) -> list[Tensor]:
+    """Gradients of a scalar L of the outputs of `langevin`, from dL/d(end state) and dL/d(recorded states).
+
+    Args: the inputs of `langevin` and its kept states; `keep == 0` is one segment that starts from `state`.
+
+    Returns:
+        [dL/dstate, dL/dbias, dL/ddrive, *dL/dblocks]; without `needs_drive` the third is empty, without `needs_blocks`
+        there are no more.
+    """
+    raise NotImplementedError(f"thermotorch::langevin_backward has no implementation for {state.device.type}")
+
+
+@langevin.register_kernel("cuda")
+def _(*arguments):
+    from thermotorch.dynamics import kernels  # needs Triton, which is asked for only here
+
+    return kernels.langevin(*arguments)
+
+
+@langevin_backward.register_kernel("cuda")
+def _(*arguments):
+    from thermotorch.dynamics import kernels
+
+    return kernels.langevin_backward(*arguments)
+
+
+def num_recorded(steps: int, start_step: int, record: int) -> int:
+    return (start_step + steps) // record - start_step // record if record else 0
+
+
+def num_kept(steps: int, keep: int) -> int:
+    return max(0, (steps - 1) // keep) if keep else 0
+
+
+@langevin.register_fake
+def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
+      start_step, stream, integrator, record, keep):  # fmt: skip
+    return (
+        torch.empty_like(state, memory_format=torch.contiguous_format),
+        state.new_empty(num_recorded(steps, start_step, record), *state.shape),
+        state.new_empty(num_kept(steps, keep), *state.shape),
+    )
+
+
+@langevin_backward.register_fake
+def _(grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids,
+      steps, dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive):  # fmt: skip
+    like = [state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())]
+    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in like]
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *numbers = inputs
+    ctx.save_for_backward(state, output[2], bias, j2, j3, j4, mobility, drive, sample_ids, *blocks)
+    ctx.places, ctx.numbers = (list(rows), list(columns)), numbers
+    ctx.needs = any(block.requires_grad for block in blocks), drive is not None and drive.requires_grad
+    ctx.mark_non_differentiable(output[2])
+
+
+def _backward(ctx, grad_state, grad_recorded, _):
+    state, kept, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks = ctx.saved_tensors
+    needs_blocks, needs_drive = ctx.needs
+    start, of_bias, of_drive, *of_blocks = langevin_backward(
+        grad_state.contiguous(), grad_recorded.contiguous(), state, kept, blocks, *ctx.places, bias, j2, j3, j4, mobility,
+        drive, sample_ids, *ctx.numbers, needs_blocks, needs_drive,
+    )  # fmt: skip
+    of_blocks = of_blocks if needs_blocks else [None] * len(blocks)
+    return (
+        start, of_blocks, None, None, of_bias, None, None, None, None, of_drive if needs_drive else None,
+        *[None] * (1 + len(ctx.numbers)),
+    )  # fmt: skip
+
+
+torch.library.register_autograd("thermotorch::langevin", _backward, setup_context=_setup_context)
