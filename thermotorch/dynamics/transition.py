@@ -1,0 +1,141 @@
+"""One step of a linear stochastic recursion, x' = F x + s + N(0, S): what exact and simulated linear dynamics share.
+
+Composed with itself it gives the law of many steps, and in the limit the stationary law, so that what a scheme of
+finite dt does to a linear system is known without sampling.
+"""
+
+from dataclasses import dataclass
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.noise import Stream, normals
+
+_DOUBLINGS = 200  # 2^200 steps: a mode that still remembers then does not relax
+_CHUNK = 1 << 18  # normals held at once by `run`
+
+
+@dataclass(frozen=True)
+class LinearTransition:
+    """The Gaussian law of one step, x' = F x + s + N(0, S).
+
+    Args:
+        decay: F, [..., unit, unit].
+        shift: s, [..., unit].
+        covariance: S, [..., unit, unit], symmetric and not negative.
+    """
+
+    decay: Tensor
+    shift: Tensor
+    covariance: Tensor
+
+    def mean(self, x: Tensor) -> Tensor:
+        """F x + s, [..., unit] -> [..., unit]."""
+        return apply(self.decay, x) + self.shift
+
+    def root(self) -> Tensor:
+        """R with R R^T = S, [..., unit, unit]: Cholesky's, or the symmetric one where S is singular."""
+        factor, info = torch.linalg.cholesky_ex(self.covariance)
+        if not info.any():
+            return factor
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+
+    def then(self, other: "LinearTransition") -> "LinearTransition":
+        """This step followed by another one. Cost: three matrix products."""
+        covariance = other.decay @ self.covariance @ other.decay.mT + other.covariance
+        return LinearTransition(other.decay @ self.decay, other.mean(self.shift), covariance)
+
+    def power(self, steps: int) -> "LinearTransition":
+        """`steps` >= 1 steps as one. Cost: about 2 log2(steps) compositions."""
+        if steps < 1:
+            raise ValueError(f"steps: expected at least 1, got {steps}")
+        result, square = None, self
+        while steps:
+            if steps & 1:
+                result = square if result is None else result.then(square)
+            square, steps = square.then(square) if steps > 1 else square, steps >> 1
+        return result
+
+    def stationary(self) -> tuple[Tensor, Tensor]:
+        """Mean [..., unit] and covariance [..., unit, unit] after infinitely many steps, by doubling their number.
+
+        Raises:
+            ValueError: the steps do not forget their start (a spectral radius of F of one or more).
+        """
+        step = self
+        for _ in range(_DOUBLINGS):
+            if not torch.isfinite(step.decay).all():
+                break
+            if step.decay.detach().abs().max() < torch.finfo(step.decay.dtype).tiny ** 0.5:
+                return step.shift, symmetric(step.covariance)
+            step = step.then(step)
+        raise ValueError("no stationary law: a mode neither decays nor fluctuates around a fixed mean")
+
+    def log_prob(self, before: Tensor, after: Tensor) -> Tensor:
+        """Log density of arriving at `after` from `before`, [..., unit] -> [...]. Differentiable.
+
+        Raises:
+            ValueError: S is singular, so the step has no density.
+        """
+        factor, info = torch.linalg.cholesky_ex(self.covariance)
+        if info.any():
+            raise ValueError("log_prob: the covariance of a step is singular, so a path has no density; add diffusion")
+        residual = (after - self.mean(before)).unsqueeze(-1)
+        white = torch.linalg.solve_triangular(factor, residual, upper=False).squeeze(-1)
+        log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * white.square().sum(-1) - log_det - 0.5 * white.shape[-1] * log(2 * pi)
+
+    def run(
+        self,
+        start: Tensor,
+        steps: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        start_step: int = 0,
+        stream: Stream = Stream.DYNAMICS,
+    ) -> Tensor:
+        """A path of `steps` steps from `start` [..., unit], one after the other: [step, ..., unit], without the start.
+
+        The noise of sample i at step k is a pure function of (seed, sample_ids[i], k).
+        """
+        ids = sample_numbers(sample_ids, start)
+        root, decay, shift = (tensor.to(start.dtype) for tensor in (self.root(), self.decay, self.shift))
+        x, path = start, []
+        for first in range(0, steps, every := max(1, _CHUNK // max(1, start.numel()))):
+            noise = normals_like(start, ids, seed, start_step + first, min(every, steps - first), stream)
+            for kick in apply(root, noise) + shift:
+                x = apply(decay, x) + kick
+                path.append(x)
+        return torch.stack(path) if path else start.new_empty(0, *start.shape)
+
+
+def apply(matrix: Tensor, x: Tensor) -> Tensor:
+    """Matrix times vector over broadcast leading dimensions: [..., row, unit], [..., unit] -> [..., row]."""
+    return x @ matrix.mT if matrix.dim() == 2 else (matrix @ x.unsqueeze(-1)).squeeze(-1)
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """(M + M^T) / 2."""
+    return 0.5 * (matrix + matrix.mT)
+
+
+def sample_numbers(sample_ids: Tensor | None, start: Tensor) -> Tensor:
+    """int64 [sample] for a start [..., unit]: 0, 1, ... in the order of its leading dimensions unless given."""
+    shape = start.shape[:-1]
+    if sample_ids is None:
+        return torch.arange(shape.numel(), device=start.device)
+    if sample_ids.dtype != torch.int64 or sample_ids.shape != shape:
+        raise ValueError(
+            f"sample_ids: expected an int64 tensor of shape {tuple(shape)}, one number for each start, "
+            f"got {sample_ids.dtype} {tuple(sample_ids.shape)}"
+        )
+    return sample_ids.reshape(-1)
+
+
+def normals_like(start: Tensor, ids: Tensor, seed: int, first_step: int, steps: int, stream: Stream) -> Tensor:
+    """The normals of `noise.normals` in the shape [step, *start.shape]."""
+    noise = normals(seed, ids, first_step, steps, start.shape[-1], stream, start.dtype)
+    return noise.view(steps, *start.shape)
