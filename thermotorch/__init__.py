@@ -4,6 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings, LatticeCouplings
 from thermotorch.dynamics import Moments, PathAction, StabilityWarning, Stream, Trajectory, simulate
+from thermotorch.dynamics.linear import OrnsteinUhlenbeck
+from thermotorch.dynamics.underdamped import simulate_underdamped
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.potential import Potential
 from thermotorch.zoo import create_model, list_models, load_card, register_model
@@ -19,6 +21,7 @@ __all__ = [
     "DenseCouplings",
     "LatticeCouplings",
     "Moments",
+    "OrnsteinUhlenbeck",
     "PathAction",
     "Potential",
     "StabilityWarning",
@@ -30,4 +33,5 @@ __all__ = [
     "load_card",
     "register_model",
     "simulate",
+    "simulate_underdamped",
 ]

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from thermotorch.dynamics import reference
 from thermotorch.dynamics.integrators import INTEGRATORS
+from thermotorch.dynamics.linear import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose
+from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
 
 __all__ = [
@@ -18,14 +20,17 @@ __all__ = [
     "Moments",
     "MomentsResult",
     "Observer",
+    "OrnsteinUhlenbeck",
     "PathAction",
     "Problem",
     "StabilityWarning",
     "Stream",
     "Trajectory",
     "Transition",
+    "UnderdampedTrajectory",
     "normals",
     "simulate",
+    "simulate_underdamped",
 ]
 
 # A faster backend is one function Problem -> Trajectory in a file of its own, and one line here.

@@ -51,7 +51,7 @@ class OrnsteinUhlenbeck:
     Raises:
         ValueError: shapes that do not fit, an asymmetric or negative D, or both b and force.
 
-    Cost: one eigendecomposition, O(unit^3), at first use; then O(unit^3) for each new stride, O(unit^2) for each sample.
+    Cost: one eigendecomposition, O(unit^3), at first use; O(unit^3) for each stride, O(unit^2) for each sample.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class OrnsteinUhlenbeck:
         return Modes(values, vectors, inverse, inverse @ D.to(inverse.dtype) @ inverse.mT)
 
     def _path(self, strides: Tensor, differentiable: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """A function (x [..., unit], normals [time, ..., unit], stride numbers [time]) -> the path [time, ..., unit]."""
+        """(x [..., unit], normals [time, ..., unit], numbers of the strides [time]) -> the path [time, ..., unit]."""
         laws = self.transition(strides)
         if self.modes is None or differentiable:
             return _plain_path(laws)
@@ -279,7 +279,7 @@ class OrnsteinUhlenbeck:
 def sample(
     ts: Tensor, x0: Tensor, A: Tensor, b: Tensor, D: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None
 ) -> Tensor:
-    """`OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`: thermox's function, its key replaced by a seed. [time, ..., unit]."""
+    """`OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`, thermox's function with a seed for its key. [time, ..., unit]."""
     return OrnsteinUhlenbeck(A, b, D).sample(ts, x0, seed=seed, sample_ids=sample_ids)
 
 

@@ -1,0 +1,265 @@
+"""Langevin dynamics with inertia: masses in the potential, rubbed and shaken by the bath.
+
+    dx = v dt,    m dv = (f - dV/dx) dt - m gamma v dt + sqrt(2 m gamma kT) dW
+
+| symbol | name here | unit |
+| --- | --- | --- |
+| m | `mass` | energy x time^2 / x^2 |
+| gamma | `friction`, the rate at which a free velocity decays | 1 / time |
+| 1 / (m gamma) | the mobility of the overdamped limit | x^2 / (energy x time) |
+
+The scheme is BAOAB (Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34): half a kick, half a drift, the exact
+Ornstein-Uhlenbeck step of the velocity, half a drift, half a kick. One force per step, weak order 2; positions of a
+quadratic potential have the exact variance at any stable dt, and at high friction it becomes the overdamped scheme
+"leimkuhler_matthews" with time step dt^2 / 2 and mobility 1 / m.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from thermotorch.dynamics.linear import OrnsteinUhlenbeck
+from thermotorch.dynamics.noise import NormalStream, Stream, normals
+from thermotorch.dynamics.observe import Observer, PathAction
+from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
+from thermotorch.dynamics.transition import LinearTransition
+from thermotorch.potential import Potential
+
+_VELOCITY_STEP = (1 << 56) - 1  # the last step number: no run gets there, so starting velocities are noise of their own
+
+
+@dataclass(frozen=True)
+class UnderdampedTrajectory(Trajectory):
+    """A `Trajectory` with velocities. Its heat is what the bath took out of the velocities, step by step.
+
+    Attributes:
+        velocity: [batch, unit] at the end.
+        velocities: [record, batch, unit], with `states`, if recorded.
+        shadow_work: [batch], what the finite dt put in: change of V and kinetic energy - work + heat. It is zero on
+            average to order dt^2 and tells whether dt is short enough.
+    """
+
+    velocity: Tensor | None = None
+    velocities: Tensor | None = None
+    shadow_work: Tensor | None = None
+
+
+class UnderdampedTransition(NamedTuple):
+    """One step as observers see it: the fields of `observe.Transition`, and the velocities."""
+
+    step: int
+    before: Tensor  # [batch, unit]
+    after: Tensor  # [batch, unit]
+    drive: Tensor | None
+    dt: float
+    temperature: float
+    mobility: Tensor  # 1 / (mass friction), zero where clamped
+    velocity_before: Tensor  # [batch, unit]
+    velocity_after: Tensor  # [batch, unit]
+
+
+def simulate_underdamped(
+    potential: Potential,
+    state: Tensor,
+    velocity: Tensor | None = None,
+    *,
+    steps: int,
+    dt: float,
+    temperature: float,
+    mass: float | Tensor = 1.0,
+    friction: float | Tensor = 1.0,
+    seed: int = 0,
+    sample_ids: Tensor | None = None,
+    drive: Drive | None = None,
+    clamp: Tensor | None = None,
+    record: int | None = None,
+    start_step: int = 0,
+    stream: Stream = Stream.DYNAMICS,
+    observers: Mapping[str, Observer] | None = None,
+) -> UnderdampedTrajectory:
+    """Run underdamped Langevin dynamics of `potential` from `state`. Arguments as in `simulate`, and:
+
+    Args:
+        velocity: [batch, unit]; default Maxwell's law at `temperature`, from the noise stream for initial states.
+        mass: m, a number or [unit].
+        friction: gamma >= 0, a number or [unit]; zero conserves energy up to the scheme's error.
+
+    Returns:
+        An `UnderdampedTrajectory`. Pass its `state`, `velocity`, and `step` as `start_step` to go on.
+
+    Raises:
+        ValueError, TypeError: an argument that does not fit, before any compute. `PathAction` is refused, since its
+            weight is that of overdamped steps.
+        FloatingPointError: the state became non-finite.
+
+    Cost: that of `simulate` with one force per step, and about twice the passes over the state.
+    """
+    problem = check(
+        potential,
+        state,
+        steps=steps,
+        dt=dt,
+        temperature=temperature,
+        mobility=1.0,
+        seed=seed,
+        sample_ids=sample_ids,
+        drive=drive,
+        clamp=clamp,
+        integrator="euler_maruyama",
+        record=record,
+        start_step=start_step,
+        stream=stream,
+        observers=observers,
+    )
+    mass = _per_unit("mass", mass, state, zero=False)
+    friction = _per_unit("friction", friction, state, zero=True)
+    for name, observer in problem.observers.items():
+        if isinstance(observer, PathAction):
+            raise TypeError(f"observers[{name!r}]: PathAction weighs overdamped steps; write simulate(...) for it")
+    free = (torch.as_tensor(problem.mobility) > 0).to(state)
+    if velocity is None:
+        noise = normals(seed, problem.sample_ids, _VELOCITY_STEP, 1, state.shape[1], Stream.INITIAL, state.dtype)[0]
+        velocity = (temperature / mass).sqrt() * noise
+    elif (velocity.shape, velocity.dtype, velocity.device) != (state.shape, state.dtype, state.device):
+        raise ValueError(
+            f"velocity: expected {state.dtype} {tuple(state.shape)} on {state.device} like state, "
+            f"got {velocity.dtype} {tuple(velocity.shape)} on {velocity.device}"
+        )
+    return _run(problem, velocity * free, mass, friction, free)
+
+
+def harmonic(
+    stiffness: Tensor,
+    *,
+    temperature: float,
+    mass: float | Tensor = 1.0,
+    friction: float | Tensor = 1.0,
+    force: Tensor | None = None,
+) -> OrnsteinUhlenbeck:
+    """The exact process of underdamped units in V = x.K x / 2 - f.x: state (x, v), [..., 2 unit].
+
+    Args:
+        stiffness: K, [..., unit, unit], symmetric; its eigenvalues may be of any sign.
+        force: f, [..., unit]; default zero.
+
+    In the long run x ~ N(K^-1 f, kT K^-1) and v ~ N(0, kT / m), independent.
+    """
+    eye, zero = torch.eye(stiffness.shape[-1]).to(stiffness), torch.zeros_like(stiffness)
+    mass, friction = (torch.as_tensor(value).to(stiffness).expand(len(eye)) for value in (mass, friction))
+    drift = _blocks(zero, -eye.expand_as(zero), stiffness / mass.unsqueeze(-1), friction * eye + zero)
+    diffusion = _blocks(zero, zero, zero, 2 * temperature * friction / mass * eye + zero)
+    force = torch.zeros_like(stiffness[..., 0]) if force is None else force
+    return OrnsteinUhlenbeck(drift, D=diffusion, force=torch.cat([torch.zeros_like(force), force / mass], -1))
+
+
+def baoab(
+    stiffness: Tensor,
+    dt: float,
+    *,
+    temperature: float,
+    mass: float | Tensor = 1.0,
+    friction: float | Tensor = 1.0,
+    force: Tensor | None = None,
+) -> LinearTransition:
+    """The law of one BAOAB step in V = x.K x / 2 - f.x, arguments as in `harmonic`: the scheme's own error, exactly."""
+    eye = torch.eye(stiffness.shape[-1]).to(stiffness)
+    zero, mass = torch.zeros_like(eye), torch.as_tensor(mass).to(stiffness).expand(len(eye))
+    keep = torch.exp(-torch.as_tensor(friction).to(stiffness) * dt).expand(len(eye))
+    force = torch.zeros_like(mass) if force is None else force
+    still, quiet = torch.zeros_like(torch.cat([mass, mass])), torch.zeros(2 * len(eye), 2 * len(eye)).to(stiffness)
+    kick_by = torch.cat([torch.zeros_like(force), 0.5 * dt * force / mass])
+    kick = LinearTransition(_blocks(eye, zero, -0.5 * dt * stiffness / mass[:, None], eye), kick_by, quiet)
+    drift = LinearTransition(_blocks(eye, 0.5 * dt * eye, zero, eye), still, quiet)
+    shake = torch.diag(torch.cat([torch.zeros_like(mass), temperature / mass * (1 - keep**2)]))
+    bath = LinearTransition(torch.diag(torch.cat([torch.ones_like(keep), keep])), still, shake)
+    return kick.then(drift).then(bath).then(drift).then(kick)
+
+
+def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tensor) -> UnderdampedTrajectory:
+    """All steps, in segments of about sqrt(steps) whose insides are recomputed for a gradient, as in `reference`."""
+    gradient, dt = problem.potential.bind(), problem.dt
+    keep = torch.exp(-friction * dt)
+    shake = (problem.temperature / mass * -torch.expm1(-2 * friction * dt)).sqrt() * free
+    half = 0.5 * dt * free / mass
+    mobility = torch.where(free > 0, 1 / (mass * friction), 0.0)
+    last_step = problem.start_step + problem.steps
+    noise = NormalStream(
+        problem.seed, problem.sample_ids, v.shape[1], last_step, Stream(problem.stream), problem.state.dtype
+    )
+
+    def kinetic(v: Tensor) -> Tensor:
+        return 0.5 * (mass * v * v).sum(-1)
+
+    def segment(x: Tensor, v: Tensor, heat: Tensor, work: Tensor, carries: dict[str, Any], first: int, last: int):
+        slope, kept = gradient(x), []
+        for step in range(first, last):
+            force = None if problem.drive is None else problem.drive(step)
+            push = 0.0 if force is None else force
+            struck = v + half * (push - slope)
+            middle = x + 0.5 * dt * struck
+            bathed = keep * struck + shake * noise(step)
+            after = middle + 0.5 * dt * bathed
+            slope = gradient(after)
+            velocity = bathed + half * (push - slope)
+            heat = heat + kinetic(struck) - kinetic(bathed)
+            if force is not None:
+                work = work + (force * (after - x)).sum(-1)
+            if problem.observers:
+                seen = UnderdampedTransition(
+                    step, x, after, force, dt, problem.temperature, mobility, v, velocity
+                )
+                carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
+            x, v = after, velocity
+            if problem.record is not None and (step + 1) % problem.record == 0:
+                kept.append((x, v))
+        return x, v, heat, work, carries, kept
+
+    x, heat, work = problem.state, *(problem.state.new_zeros(2, len(v)).unbind())
+    energy = problem.potential.energy(x) + kinetic(v)
+    carries = {name: observer.start(x) for name, observer in problem.observers.items()}
+    recorded: list[tuple[Tensor, Tensor]] = []
+    length = max(1, ceil(sqrt(problem.steps)))
+    for first in range(problem.start_step, last_step, length):
+        arguments = (x, v, heat, work, carries, first, min(first + length, last_step))
+        if torch.is_grad_enabled():
+            x, v, heat, work, carries, kept = checkpoint(
+                segment, *arguments, use_reentrant=False, preserve_rng_state=False
+            )
+        else:
+            x, v, heat, work, carries, kept = segment(*arguments)
+        recorded += kept
+        if not torch.isfinite(x).all():
+            stable = problem.potential.stable_dt(problem.state, temperature=problem.temperature) * mass.min().item()
+            raise FloatingPointError(
+                f"the state became non-finite between steps {first} and {arguments[-1]} (dt={dt:.3g}); "
+                f"try dt={0.5 * min(dt, (2 * stable) ** 0.5):.2g} or smaller"
+            )
+    states = velocities = times = None
+    if (every := problem.record) is not None:
+        states, velocities = (
+            torch.stack([pair[k] for pair in recorded]) if recorded else x.new_empty(0, *x.shape) for k in (0, 1)
+        )
+        first_record, last_record = problem.start_step // every + 1, last_step // every + 1
+        times = torch.arange(first_record, last_record, dtype=torch.float64) * (every * dt)
+    shadow = problem.potential.energy(x) + kinetic(v) - energy - work + heat
+    observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
+    return UnderdampedTrajectory(x, heat, work, last_step, states, times, observed, v, velocities, shadow)
+
+
+def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """The matrix [[a, b], [c, d]]."""
+    return torch.cat([torch.cat([a, b], -1), torch.cat([c, d], -1)], -2)
+
+
+def _per_unit(name: str, value: float | Tensor, state: Tensor, zero: bool) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=state.dtype, device=state.device)
+    if tensor.shape not in ((), state.shape[1:]):
+        raise ValueError(f"{name}: expected a number or shape ({state.shape[1]},), got {tuple(tensor.shape)}")
+    if not (torch.isfinite(tensor).all() and ((tensor >= 0) if zero else (tensor > 0)).all()):
+        raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'}, got {value}")
+    return tensor
