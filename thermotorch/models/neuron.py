@@ -1,0 +1,221 @@
+"""The thermodynamic neuron: one unit in a quartic well, pushed by its input, whose mean position is its output.
+
+    U(x; I) = j2 x^2 + j3 x^3 + j4 x^4 - I x
+    <x>(I) = integral x exp(-U / kT) dx / integral exp(-U / kT) dx,   d<x>/dI = var(x) / kT
+
+The activation is known exactly, so a digital network with these neurons can be trained and carried over to a device.
+Limits for j3 = 0: <x> = I / (2 j2) for j4 = 0 at any temperature, and (I / (4 j4))^(1/3) for large I: it never saturates.
+Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
+"""
+
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.couplings import BlockCouplings
+from thermotorch.dynamics import simulate
+from thermotorch.potential import Potential
+
+_REACH = {torch.float32: 18.0, torch.float64: 40.0}  # kT above the minimum beyond which weights are below rounding
+_SPACING = {torch.float32: 0.9, torch.float64: 0.5}  # of the nodes, in thermal widths of the deepest well
+_NEWTON_STEPS = 40  # at most; from above the convergence is monotone
+_HIGHEST_ORDER = 3  # derivatives of the mean that are written out
+
+
+def neuron_activation(
+    force: Tensor, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0
+) -> Tensor:
+    """Equilibrium mean <x>(I) of a neuron, with its exact derivative var / kT, twice differentiable.
+
+    Args:
+        force: I, any shape, float32 or float64.
+        j2, j3, j4: on-site coefficients; j4 > 0, or j4 = 0 with j3 = 0 and j2 > 0. Double wells (j2 < 0) are covered.
+        temperature: kT; 0 gives the position of the deepest minimum.
+
+    Returns:
+        <x>, of the shape of `force`, to rounding.
+
+    Raises:
+        ValueError: a potential without a lower bound, a negative temperature, or a force that is not floating point.
+
+    Cost: the trapezoidal rule on about 30 nodes for each element of a convex well (float32), more for a double well;
+    it converges exponentially, as the integrand is entire. Memory for as many copies of `force`.
+    """
+    well = _Well(j2, j3, j4, temperature)
+    if not isinstance(force, Tensor) or force.dtype not in _REACH:
+        raise ValueError(f"force: expected a float32 or float64 tensor, got {getattr(force, 'dtype', type(force))}")
+    return _Response.apply(force, well, 0)
+
+
+class NeuronActivation(nn.Module):
+    """`neuron_activation` as a module, to stand where a tanh would: force [...] -> mean position [...]."""
+
+    def __init__(self, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0) -> None:
+        super().__init__()
+        _Well(j2, j3, j4, temperature)  # bad values are refused now
+        self.j2, self.j3, self.j4, self.temperature = j2, j3, j4, temperature
+
+    def forward(self, force: Tensor) -> Tensor:
+        return neuron_activation(force, self.j2, self.j3, self.j4, self.temperature)
+
+    def extra_repr(self) -> str:
+        return f"j2={self.j2}, j3={self.j3}, j4={self.j4}, temperature={self.temperature}"
+
+
+class Response(NamedTuple):
+    """What neurons did, over independent runs."""
+
+    mean: Tensor  # [force], <x>(I) at the observation time
+    stderr: Tensor  # [force], standard error of the mean
+    variance: Tensor  # [force]
+
+
+@torch.no_grad()
+def neuron_response(
+    force: Tensor,
+    t_final: float,
+    *,
+    num_samples: int = 1000,
+    dt: float = 1e-3,
+    j2: float = 1.0,
+    j3: float = 0.0,
+    j4: float = 1.0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    integrator: str = "euler_maruyama",
+) -> Response:
+    """Activation at a finite observation time: neurons started at x = 0 and read at `t_final`, simulated.
+
+    Args:
+        force: I, [force]; every force is one unit of a single simulation.
+        t_final: observation time, in units of 1 / (mobility x energy).
+        num_samples: independent runs, at least 2.
+        dt, j2, j3, j4, temperature, seed, integrator: see `simulate` and `Potential`.
+    """
+    if force.dim() != 1 or not len(force):
+        raise ValueError(f"force: expected a tensor [force] with at least one, got shape {tuple(force.shape)}")
+    if num_samples < 2:
+        raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
+    if not 0 < dt <= t_final:
+        raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
+    potential = Potential(BlockCouplings({"neuron": len(force)}, []), j2, j3, j4).to(force)
+    steps = round(t_final / dt)
+    state = simulate(
+        potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=t_final / steps, temperature=temperature,
+        seed=seed, drive=force, integrator=integrator,
+    ).state  # fmt: skip
+    variance = state.var(0)
+    return Response(state.mean(0), (variance / num_samples).sqrt(), variance)
+
+
+@dataclass(frozen=True)
+class _Well:
+    """A neuron's potential at I = 0 and its temperature, checked."""
+
+    j2: float
+    j3: float
+    j4: float
+    temperature: float
+
+    def __post_init__(self) -> None:
+        j2, j3, j4 = self.j2, self.j3, self.j4
+        if not all(map(isfinite, (j2, j3, j4, self.temperature))):
+            raise ValueError(f"j2, j3, j4 and temperature must be finite, got {self}")
+        if j4 < 0 or (j4 == 0 and (j3 != 0 or j2 <= 0)):
+            raise ValueError(f"the neuron has no lower bound: j4 must be positive, or zero with j3 = 0 < j2; got {self}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+
+    @property
+    def shift(self) -> float:
+        """Position about which the quartic has no cubic term: x = shift + y."""
+        return -self.j3 / (4 * self.j4) if self.j4 else 0.0
+
+    @property
+    def quadratic(self) -> float:
+        """Coefficient of y^2 about `shift`."""
+        return self.j2 - 3 * self.j3**2 / (8 * self.j4) if self.j4 else self.j2
+
+    @property
+    def shift_force(self) -> float:
+        """dU/dx at `shift` and I = 0; the force on y is I minus this."""
+        return self.shift * (2 * self.j2 + self.shift * (3 * self.j3 + self.shift * 4 * self.j4))
+
+
+class _Response(torch.autograd.Function):
+    """d^order <x> / dI^order, whose derivative is the next order."""
+
+    @staticmethod
+    def forward(ctx, force: Tensor, well: _Well, order: int) -> Tensor:
+        ctx.save_for_backward(force)
+        ctx.well, ctx.order = well, order
+        if well.j4 == 0:
+            slope = 1 / (2 * well.j2)
+            return force * slope if order == 0 else torch.full_like(force, slope if order == 1 else 0.0)
+        inner = force - well.shift_force
+        sign = torch.where(inner < 0, -1.0, 1.0).to(force)  # y^2 and y^4 are even: only forces >= 0 are worked out
+        inner = inner.abs() if well.quadratic >= 0 else inner.abs().double()  # two wells are weighed: large / kT
+        found = (_coldest if well.temperature == 0 else _thermal)(inner, well, order).to(force)
+        return well.shift + sign * found if order == 0 else found * sign ** (order + 1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, None, None]:
+        if ctx.order == _HIGHEST_ORDER:
+            raise NotImplementedError(f"neuron_activation has {_HIGHEST_ORDER} derivatives, not more")
+        (force,) = ctx.saved_tensors
+        return grad * _Response.apply(force, ctx.well, ctx.order + 1), None, None
+
+
+def _deepest_minimum(force: Tensor, well: _Well) -> Tensor:
+    """Largest root of 4 j4 y^3 + 2 q y = force >= 0, by Newton's method from above, where the cubic is convex."""
+    j4, q = well.j4, well.quadratic
+    y = (force / (4 * j4)) ** (1 / 3) + (max(-q, 0.0) / (2 * j4)) ** 0.5
+    tiny = torch.finfo(force.dtype).tiny
+    for _ in range(_NEWTON_STEPS):
+        step = (y * (2 * q + 4 * j4 * y * y) - force) / (2 * q + 12 * j4 * y * y).clamp_min(tiny)
+        y = y - step
+        if not (step.abs() > 4 * torch.finfo(force.dtype).eps * y).any():
+            break
+    return y
+
+
+def _coldest(force: Tensor, well: _Well, order: int) -> Tensor:
+    """Derivatives of the position of the minimum."""
+    y = _deepest_minimum(force, well)
+    second, third, fourth = 2 * well.quadratic + 12 * well.j4 * y * y, 24 * well.j4 * y, 24 * well.j4
+    return (y, 1 / second, -third / second**3, (3 * third**2 - second * fourth) / second**5)[order]
+
+
+def _thermal(force: Tensor, well: _Well, order: int) -> Tensor:
+    """Cumulant number order + 1 of exp(-U / kT), over kT^order.
+
+    The window holds all y with U - min U <= reach kT. Above the minimum y0 this needs k d^2 + j4 d^4 >= reach kT with
+    k = U''(y0) / 2; below it, in a convex well, d^2 (q + 2 j4 y0^2) and j4 d^4 / 3 are lower bounds, and in a double
+    well U(-y) at no force is one.
+    """
+    kT, j4, q, energy = well.temperature, well.j4, well.quadratic, _REACH[force.dtype] * well.temperature
+    low_temperature = (energy / j4) ** 0.25
+    y0 = _deepest_minimum(force, well)
+    half_curvature = (q + 6 * j4 * y0 * y0).clamp_min(1e-30)
+    above = (energy / half_curvature).sqrt().clamp_max(low_temperature)
+    if q >= 0:
+        below = (energy / (q + 2 * j4 * y0 * y0).clamp_min(1e-30)).sqrt().clamp_max(3**0.25 * low_temperature)
+    else:
+        below = y0 + (-q / (2 * j4) + (energy / j4) ** 0.5) ** 0.5
+    width = (kT / (2 * half_curvature)).sqrt().clamp_max(0.5 * (kT / j4) ** 0.25)
+    longest = ((above + below) / width).max().item() if force.numel() else 1.0
+    count = ceil(longest / _SPACING[force.dtype]) + 1
+    place = torch.linspace(0, 1, count, dtype=force.dtype, device=force.device)
+    d = (above + below).unsqueeze(-1) * place - below.unsqueeze(-1)  # distance from the minimum, [..., node]
+    y0 = y0.unsqueeze(-1)
+    # U(y0 + d) - U(y0) without cancellation: the terms linear in d vanish at the minimum.
+    energy = d * d * (half_curvature.unsqueeze(-1) + d * (4 * j4 * y0 + d * j4))
+    weight = torch.softmax(-energy / kT, -1)
+    mean = (weight * d).sum(-1)
+    if order == 0:
+        return y0.squeeze(-1) + mean
+    central = [(weight * (d - mean.unsqueeze(-1)) ** power).sum(-1) for power in range(2, order + 2)]
+    return (central[-1] - 3 * central[0] ** 2 if order == 3 else central[-1]) / kT**order
