@@ -29,6 +29,8 @@ from thermotorch.zoo.names import unknown_name
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from thermotorch.evaluation.rows import Row
+
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
     (folder for folder in (_package / "configs", _package.parent / "configs") if (folder / "train.yaml").is_file()),
@@ -134,35 +136,67 @@ def sample(cfg: DictConfig) -> Path:
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Puts one trained model through a protocol (`configs/zoo/evaluate.yaml`), prints its rows, and writes them."""
-    from thermotorch.evaluation.compare import evaluate as run_protocol
-    from thermotorch.evaluation.feature_space import FeatureSpace
+    """Measures one trained model (`configs/zoo/evaluate.yaml`), prints its rows, and writes them.
+
+    `task` is one of `TASKS`; null means the one that the model names as its own, or else generating images.
+    """
     from thermotorch.evaluation.markdown import number
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.protocol import Protocol
     from thermotorch.zoo import load_checkpoint
 
-    device = _device(cfg.device)
-    model = load_checkpoint(cfg.model).to(device)
-    protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
+    model = load_checkpoint(cfg.model).to(_device(cfg.device))
+    task = cfg.task or getattr(model, "task", "generate")
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
     with progress_bar(cfg.model) as bar:
-        result = run_protocol(
-            cfg.model,
-            model,
-            protocol,
-            FeatureSpace.from_zoo(cfg.judge).to(device),
-            train_images=_training_images(cfg.data_dir),
-            command=_command("thermotorch-evaluate"),
-            progress=lambda what, done, total: bar(done, total, what),
-        )
-    found: dict[str, Any] = {"model": cfg.model, "protocol": protocol.to_dict(), "metrics": [], "energy": []}
-    for row in result.rows:
+        protocol, rows = TASKS[task](cfg, model, lambda what, done, total: bar(done, total, what))
+    found: dict[str, Any] = {"model": cfg.model, "task": task, "protocol": protocol, "metrics": [], "energy": []}
+    for row in rows:
         found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
-        print(f"{row.metric}: {number(row.value)} {row.unit} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
+        value = f"{number(row.value, row.stderr)} {row.unit}".strip()
+        print(f"{row.metric}: {value} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
     path = Path(cfg.output_dir, "evaluation.json")
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(path)
     return path.parent
+
+
+def _generate(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
+    """Images by the generation protocol, judged, timed and metered."""
+    from thermotorch.evaluation.compare import evaluate as run_protocol
+    from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.protocol import Protocol
+
+    protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
+    result = run_protocol(
+        cfg.model,
+        model,
+        protocol,
+        FeatureSpace.from_zoo(cfg.judge).to(_device(cfg.device)),
+        train_images=_training_images(cfg.data_dir),
+        command=_command("thermotorch-evaluate"),
+        progress=progress,
+    )
+    return protocol.to_dict(), result.rows
+
+
+def _classify(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
+    """The test images of the data set that the model was trained on."""
+    from thermotorch.evaluation.classification import ClassificationProtocol, classification_rows
+    from thermotorch.training.data import named_data
+    from thermotorch.zoo import load_card
+
+    protocol = ClassificationProtocol(**OmegaConf.to_container(cfg.classification, resolve=True))
+    data = named_data(load_card(cfg.model)["data"]["name"], cfg.data_dir)
+    images, labels = (part.to(_device(cfg.device)) for part in data.test_images())
+    rows = classification_rows(
+        model, images, labels, protocol, command=_command("thermotorch-evaluate"), progress=progress
+    )
+    return protocol.to_dict(), rows
+
+
+# What a model can be put to, by name: (configuration, model, progress) -> (settings, rows).
+TASKS = {"generate": _generate, "classify": _classify}
 
 
 def compare(cfg: DictConfig) -> Path:

@@ -1,12 +1,13 @@
 """A network of thermally fluctuating units as a layer of any torch model."""
 
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thermotorch.couplings import BlockCouplings
-from thermotorch.dynamics import simulate
+from thermotorch.dynamics import Trajectory, simulate
 from thermotorch.potential import Potential
 
 
@@ -89,25 +90,47 @@ class ThermodynamicLayer(nn.Module):
             seed: of the thermal noise; None draws one from torch's generator, so `torch.manual_seed` governs it.
             sample_ids: int64 [...], the noise stream of each row; default counts the rows.
         """
+        output = self.run(features, seed, sample_ids).state[:, self.potential.couplings.slices["output"]]
+        return output.reshape(*features.shape[:-1], self.out_features)
+
+    def run(
+        self,
+        features: Tensor,
+        seed: int | None = None,
+        sample_ids: Tensor | None = None,
+        *,
+        dt: float | None = None,
+        integrator: str | None = None,
+        **simulation: Any,
+    ) -> Trajectory:
+        """The whole run of which `forward` reads the end: all units, and the heat of every row.
+
+        Args:
+            features, seed, sample_ids: as in `forward`; rows are flattened.
+            dt, integrator: others than the layer's own, such as a coarser step while training.
+            simulation: passed to `simulate`: `record`, `observers`, `backend`.
+        """
         if features.dim() == 0 or features.shape[-1] != self.in_features:
             raise ValueError(f"features: expected [..., {self.in_features}], got {tuple(features.shape)}")
+        if dt is not None and not 0 < dt <= self.t_final:
+            raise ValueError(f"dt must be positive and at most t_final={self.t_final}, got {dt}")
         if seed is None:
             seed = int(torch.randint(2**63 - 1, ()))
+        steps = self.steps if dt is None else round(self.t_final / dt)
         force = self.input(features).reshape(-1, self.potential.num_units)
-        trajectory = simulate(
+        return simulate(
             self.potential,
             torch.zeros_like(force),
-            steps=self.steps,
-            dt=self.dt,
+            steps=steps,
+            dt=self.t_final / steps,
             temperature=self.temperature,
             mobility=self.mobility,
             seed=seed,
             sample_ids=None if sample_ids is None else sample_ids.reshape(-1),
             drive=force,
-            integrator=self.integrator,
+            integrator=integrator or self.integrator,
+            **simulation,
         )
-        output = trajectory.state[:, self.potential.couplings.slices["output"]]
-        return output.reshape(*features.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         return (

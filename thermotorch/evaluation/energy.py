@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from thermotorch.evaluation.rows import Row, unavailable
 from thermotorch.units import ROOM_TEMPERATURE, kT_to_joule, landauer_bound
 
-HEAT = "generation heat"
 WORK = "work of switching on"
 OVERHEAD = "device overhead"
+HEAT = "generation heat"
 ARITHMETIC = "arithmetic"
 JOULE = "J per sample"
 
@@ -50,13 +50,16 @@ HARDWARE = (
 )
 
 
-def heat_rows(heat: Tensor, seed: int, kelvin: float = ROOM_TEMPERATURE, command: str = "") -> list[Row]:
-    """Heat that an ideal device gives to its bath while generating.
+def heat_rows(
+    heat: Tensor, seed: int, kelvin: float = ROOM_TEMPERATURE, command: str = "", what: str = "generation"
+) -> list[Row]:
+    """Heat that an ideal device gives to its bath.
 
     Args:
         heat: [n], n >= 2, of each sample, in multiples of the device's kT.
         seed: the samples' seed.
         kelvin: temperature of the device for the conversion to joule.
+        what: the device did: the rows are called "<what> heat".
 
     Returns:
         Mean with standard error in kT, standard deviation in kT, mean in joule. All modelled: a simulation gave them.
@@ -64,10 +67,11 @@ def heat_rows(heat: Tensor, seed: int, kelvin: float = ROOM_TEMPERATURE, command
     n, mean, deviation = len(heat), heat.double().mean().item(), heat.double().std().item()
     stderr = deviation / n**0.5
     ideal = "ideal device: heat of the dynamics alone"
+    name = f"{what} heat"
     return [
-        Row(HEAT, mean, "kT per sample", n, seed, "modelled", stderr, command, ideal),
-        Row(f"{HEAT}, standard deviation", deviation, "kT", n, seed, "modelled", None, command, ideal),
-        Row(f"{HEAT} at {kelvin:g} K", kT_to_joule(mean, kelvin), JOULE, n, seed, "modelled",
+        Row(name, mean, "kT per sample", n, seed, "modelled", stderr, command, ideal),
+        Row(f"{name}, standard deviation", deviation, "kT", n, seed, "modelled", None, command, ideal),
+        Row(f"{name} at {kelvin:g} K", kT_to_joule(mean, kelvin), JOULE, n, seed, "modelled",
             kT_to_joule(stderr, kelvin), command, ideal),
     ]  # fmt: skip
 

@@ -15,6 +15,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from thermotorch.zoo.names import unknown_name
+
 # Without a validation set there is nothing to warn about.
 warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
 
@@ -255,6 +257,14 @@ class Digits8x8Data(ImageData):
         part = slice(_DIGITS_TRAIN) if train else slice(_DIGITS_TRAIN, None)
         images = torch.from_numpy(digits.images[part]).float() / 16.0
         return images, torch.from_numpy(digits.target[part])
+
+
+def named_data(name: str, data_dir: str) -> ImageData:
+    """The data set that a model card calls `name`, as far as it is on this machine; nothing is downloaded."""
+    known = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}
+    if name not in known:
+        raise unknown_name("data set", name, known)
+    return known[name](data_dir, download=False)
 
 
 _SPLIT = 2**64 - 1  # the "epoch" whose permutation makes the validation split
