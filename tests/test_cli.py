@@ -244,6 +244,29 @@ def test_evaluate_prints_and_writes_the_rows(run, stand_ins, zoo_of_stand_ins, c
     assert load_card(checkpoint)["energy"] == found["energy"]
 
 
+def test_evaluate_puts_a_classifier_to_the_test_images_of_its_data_set(run, stand_ins, tmp_path, capsys):
+    from thermotorch.zoo import create_model, save_checkpoint
+
+    torch.manual_seed(0)
+    model = create_model("classifier", image_shape=[1, 8, 8], hidden=4, dt=0.02)
+    fields = {"data": {"name": "Digits8x8"}, "metrics": [], "energy": [], "training": {}, "licence": "", "notes": ""}
+    checkpoint, _ = save_checkpoint(model, "classifier.trial", tmp_path, fields)
+    settings = ["classification.runs=4", "classification.averaged=2", "classification.devices=2"]
+    folder = run(cli.evaluate_main, f"model={checkpoint}", *settings)
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["task"] == "classify"
+    assert found["protocol"]["runs"] == 4
+    accuracy = next(row for row in found["metrics"] if row["metric"] == "test accuracy, one run")
+    assert (accuracy["num_samples"], accuracy["kind"]) == (297, "measured")
+    assert "inference heat" in {row["metric"] for row in found["energy"]}
+    assert "test accuracy, one run: " in capsys.readouterr().out
+
+
+def test_an_unknown_task_lists_the_close_matches(run, stand_ins):
+    with pytest.raises(SystemExit, match="error: unknown task 'clasify'; did you mean 'classify'"):
+        run(cli.evaluate_main, "model=generator.three_digits", "task=clasify")
+
+
 def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):
     folder = run(cli.compare_main, *TINY)
     assert {"report.md", "report.json", "samples.png"} <= {path.name for path in folder.iterdir()}
