@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics import reference
+from thermotorch.dynamics import fused, reference
 from thermotorch.dynamics.integrators import INTEGRATORS
 from thermotorch.dynamics.linear import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
@@ -33,8 +33,12 @@ __all__ = [
     "simulate_underdamped",
 ]
 
-# A faster backend is one function Problem -> Trajectory in a file of its own, and one line here.
-_BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {"reference": reference.run}
+# A backend is one function Problem -> Trajectory. The fast ones are the operator of `op.py` on their device.
+_BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {
+    "reference": reference.run,
+    "cpu": fused.run,
+    "cuda": fused.run,
+}
 
 
 class StabilityWarning(UserWarning):
@@ -83,7 +87,8 @@ def simulate(
         clamp: bool [unit]; those units keep their values in `state`.
         integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews".
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
-        backend: "reference", or "auto" for the fastest that can do what is asked.
+        backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
+            "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.
         start_step: number of the first step; `trajectory.step` of an earlier run continues it exactly.
         stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
         observers: by name; see `observe.py`.
@@ -98,8 +103,7 @@ def simulate(
     Warns:
         StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`.
     """
-    backends = {"auto": reference.run, **_BACKENDS}
-    run = choose("backend", backend, backends)
+    choose("backend", backend, {"auto": None, **_BACKENDS})
     problem = check(
         potential,
         state,
@@ -117,8 +121,20 @@ def simulate(
         stream=stream,
         observers=observers,
     )
+    run = _BACKENDS[_backend(backend, problem)]
     _warn_if_unstable(problem)
     return run(problem)
+
+
+def _backend(name: str, problem: Problem) -> str:
+    """The backend to run on; one asked for by name runs or says why it cannot."""
+    if name == "reference":
+        return name
+    device = problem.state.device.type if name == "auto" else name
+    reason = fused.refusal(problem, device)
+    if reason is not None and name != "auto":
+        raise ValueError(f"backend={name!r}: {reason}; backend='auto' falls back to the reference")
+    return device if reason is None else "reference"
 
 
 def _warn_if_unstable(problem: Problem) -> None:

@@ -3,6 +3,7 @@
 A drive that changes in time, and observers, see the run in chunks of steps whose states are all recorded.
 """
 
+from importlib import import_module
 from math import ceil, sqrt
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from thermotorch.dynamics import op
+from thermotorch.dynamics import cpu, op
 from thermotorch.dynamics.observe import Transition
 from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
 
@@ -18,13 +19,29 @@ _CHUNK_ELEMENTS = 1 << 22  # of recorded states, 16 MB
 _KEEP_ELEMENTS = 1 << 23  # kept states up to 32 MB spare the backward pass a second forward pass
 
 
-def refusal(problem: Problem) -> str | None:
-    """Why the operator does not cover this problem, or None."""
+def refusal(problem: Problem, device: str) -> str | None:
+    """Why the operator on `device` does not cover this problem, or None."""
+    found = problem.state.device.type
+    if device not in _UNAVAILABLE:
+        return f"there is no fast backend for {device}"
+    if found != device:
+        return f"the state is on {found}; write state.to({device!r}) and potential.to({device!r})"
     if problem.state.dtype != torch.float32:
-        return f"the state is {problem.state.dtype}, the fast backends compute in float32"
+        return f"it computes in float32 and the state is {problem.state.dtype}"
     if problem.integrator_name not in op.INTEGRATORS:
-        return f"integrator {problem.integrator_name!r} runs on the reference backend only"
+        return f"it does not have the integrator {problem.integrator_name!r}"
+    return _UNAVAILABLE[device]()
+
+
+def _cuda_unavailable() -> str | None:
+    try:
+        import_module("thermotorch.dynamics.kernels")  # registers itself; needs Triton, which nothing else imports
+    except ImportError as error:
+        return f"it needs triton ({error})"
     return None
+
+
+_UNAVAILABLE = {"cpu": cpu.unavailable, "cuda": _cuda_unavailable}
 
 
 def run(problem: Problem) -> Trajectory:

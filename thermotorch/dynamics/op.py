@@ -1,7 +1,6 @@
 """The whole run as one opaque operator, `torch.ops.thermotorch.langevin`, with its gradient, its fake and its FLOPs.
 
-A device is an implementation of two functions, `langevin` and `langevin_backward`: `cpu.py` for processors, `kernels.py`
-for CUDA. torch.compile, torch.export and FLOP counters see one call with plain tensors and numbers; the seed is an
+`cpu.py` registers the implementation for processors, `kernels.py` that for CUDA. torch.compile, torch.export and FLOP counters see one call with plain tensors and numbers; the seed is an
 argument, so the operator is a pure function. What it does not cover (float64, other couplings) is the reference
 backend's.
 
@@ -98,20 +97,6 @@ def langevin_backward(
     raise NotImplementedError(f"thermotorch::langevin_backward has no implementation for {state.device.type}")
 
 
-@langevin.register_kernel("cuda")
-def _(*arguments):
-    from thermotorch.dynamics import kernels  # needs Triton, which is asked for only here
-
-    return kernels.langevin(*arguments)
-
-
-@langevin_backward.register_kernel("cuda")
-def _(*arguments):
-    from thermotorch.dynamics import kernels
-
-    return kernels.langevin_backward(*arguments)
-
-
 def num_recorded(steps: int, start_step: int, record: int) -> int:
     return (start_step + steps) // record - start_step // record if record else 0
 
@@ -153,8 +138,9 @@ def _backward(ctx, grad_state, grad_recorded, _):
         drive, sample_ids, *ctx.numbers, needs_blocks, needs_drive,
     )  # fmt: skip
     of_blocks = of_blocks if needs_blocks else [None] * len(blocks)
+    no_places = None if blocks else []  # torch takes an empty list of numbers for one of tensors
     return (
-        start, of_blocks, None, None, of_bias, None, None, None, None, of_drive if needs_drive else None,
+        start, of_blocks, no_places, no_places, of_bias, None, None, None, None, of_drive if needs_drive else None,
         *[None] * (1 + len(ctx.numbers)),
     )  # fmt: skip
 

@@ -1,0 +1,172 @@
+"""The fast backends against the reference, path by path: same noise, same states, same gradients, to float32 rounding."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import thermotorch as tt
+from thermotorch.dynamics import cpu, op
+
+pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
+
+MACHINES = {
+    "one unit": (1, {"a": 1}, []),
+    "no couplings": (9, {"a": 40}, []),
+    "one sample": (1, {"a": 13, "b": 24}, [("a", "b"), ("b", "b")]),
+    "dense": (6, {"a": 17}, [("a", "a")]),
+    "blocks that straddle panels": (19, {"a": 50, "b": 30, "c": 3}, [("a", "a"), ("a", "b"), ("c", "b")]),
+    "bipartite, several chunks": (83, {"a": 90, "b": 61}, [("a", "b")]),
+}
+
+
+def rms_ratio(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
+
+
+def machine(name: str) -> tuple[tt.Potential, Tensor, Tensor]:
+    """A potential with every on-site term, a start [batch, unit] and a force [batch, unit], all with gradients."""
+    torch.manual_seed(0)
+    batch, groups, pairs = MACHINES[name]
+    couplings = tt.BlockCouplings(groups, pairs)
+    for bonds in couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.2)
+    n = couplings.num_units
+    potential = tt.Potential(couplings, torch.linspace(-0.5, 1, n), 0.1, 0.5, torch.linspace(-1, 1, n))
+    return potential, torch.randn(batch, n, requires_grad=True), torch.randn(batch, n, requires_grad=True)
+
+
+DRIVES = {
+    "no drive": lambda force: None,
+    "one force": lambda force: force[0],
+    "a force each": lambda force: force,
+    "one changing force": lambda force: lambda step: force[0] * (1 + step % 100 / 20),
+    "a changing force each": lambda force: lambda step: force * (1 + step % 100 / 20),
+}
+
+
+def results(backend: str, name: str, drive: str, **arguments) -> dict[str, Tensor]:
+    """Everything a run gives, and the gradient of a scalar that uses all of it."""
+    potential, start, force = machine(name)
+    arguments = {"steps": 23, "dt": 0.01, "temperature": 0.3, "seed": (1 << 63) + 5, "start_step": (1 << 32) - 9,
+                 "record": 5, **arguments}
+    run = tt.simulate(potential, start, drive=DRIVES[drive](force), backend=backend, **arguments)
+    weights = torch.linspace(-1, 1, run.states.numel()).view_as(run.states)
+    (run.state.square().sum() + (run.states * weights).sum() + run.heat.sum() + 2 * run.work.sum()).backward()
+    outputs = {"state": run.state, "states": run.states, "heat": run.heat, "work": run.work, "times": run.times}
+    gradients = {"start": start, "force": force, **dict(potential.named_parameters())}
+    gradients = {f"d/d {name}": leaf.grad for name, leaf in gradients.items() if leaf.grad is not None}
+    return {**{name: value.detach() for name, value in outputs.items()}, **gradients}
+
+
+def assert_same_paths(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Observed: at most 3e-7, but where a sum over samples cancels (heat and work of a single unit): 4e-6."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].shape == value.shape, name
+        assert rms_ratio(found[name], value) < (1e-5 if name in ("heat", "work") else 2e-6), name
+
+
+@pytest.mark.parametrize("integrator", op.INTEGRATORS)
+@pytest.mark.parametrize("name", MACHINES)
+def test_paths_and_every_gradient_are_those_of_the_reference(name, integrator):
+    arguments = {"integrator": integrator, "mobility": torch.linspace(0.5, 1.5, sum(MACHINES[name][1].values()))}
+    expected, found = (results(b, name, "a force each", **arguments) for b in ("reference", "cpu"))
+    assert_same_paths(found, expected)
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+def test_every_kind_of_drive(drive):
+    name = "blocks that straddle panels"
+    assert_same_paths(results("cpu", name, drive), results("reference", name, drive))
+
+
+@pytest.mark.parametrize("held", ["some", "all"])
+def test_clamped_units_stay_to_the_last_bit(held):
+    name = "blocks that straddle panels"
+    clamp = torch.arange(83) % 5 == 2 if held == "some" else torch.ones(83, dtype=torch.bool)
+    expected, found = (results(backend, name, "a force each", clamp=clamp) for backend in ("reference", "cpu"))
+    assert_same_paths(found, expected)
+    assert torch.equal(found["state"][:, clamp], machine(name)[1][:, clamp])
+
+
+def test_gradients_from_checkpoints_are_those_from_all_states(monkeypatch):
+    """With little memory only every fifth state is kept, and the others are computed again, noise and all."""
+    name = "blocks that straddle panels"
+    for integrator in op.INTEGRATORS:
+        expected = results("cpu", name, "a force each", integrator=integrator)
+        monkeypatch.setattr("thermotorch.dynamics.fused._KEEP_ELEMENTS", 0)
+        found = results("cpu", name, "a force each", integrator=integrator)
+        monkeypatch.undo()
+        for key, value in expected.items():
+            assert torch.equal(found[key], value), key
+
+
+def test_observers_see_the_same_transitions():
+    potential, start, force = machine("dense")
+    observers = {"action": tt.PathAction(potential, reverse=True), "moments": tt.Moments(warmup=3, covariance=True)}
+    seen = []
+    for backend in ("reference", "cpu"):
+        with torch.no_grad():
+            run = tt.simulate(potential, start, steps=30, dt=0.02, temperature=0.3, drive=force, observers=observers,
+                              backend=backend)
+        seen.append((run.observed["action"], *run.observed["moments"][1:]))
+    for found, expected in zip(*seen, strict=True):
+        assert rms_ratio(found, expected) < 2e-6
+
+
+@pytest.mark.parametrize("integrator", op.INTEGRATORS)
+def test_bits_do_not_depend_on_batch_chunks_threads_or_a_restart(integrator):
+    potential, start, force = machine("bipartite, several chunks")
+    common = {"dt": 0.01, "temperature": 0.3, "seed": 3, "integrator": integrator, "backend": "cpu"}
+    with torch.no_grad():
+        whole = tt.simulate(potential, start, steps=40, drive=force, record=8, **common)
+        for rows in ([7], [0, 3], list(range(2, 83)), [82, 5, 5, 6, 7, 8]):
+            part = tt.simulate(potential, start[rows], steps=40, drive=force[rows], sample_ids=torch.tensor(rows), **common)
+            assert torch.equal(part.state, whole.state[rows])
+        first = tt.simulate(potential, start, steps=17, drive=force, **common)
+        second = tt.simulate(potential, first.state, steps=23, drive=force, start_step=first.step, **common)
+        assert torch.equal(second.state, whole.state)
+        stepwise = tt.simulate(potential, start, steps=40, drive=lambda step: force, record=8, **common)
+        assert torch.equal(stepwise.states, whole.states)
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(3)
+            assert torch.equal(tt.simulate(potential, start, steps=40, drive=force, **common).state, whole.state)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def test_a_state_at_the_stability_limit_stays_finite():
+    """The largest step that the linear bound allows, strong couplings, large starts: no NaN, as in the reference."""
+    potential = tt.Potential(tt.DenseCouplings(40))
+    torch.nn.init.normal_(potential.couplings.bonds, std=2.0)
+    start = torch.full((5, 40), 3.0)
+    dt = 0.9 * potential.stable_dt(start, temperature=0.1)
+    with torch.no_grad():
+        runs = [tt.simulate(potential, start, steps=300, dt=dt, temperature=0.1, backend=b) for b in ("reference", "cpu")]
+    assert all(torch.isfinite(run.state).all() for run in runs)
+    assert (runs[0].state - runs[1].state).abs().max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::thermotorch.StabilityWarning")
+def test_a_diverging_run_names_step_sample_and_unit_as_the_reference_does():
+    messages = []
+    for backend in ("reference", "cpu"):
+        with pytest.raises(FloatingPointError, match=r"step \d+, sample 11, unit 1 ") as caught:
+            tt.simulate(tt.Potential(tt.DenseCouplings(3)), torch.tensor([[0.0, 0.0, 0.0], [0.0, 9.0, 0.0]]), steps=50,
+                        dt=0.1, temperature=0.1, sample_ids=torch.tensor([4, 11]), backend=backend)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("backend, message, changed", [
+    ("cpu", "it computes in float32 and the state is torch.float64", {"dtype": torch.float64}),
+    ("cuda", "the state is on cpu; write state.to", {}),
+])
+def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_by_auto(backend, message, changed):
+    potential = tt.Potential(tt.DenseCouplings(3)).to(changed.get("dtype", torch.float32))
+    arguments = {"steps": 2, "dt": 0.01, "temperature": 0.1}
+    start = torch.zeros(2, 3, dtype=potential.bias.dtype)
+    with pytest.raises(ValueError, match=f"backend='{backend}': {message}"):
+        tt.simulate(potential, start, backend=backend, **arguments)
+    tt.simulate(potential, start, backend="auto", **arguments)

@@ -1,0 +1,31 @@
+"""The operator as torch sees it: schema, fake, autograd registration, tracing."""
+
+import pytest
+import torch
+
+from thermotorch.dynamics import cpu, op
+
+pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
+
+
+def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: int = 2, keep: int = 2) -> tuple:
+    torch.manual_seed(0)
+    state, block = torch.randn(5, 7, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    pieces = ([block, block.detach().T.contiguous()], [0, 3], [3, 0]) if blocks else ([], [], [])
+    on_site = torch.zeros(7, requires_grad=True), torch.ones(7), torch.zeros(7), torch.ones(7), torch.ones(7)
+    force = torch.randn(1, 5, 7, requires_grad=True) if drive else None
+    return (state, *pieces, *on_site, force, torch.arange(5), steps, 0.01, 0.1, -3, 1, 0, "euler_maruyama", record, keep)
+
+
+@pytest.mark.parametrize("changed", [{}, {"blocks": False}, {"drive": False}, {"steps": 0}, {"record": 0, "keep": 0}])
+def test_opcheck(changed):
+    torch.library.opcheck(op.langevin, arguments(**changed))
+
+
+def test_opcheck_of_the_gradient():
+    state, *rest = arguments()
+    end, recorded, kept = op.langevin(state, *rest)
+    inputs = [t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, state, kept)]
+    rest = [t.detach() if isinstance(t, torch.Tensor) else t for t in rest]
+    rest[0] = [block.detach() for block in rest[0]]
+    torch.library.opcheck(op.langevin_backward, (*inputs, *rest, True, True))

@@ -1,0 +1,141 @@
+"""The operators of `op.py` on the CPU: tensors as pointers into the library that `build.py` compiles."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics import op
+from thermotorch.dynamics.build import CompilerUnavailable, library
+
+
+@cache
+def unavailable() -> str | None:
+    """Why the library cannot be had on this machine, or None; tried once in a process."""
+    try:
+        library()
+    except CompilerUnavailable as error:
+        return str(error)
+    return None
+
+
+_Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
+
+
+class _Block(ctypes.Structure):
+    _fields_ = [("data", _Pointer)] + [
+        (name, _Long) for name in ("row", "column", "rows", "columns", "row_stride", "column_stride")
+    ]
+
+
+class _Run(ctypes.Structure):
+    """`Run` of native/run.h."""
+
+    _fields_ = [
+        *((name, _Long) for name in ("batch", "units", "steps", "start_step", "stream", "record", "keep", "threads")),
+        ("block_count", _Long),
+        ("seed", ctypes.c_uint64),
+        ("blocks", _Pointer),
+        *((name, _Pointer) for name in ("ids", "state", "end", "recorded", "kept")),
+        *((name, _Pointer) for name in ("grad_end", "grad_recorded", "grad_state", "grad_blocks")),
+    ]
+
+
+class _Force(ctypes.Structure):
+    _fields_ = [("data", _Pointer), ("steps", _Long), ("rows", _Long)]
+
+
+class _Langevin(ctypes.Structure):
+    """`Langevin` of native/langevin.h."""
+
+    _fields_ = [
+        ("run", _Run),
+        ("integrator", _Long),
+        ("dt", ctypes.c_double),
+        ("temperature", ctypes.c_double),
+        *((name, _Pointer) for name in ("bias", "j2", "j3", "j4", "mobility")),
+        ("drive", _Force),
+        ("grad_bias", _Pointer),
+        ("grad_drive", _Pointer),
+    ]
+
+
+class _Arguments:
+    """Keeps alive what the pointers of one call point to."""
+
+    def __init__(self) -> None:
+        self.alive: list = []
+
+    def pointer(self, tensor: Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        tensor = tensor.detach().contiguous()
+        self.alive.append(tensor)
+        return tensor.data_ptr()
+
+    def blocks(self, tensors: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int]) -> int:
+        array = (_Block * max(1, len(tensors)))()
+        for here, tensor, row, column in zip(array, tensors, rows, columns, strict=False):
+            here.data, here.row, here.column = tensor.data_ptr(), row, column
+            here.rows, here.columns = tensor.shape
+            here.row_stride, here.column_stride = tensor.stride()
+        self.alive += [array, *tensors]
+        return ctypes.addressof(array)
+
+    def force(self, drive: Tensor | None) -> _Force:
+        return _Force(self.pointer(drive), *((0, 0) if drive is None else drive.shape[:2]))
+
+
+def _call(name: str, argument: ctypes.Structure) -> None:
+    if getattr(library(), name)(ctypes.byref(argument)):
+        raise MemoryError(f"{name} ran out of memory")
+
+
+@op.langevin.register_kernel("cpu")
+def _langevin(
+    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
+    stream, integrator, record, keep,
+):  # fmt: skip
+    end = torch.empty_like(state, memory_format=torch.contiguous_format)
+    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
+    kept = state.new_empty(op.num_kept(steps, keep), *state.shape)
+    if not state.numel():
+        return end, recorded, kept
+    a = _Arguments()
+    run = _Run(
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(blocks), seed % (1 << 64),
+        a.blocks(blocks, rows, columns),
+        *map(a.pointer, (sample_ids, state, end, recorded, kept)),
+    )  # fmt: skip
+    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
+    _call("thermotorch_langevin",
+          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive)))  # fmt: skip
+    return end, recorded, kept
+
+
+@op.langevin_backward.register_kernel("cpu")
+def _langevin_backward(
+    grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps,
+    dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive,
+):  # fmt: skip
+    of_state = torch.empty_like(state, memory_format=torch.contiguous_format)
+    of_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
+    of_drive = torch.zeros_like(drive, memory_format=torch.contiguous_format) if needs_drive else state.new_empty(0)
+    of_blocks = [torch.zeros_like(b, memory_format=torch.contiguous_format) for b in blocks] if needs_blocks else []
+    gradients = [of_state, of_bias, of_drive, *of_blocks]
+    if not state.numel():
+        return gradients
+    a = _Arguments()
+    run = _Run(
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(blocks), seed % (1 << 64),
+        a.blocks(blocks, rows, columns),
+        *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
+        a.blocks(of_blocks, rows, columns) if of_blocks else None,
+    )  # fmt: skip
+    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
+    _call("thermotorch_langevin_backward",
+          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive), a.pointer(of_bias),
+                    a.pointer(of_drive) if needs_drive else None))  # fmt: skip
+    return gradients

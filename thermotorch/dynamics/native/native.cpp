@@ -1,0 +1,35 @@
+// The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
+#include "langevin.h"
+
+template <class Call>
+static int guarded(Call&& call) {
+    try {
+        call();
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
+}
+
+extern "C" {
+
+int thermotorch_langevin(const Langevin* p) {
+    return guarded([&] { langevin::forward(*p); });
+}
+
+int thermotorch_langevin_backward(const Langevin* p) {
+    return guarded([&] { langevin::backward(*p); });
+}
+
+// normals[row, unit] of one step, for tests.
+int thermotorch_normals(uint64_t seed, int64_t stream, uint64_t step, const int64_t* ids, int64_t rows, int64_t units,
+                        float* normals) {
+    return guarded([&] {
+        const Shape shape(units);
+        Buffer out(rows * shape.stride);
+        for_normals(shape, ids, rows, NoiseStep(seed, stream, step),
+                    [&](int64_t r, int64_t i, Floats xi) { store(out.data() + r * shape.stride + i, xi); });
+        copy_out(shape, out.data(), rows, normals);
+    });
+}
+}

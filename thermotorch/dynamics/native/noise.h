@@ -1,0 +1,117 @@
+// The normals of noise.py: the same Philox words, logarithm and sine by polynomials, equal to about 1e-6.
+#pragma once
+
+#include "vector.h"
+
+constexpr uint32_t MULTIPLIER_0 = 0xD2511F53u, MULTIPLIER_1 = 0xCD9E8D57u, WEYL_0 = 0x9E3779B9u, WEYL_1 = 0xBB67AE85u;
+
+// What the counters of one step have in common.
+struct NoiseStep {
+    uint32_t step_low, step_high_and_stream, key_0, key_1;
+    NoiseStep(uint64_t seed, int64_t stream, uint64_t step)
+        : step_low(uint32_t(step)), step_high_and_stream(uint32_t(step >> 32) | uint32_t(stream) << 24),
+          key_0(uint32_t(seed)), key_1(uint32_t(seed >> 32)) {}
+};
+
+// Philox4x32-10 of the counters (unit + lane, group, step): four words for each of LANES units.
+//
+// Units of even and odd lanes are computed apart, in 64-bit lanes whose high halves may hold anything; in the first two
+// rounds the words that all units share are computed once.
+static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at, Words words[4]) {
+    Words lane;
+    for (int i = 0; i < LANES; ++i) lane[i] = i;
+    const Longs units = (Longs)(lane + unit);
+    uint32_t k0 = at.key_0, k1 = at.key_1;
+
+    const uint64_t shared_1 = uint64_t(at.step_low) * MULTIPLIER_1;
+    const uint32_t first_0 = uint32_t(shared_1 >> 32) ^ group ^ k0, first_1 = uint32_t(shared_1);
+    const uint64_t shared_0 = uint64_t(first_0) * MULTIPLIER_0;
+    Longs c0[2], c1[2], c2[2], c3[2];
+    for (int half = 0; half < 2; ++half) {
+        const Longs product = multiply_low_halves(half ? units >> 32 : units, MULTIPLIER_0);
+        const Longs second = multiply_low_halves((product >> 32) ^ uint64_t(at.step_high_and_stream ^ k1), MULTIPLIER_1);
+        c0[half] = (second >> 32) ^ uint64_t(first_1 ^ (k0 + WEYL_0));
+        c1[half] = second;
+        c2[half] = product ^ uint64_t(uint32_t(shared_0 >> 32) ^ (k1 + WEYL_1));
+        c3[half] = uint64_t(uint32_t(shared_0)) - Longs{};
+    }
+    for (int round = 2; round < 10; ++round) {
+        const uint64_t r0 = uint32_t(k0 + round * WEYL_0), r1 = uint32_t(k1 + round * WEYL_1);
+        for (int half = 0; half < 2; ++half) {
+            const Longs p0 = multiply_low_halves(c0[half], MULTIPLIER_0);
+            const Longs p1 = multiply_low_halves(c2[half], MULTIPLIER_1);
+            c0[half] = (p1 >> 32) ^ c1[half] ^ r0;
+            c1[half] = p1;
+            c2[half] = (p0 >> 32) ^ c3[half] ^ r1;
+            c3[half] = p0;
+        }
+    }
+    const uint64_t low = 0xFFFFFFFFull;
+    words[0] = (Words)((c0[0] & low) | (c0[1] << 32));
+    words[1] = (Words)((c1[0] & low) | (c1[1] << 32));
+    words[2] = (Words)((c2[0] & low) | (c2[1] << 32));
+    words[3] = (Words)((c3[0] & low) | (c3[1] << 32));
+}
+
+// Natural logarithm of 2^-33 <= x <= 1. Coefficients: Cephes logf (Moshier).
+static inline Floats logarithm(Floats x) {
+    const Words bits = (Words)x + (0x3F800000u - 0x3F3504F3u);  // so that the mantissa lies in [sqrt(1/2), sqrt(2))
+    const Floats exponent = to_floats((Ints)(bits >> 23) - 127);
+    const Floats f = (Floats)((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f;
+    Floats p = all(7.0376836292e-2f);
+    p = fma(p, f, all(-1.1514610310e-1f));
+    p = fma(p, f, all(1.1676998740e-1f));
+    p = fma(p, f, all(-1.2420140846e-1f));
+    p = fma(p, f, all(1.4249322787e-1f));
+    p = fma(p, f, all(-1.6668057665e-1f));
+    p = fma(p, f, all(2.0000714765e-1f));
+    p = fma(p, f, all(-2.4999993993e-1f));
+    p = fma(p, f, all(3.3333331174e-1f));
+    const Floats square = f * f;
+    p = fma(exponent, all(-2.12194440e-4f), p * f * square);
+    p = fma(square, all(-0.5f), p);
+    return fma(exponent, all(0.693359375f), f + p);
+}
+
+// Two normals from two words: r cos(a), r sin(a), with r^2 = -2 ln((w + 1/2) / 2^32) and a = 2 pi w' / 2^32.
+// The octant comes from the integer, exactly. Coefficients: Cephes sinf, cosf.
+static inline void box_muller(Words w, Words angle, Floats& first, Floats& second) {
+    const Floats radius = root(logarithm((to_floats(w) + 0.5f) * 2.3283064365386963e-10f) * -2.0f);
+    const Words quarter = (angle + 0x20000000u) >> 30;
+    const Floats x = to_floats((Ints)(angle - (quarter << 30))) * 1.4629180792671596e-9f;
+    const Floats z = x * x;
+    Floats s = fma(all(-1.9515295891e-4f), z, all(8.3321608736e-3f));
+    s = fma(fma(s, z, all(-1.6666654611e-1f)) * z, x, x);
+    Floats c = fma(all(2.443315711809948e-5f), z, all(-1.388731625493765e-3f));
+    c = fma(fma(c, z, all(4.166664568298827e-2f)), z * z, fma(z, all(-0.5f), all(1.0f)));
+    const Ints odd = (Ints)((quarter & 1u) != 0u);
+    const Floats over = (Floats)((odd & (Ints)s) | (~odd & (Ints)c)), up = (Floats)((odd & (Ints)c) | (~odd & (Ints)s));
+    first = radius * (Floats)((Words)over ^ (((quarter + 1u) & 2u) << 30));
+    second = radius * (Floats)((Words)up ^ ((quarter & 2u) << 30));
+}
+
+// Calls body(row, first unit of the vector, normals) for all rows and units; samples 4 g ... 4 g + 3 share a block.
+template <class Body>
+static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body) {
+    int64_t row = 0;
+    while (row < rows) {
+        const int64_t id = ids[row];
+        const bool whole = row + 4 <= rows && id % 4 == 0 && ids[row + 1] == id + 1 && ids[row + 2] == id + 2 &&
+                           ids[row + 3] == id + 3;
+        for (int64_t unit = 0; unit < shape.vectors * LANES; unit += LANES) {
+            Words words[4];
+            Floats normals[4];
+            philox(uint32_t(unit), uint32_t(id / 4), at, words);
+            if (whole) {
+                box_muller(words[0], words[1], normals[0], normals[1]);
+                box_muller(words[2], words[3], normals[2], normals[3]);
+                for (int lane = 0; lane < 4; ++lane) body(row + lane, unit, normals[lane]);
+            } else {
+                const int pair = id % 4 / 2 * 2;
+                box_muller(words[pair], words[pair + 1], normals[0], normals[1]);
+                body(row, unit, normals[id % 2]);
+            }
+        }
+        row += whole ? 4 : 1;
+    }
+}

@@ -1,0 +1,88 @@
+// What a call from Python brings (`cpu.py` mirrors these structures), and how its batch is spread over threads.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "noise.h"
+#include "product.h"
+
+// Shared by both operators; names and shapes are those of op.py.
+struct Run {
+    int64_t batch, units, steps, start_step, stream, record, keep, threads, block_count;
+    uint64_t seed;
+    const Block* blocks;
+    const int64_t* ids;
+    const float* state;
+    float *end, *recorded, *kept;
+    // The gradient: of the loss by the outputs, and by the inputs. `gradient_blocks` are null when not asked for.
+    const float *grad_end, *grad_recorded;
+    float* grad_state;
+    const Block* grad_blocks;
+
+    bool records(int64_t k) const { return record && (start_step + k + 1) % record == 0; }
+    // Position among the recorded states of the state after step k of this call.
+    int64_t record_index(int64_t k) const { return (start_step + k + 1) / record - start_step / record - 1; }
+    bool keeps(int64_t k) const { return keep && (k + 1) % keep == 0 && k + 1 < steps; }
+    int64_t segment() const { return keep ? keep : std::max<int64_t>(1, steps); }
+};
+
+// A force for each step, or one for all; for each sample, or one for all. `data` null: no force.
+struct Force {
+    const float* data;
+    int64_t steps, rows;
+    const float* at(int64_t step, int64_t row, int64_t units) const {
+        return data + ((steps > 1 ? step : 0) * rows + (rows > 1 ? row : 0)) * units;
+    }
+};
+
+static inline void copy_in(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.stride, from + r * shape.units, 4 * shape.units);
+}
+
+static inline void copy_out(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.units, from + r * shape.stride, 4 * shape.units);
+}
+
+static inline void add_in(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < shape.units; ++i) to[r * shape.stride + i] += from[r * shape.units + i];
+}
+
+static inline Buffer padded(const Shape& shape, const float* from) {
+    Buffer to(shape.stride);
+    copy_in(shape, from, 1, to.data());
+    return to;
+}
+
+// Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache,
+// enough for every thread to have some, whole tiles.
+static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t states) {
+    const int64_t most = std::max<int64_t>(TILE_ROWS, (int64_t(400) << 10) / (states * 4 * shape.stride));
+    const int64_t share = (run.batch + run.threads - 1) / run.threads;
+    const int64_t chunks = (share + most - 1) / most;
+    const int64_t rows = (share + chunks - 1) / std::max<int64_t>(1, chunks);
+    return std::max<int64_t>(1, (rows + TILE_ROWS - 1) / TILE_ROWS) * TILE_ROWS;
+}
+
+// body(thread, first row, number of rows) for all chunks of the batch.
+template <class Body>
+static void for_chunks(const Run& run, int64_t rows, Body&& body) {
+    const int64_t chunks = (run.batch + rows - 1) / rows;
+    const int64_t workers = std::min(run.threads, chunks);
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> out_of_memory{false};
+    auto work = [&](int64_t thread) {
+        try {
+            for (int64_t chunk; (chunk = next++) < chunks;)
+                body(thread, chunk * rows, std::min(rows, run.batch - chunk * rows));
+        } catch (const std::bad_alloc&) {
+            out_of_memory = true;
+        }
+    };
+    std::vector<std::thread> helpers;
+    for (int64_t thread = 1; thread < workers; ++thread) helpers.emplace_back(work, thread);
+    work(0);
+    for (std::thread& helper : helpers) helper.join();
+    if (out_of_memory) throw std::bad_alloc();
+}
