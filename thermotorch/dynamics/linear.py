@@ -313,9 +313,7 @@ def _plain_path(laws: LinearTransition) -> Callable[[Tensor, Tensor, Tensor], Te
     return path
 
 
-def _modal_path(
-    modes: Modes, laws: LinearTransition, strides: Tensor
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _modal_path(modes: Modes, laws: LinearTransition, strides: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """All times at once, each mode by itself: the same path as `_plain_path`, up to rounding."""
     values, vectors, inverse, _ = modes
     decay = torch.exp(-values * strides.view(-1, *(1,) * values.dim()))  # [stride, ..., mode]

@@ -210,9 +210,7 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
             if force is not None:
                 work = work + (force * (after - x)).sum(-1)
             if problem.observers:
-                seen = UnderdampedTransition(
-                    step, x, after, force, dt, problem.temperature, mobility, v, velocity
-                )
+                seen = UnderdampedTransition(step, x, after, force, dt, problem.temperature, mobility, v, velocity)
                 carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
             x, v = after, velocity
             if problem.record is not None and (step + 1) % problem.record == 0:
