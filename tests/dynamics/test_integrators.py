@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.physics import Boltzmann, expectation_after
+from tests.physics import Boltzmann, expectation_after, single_unit
 from thermotorch.dynamics.integrators import INTEGRATORS, System
+from thermotorch.dynamics.splitting import flows
 
-J2, J4, TEMPERATURE, START = 0.5, 0.1, 0.5, 1.0
+J2, J4, FORCE, TEMPERATURE, START = 0.5, 0.1, -0.4, 0.5, 1.0
 EXPECTATIONS = {"mean": lambda x: x, "second moment": torch.square}
 
 
@@ -26,13 +27,15 @@ def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> fl
     angle = torch.pi * (torch.arange(order, dtype=torch.float64) + 0.5) / order
     grid = reach * angle.cos()
     kick = (2 * TEMPERATURE * dt) ** 0.5
+    parts = flows(single_unit(J2, 0.0, J4), dt=dt, temperature=TEMPERATURE)
+    push = parts.push(torch.tensor(FORCE, dtype=torch.float64)).item()
     shared = 0.5 * kick if name == "leimkuhler_matthews" else 0.0
 
     def advance(y: torch.Tensor, step: int = 0) -> torch.Tensor:
         """All outcomes of one step from each y, [y, node]."""
         x, xi = torch.broadcast_tensors(y[:, None] + (shared if step else 0.0) * nodes, nodes)
-        system = System(drift=lambda x, _: -(2 * J2 * x + 4 * J4 * x**3), kick=kick, dt=dt,
-                        noise=lambda k: xi if k == 0 else torch.zeros_like(xi))
+        system = System(drift=lambda x, _: FORCE - (2 * J2 * x + 4 * J4 * x**3), kick=kick, dt=dt,
+                        noise=lambda k: xi if k == 0 else torch.zeros_like(xi), flows=parts, push=lambda k: push)
         return INTEGRATORS[name](x, 0, system)
 
     def interpolate(u: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -55,19 +58,19 @@ def measured_order(name: str, function: Callable, time: float, steps: int, truth
 
 
 @pytest.mark.parametrize("quantity", EXPECTATIONS)
-@pytest.mark.parametrize("name, order", [("euler_maruyama", 1), ("heun", 2), ("leimkuhler_matthews", 1)])
+@pytest.mark.parametrize("name, order", [("euler_maruyama", 1), ("heun", 2), ("leimkuhler_matthews", 1), ("splitting", 2)])
 def test_weak_order_at_a_fixed_time(name, order, quantity):
     """A quartic unit out of equilibrium, against the spectral solution of its Fokker-Planck equation."""
-    truth = expectation_after(EXPECTATIONS[quantity], START, 0.8, j2=J2, j4=J4, temperature=TEMPERATURE)
+    truth = expectation_after(EXPECTATIONS[quantity], START, 0.8, j2=J2, j4=J4, temperature=TEMPERATURE, force=FORCE)
     assert measured_order(name, EXPECTATIONS[quantity], 0.8, 16, truth) == pytest.approx(order, abs=0.15)
 
 
-@pytest.mark.parametrize("name, order", [("euler_maruyama", 1), ("heun", 2), ("leimkuhler_matthews", 2)])
+@pytest.mark.parametrize("name, order", [("euler_maruyama", 1), ("heun", 2), ("leimkuhler_matthews", 2), ("splitting", 2)])
 def test_order_in_equilibrium(name, order):
     """Leimkuhler-Matthews earns its second order here."""
-    truth = Boltzmann(J2, 0.0, J4, temperature=TEMPERATURE).variance
+    truth = Boltzmann(J2, 0.0, J4, FORCE, TEMPERATURE).mean(torch.square)
     assert measured_order(name, torch.square, 12.0, 120, truth) == pytest.approx(order, abs=0.15)
 
 
 def test_every_integrator_is_tested_here():
-    assert set(INTEGRATORS) == {"euler_maruyama", "heun", "leimkuhler_matthews"}
+    assert set(INTEGRATORS) == {"euler_maruyama", "heun", "leimkuhler_matthews", "splitting"}

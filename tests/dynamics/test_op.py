@@ -29,3 +29,28 @@ def test_opcheck_of_the_gradient():
     rest = [t.detach() if isinstance(t, torch.Tensor) else t for t in rest]
     rest[0] = [block.detach() for block in rest[0]]
     torch.library.opcheck(op.langevin_backward, (*inputs, *rest, True, True))
+
+
+@pytest.mark.parametrize("changed", [{}, {"couplings": False}, {"steps": 0}])
+def test_opcheck_of_splitting(changed):
+    inputs = splitting_arguments(**changed)
+    torch.library.opcheck(op.splitting, inputs)
+    end, recorded, kept = op.splitting(*inputs)
+    outputs_and_inputs = [t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, inputs[0], kept, *inputs[1:])]
+    torch.library.opcheck(op.splitting_backward, (*outputs_and_inputs, inputs[1] is not None))
+
+
+def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
+    torch.manual_seed(0)
+    matrices = [torch.randn(7, 7, requires_grad=True) / 7 for _ in range(2)] if couplings else [None, None]
+    pushes = [torch.randn(1, 5, 7, requires_grad=True) for _ in range(2)]
+    units = [torch.full((7,), value) for value in (0.9, 0.1, 0.2, 0.0)]
+    return (torch.randn(5, 7, requires_grad=True), *matrices, *pushes, *units, torch.arange(5), steps, 3, 1, 0, 2, 2)
+
+
+@pytest.mark.parametrize("operator, inputs", [(op.langevin, arguments), (op.splitting, splitting_arguments)])
+def test_a_second_derivative_is_refused_clearly(operator, inputs):
+    state, *rest = inputs()
+    (gradient,) = torch.autograd.grad(operator(state, *rest)[0].square().sum(), state, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative; simulate with backend='reference'"):
+        gradient.sum().backward()

@@ -222,10 +222,12 @@ def test_two_halves_are_the_whole_bit_for_bit(integrator, dtype):
     first = tt.simulate(potential, start, steps=7, **common)
     second = tt.simulate(potential, first.state, steps=13, start_step=first.step, **common)
     assert (first.step, second.step) == (7, 20)
-    assert torch.equal(second.state, whole.state)
-    assert torch.equal(torch.cat([first.states, second.states]), whole.states)
-    assert torch.equal(torch.cat([first.times, second.times]), whole.times)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    # The fast splitting scheme has one product between two steps, and two half ones where a run is cut.
+    exact = {"rtol": 0, "atol": 1e-6 if integrator == "splitting" and dtype == torch.float32 else 0}
+    torch.testing.assert_close(second.state, whole.state, **exact)
+    torch.testing.assert_close(torch.cat([first.states, second.states]), whole.states, **exact)
+    assert torch.equal(torch.cat([first.times, second.times]), whole.times)
     torch.testing.assert_close(first.work + second.work, whole.work, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(first.heat + second.heat, whole.heat, rtol=tolerance, atol=tolerance)
 

@@ -85,7 +85,7 @@ def simulate(
         drive: external force f, [unit], [batch, unit], or a pure function of the step number that returns one (it is
             asked more than once per step); held during a step.
         clamp: bool [unit]; those units keep their values in `state`.
-        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews".
+        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting".
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.

@@ -62,6 +62,19 @@ class _Langevin(ctypes.Structure):
     ]
 
 
+class _Splitting(ctypes.Structure):
+    """`Splitting` of native/splitting.h."""
+
+    _fields_ = [
+        ("run", _Run),
+        *((name, _Pointer) for name in ("decay", "spread", "stiffness", "shift")),
+        ("whole_push", _Force),
+        ("half_push", _Force),
+        ("grad_whole_push", _Pointer),
+        ("grad_half_push", _Pointer),
+    ]
+
+
 class _Arguments:
     """Keeps alive what the pointers of one call point to."""
 
@@ -71,7 +84,7 @@ class _Arguments:
     def pointer(self, tensor: Tensor | None) -> int | None:
         if tensor is None:
             return None
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach().contiguous()  # outputs are contiguous, so it is they that are written to
         self.alive.append(tensor)
         return tensor.data_ptr()
 
@@ -139,3 +152,49 @@ def _langevin_backward(
           _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive), a.pointer(of_bias),
                     a.pointer(of_drive) if needs_drive else None))  # fmt: skip
     return gradients
+
+
+@op.splitting.register_kernel("cpu")
+def _splitting(
+    state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step, stream,
+    record, keep,
+):  # fmt: skip
+    end = torch.empty_like(state, memory_format=torch.contiguous_format)
+    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
+    kept = state.new_empty(op.num_kept(steps, keep), *state.shape)
+    if not state.numel():
+        return end, recorded, kept
+    a = _Arguments()
+    matrices = [] if whole is None else [whole, half]
+    run = _Run(
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(matrices), seed % (1 << 64),
+        a.blocks(matrices, (0, 0), (0, 0)), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
+    )  # fmt: skip
+    units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
+    _call("thermotorch_splitting", _Splitting(run, *units, a.force(whole_push), a.force(half_push)))
+    return end, recorded, kept
+
+
+@op.splitting_backward.register_kernel("cpu")
+def _splitting_backward(
+    grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids,
+    steps, seed, start_step, stream, record, keep, needs_couplings,
+):  # fmt: skip
+    matrices = [] if whole is None else [whole, half]
+    of_state, *others = (
+        torch.zeros_like(tensor, memory_format=torch.contiguous_format)
+        for tensor in (state, whole_push, half_push, *(matrices if needs_couplings else ()))
+    )
+    if not state.numel():
+        return [of_state, *others]
+    a = _Arguments()
+    run = _Run(
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(matrices), seed % (1 << 64),
+        a.blocks(matrices, (0, 0), (0, 0)),
+        *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
+        a.blocks(others[2:], (0, 0), (0, 0)) if needs_couplings else None,
+    )  # fmt: skip
+    units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
+    pushes = a.force(whole_push), a.force(half_push), *map(a.pointer, others[:2])
+    _call("thermotorch_splitting_backward", _Splitting(run, *units, *pushes))
+    return [of_state, *others]

@@ -1,4 +1,4 @@
-"""The fast backends: the whole run as one call of the operator in `op.py`, whose implementation is the device's.
+"""The fast backends: the whole run as one call of an operator in `op.py`, whose implementation is the device's.
 
 A drive that changes in time, and observers, see the run in chunks of steps whose states are all recorded.
 """
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from thermotorch.dynamics import cpu, op
+from thermotorch.dynamics import cpu, op, splitting
 from thermotorch.dynamics.observe import Transition
 from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
 
-_CHUNK_ELEMENTS = 1 << 22  # of recorded states, 16 MB
+_CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
 _KEEP_ELEMENTS = 1 << 23  # kept states up to 32 MB spare the backward pass a second forward pass
 
 
@@ -28,7 +28,7 @@ def refusal(problem: Problem, device: str) -> str | None:
         return f"the state is on {found}; write state.to({device!r}) and potential.to({device!r})"
     if problem.state.dtype != torch.float32:
         return f"it computes in float32 and the state is {problem.state.dtype}"
-    if problem.integrator_name not in op.INTEGRATORS:
+    if problem.integrator_name not in (*op.INTEGRATORS, "splitting"):
         return f"it does not have the integrator {problem.integrator_name!r}"
     return _UNAVAILABLE[device]()
 
@@ -46,7 +46,7 @@ _UNAVAILABLE = {"cpu": cpu.unavailable, "cuda": _cuda_unavailable}
 
 def run(problem: Problem) -> Trajectory:
     """Advance `problem.state` by `problem.steps` steps."""
-    steps = _Operator(problem)
+    steps = (_Splitting if problem.integrator_name == "splitting" else _Langevin)(problem)
     changing = problem.drive is not None and problem.drive.constant is None
     if changing or problem.observers:
         state, work, recorded, observed = _run_in_chunks(problem, steps)
@@ -65,34 +65,21 @@ def run(problem: Problem) -> Trajectory:
 
 
 class _Operator:
-    """The problem as arguments of `op.langevin`: `(state, first step, steps, record, force) -> end, recorded`."""
+    """The problem as arguments of an operator: `(state, first step, steps, record, force) -> end, recorded`.
+
+    `force` [1 or steps, 1 or batch, unit] is the drive of these steps, or None for the problem's constant one.
+    """
 
     def __init__(self, problem: Problem) -> None:
-        potential, state = problem.potential, problem.state
         self.problem, self.gradient = problem, torch.is_grad_enabled() and wants_gradient(problem)
-        pieces = potential.couplings.pieces()
-        self.couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+        seed = problem.seed - (1 << 64 if problem.seed >= 1 << 63 else 0)  # the same bits as a signed number
+        self.seed, self.stream = seed, int(problem.stream)
+        constant = problem.drive and problem.drive.constant
+        self.constant = None if constant is None else constant.view(1, -1, problem.state.shape[1])
 
-        def per_unit(value: Tensor | float) -> Tensor:
-            return torch.as_tensor(value, dtype=state.dtype, device=state.device).expand(state.shape[1]).contiguous()
-
-        self.on_site = [per_unit(v) for v in (potential.live_bias(), potential.j2, potential.j3, potential.j4)]
-        self.mobility = per_unit(problem.mobility)
-        self.seed = problem.seed - (1 << 64 if problem.seed >= 1 << 63 else 0)
-        self.constant = None if problem.drive is None or problem.drive.constant is None else problem.drive.constant
-
-    def __call__(
-        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        problem = self.problem
-        if force is None and self.constant is not None:
-            force = self.constant.view(1, -1, state.shape[1])
-        end, recorded, _ = op.langevin(
-            state.contiguous(), *self.couplings, *self.on_site, self.mobility, force, problem.sample_ids, steps,
-            problem.dt, problem.temperature, self.seed, first, int(problem.stream), problem.integrator_name, record,
-            self.keep(state, steps),
-        )  # fmt: skip
-        return end, recorded
+    def per_unit(self, value: Tensor | float) -> Tensor:
+        state = self.problem.state
+        return torch.as_tensor(value, dtype=state.dtype, device=state.device).expand(state.shape[1]).contiguous()
 
     def keep(self, state: Tensor, steps: int) -> int:
         """Steps between states kept for the gradient: each one where memory is plenty, else sqrt(steps) apart."""
@@ -101,13 +88,63 @@ class _Operator:
         return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
 
 
+class _Langevin(_Operator):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        potential = problem.potential
+        pieces = potential.couplings.pieces()
+        self.couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+        units = potential.live_bias(), potential.j2, potential.j3, potential.j4, problem.mobility
+        self.units = [self.per_unit(value) for value in units]
+
+    def __call__(
+        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        problem = self.problem
+        end, recorded, _ = op.langevin(
+            state.contiguous(), *self.couplings, *self.units, self.constant if force is None else force,
+            problem.sample_ids, steps, problem.dt, problem.temperature, self.seed, first, self.stream,
+            problem.integrator_name, record, self.keep(state, steps),
+        )  # fmt: skip
+        return end, recorded
+
+
+class _Splitting(_Operator):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        flows = splitting.flows(
+            problem.potential, dt=problem.dt, temperature=problem.temperature, mobility=problem.mobility
+        )
+        half = None if flows.kick is None else flows.kick.half
+        self.flows, self.kicks = flows, (None if half is None else 2 * half + half @ half, half)
+        self.units = [self.per_unit(value) for value in (flows.decay, flows.spread, flows.stiffness, flows.shift)]
+        self.pushes = self._pushes(self.constant)
+
+    def _pushes(self, force: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(between two steps, half a step) [1 or steps, 1 or batch, unit]: what C adds besides the couplings' product."""
+        half = self.flows.push(force)
+        half = half.expand(1, 1, -1) if force is None else half
+        following = half if len(half) == 1 else torch.cat([half[1:], half[-1:]])
+        return self.flows.couple(half, following), half
+
+    def __call__(
+        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        problem = self.problem
+        end, recorded, _ = op.splitting(
+            state.contiguous(), *self.kicks, *(self.pushes if force is None else self._pushes(force)), *self.units,
+            problem.sample_ids, steps, self.seed, first, self.stream, record, self.keep(state, steps),
+        )  # fmt: skip
+        return end, recorded
+
+
 def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
     """State, work, recorded states and observations, chunk by chunk; with gradients each chunk is a checkpoint."""
     state = problem.state
     work = state.new_zeros(len(state))
     carries = {name: observer.start(state) for name, observer in problem.observers.items()}
     end, parts = problem.start_step + problem.steps, []
-    length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // max(1, state.numel()))
+    length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // state.shape[1])
 
     def chunk(before: Tensor, work: Tensor, carries: dict[str, Any], first: int, count: int) -> tuple:
         forces = None if problem.drive is None else [problem.drive(step) for step in range(first, first + count)]

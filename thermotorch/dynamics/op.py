@@ -1,4 +1,5 @@
-"""The whole run as one opaque operator, `torch.ops.thermotorch.langevin`, with its gradient, its fake and its FLOPs.
+"""A whole run as one opaque operator with its gradient, its fake and its FLOPs: `torch.ops.thermotorch.langevin` for the
+schemes that ask for forces, `torch.ops.thermotorch.splitting` for the one that asks for flows.
 
 `cpu.py` registers the implementation for processors, `kernels.py` that for CUDA. torch.compile, torch.export and FLOP counters see one call with plain tensors and numbers; the seed is an
 argument, so the operator is a pure function. What it does not cover (float64, other couplings) is the reference
@@ -97,6 +98,72 @@ def langevin_backward(
     raise NotImplementedError(f"thermotorch::langevin_backward has no implementation for {state.device.type}")
 
 
+@torch.library.custom_op("thermotorch::splitting", mutates_args=())
+def splitting(
+    state: Tensor,
+    whole: Tensor | None,
+    half: Tensor | None,
+    whole_push: Tensor,
+    half_push: Tensor,
+    decay: Tensor,
+    spread: Tensor,
+    stiffness: Tensor,
+    shift: Tensor,
+    sample_ids: Tensor,
+    steps: int,
+    seed: int,
+    start_step: int,
+    stream: int,
+    record: int,
+    keep: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Advance `state` by `steps` steps of the splitting scheme, the couplings between two steps in one product.
+
+        u = x + x @ half + half_push[0] at the start; then for each step
+        z = decay N(u) + spread xi,   y = N(z),   N(x) = v / sqrt(1 + stiffness v^2) - shift,  v = x + shift
+        x = y + y @ half + half_push[k]        where a state is recorded, and at the end
+        u = y + y @ whole + whole_push[k]      otherwise
+
+    Args:
+        whole, half: [unit, unit], or both None without couplings.
+        whole_push, half_push: [1 or steps, 1 or batch, unit], shapes alike.
+        decay, spread, stiffness, shift: [unit].
+        sample_ids, steps, seed, start_step, stream, record: as in `langevin`.
+        keep: keep u after keep, 2 keep, ... < steps steps.
+
+    Returns:
+        State at the end, recorded states, kept u; as in `langevin`.
+    """
+    raise NotImplementedError(f"thermotorch::splitting has no implementation for {state.device.type}")
+
+
+@torch.library.custom_op("thermotorch::splitting_backward", mutates_args=())
+def splitting_backward(
+    grad_state: Tensor,
+    grad_recorded: Tensor,
+    state: Tensor,
+    kept: Tensor,
+    whole: Tensor | None,
+    half: Tensor | None,
+    whole_push: Tensor,
+    half_push: Tensor,
+    decay: Tensor,
+    spread: Tensor,
+    stiffness: Tensor,
+    shift: Tensor,
+    sample_ids: Tensor,
+    steps: int,
+    seed: int,
+    start_step: int,
+    stream: int,
+    record: int,
+    keep: int,
+    needs_couplings: bool,
+) -> list[Tensor]:
+    """Gradients as in `langevin_backward`: [by state, by whole_push, by half_push], then, if asked for, by whole and half."""
+    raise NotImplementedError(f"thermotorch::splitting_backward has no implementation for {state.device.type}")
+
+
 def num_recorded(steps: int, start_step: int, record: int) -> int:
     return (start_step + steps) // record - start_step // record if record else 0
 
@@ -105,9 +172,7 @@ def num_kept(steps: int, keep: int) -> int:
     return max(0, (steps - 1) // keep) if keep else 0
 
 
-@langevin.register_fake
-def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-      start_step, stream, integrator, record, keep):  # fmt: skip
+def _fake_outputs(state: Tensor, steps: int, start_step: int, record: int, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(state, memory_format=torch.contiguous_format),
         state.new_empty(num_recorded(steps, start_step, record), *state.shape),
@@ -115,14 +180,35 @@ def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_id
     )
 
 
-@langevin_backward.register_fake
-def _(grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids,
-      steps, dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive):  # fmt: skip
-    like = [state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())]
+def _fake_gradients(like: Sequence[Tensor]) -> list[Tensor]:
     return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in like]
 
 
-def _setup_context(ctx, inputs, output) -> None:
+@langevin.register_fake
+def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
+      start_step, stream, integrator, record, keep):  # fmt: skip
+    return _fake_outputs(state, steps, start_step, record, keep)
+
+
+@splitting.register_fake
+def _(state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step,
+      stream, record, keep):  # fmt: skip
+    return _fake_outputs(state, steps, start_step, record, keep)
+
+
+@langevin_backward.register_fake
+def _(grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids,
+      steps, dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive):  # fmt: skip
+    return _fake_gradients([state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())])
+
+
+@splitting_backward.register_fake
+def _(grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift,
+      sample_ids, steps, seed, start_step, stream, record, keep, needs_couplings):  # fmt: skip
+    return _fake_gradients([state, whole_push, half_push, *((whole, half) if needs_couplings else ())])
+
+
+def _setup_langevin(ctx, inputs, output) -> None:
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *numbers = inputs
     ctx.save_for_backward(state, output[2], bias, j2, j3, j4, mobility, drive, sample_ids, *blocks)
     ctx.places, ctx.numbers = (list(rows), list(columns)), numbers
@@ -130,7 +216,7 @@ def _setup_context(ctx, inputs, output) -> None:
     ctx.mark_non_differentiable(output[2])
 
 
-def _backward(ctx, grad_state, grad_recorded, _):
+def _langevin_gradient(ctx, grad_state, grad_recorded, _):
     state, kept, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks = ctx.saved_tensors
     needs_blocks, needs_drive = ctx.needs
     start, of_bias, of_drive, *of_blocks = langevin_backward(
@@ -145,4 +231,28 @@ def _backward(ctx, grad_state, grad_recorded, _):
     )  # fmt: skip
 
 
-torch.library.register_autograd("thermotorch::langevin", _backward, setup_context=_setup_context)
+def _setup_splitting(ctx, inputs, output) -> None:
+    state, *tensors = inputs[:10]
+    ctx.save_for_backward(state, output[2], *tensors)
+    ctx.numbers = inputs[10:]
+    ctx.needs_couplings = any(matrix is not None and matrix.requires_grad for matrix in tensors[:2])
+    ctx.mark_non_differentiable(output[2])
+
+
+def _splitting_gradient(ctx, grad_state, grad_recorded, _):
+    start, whole_push, half_push, *matrices = splitting_backward(
+        grad_state.contiguous(), grad_recorded.contiguous(), *ctx.saved_tensors, *ctx.numbers, ctx.needs_couplings
+    )
+    return (start, *(matrices or (None, None)), whole_push, half_push, *[None] * (5 + len(ctx.numbers)))
+
+
+def _refuse_second_gradient(ctx, *_):
+    raise RuntimeError(
+        "the fast backends have no second derivative; simulate with backend='reference' to differentiate a gradient"
+    )
+
+
+torch.library.register_autograd("thermotorch::langevin", _langevin_gradient, setup_context=_setup_langevin)
+torch.library.register_autograd("thermotorch::splitting", _splitting_gradient, setup_context=_setup_splitting)
+for _name in ("langevin_backward", "splitting_backward"):
+    torch.library.register_autograd(f"thermotorch::{_name}", _refuse_second_gradient)

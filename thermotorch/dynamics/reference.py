@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from thermotorch.dynamics import splitting
 from thermotorch.dynamics.integrators import System
 from thermotorch.dynamics.noise import NormalStream, Stream
 from thermotorch.dynamics.observe import Transition
@@ -68,7 +69,16 @@ class _Loop:
             problem.state.dtype,
         )
         kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
-        self.system = System(drift, noise, kick, problem.dt)
+        flows = push = None
+        if problem.integrator_name == "splitting":
+            physics = {"dt": problem.dt, "temperature": problem.temperature, "mobility": mobility}
+            flows = splitting.flows(problem.potential, **physics)
+            constant = flows.push(drive and drive.constant)
+
+            def push(step: int) -> Tensor:
+                return constant if drive is None or drive.constant is not None else flows.push(drive(step))
+
+        self.system = System(drift, noise, kick, problem.dt, flows, push)
 
     def segment(self, x: Tensor, work: Tensor, carries: dict[str, Any], first: int, last: int) -> tuple:
         """Steps first ... last - 1. Pure, so that it can be replayed."""

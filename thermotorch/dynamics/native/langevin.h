@@ -177,17 +177,21 @@ static void forward(const Langevin& p) {
     });
 }
 
-// The adjoint of one chunk: states of a segment again from its first, then backwards through it.
+// What one thread gathers over its chunks.
+struct Gradients {
+    ForceSum bias, drive;
+    CouplingsSum couplings;
+};
+
+// The adjoint of one chunk: the states of a segment again from its first, then backwards through it.
 class Adjoint {
   public:
     Adjoint(const Langevin& p, const Units& units, const Couplings& couplings, const Buffer& packed,
-            const Couplings& transposed, const Buffer& packed_transposed, Buffer& grad_couplings, double* grad_bias,
-            int64_t row, int64_t rows)
-        : p_(p), units_(units), couplings_(couplings), transposed_(transposed), packed_transposed_(packed_transposed),
-          grad_couplings_(grad_couplings), grad_bias_(grad_bias), row_(row), rows_(rows), size_(rows * units.shape.stride),
-          stages_(p.integrator == HEUN ? 2 : 1), held_(std::max<int64_t>(1, 256 / rows)),
+            const Couplings& transposed, const Buffer& packed_transposed, Gradients& gradients, int64_t row, int64_t rows)
+        : p_(p), units_(units), transposed_(transposed), packed_transposed_(packed_transposed), gradients_(gradients),
+          row_(row), rows_(rows), size_(rows * units.shape.stride), stages_(p.integrator == HEUN ? 2 : 1),
           stepper_(p, units, couplings, packed, row, rows), states_(p.run.segment() * stages_ * size_), lambda_(size_),
-          field_(size_), first_(size_), bias_(units.shape.stride), held_states_(held_ * size_), held_forces_(held_ * size_) {}
+          field_(size_), force_(size_), of_guess_(stages_ == 2 ? size_ : 0), beyond_(stages_ == 2 ? size_ : 0) {}
 
     void run() {
         const Run& run = p_.run;
@@ -204,7 +208,6 @@ class Adjoint {
                 stages_ == 2 ? heun(k, x, x + size_) : one_force(k, x);
             }
         }
-        flush();
         copy_out(shape(), lambda_.data(), rows_, run.grad_state + row_ * run.units);
     }
 
@@ -216,72 +219,46 @@ class Adjoint {
         const Run& run = p_.run;
         const float* from = begin ? run.kept + (begin / run.keep - 1) * run.batch * run.units : run.state;
         copy_in(shape(), from + row_ * run.units, rows_, states_.data());
-        const bool last_guess = stages_ == 2;
-        Buffer beyond(last_guess ? size_ : 0);
         for (int64_t k = begin; k < end; ++k) {
+            const bool last = k + 1 == end;
+            if (last && stages_ == 1) break;
             float* x = states_.data() + (k - begin) * stages_ * size_;
-            float* next = x + stages_ * size_;
-            if (k + 1 < end) {
-                std::memcpy(next, x, 4 * size_);
-                stepper_.step(k, next, x + size_);
-            } else if (last_guess) {
-                std::memcpy(beyond.data(), x, 4 * size_);
-                stepper_.step(k, beyond.data(), x + size_);
-            }
+            float* next = last ? beyond_.data() : x + stages_ * size_;
+            std::memcpy(next, x, 4 * size_);
+            stepper_.step(k, next, x + size_);
         }
     }
 
     // force: rate x dL/dx' on entry of a stage; adds its share to the gradients, and -H(x) force to `to`.
     void through_force(int64_t k, const float* x, const float* force, float* to) {
-        if (!couplings_.empty()) product(transposed_, packed_transposed_, shape(), force, rows_, field_.data());
-        float* drive = p_.grad_drive ? p_.grad_drive + (p_.drive.steps > 1 ? k * p_.drive.rows * p_.run.units : 0) : nullptr;
-        for (int64_t r = 0; r < rows_; ++r) {
+        if (!transposed_.empty()) product(transposed_, packed_transposed_, shape(), force, rows_, field_.data());
+        for (int64_t r = 0; r < rows_; ++r)
             for (int64_t i = 0; i < shape().vectors * LANES; i += LANES) {
                 const int64_t at = r * shape().stride + i;
-                const Floats a = load(force + at);
-                store(to + at, fma(-units_.curvature(load(x + at), i), a, load(to + at)) - load(field_.data() + at));
-                store(bias_.data() + i, load(bias_.data() + i) + a);
+                const Floats slope = units_.curvature(load(x + at), i);
+                store(to + at, fma(-slope, load(force + at), load(to + at)) - load(field_.data() + at));
             }
-            if (drive && p_.drive.rows > 1)
-                for (int64_t i = 0; i < shape().units; ++i)
-                    drive[(row_ + r) * shape().units + i] += force[r * shape().stride + i];
-        }
-        for (int64_t i = 0; i < shape().units; ++i) {
-            grad_bias_[i] -= bias_.data()[i];
-            if (drive && p_.drive.rows == 1) shared_drive(k)[i] += bias_.data()[i];
-            bias_.data()[i] = 0;
-        }
-        if (grad_couplings_.size()) {
-            std::memcpy(held_states_.data() + count_ * size_, x, 4 * size_);
-            std::memcpy(held_forces_.data() + count_ * size_, force, 4 * size_);
-            if (++count_ == held_) flush();
-        }
-    }
-
-    // One force for all rows: threads add to rows of their own, which `backward` sums.
-    double* shared_drive(int64_t k) { return grad_bias_ + (1 + (p_.drive.steps > 1 ? k : 0)) * shape().units; }
-
-    void flush() {
-        add_outer(couplings_, shape(), held_states_.data(), held_forces_.data(), count_ * rows_, grad_couplings_);
-        count_ = 0;
+        gradients_.bias.add(0, row_, rows_, force);
+        gradients_.drive.add(k, row_, rows_, force);
+        gradients_.couplings.add(x, force, rows_);
     }
 
     void one_force(int64_t k, const float* x) {
-        scaled_rate(1.0f, lambda_.data(), first_.data());
-        through_force(k, x, first_.data(), lambda_.data());
+        scaled_rate(1.0f, lambda_.data(), force_.data());
+        through_force(k, x, force_.data(), lambda_.data());
     }
 
     // x' = x + (d(x) + d(g)) / 2 + kick, g = x + d(x) + kick
     void heun(int64_t k, const float* x, const float* guess) {
-        Buffer of_guess(size_), second(size_);
-        scaled_rate(0.5f, lambda_.data(), second.data());
-        through_force(k, guess, second.data(), of_guess.data());
+        std::memset(of_guess_.data(), 0, 4 * size_);
+        scaled_rate(0.5f, lambda_.data(), force_.data());
+        through_force(k, guess, force_.data(), of_guess_.data());
         for (int64_t at = 0; at < size_; at += LANES)
-            store(second.data() + at, fma(all(0.5f), load(lambda_.data() + at), load(of_guess.data() + at)));
-        scaled_rate(1.0f, second.data(), first_.data());
+            store(force_.data() + at, fma(all(0.5f), load(lambda_.data() + at), load(of_guess_.data() + at)));
+        scaled_rate(1.0f, force_.data(), force_.data());
         for (int64_t at = 0; at < size_; at += LANES)
-            store(lambda_.data() + at, load(lambda_.data() + at) + load(of_guess.data() + at));
-        through_force(k, x, first_.data(), lambda_.data());
+            store(lambda_.data() + at, load(lambda_.data() + at) + load(of_guess_.data() + at));
+        through_force(k, x, force_.data(), lambda_.data());
     }
 
     void scaled_rate(float factor, const float* from, float* to) {
@@ -294,13 +271,12 @@ class Adjoint {
 
     const Langevin& p_;
     const Units& units_;
-    const Couplings &couplings_, &transposed_;
+    const Couplings& transposed_;
     const Buffer& packed_transposed_;
-    Buffer& grad_couplings_;
-    double* grad_bias_;
-    int64_t row_, rows_, size_, stages_, held_, count_ = 0;
+    Gradients& gradients_;
+    int64_t row_, rows_, size_, stages_;
     Stepper stepper_;
-    Buffer states_, lambda_, field_, first_, bias_, held_states_, held_forces_;
+    Buffer states_, lambda_, field_, force_, of_guess_, beyond_;
 };
 
 static void backward(const Langevin& p) {
@@ -310,23 +286,19 @@ static void backward(const Langevin& p) {
     const Couplings couplings(shape, run.blocks, run.block_count, false);
     const Couplings transposed(shape, run.blocks, run.block_count, true);
     const Buffer packed = couplings.pack(), packed_transposed = transposed.pack();
-    const int64_t shared = p.grad_drive && p.drive.rows == 1 ? p.drive.steps : 0;
-    std::vector<Buffer> grad_couplings;
-    std::vector<std::vector<double>> grad_bias(run.threads, std::vector<double>((1 + shared) * run.units));
+    std::vector<Gradients> gradients;
     for (int64_t thread = 0; thread < run.threads; ++thread)
-        grad_couplings.emplace_back(run.grad_blocks ? couplings.size() : 0);
+        gradients.push_back({ForceSum(shape, p.grad_bias, 1, 1),
+                             ForceSum(shape, p.grad_drive, p.drive.steps, p.drive.rows),
+                             CouplingsSum(shape, couplings, run.grad_blocks)});
     for_chunks(run, rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
-        Adjoint(p, units, couplings, packed, transposed, packed_transposed, grad_couplings[thread],
-                grad_bias[thread].data(), row, rows).run();
+        Adjoint(p, units, couplings, packed, transposed, packed_transposed, gradients[thread], row, rows).run();
     });
-    for (int64_t i = 0; i < (1 + shared) * run.units; ++i) {
-        double sum = 0;
-        for (const auto& part : grad_bias) sum += part[i];
-        (i < run.units ? p.grad_bias[i] : p.grad_drive[i - run.units]) += float(sum);
-    }
-    if (run.grad_blocks) {
-        const Couplings target(shape, run.grad_blocks, run.block_count, false);
-        for (const Buffer& part : grad_couplings) target.add_to_blocks(part, -1.0f);
+    const Couplings target(shape, run.grad_blocks, run.grad_blocks ? run.block_count : 0, false);
+    for (Gradients& part : gradients) {
+        part.bias.finish(-1.0f);
+        part.drive.finish();
+        part.couplings.finish(target, -1.0f);
     }
 }
 

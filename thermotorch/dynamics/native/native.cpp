@@ -1,5 +1,6 @@
 // The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
 #include "langevin.h"
+#include "splitting.h"
 
 template <class Call>
 static int guarded(Call&& call) {
@@ -19,6 +20,14 @@ int thermotorch_langevin(const Langevin* p) {
 
 int thermotorch_langevin_backward(const Langevin* p) {
     return guarded([&] { langevin::backward(*p); });
+}
+
+int thermotorch_splitting(const Splitting* p) {
+    return guarded([&] { splitting::forward(*p); });
+}
+
+int thermotorch_splitting_backward(const Splitting* p) {
+    return guarded([&] { splitting::backward(*p); });
 }
 
 // normals[row, unit] of one step, for tests.

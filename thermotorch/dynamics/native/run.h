@@ -49,6 +49,85 @@ static inline void add_in(const Shape& shape, const float* from, int64_t rows, f
         for (int64_t i = 0; i < shape.units; ++i) to[r * shape.stride + i] += from[r * shape.units + i];
 }
 
+// One thread's share of the gradient by a force: summed over the samples, and the steps, that have the force in common.
+class ForceSum {
+  public:
+    // `data` null: not asked for.
+    ForceSum(const Shape& shape, float* data, int64_t steps, int64_t rows)
+        : shape_(shape), data_(data), steps_(steps), rows_(rows),
+          shared_(data && rows == 1 ? steps * shape.units : 0) {}
+
+    // `gradient` [rows, stride] of the chunk that begins at `row`.
+    void add(int64_t step, int64_t row, int64_t rows, const float* gradient) {
+        if (!data_) return;
+        const int64_t at = (steps_ > 1 ? step : 0) * rows_ * shape_.units;
+        if (rows_ > 1) {  // no other thread has these rows
+            add_out(gradient, rows, data_ + at + row * shape_.units);
+            return;
+        }
+        for (int64_t i = 0; i < shape_.units; i += LANES) {
+            Floats sum = {};
+            for (int64_t r = 0; r < rows; ++r) sum += load(gradient + r * shape_.stride + i);
+            for (int64_t lane = 0; lane < std::min<int64_t>(LANES, shape_.units - i); ++lane)
+                shared_[at + i + lane] += sum[lane];
+        }
+    }
+
+    void finish(float sign = 1.0f) {
+        for (size_t i = 0; i < shared_.size(); ++i) data_[i] += sign * float(shared_[i]);
+    }
+
+  private:
+    void add_out(const float* from, int64_t rows, float* to) const {
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t i = 0; i < shape_.units; ++i) to[r * shape_.units + i] += from[r * shape_.stride + i];
+    }
+
+    Shape shape_;
+    float* data_;
+    int64_t steps_, rows_;
+    std::vector<double> shared_;
+};
+
+// One thread's share of the gradient by couplings. States and forces are collected, so that many are multiplied at once.
+class CouplingsSum {
+  public:
+    CouplingsSum(const Shape& shape, const Couplings& couplings, bool wanted)
+        : shape_(shape), couplings_(couplings), sum_(wanted ? couplings.size() : 0),
+          states_(sum_.size() ? ROWS * shape.stride : 0), forces_(sum_.size() ? ROWS * shape.stride : 0) {}
+
+    void add(const float* states, const float* forces, int64_t rows) {
+        if (!sum_.size()) return;
+        for (int64_t done = 0; done < rows;) {
+            const int64_t count = std::min(rows - done, ROWS - held_);
+            std::memcpy(states_.data() + held_ * shape_.stride, states + done * shape_.stride, 4 * count * shape_.stride);
+            std::memcpy(forces_.data() + held_ * shape_.stride, forces + done * shape_.stride, 4 * count * shape_.stride);
+            done += count;
+            held_ += count;
+            if (held_ == ROWS) flush();
+        }
+    }
+
+    // Adds to the blocks that the gradient is asked for in; `target` has the structure of the couplings.
+    void finish(const Couplings& target, float sign = 1.0f) {
+        flush();
+        if (sum_.size()) target.add_to_blocks(sum_, sign);
+    }
+
+  private:
+    static constexpr int64_t ROWS = 256;
+
+    void flush() {
+        if (held_) add_outer(couplings_, shape_, states_.data(), forces_.data(), held_, sum_);
+        held_ = 0;
+    }
+
+    Shape shape_;
+    const Couplings& couplings_;
+    int64_t held_ = 0;
+    Buffer sum_, states_, forces_;
+};
+
 static inline Buffer padded(const Shape& shape, const float* from) {
     Buffer to(shape.stride);
     copy_in(shape, from, 1, to.data());

@@ -1,0 +1,143 @@
+"""The exact flows behind `integrator="splitting"`: couplings C, quartic N, and quadratic with noise O.
+
+    C  dx = mu (f - b - J x) dt                         x -> x e^G + (mu (f - b) t) phi(G),   G = -t J mu, x a row
+    N  dx = -4 mu j4 y^3 dt,  y = x + a                 y -> y / sqrt(1 + 8 mu j4 t y^2)
+    O  dx = -2 mu j2 x dt + sqrt(2 mu kT dt) xi         x -> e x + s xi,  e = exp(-2 mu j2 t), s^2 = kT (1 - e^2) / (2 j2)
+
+with phi(G) = (e^G - 1) / G and t the time step for O, half of it for C and N. A cubic term is absorbed by the shift
+a = j3 / (4 j4): j4 x^4 + j3 x^3 = j4 y^4 - 6 j4 a^2 x^2 - 4 j4 a^3 x + constant. Wells with j2 < 0 are e > 1.
+Clamped units have mobility 0: a zero column of G, so that their field on the others is exact and they do not move.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import ceil, log2
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thermotorch.couplings import Couplings
+from thermotorch.potential import Potential
+
+_CACHED_EXPONENTIALS = 4  # machines whose exponentials are remembered
+
+
+class Kick(NamedTuple):
+    """The coupling flow over half a step: x -> x + x @ half + (displacement without couplings) @ mean."""
+
+    half: Tensor  # e^G - 1, [unit, unit]
+    mean: Tensor  # phi(G)
+
+
+@dataclass(frozen=True)
+class Flows:
+    """One step of C(h/2) N(h/2) O(h) N(h/2) C(h/2) as numbers; vectors are [unit]."""
+
+    kick: Kick | None  # None without couplings
+    half_rate: Tensor  # mobility x dt / 2
+    bias: Tensor
+    decay: Tensor
+    spread: Tensor
+    stiffness: Tensor
+    shift: Tensor
+
+    def push(self, force: Tensor | None) -> Tensor:
+        """What the external force and the biases add in half a step of C, [..., unit]."""
+        displacement = self.half_rate * (-self.bias if force is None else force - self.bias)
+        if self.kick is None:
+            return displacement
+        # In float64, so that a sample's push does not depend on how many others there are.
+        return (displacement.double() @ self.kick.mean.double()).to(displacement.dtype)
+
+    def couple(self, x: Tensor, push: Tensor) -> Tensor:
+        """C(h/2)."""
+        return x + push if self.kick is None else x + x @ self.kick.half + push
+
+    def relax(self, x: Tensor) -> Tensor:
+        """N(h/2)."""
+        y = x + self.shift
+        return y * torch.rsqrt(1 + self.stiffness * y * y) - self.shift
+
+    def diffuse(self, x: Tensor, xi: Tensor) -> Tensor:
+        """O(h)."""
+        return self.decay * x + self.spread * xi
+
+
+def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> Flows:
+    """The flows of `potential` over one step, differentiable in couplings and biases.
+
+    Cost: the exponential of the coupling matrix, about 6 products [unit, unit]^2 for weak couplings and 2 more for
+    every factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
+    """
+    like = potential.bias
+    j2, j3, j4, mobility = (
+        torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(potential.num_units)
+        for value in (potential.j2, potential.j3, potential.j4, mobility)
+    )
+    shift = torch.where(j4 > 0, j3 / (4 * torch.where(j4 > 0, j4, 1.0)), 0.0)
+    exponent = 2 * mobility * (j2 - 6 * j4 * shift**2) * dt
+    # s^2 = 2 mu kT dt (1 - exp(-2 z)) / (2 z), z the exponent; the fraction is 1 at z = 0
+    fraction = torch.where(exponent == 0, 1.0, -torch.expm1(-2 * exponent) / torch.where(exponent == 0, 1.0, 2 * exponent))
+    half_rate = 0.5 * dt * mobility
+    return Flows(
+        kick=_kick(potential.couplings, half_rate),
+        half_rate=half_rate,
+        bias=potential.live_bias() - 4 * j4 * shift**3,
+        decay=torch.exp(-exponent),
+        spread=(2 * temperature * dt * mobility * fraction).sqrt(),
+        stiffness=4 * mobility * j4 * dt,
+        shift=shift,
+    )
+
+
+def _kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
+    if not couplings.num_bonds:
+        return None
+    if torch.is_grad_enabled() and any(bonds.requires_grad for bonds in couplings.parameters()):
+        return exponential(-couplings.matrix() * half_rate)
+    digest = hashlib.blake2b(repr((type(couplings), couplings.extra_repr(), half_rate.device, half_rate.dtype)).encode())
+    for tensor in (half_rate, *couplings.parameters()):
+        digest.update(tensor.detach().contiguous().cpu().numpy())
+    name = digest.digest()
+    if name not in _remembered:
+        with torch.no_grad():
+            _remembered[name] = exponential(-couplings.matrix() * half_rate)
+        while len(_remembered) > _CACHED_EXPONENTIALS:
+            _remembered.popitem(last=False)
+    _remembered.move_to_end(name)
+    return _remembered[name]
+
+
+_remembered: OrderedDict[bytes, Kick] = OrderedDict()
+
+
+def exponential(generator: Tensor) -> Kick:
+    """e^G - 1 and phi(G) = (e^G - 1) / G of a square matrix, without the cancellation of subtracting 1.
+
+    Taylor series of phi (Paterson-Stockmeyer, degree 8 in float32, 15 in float64) for G / 2^n, then n doublings,
+    e^2G - 1 = 2 D + D^2 and phi(2G) = phi + D phi / 2 with D = e^G - 1.
+    """
+    stride, groups, radius = (3, 3, 0.6) if generator.dtype == torch.float32 else (4, 4, 0.8)
+    powers = [torch.eye(len(generator), dtype=generator.dtype, device=generator.device), generator]
+    while len(powers) <= stride:
+        powers.append(powers[-1] @ generator)
+    # |G^s|_F^(1/s) bounds the spectral radius within a factor of about two.
+    size = powers[stride].detach().norm().item() ** (1 / stride)
+    doublings = max(0, ceil(log2(size / radius))) if size > 0 else 0
+    coefficients, value = [], 1.0
+    for k in range(stride * groups):
+        value /= k + 1
+        coefficients.append(value / 2.0 ** (doublings * k))
+    mean = torch.zeros_like(generator)
+    for group in reversed(range(groups)):
+        if group < groups - 1:
+            mean = mean @ powers[stride]
+        for power in range(stride):
+            mean = mean + coefficients[stride * group + power] * powers[power]
+    half = generator @ mean / 2.0**doublings
+    for _ in range(doublings):
+        mean = mean + 0.5 * half @ mean
+        half = 2 * half + half @ half
+    return Kick(half, mean)
