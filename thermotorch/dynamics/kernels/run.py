@@ -1,0 +1,117 @@
+"""One call of the operator as the kernels want it: contiguous tensors, 32-bit words, and what it will return."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+PRECISIONS = ("ieee", "tf32", "bf16")
+_WORD = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Run:
+    """The arguments of `thermotorch::langevin`, see `dynamics/op.py`, and `precision` of the products' operands.
+
+    "ieee" is float32, "tf32" keeps 11 significant bits of state and couplings in the products, "bf16" 8; the state, the
+    sums and everything pointwise are float32 always. Rounded operands also bring the noise from the special-function
+    units, whose normals are equal to 1e-6 in the mean square.
+    """
+
+    state: Tensor
+    blocks: Sequence[Tensor]
+    rows: Sequence[int]
+    columns: Sequence[int]
+    bias: Tensor
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    mobility: Tensor
+    drive: Tensor | None
+    sample_ids: Tensor
+    steps: int
+    dt: float
+    temperature: float
+    seed: int
+    start_step: int
+    stream: int
+    integrator: str
+    record: int
+    keep: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, got {self.precision!r}")
+        if self.steps >= 1 << 31:
+            raise ValueError(f"steps must be below 2^31 in one CUDA run, got {self.steps}; continue it with start_step")
+
+    @property
+    def batch(self) -> int:
+        return self.state.shape[0]
+
+    @property
+    def units(self) -> int:
+        return self.state.shape[1]
+
+    @property
+    def fast_noise(self) -> bool:
+        return self.precision != "ieee" and self.state.is_cuda
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """The couplings as one dense matrix [unit, unit]."""
+        if len(self.blocks) == 1 and self.blocks[0].shape == (self.units, self.units):
+            return self.blocks[0].contiguous()
+        matrix = self.state.new_zeros(self.units, self.units)
+        for block, row, column in zip(self.blocks, self.rows, self.columns, strict=True):
+            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
+        return matrix
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """mobility x dt, [unit]."""
+        return self.mobility * self.dt
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The seed's words, low first, as signed 32-bit numbers, so that their type never depends on their value."""
+        return _signed(self.seed & _WORD), _signed((self.seed >> 32) & _WORD)
+
+    @property
+    def start(self) -> tuple[int, int]:
+        return _signed(self.start_step & _WORD), _signed(self.start_step >> 32)
+
+    @property
+    def num_recorded(self) -> int:
+        return (self.start_step + self.steps) // self.record - self.start_step // self.record if self.record else 0
+
+    @property
+    def num_kept(self) -> int:
+        return max(0, (self.steps - 1) // self.keep) if self.keep else 0
+
+    @property
+    def recording(self) -> tuple[int, int]:
+        """Steps until the first recorded state and between two; as many as there are when they are never reached."""
+        if not self.num_recorded:
+            return self.steps + 1, self.steps + 1
+        return self.record - self.start_step % self.record, min(self.record, self.steps)
+
+    @property
+    def drive_strides(self) -> tuple[int, int]:
+        """Elements from one step's and one sample's force to the next, 0 where it is the same."""
+        if self.drive is None:
+            return 0, 0
+        times, samples, units = self.drive.shape
+        return samples * units if times > 1 else 0, units if samples > 1 else 0
+
+    def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        shape = self.state.shape
+        new = self.state.new_empty
+        return new(shape), new(self.num_recorded, *shape), new(self.num_kept, *shape)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >= 1 << 31 else word
