@@ -57,6 +57,11 @@ class Run:
         return self.state.shape[1]
 
     @property
+    def constants(self) -> tuple:
+        """What is compiled into a captured graph."""
+        return self.integrator, self.precision, self.dt, self.temperature, self.stream
+
+    @property
     def fast_noise(self) -> bool:
         return self.precision != "ieee" and self.state.is_cuda
 
