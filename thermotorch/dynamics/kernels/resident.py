@@ -40,18 +40,22 @@ def num_warps(first: int) -> int:
     return 8 if first == MAX_UNITS else 4
 
 
-def langevin(run: Run) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run of at most `MAX_UNITS` units."""
+def fits(run: Run) -> bool:
+    return run.units <= MAX_UNITS
+
+
+def langevin(run: Run, guesses: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """End state, recorded and kept states of a run that `fits`; with `guesses` [steps, batch, unit] also Heun's guesses."""
     end, recorded, kept = run.outputs()
     first, second = column_blocks(run.units)
     trajectory[(triton.cdiv(run.batch, ROWS),)](
         run.state, run.matrix, run.bias, run.j2, run.j3, run.j4, run.mobility,
-        run.bias if run.drive is None else run.drive, run.sample_ids, end, recorded, kept,
+        run.bias if run.drive is None else run.drive, run.sample_ids, end, recorded, kept, end if guesses is None else guesses,
         run.batch, run.units, run.steps, run.dt, 2 * run.temperature * run.dt, *run.key, *run.start, run.stream,
         *run.recording, max(1, run.keep), *run.drive_strides,
         SCHEME=run.integrator, PRECISION=run.precision, FAST=run.fast_noise,
         DRIVE=0 if run.drive is None else 1 if len(run.drive) == 1 else 2,
-        RECORD=len(recorded) > 0, KEEP=len(kept) > 0,
+        RECORD=len(recorded) > 0, KEEP=len(kept) > 0, GUESS=guesses is not None,
         FIRST=first, SECOND=second, ROWS=ROWS, num_warps=num_warps(first),
     )  # fmt: skip
     return end, recorded, kept
@@ -62,17 +66,18 @@ def langevin(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     "keep", "drive_step", "drive_row",
 ))  # fmt: skip
 def trajectory(
-    state, matrix, bias, j2, j3, j4, mobility, drive, ids, end, recorded, kept,
+    state, matrix, bias, j2, j3, j4, mobility, drive, ids, end, recorded, kept, guesses,
     batch, units, steps, dt, noise_scale, key_low, key_high, start_low, start_high, stream,
     first_record, record, keep, drive_step, drive_row,
     SCHEME: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr, RECORD: tl.constexpr,
-    KEEP: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr,
+    KEEP: tl.constexpr, GUESS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """All steps of the program's samples. `_a` belongs to the first column block, `_b` to the second where there is one."""
     first_row = tl.program_id(0).to(tl.int64) * ROWS
     row, sample, first_sample, counting = rows_of_tile(ids, first_row, batch, ROWS)
     first_step = (start_high.to(tl.int64) << 32) | (start_low.to(tl.int64) & 0xFFFFFFFF)
 
+    size = batch.to(tl.int64) * units
     a = tl.arange(0, FIRST)
     x_a = take(state, row, a, batch, units)
     scale_a, kick_a, a2_a, a3_a, a4_a = coefficients(j2, j3, j4, mobility, dt, noise_scale, a, units)
@@ -132,8 +137,12 @@ def trajectory(
                 aa, aa_low, ab, ab_low, ba, ba_low, bb, bb_low, PRECISION,
             )  # fmt: skip
             if SCHEME == "heun":
+                guess_a, guess_b = x_a + drift_a + noise_a, x_b + drift_b + noise_b
+                if GUESS:
+                    put(guesses + tl.cast(k, tl.int64) * size, guess_a, row, a, batch, units)
+                    put(guesses + tl.cast(k, tl.int64) * size, guess_b, row, b, batch, units)
                 ahead_a, ahead_b = drift_of_two(
-                    x_a + drift_a + noise_a, x_b + drift_b + noise_b, force_a, force_b, a2_a, a3_a, a4_a, a2_b, a3_b, a4_b,
+                    guess_a, guess_b, force_a, force_b, a2_a, a3_a, a4_a, a2_b, a3_b, a4_b,
                     aa, aa_low, ab, ab_low, ba, ba_low, bb, bb_low, PRECISION,
                 )  # fmt: skip
                 drift_a, drift_b = 0.5 * (drift_a + ahead_a), 0.5 * (drift_b + ahead_b)
@@ -141,15 +150,17 @@ def trajectory(
         else:
             drift_a = drift_of_one(x_a, force_a, a2_a, a3_a, a4_a, aa, aa_low, PRECISION)
             if SCHEME == "heun":
-                guess = x_a + drift_a + noise_a
-                drift_a = 0.5 * (drift_a + drift_of_one(guess, force_a, a2_a, a3_a, a4_a, aa, aa_low, PRECISION))
+                guess_a = x_a + drift_a + noise_a
+                if GUESS:
+                    put(guesses + tl.cast(k, tl.int64) * size, guess_a, row, a, batch, units)
+                drift_a = 0.5 * (drift_a + drift_of_one(guess_a, force_a, a2_a, a3_a, a4_a, aa, aa_low, PRECISION))
         x_a = x_a + drift_a + noise_a
 
         if RECORD:
             until_record -= 1
             if until_record == 0:
                 until_record += record
-                slot = recorded + (tl.cast(k, tl.int64) + record - first_record) // record * (batch.to(tl.int64) * units)
+                slot = recorded + (tl.cast(k, tl.int64) + record - first_record) // record * size
                 put(slot, x_a, row, a, batch, units)
                 if SECOND > 0:
                     put(slot, x_b, row, b, batch, units)
@@ -157,7 +168,7 @@ def trajectory(
             until_keep -= 1
             if (until_keep == 0) & (k + 1 < steps):
                 until_keep += keep
-                slot = kept + tl.cast((k + 1) // keep - 1, tl.int64) * (batch.to(tl.int64) * units)
+                slot = kept + tl.cast((k + 1) // keep - 1, tl.int64) * size
                 put(slot, x_a, row, a, batch, units)
                 if SECOND > 0:
                     put(slot, x_b, row, b, batch, units)

@@ -40,13 +40,19 @@ class Run:
     integrator: str
     record: int
     keep: int
-    precision: str
+    precision: str = "ieee"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, got {self.precision!r}")
         if self.steps >= 1 << 31:
             raise ValueError(f"steps must be below 2^31 in one CUDA run, got {self.steps}; continue it with start_step")
+
+    @classmethod
+    def of(cls, state: Tensor, blocks: Sequence[Tensor], rows, columns, *others) -> "Run":
+        """From the operator's arguments, in whatever memory layout they come."""
+        dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
+        return cls(state.contiguous(), list(blocks), list(rows), list(columns), *dense)
 
     @property
     def batch(self) -> int:

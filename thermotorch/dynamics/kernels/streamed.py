@@ -44,8 +44,8 @@ def tile_for(batch: int, precision: str) -> Tile:
     return Tile(128, 64, k, 8, 3) if precision == "ieee" else Tile(128, 128, k, 8, 3)
 
 
-def langevin(run: Run, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run of any size."""
+def langevin(run: Run, guesses: Tensor | None = None, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """End state, recorded and kept states of a run of any size; with `keep` 1 also Heun's guesses, if asked for."""
     end, recorded, kept = run.outputs()
     tile = tile or tile_for(run.batch, run.precision)
     rows = piece(run, tile)
@@ -55,6 +55,8 @@ def langevin(run: Run, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor
             done = 0
             for stop, slot, keep in stops(run):
                 pipeline.advance(stop - done)
+                if guesses is not None:
+                    pipeline.read(guesses[done, part], 2)
                 if slot is not None:
                     pipeline.read(recorded[slot, part])
                 if keep is not None:
@@ -117,6 +119,35 @@ def borrowed_pipeline(run: Run, part: slice, tile: Tile) -> Iterator["Pipeline"]
                 _pipelines.popitem(last=False)
 
 
+class Couplings:
+    """A matrix as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads, with zeros.
+
+    Products with it give x @ matrix^T, so its rows are read along their length. "ieee" splits it in two parts that a
+    tensor core reads exactly.
+    """
+
+    def __init__(self, matrix: Tensor, tile: Tile, precision: str) -> None:
+        self.units, self.precision, self.tile = len(matrix), precision, tile
+        self.pitch = triton.cdiv(self.units, 64) * 64
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        shape = triton.cdiv(self.units, tile.n) * tile.n, self.pitch
+        self.high = torch.zeros(shape, dtype=self.dtype, device=matrix.device)
+        self.low = torch.zeros_like(self.high) if precision == "ieee" else self.high
+        self.set(matrix)
+
+    def set(self, matrix: Tensor) -> None:
+        high = matrix
+        if self.precision == "ieee":
+            high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
+            self.low[: self.units, : self.units] = matrix - high
+        self.high[: self.units, : self.units] = high
+
+    def operands(self, count: int, rows: int) -> Tensor:
+        """Zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""
+        padded = triton.cdiv(rows, self.tile.m) * self.tile.m
+        return torch.zeros(count, padded, self.pitch, dtype=self.dtype, device=self.high.device)
+
+
 class Pipeline:
     """Buffers for `rows` samples, the launches of a step on them, and a graph of many steps.
 
@@ -128,16 +159,11 @@ class Pipeline:
         self.rows, self.units, self.tile = rows, run.units, tile
         self.integrator, self.precision, self.fast_noise = run.integrator, run.precision, run.fast_noise
         self.numbers = run.dt, 2 * run.temperature * run.dt, run.stream
-        self.pitch = triton.cdiv(run.units, 64) * 64
-        new = run.state.new_zeros
-        padded_rows = triton.cdiv(rows, tile.m) * tile.m
+        self.couplings = Couplings(run.matrix.T, tile, run.precision)
         states = 3 if run.integrator == "heun" else 2  # the third is the guess
-        self.points = new(states, padded_rows, self.pitch)
-        low = run.precision == "bf16"
-        self.operands = torch.zeros_like(self.points, dtype=torch.bfloat16) if low else self.points
-        padded_units = triton.cdiv(run.units, tile.n) * tile.n
-        self.couplings = new(padded_units, self.pitch, dtype=torch.bfloat16 if low else torch.float32)
-        self.couplings_low = torch.zeros_like(self.couplings) if run.precision == "ieee" else self.couplings
+        self.operands = self.couplings.operands(states, rows)
+        self.points = torch.zeros_like(self.operands, dtype=torch.float32) if run.precision == "bf16" else self.operands
+        new = run.state.new_zeros
         self.vectors = new(5, run.units)
         self.ids = torch.zeros(rows, dtype=torch.int64, device=run.state.device)
         self.clock = torch.zeros(3, dtype=torch.int64, device=run.state.device)
@@ -149,12 +175,7 @@ class Pipeline:
 
     def load(self, run: Run, part: slice) -> None:
         """Start from samples `part` of `run`."""
-        transposed = run.matrix.T
-        high = transposed
-        if self.precision == "ieee":
-            high = (transposed.contiguous().view(torch.int32) & -8192).view(torch.float32)
-            self.couplings_low[: self.units, : self.units] = transposed - high
-        self.couplings[: self.units, : self.units] = high
+        self.couplings.set(run.matrix.T)
         for vector, values in zip(self.vectors, (run.bias, run.j2, run.j3, run.j4, run.mobility), strict=True):
             vector.copy_(values)
         self.ids.copy_(run.sample_ids[part])
@@ -174,8 +195,8 @@ class Pipeline:
         for buffer in {id(t): t for t in (self.points, self.operands)}.values():
             buffer[self.now, : self.rows, : self.units] = state
 
-    def read(self, out: Tensor) -> None:
-        out.copy_(self.points[self.now, : self.rows, : self.units])
+    def read(self, out: Tensor, buffer: int | None = None) -> None:
+        out.copy_(self.points[self.now if buffer is None else buffer, : self.rows, : self.units])
 
     def advance(self, steps: int) -> None:
         """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
@@ -226,10 +247,10 @@ class Pipeline:
         tile = self.tile
         grid = (triton.cdiv(self.rows, tile.m) * triton.cdiv(self.units, tile.n),)
         advance[grid](
-            self.points[point], self.operands[point], self.points[origin], self.couplings, self.couplings_low,
+            self.points[point], self.operands[point], self.points[origin], self.couplings.high, self.couplings.low,
             self.points[out], self.operands[out], *self.vectors,
             self.points if self.drive is None else self.drive, self.ids, self.clock,
-            self.rows, self.units, self.pitch, offset, *self.numbers, *self.drive_strides,
+            self.rows, self.units, self.couplings.pitch, offset, *self.numbers, *self.drive_strides,
             STAGE=name, PRECISION=self.precision, FAST=self.fast_noise, DRIVE=self.drive is not None,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip

@@ -1,0 +1,89 @@
+"""One random machine as the operator's arguments, and the same run by the reference backend in float64."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import thermotorch as tt
+
+
+@dataclass
+class Case:
+    units: int
+    batch: int
+    steps: int
+    integrator: str = "euler_maruyama"
+    record: int = 0
+    keep: int = 0
+    start_step: int = 0
+    seed: int = 5
+    drive: str | None = None  # "unit", "sample", "step", "step and sample"
+    clamped: int = 0
+    first_sample: int = 0
+    shuffled: bool = False
+    precision: str = "ieee"
+    coupling: float = 0.5
+    dt: float = 1e-2
+    temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        draw = torch.Generator().manual_seed(self.units)
+        n, b = self.units, self.batch
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=draw, dtype=torch.float64)
+
+        def positive(*shape: int) -> Tensor:
+            return 0.5 + torch.rand(shape, generator=draw, dtype=torch.float64)
+
+        upper = (self.coupling * normal(n, n)).triu(1)
+        self.couplings, self.bias = upper + upper.T, normal(n)
+        self.j2, self.j3, self.j4, self.mobility = positive(n), 0.1 * normal(n), positive(n), positive(n)
+        self.clamp = torch.arange(n) < self.clamped
+        self.state = normal(b, n)
+        shape = {
+            None: None, "unit": (1, 1, n), "sample": (1, b, n), "step": (self.steps, 1, n),
+            "step and sample": (self.steps, b, n),
+        }[self.drive]  # fmt: skip
+        self.force = None if shape is None else normal(*shape)
+        self.sample_ids = self.first_sample + torch.arange(b)
+        if self.shuffled:
+            self.sample_ids = torch.randperm(2 * b, generator=draw)[:b]
+
+    def arguments(self, device: str) -> list:
+        """Of `thermotorch::langevin`."""
+
+        def put(tensor: Tensor) -> Tensor:
+            return tensor.to(device, torch.float32)
+
+        seed = self.seed - (1 << 64 if self.seed >= 1 << 63 else 0)
+        return [
+            put(self.state), [put(self.couplings)], [0], [0], put(self.bias), put(self.j2), put(self.j3), put(self.j4),
+            put(self.mobility.masked_fill(self.clamp, 0.0)), None if self.force is None else put(self.force),
+            self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0, self.integrator,
+            self.record, self.keep, self.precision,
+        ]  # fmt: skip
+
+    def reference(self) -> tuple[tt.Potential, Tensor, Tensor | None, tt.dynamics.Trajectory]:
+        """Potential, start and force that can be differentiated, and the run from them."""
+        potential = tt.Potential(
+            tt.DenseCouplings.from_matrix(self.couplings), self.j2, self.j3, self.j4, self.bias
+        )  # fmt: skip
+        state = self.state.clone().requires_grad_()
+        force = None if self.force is None else self.force.clone().requires_grad_()
+
+        def drive(step: int) -> Tensor:
+            now = force[(step - self.start_step) % len(force)]
+            return now.expand(self.batch, self.units)
+
+        run = tt.simulate(
+            potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, mobility=self.mobility,
+            seed=self.seed, sample_ids=self.sample_ids, drive=None if force is None else drive, clamp=self.clamp,
+            integrator=self.integrator, record=self.record or None, start_step=self.start_step, backend="reference",
+        )  # fmt: skip
+        return potential, state, force, run
+
+
+def rms_ratio(found: Tensor, expected: Tensor) -> float:
+    return ((found.cpu().double() - expected).norm() / expected.norm()).item()

@@ -1,0 +1,63 @@
+"""Gradients of kernels against autograd through the reference backend in float64."""
+
+import pytest
+import torch
+
+from tests.dynamics.kernels.cases import Case, rms_ratio
+from tests.dynamics.kernels.test_paths import way  # noqa: F401
+from thermotorch.dynamics import kernels
+
+CASES = {
+    "one unit": Case(1, 1, 3, coupling=0.0),
+    "everything kept": Case(20, 9, 4, keep=1, drive="sample", record=2, start_step=1),
+    "nothing kept": Case(20, 9, 4, keep=0, drive="unit", first_sample=2),
+    "checkpoints": Case(33, 18, 5, "leimkuhler_matthews", keep=2, drive="step and sample", record=1, clamped=4),
+    "Heun": Case(20, 9, 5, "heun", keep=2, drive="sample", record=2),
+    "Heun, everything kept, two column blocks": Case(70, 17, 3, "heun", keep=1, drive="step"),
+    "two column blocks": Case(80, 18, 3, keep=2),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_those_of_the_reference(name, way, device):  # noqa: F811
+    case = CASES[name]
+    potential, state, force, run = case.reference()
+    weights = torch.randn(run.state.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    loss = (weights * run.state).sum() + 0.5 * run.state.square().sum()
+    grad_recorded = torch.zeros(0, *state.shape, dtype=torch.float64)
+    if run.states is not None:
+        grad_recorded = torch.randn(run.states.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+        loss = loss + (grad_recorded * run.states).sum()
+    loss.backward()
+
+    arguments = case.arguments(device)
+    end, _, kept = kernels.langevin(*arguments)
+    grad_state = weights.to(end) + end
+    start, *others = arguments
+    found = kernels.langevin_backward(grad_state, grad_recorded.to(end), start, kept, *others, True, force is not None)
+    assert rms_ratio(found[0], state.grad) < 1e-6
+    assert rms_ratio(found[1], potential.bias.grad) < 1e-6
+    if force is None:
+        assert found[2].numel() == 0
+    else:
+        assert found[2].shape == force.shape
+        assert rms_ratio(found[2], force.grad) < 1e-6
+    if case.coupling:
+        row, column = torch.triu_indices(case.units, case.units, 1)
+        both = found[3] + found[3].T  # a bond is J_ij and J_ji
+        assert rms_ratio(both[row, column], potential.couplings.bonds.grad) < 1e-6
+
+
+def test_gradients_of_blocks_are_pieces_of_that_of_the_matrix(device):
+    case = Case(30, 6, 3, keep=1)
+    arguments = case.arguments(device)
+    end, _, kept = kernels.langevin(*arguments)
+    none = end.new_zeros(0, *end.shape)
+    whole = kernels.langevin_backward(end, none, arguments[0], kept, *arguments[1:], True, False)[3]
+    matrix = arguments[1][0]
+    arguments[1:4] = [matrix[:12, 12:], matrix[12:, 12:]], [0, 12], [12, 12]
+    arguments[1] = [matrix[:12, 12:].contiguous(), matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
+    arguments[2], arguments[3] = [0, 12, 12, 0], [12, 0, 12, 0]
+    *_, right, below, corner, first = kernels.langevin_backward(end, none, arguments[0], kept, *arguments[1:], True, False)
+    assert torch.equal(right, whole[:12, 12:]) and torch.equal(below, whole[12:, :12])
+    assert torch.equal(corner, whole[12:, 12:]) and torch.equal(first, whole[:12, :12])
