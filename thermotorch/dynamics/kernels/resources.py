@@ -1,0 +1,129 @@
+"""What the compiler makes of every kernel: registers, spilled bytes, shared memory. Needs no GPU, only Triton.
+
+    python -m thermotorch.dynamics.kernels.resources [compute capability, default 90]
+
+A kernel of `warps` warps may use 65536 / (32 x warps) registers of a thread, at most 255; what does not fit is spilled
+to local memory. Shared memory per processor is 227 KB on compute capability 9.0.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from thermotorch.dynamics.kernels import action, adjoint, resident, streamed
+from thermotorch.dynamics.kernels.run import PRECISIONS
+from thermotorch.dynamics.kernels.streamed import Tile, tile_for
+
+INTEGRATORS = "euler_maruyama", "heun", "leimkuhler_matthews"
+LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
+# Types of arguments that are not float32 tensors; operands have the precision's type.
+_TYPES = {
+    **dict.fromkeys(("ids", "clock"), "*i64"),
+    **dict.fromkeys(("dt", "noise_scale", "inverse_weight", "inverse_push"), "fp32"),
+    **dict.fromkeys((
+        "batch", "rows", "units", "pitch", "steps", "offset", "done", "key_low", "key_high", "start_low", "start_high",
+        "stream", "first_record", "record", "keep", "drive_step", "drive_row",
+    ), "i32"),
+}  # fmt: skip
+_OPERANDS = {
+    "operand", "couplings", "couplings_low", "out_operand", "transposed_low", "next_operand", "pushes",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kernel with its compile-time arguments."""
+
+    name: str
+    kernel: Any
+    constants: dict[str, Any]
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    registers: int
+    spilled: int  # bytes
+    shared: int  # bytes
+
+
+def variants(all_options: bool = False) -> Iterator[Variant]:
+    """Every kernel in every precision; with `all_options` also with recording, forces of each step, and so on."""
+    for precision in PRECISIONS:
+        fast = precision != "ieee"
+        for units in (16, 32, 64, 80, 128):
+            first, second = resident.column_blocks(units)
+            shape = {"FIRST": first, "SECOND": second, "ROWS": resident.ROWS}
+            warps, name = resident.num_warps(first), f"{first}+{second}" if second else str(first)
+            for integrator in INTEGRATORS:
+                for full in (False, True) if all_options else (False,):
+                    yield Variant(f"trajectory, {name} units, {integrator}, {precision}", resident.trajectory, {
+                        "SCHEME": integrator, "PRECISION": precision, "FAST": fast, "DRIVE": 2 if full else 1,
+                        "RECORD": full, "KEEP": full, "GUESS": full and integrator == "heun", **shape,
+                    }, warps, 3)  # fmt: skip
+            for heun in (False, True):
+                yield Variant(f"retrace, {name} units, {'heun' if heun else 'euler_maruyama'}, {precision}", adjoint.retrace, {
+                    "HEUN": heun, "PRECISION": precision, "RECORD": all_options, **shape,
+                }, warps, 3)  # fmt: skip
+        for tile in (tile_for(SMALL, precision), tile_for(LARGE, precision)):
+            yield from _tiled(tile, precision, fast, all_options)
+
+
+def _tiled(tile: Tile, precision: str, fast: bool, all_options: bool) -> Iterator[Variant]:
+    shape, name = {"M": tile.m, "N": tile.n, "BK": tile.k}, f"{tile.m} x {tile.n} x {tile.k}, {precision}"
+    for stage in INTEGRATORS:
+        for drive in (False, True) if all_options else (False,):
+            constants = {"STAGE": stage, "PRECISION": precision, "FAST": fast, "DRIVE": drive, **shape}
+            yield Variant(f"advance, {stage}, {name}", streamed.advance, constants, tile.warps, tile.stages)
+    for half in (False, True):
+        constants = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half, "PRECISION": precision, **shape}
+        yield Variant(f"retreat, {'heun' if half else 'euler_maruyama'}, {name}", adjoint.retreat, constants, tile.warps,
+                      tile.stages)  # fmt: skip
+    constants = {"REVERSE": True, "GRADIENT": True, "WEIGHTED": True, "PRECISION": precision, **shape}
+    yield Variant(f"residual, {name}", action.residual, constants, tile.warps, tile.stages)
+
+
+def compiled(variant: Variant, capability: int = 90) -> Resources:
+    """Compile ahead of time; raises what Triton or ptxas would raise on the device."""
+    low = "*bf16" if variant.constants["PRECISION"] == "bf16" else "*fp32"
+    signature, attributes = {}, {}
+    for position, name in enumerate(variant.kernel.arg_names):
+        if name in variant.constants:
+            signature[name] = "constexpr"
+            continue
+        tiled = "M" in variant.constants
+        signature[name] = low if name in _OPERANDS or (name == "transposed" and tiled) else _TYPES.get(name, "*fp32")
+        if signature[name].startswith("*") or (tiled and name in ("units", "pitch")):
+            attributes[(position,)] = [["tt.divisibility", 16]]
+    source = ASTSource(fn=variant.kernel, signature=signature, constexprs=variant.constants, attrs=attributes)
+    options = {"num_warps": variant.warps, "num_stages": variant.stages}
+    program = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        Path(file.name).write_bytes(program.asm["cubin"])
+        tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+        usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    registers, stack = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
+    return Resources(registers, stack, program.metadata.shared)
+
+
+def main() -> None:
+    capability = int(sys.argv[1]) if len(sys.argv) > 1 else 90
+    print(f"Triton {triton.__version__}, compute capability {capability / 10}\n")
+    print("| kernel | warps | registers | spilled, bytes | shared, bytes |\n| --- | ---: | ---: | ---: | ---: |")
+    for variant in variants():
+        found = compiled(variant, capability)
+        print(f"| {variant.name} | {variant.warps} | {found.registers} | {found.spilled} | {found.shared} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
