@@ -14,7 +14,7 @@ def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: i
     pieces = ([block, block.detach().T.contiguous()], [0, 3], [3, 0]) if blocks else ([], [], [])
     on_site = torch.zeros(7, requires_grad=True), torch.ones(7), torch.zeros(7), torch.ones(7), torch.ones(7)
     force = torch.randn(1, 5, 7, requires_grad=True) if drive else None
-    return (state, *pieces, *on_site, force, torch.arange(5), steps, 0.01, 0.1, -3, 1, 0, "euler_maruyama", record, keep)
+    return (state, *pieces, *on_site, force, torch.arange(5), steps, 0.01, 0.1, -3, 1, 0, "euler_maruyama", record, keep, "ieee")
 
 
 @pytest.mark.parametrize("changed", [{}, {"blocks": False}, {"drive": False}, {"steps": 0}, {"record": 0, "keep": 0}])
@@ -45,7 +45,7 @@ def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
     matrices = [torch.randn(7, 7, requires_grad=True) / 7 for _ in range(2)] if couplings else [None, None]
     pushes = [torch.randn(1, 5, 7, requires_grad=True) for _ in range(2)]
     units = [torch.full((7,), value) for value in (0.9, 0.1, 0.2, 0.0)]
-    return (torch.randn(5, 7, requires_grad=True), *matrices, *pushes, *units, torch.arange(5), steps, 3, 1, 0, 2, 2)
+    return (torch.randn(5, 7, requires_grad=True), *matrices, *pushes, *units, torch.arange(5), steps, 3, 1, 0, 2, 2, "ieee")
 
 
 @pytest.mark.parametrize("operator, inputs", [(op.langevin, arguments), (op.splitting, splitting_arguments)])

@@ -372,3 +372,9 @@ def test_zero_temperature_is_gradient_descent():
     for _ in range(3):
         x = x - 0.01 * potential.gradient(x)
     torch.testing.assert_close(run.state, x)
+
+
+def test_unknown_precision_is_refused_with_the_closest():
+    potential = tt.Potential(tt.DenseCouplings(3))
+    with pytest.raises(ValueError, match="precision: unknown 'tf23', expected one of .* did you mean 'tf32'"):
+        tt.simulate(potential, torch.zeros(1, 3), steps=1, dt=1e-3, temperature=1.0, precision="tf23")

@@ -63,6 +63,7 @@ def simulate(
     start_step: int = 0,
     stream: Stream = Stream.DYNAMICS,
     observers: Mapping[str, Observer] | None = None,
+    precision: str = "ieee",
 ) -> Trajectory:
     """Run the overdamped Langevin dynamics of `potential` from `state`.
 
@@ -92,6 +93,8 @@ def simulate(
         start_step: number of the first step; `trajectory.step` of an earlier run continues it exactly.
         stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
         observers: by name; see `observe.py`.
+        precision: what a backend may round state and couplings to in their product, "ieee" (float32), "tf32" or "bf16"
+            (11 and 8 significant bits); state, sums and everything else keep theirs. The reference never rounds.
 
     Returns:
         A `Trajectory`: end state, heat, work, and what was recorded and observed.
@@ -120,6 +123,7 @@ def simulate(
         start_step=start_step,
         stream=stream,
         observers=observers,
+        precision=precision,
     )
     run = _BACKENDS[_backend(backend, problem)]
     _warn_if_unstable(problem)

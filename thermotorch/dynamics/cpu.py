@@ -109,7 +109,7 @@ def _call(name: str, argument: ctypes.Structure) -> None:
 @op.langevin.register_kernel("cpu")
 def _langevin(
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
-    stream, integrator, record, keep,
+    stream, integrator, record, keep, precision="ieee",
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -131,7 +131,7 @@ def _langevin(
 @op.langevin_backward.register_kernel("cpu")
 def _langevin_backward(
     grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps,
-    dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive,
+    dt, temperature, seed, start_step, stream, integrator, record, keep, precision, needs_blocks, needs_drive,
 ):  # fmt: skip
     of_state = torch.empty_like(state, memory_format=torch.contiguous_format)
     of_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
@@ -157,7 +157,7 @@ def _langevin_backward(
 @op.splitting.register_kernel("cpu")
 def _splitting(
     state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step, stream,
-    record, keep,
+    record, keep, precision="ieee",
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -178,7 +178,7 @@ def _splitting(
 @op.splitting_backward.register_kernel("cpu")
 def _splitting_backward(
     grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids,
-    steps, seed, start_step, stream, record, keep, needs_couplings,
+    steps, seed, start_step, stream, record, keep, precision, needs_couplings,
 ):  # fmt: skip
     matrices = [] if whole is None else [whole, half]
     of_state, *others = (

@@ -104,7 +104,7 @@ class _Langevin(_Operator):
         end, recorded, _ = op.langevin(
             state.contiguous(), *self.couplings, *self.units, self.constant if force is None else force,
             problem.sample_ids, steps, problem.dt, problem.temperature, self.seed, first, self.stream,
-            problem.integrator_name, record, self.keep(state, steps),
+            problem.integrator_name, record, self.keep(state, steps), problem.precision,
         )  # fmt: skip
         return end, recorded
 
@@ -134,6 +134,7 @@ class _Splitting(_Operator):
         end, recorded, _ = op.splitting(
             state.contiguous(), *self.kicks, *(self.pushes if force is None else self._pushes(force)), *self.units,
             problem.sample_ids, steps, self.seed, first, self.stream, record, self.keep(state, steps),
+            problem.precision,
         )  # fmt: skip
         return end, recorded
 

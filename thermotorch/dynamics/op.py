@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews")
+PRECISIONS = ("ieee", "tf32", "bf16")  # float32, 11 and 8 significant bits; state and sums are float32 always
 
 
 @torch.library.custom_op("thermotorch::langevin", mutates_args=())
@@ -40,6 +41,7 @@ def langevin(
     integrator: str,
     record: int,
     keep: int,
+    precision: str = "ieee",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Advance `state` [batch, unit], float32, by `steps` steps.
 
@@ -52,6 +54,7 @@ def langevin(
         integrator: one of `INTEGRATORS`.
         record: keep the state after each step k with (k + 1) % record == 0, k counted from step 0; 0 records nothing.
         keep: also keep the states after keep, 2 keep, ... < steps steps of this call, for the gradient; 0 keeps none.
+        precision: one of `PRECISIONS`, what products with the couplings may round their operands to.
 
     Returns:
         State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, unit].
@@ -84,6 +87,7 @@ def langevin_backward(
     integrator: str,
     record: int,
     keep: int,
+    precision: str,
     needs_blocks: bool,
     needs_drive: bool,
 ) -> list[Tensor]:
@@ -116,6 +120,7 @@ def splitting(
     stream: int,
     record: int,
     keep: int,
+    precision: str = "ieee",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Advance `state` by `steps` steps of the splitting scheme, the couplings between two steps in one product.
 
@@ -130,6 +135,7 @@ def splitting(
         decay, spread, stiffness, shift: [unit].
         sample_ids, steps, seed, start_step, stream, record: as in `langevin`.
         keep: keep u after keep, 2 keep, ... < steps steps.
+        precision: as in `langevin`.
 
     Returns:
         State at the end, recorded states, kept u; as in `langevin`.
@@ -158,6 +164,7 @@ def splitting_backward(
     stream: int,
     record: int,
     keep: int,
+    precision: str,
     needs_couplings: bool,
 ) -> list[Tensor]:
     """Gradients as in `langevin_backward`: [by state, by whole_push, by half_push], then, if asked for, by whole and half."""
@@ -186,25 +193,27 @@ def _fake_gradients(like: Sequence[Tensor]) -> list[Tensor]:
 
 @langevin.register_fake
 def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-      start_step, stream, integrator, record, keep):  # fmt: skip
+      start_step, stream, integrator, record, keep, precision="ieee"):  # fmt: skip
     return _fake_outputs(state, steps, start_step, record, keep)
 
 
 @splitting.register_fake
 def _(state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step,
-      stream, record, keep):  # fmt: skip
+      stream, record, keep, precision="ieee"):  # fmt: skip
     return _fake_outputs(state, steps, start_step, record, keep)
 
 
 @langevin_backward.register_fake
 def _(grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids,
-      steps, dt, temperature, seed, start_step, stream, integrator, record, keep, needs_blocks, needs_drive):  # fmt: skip
+      steps, dt, temperature, seed, start_step, stream, integrator, record, keep, precision, needs_blocks,
+      needs_drive):  # fmt: skip
     return _fake_gradients([state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())])
 
 
 @splitting_backward.register_fake
 def _(grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift,
-      sample_ids, steps, seed, start_step, stream, record, keep, needs_couplings):  # fmt: skip
+      sample_ids, steps, seed, start_step, stream, record, keep, precision,
+      needs_couplings):  # fmt: skip
     return _fake_gradients([state, whole_push, half_push, *((whole, half) if needs_couplings else ())])
 
 

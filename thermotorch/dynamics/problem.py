@@ -12,6 +12,7 @@ from torch import Tensor
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer
+from thermotorch.dynamics.op import PRECISIONS
 from thermotorch.potential import Potential
 
 Drive = Tensor | Callable[[int], Tensor]
@@ -49,6 +50,7 @@ class Problem:
     start_step: int
     stream: int
     observers: Mapping[str, Observer]
+    precision: str = "ieee"
 
     @property
     def integrator(self) -> Integrator:
@@ -100,6 +102,7 @@ def check(
     start_step: int,
     stream: int,
     observers: Mapping[str, Observer] | None,
+    precision: str = "ieee",
 ) -> Problem:
     """The problem that the arguments of `simulate` describe, or the error that says what to write instead."""
     if not isinstance(potential, Potential):
@@ -131,6 +134,7 @@ def check(
         start_step,
         stream,
         dict(observers or {}),
+        choose("precision", precision, {name: name for name in PRECISIONS}),
     )
 
 

@@ -23,7 +23,7 @@ class Case:
     first_sample: int = 0
     shuffled: bool = False
     precision: str = "ieee"
-    coupling: float = 0.5
+    coupling: float = 0.2
     dt: float = 1e-2
     temperature: float = 0.5
 

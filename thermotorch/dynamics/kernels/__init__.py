@@ -8,10 +8,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from thermotorch.dynamics import op
 from thermotorch.dynamics.kernels import adjoint, resident, streamed
 from thermotorch.dynamics.kernels.run import Run
 
 
+@op.langevin.register_kernel("cuda")
 def langevin(*arguments) -> tuple[Tensor, Tensor, Tensor]:
     """`thermotorch::langevin` of `dynamics/op.py`."""
     run = Run.of(*arguments)
@@ -22,6 +24,7 @@ def langevin(*arguments) -> tuple[Tensor, Tensor, Tensor]:
         return (resident if resident.fits(run) else streamed).langevin(run)
 
 
+@op.langevin_backward.register_kernel("cuda")
 def langevin_backward(
     grad_state: Tensor, grad_recorded: Tensor, state: Tensor, kept: Tensor, *arguments
 ) -> list[Tensor]:

@@ -20,10 +20,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from thermotorch.dynamics.kernels import action, adjoint, resident, streamed
-from thermotorch.dynamics.kernels.run import PRECISIONS
 from thermotorch.dynamics.kernels.streamed import Tile, tile_for
+from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
 
-INTEGRATORS = "euler_maruyama", "heun", "leimkuhler_matthews"
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
 _TYPES = {

@@ -7,7 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-PRECISIONS = ("ieee", "tf32", "bf16")
+from thermotorch.dynamics.op import PRECISIONS
+
 _WORD = 0xFFFFFFFF
 
 

@@ -1,0 +1,48 @@
+"""The tests of `kernels/` on Triton's interpreter, in a process of their own, and every kernel through the compiler.
+
+Interpretation is decided when a kernel is decorated, and would change how everything else in this process runs.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+
+triton = pytest.importorskip("triton")
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="already interpreting")
+@pytest.mark.skipif(
+    version(triton.__version__) < (3, 7) and version(numpy.__version__) >= (2, 4),
+    reason="the interpreter of this Triton cannot loop with this numpy",
+)
+def test_kernels_on_the_interpreter():
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dynamics/kernels"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+def test_kernels_compile_for_compute_capability_9(precision):
+    """What the interpreter does not see: types, layouts, and whether a tile fits. No GPU is needed for this."""
+    from thermotorch.dynamics.kernels import resources
+
+    for variant in resources.variants():
+        if variant.constants["PRECISION"] != precision or variant.constants.get("FIRST") in (16, 32):
+            continue
+        found = resources.compiled(variant)
+        assert found.shared <= 227 * 1024, variant.name
+        assert found.registers * 32 * variant.warps <= 65536, variant.name
+        allowed = 1024 if "M" in variant.constants or "heun" in variant.name else 0
+        assert found.spilled <= allowed, f"{variant.name} spills {found.spilled} bytes"
