@@ -37,7 +37,8 @@ def column_blocks(units: int) -> tuple[int, int]:
 
 
 def num_warps(first: int) -> int:
-    return 8 if first == MAX_UNITS else 4
+    """Each warp owns 16 columns of the first block: none repeats the work of another."""
+    return first // 16
 
 
 def fits(run: Run) -> bool:
