@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from thermotorch.dynamics import cpu, op
+from thermotorch.dynamics import action_op, cpu, op
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
@@ -54,3 +54,12 @@ def test_a_second_derivative_is_refused_clearly(operator, inputs):
     (gradient,) = torch.autograd.grad(operator(state, *rest)[0].square().sum(), state, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative; simulate with backend='reference'"):
         gradient.sum().backward()
+
+
+def test_opcheck_of_the_reverse_action():
+    _, blocks, rows, columns, bias, j2, j3, j4, *_ = arguments()
+    path = torch.randn(6, 3, 7)
+    torch.library.opcheck(action_op.reverse_action, (path, blocks, rows, columns, bias, j2, j3, j4, 0.01, 0.1))
+    detached = [block.detach() for block in blocks]
+    torch.library.opcheck(action_op.reverse_action_backward,
+                          (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached, rows, columns, bias.detach(), 0.1))

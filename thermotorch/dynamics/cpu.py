@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics import op
+from thermotorch.dynamics import action_op, op
 from thermotorch.dynamics.build import CompilerUnavailable, library
 
 
@@ -72,6 +72,18 @@ class _Splitting(ctypes.Structure):
         ("half_push", _Force),
         ("grad_whole_push", _Pointer),
         ("grad_half_push", _Pointer),
+    ]
+
+
+class _Action(ctypes.Structure):
+    """`Action` of native/action.h."""
+
+    _fields_ = [
+        ("run", _Run),
+        ("samples", _Long),
+        ("dt", ctypes.c_double),
+        ("temperature", ctypes.c_double),
+        *((name, _Pointer) for name in ("bias", "j2", "j3", "j4", "action", "grad_bias")),
     ]
 
 
@@ -198,3 +210,31 @@ def _splitting_backward(
     pushes = a.force(whole_push), a.force(half_push), *map(a.pointer, others[:2])
     _call("thermotorch_splitting_backward", _Splitting(run, *units, *pushes))
     return [of_state, *others]
+
+
+@action_op.reverse_action.register_kernel("cpu")
+def _reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature):
+    action = path.new_empty(len(path) - 1, path.shape[1])
+    residual = torch.empty_like(path[1:], memory_format=torch.contiguous_format)
+    if not residual.numel():
+        return action.zero_(), residual
+    a = _Arguments()
+    run = _Run(batch=action.numel(), units=path.shape[2], threads=torch.get_num_threads(), block_count=len(blocks),
+               blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual))  # fmt: skip
+    units = map(a.pointer, (bias, j2, j3, j4))
+    _call("thermotorch_reverse_action", _Action(run, path.shape[1], dt, temperature, *units, a.pointer(action)))
+    return action, residual
+
+
+@action_op.reverse_action_backward.register_kernel("cpu")
+def _reverse_action_backward(grad_action, residual, path, blocks, rows, columns, bias, temperature):
+    of_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
+    of_blocks = [torch.zeros_like(block, memory_format=torch.contiguous_format) for block in blocks]
+    if residual.numel():
+        a = _Arguments()
+        run = _Run(batch=grad_action.numel(), units=path.shape[2], threads=torch.get_num_threads(), block_count=len(blocks),
+                   blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual),
+                   grad_end=a.pointer(grad_action), grad_blocks=a.blocks(of_blocks, rows, columns))  # fmt: skip
+        _call("thermotorch_reverse_action_backward",
+              _Action(run=run, samples=path.shape[1], temperature=temperature, grad_bias=a.pointer(of_bias)))  # fmt: skip
+    return [of_bias, *of_blocks]

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from thermotorch.dynamics import cpu, op, splitting
+from thermotorch.dynamics import action_op, cpu, op, splitting
 from thermotorch.dynamics.observe import Transition
 from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
+from thermotorch.potential import Potential
 
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
 _KEEP_ELEMENTS = 1 << 23  # kept states up to 32 MB spare the backward pass a second forward pass
@@ -31,6 +32,23 @@ def refusal(problem: Problem, device: str) -> str | None:
     if problem.integrator_name not in (*op.INTEGRATORS, "splitting"):
         return f"it does not have the integrator {problem.integrator_name!r}"
     return _UNAVAILABLE[device]()
+
+
+def covers_action(path: Tensor) -> bool:
+    """Whether `reverse_action` has an implementation for this path."""
+    device = path.device.type
+    return path.dtype == torch.float32 and device in _UNAVAILABLE and _UNAVAILABLE[device]() is None
+
+
+def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
+    """`objectives.reverse_action` by the operator; gradients reach the potential, not the path."""
+    pieces = potential.couplings.pieces()
+    couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+    units = [
+        value.expand(potential.num_units).contiguous()
+        for value in (potential.live_bias(), potential.j2, potential.j3, potential.j4)
+    ]
+    return action_op.reverse_action(path.detach().contiguous(), *couplings, *units, dt, temperature)[0]
 
 
 def _cuda_unavailable() -> str | None:
@@ -115,8 +133,8 @@ class _Splitting(_Operator):
         flows = splitting.flows(
             problem.potential, dt=problem.dt, temperature=problem.temperature, mobility=problem.mobility
         )
-        half = None if flows.kick is None else flows.kick.half
-        self.flows, self.kicks = flows, (None if half is None else 2 * half + half @ half, half)
+        self.flows = flows
+        self.kicks = (None, None) if flows.kick is None else (flows.kick.whole, flows.kick.half)
         self.units = [self.per_unit(value) for value in (flows.decay, flows.spread, flows.stiffness, flows.shift)]
         self.pushes = self._pushes(self.constant)
 

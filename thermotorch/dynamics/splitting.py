@@ -28,6 +28,7 @@ class Kick(NamedTuple):
     """The coupling flow over half a step: x -> x + x @ half + (displacement without couplings) @ mean."""
 
     half: Tensor  # e^G - 1, [unit, unit]
+    whole: Tensor  # the same for a whole step, e^2G - 1
     mean: Tensor  # phi(G)
 
 
@@ -68,7 +69,7 @@ class Flows:
 def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> Flows:
     """The flows of `potential` over one step, differentiable in couplings and biases.
 
-    Cost: the exponential of the coupling matrix, about 6 products [unit, unit]^2 for weak couplings and 2 more for
+    Cost: the exponential of the coupling matrix, 6 products [unit, unit]^2 for weak couplings and 2 more for
     every factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
     """
     like = potential.bias
@@ -140,4 +141,4 @@ def exponential(generator: Tensor) -> Kick:
     for _ in range(doublings):
         mean = mean + 0.5 * half @ mean
         half = 2 * half + half @ half
-    return Kick(half, mean)
+    return Kick(half, 2 * half + half @ half, mean)

@@ -1,7 +1,9 @@
 """The objective of the generative thermodynamic computer: make the time-reversed noising path likely."""
 
+import torch
 from torch import Tensor
 
+from thermotorch.dynamics import fused
 from thermotorch.potential import Potential
 
 
@@ -23,8 +25,8 @@ def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature
         dt, temperature: of the paths; they must be those of the machine.
 
     Returns:
-        [time - 1, batch]. Cost: one coupling field per step, all steps in one product; memory of a few copies of the
-        path.
+        [time - 1, batch]. Cost: one coupling field per step and, for the gradient, one outer product; memory of one
+        copy of the path for a gradient in the parameters by the fast core (float32), of a few copies otherwise.
 
     Raises:
         ValueError: a path of fewer than two times or not of shape [time, batch, unit].
@@ -33,6 +35,8 @@ def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature
     """
     if path.dim() != 3 or len(path) < 2:
         raise ValueError(f"path: expected [time, batch, unit] with at least two times, got {tuple(path.shape)}")
+    if not (path.requires_grad and torch.is_grad_enabled()) and fused.covers_action(path):
+        return fused.reverse_action(potential, path, dt, temperature)
     after = path[1:]
     residual = path[:-1] - after + dt * potential.gradient(after)
     return residual.square().sum(-1) / (4 * temperature * dt)

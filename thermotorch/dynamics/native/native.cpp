@@ -1,4 +1,5 @@
 // The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
+#include "action.h"
 #include "langevin.h"
 #include "splitting.h"
 
@@ -28,6 +29,14 @@ int thermotorch_splitting(const Splitting* p) {
 
 int thermotorch_splitting_backward(const Splitting* p) {
     return guarded([&] { splitting::backward(*p); });
+}
+
+int thermotorch_reverse_action(const Action* p) {
+    return guarded([&] { action::forward(*p); });
+}
+
+int thermotorch_reverse_action_backward(const Action* p) {
+    return guarded([&] { action::backward(*p); });
 }
 
 // normals[row, unit] of one step, for tests.

@@ -115,7 +115,7 @@ class CouplingsSum {
     }
 
   private:
-    static constexpr int64_t ROWS = 256;
+    static constexpr int64_t ROWS = 64;  // of them at once: their panels stay in the first-level cache
 
     void flush() {
         if (held_) add_outer(couplings_, shape_, states_.data(), forces_.data(), held_, sum_);

@@ -1,0 +1,76 @@
+"""The action of time-reversed paths as one operator: force, residual and squares in one pass, `reverse_action`."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("thermotorch::reverse_action", mutates_args=())
+def reverse_action(
+    path: Tensor,
+    blocks: Sequence[Tensor],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    bias: Tensor,
+    j2: Tensor,
+    j3: Tensor,
+    j4: Tensor,
+    dt: float,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """Action of every step and its residual, `x - x' + dt (dV/dx)(x')`, of which it is |residual|^2 / (4 kT dt).
+
+    Args:
+        path: [time, batch, unit], float32; no gradient reaches it.
+        blocks, rows, columns, bias, j2, j3, j4: the potential, as in `op.langevin`.
+
+    Returns:
+        [time - 1, batch] and [time - 1, batch, unit].
+    """
+    raise NotImplementedError(f"thermotorch::reverse_action has no implementation for {path.device.type}")
+
+
+@torch.library.custom_op("thermotorch::reverse_action_backward", mutates_args=())
+def reverse_action_backward(
+    grad_action: Tensor,
+    residual: Tensor,
+    path: Tensor,
+    blocks: Sequence[Tensor],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    bias: Tensor,
+    temperature: float,
+) -> list[Tensor]:
+    """[dL/dbias, *dL/dblocks] from dL/daction: residual / (2 kT), and its outer products with x'."""
+    raise NotImplementedError(f"thermotorch::reverse_action_backward has no implementation for {path.device.type}")
+
+
+@reverse_action.register_fake
+def _(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature):
+    time, batch, unit = path.shape
+    return path.new_empty(time - 1, batch), path.new_empty(time - 1, batch, unit)
+
+
+@reverse_action_backward.register_fake
+def _(grad_action, residual, path, blocks, rows, columns, bias, temperature):
+    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (bias, *blocks)]
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    path, blocks, rows, columns, bias, *_, temperature = inputs
+    ctx.save_for_backward(output[1], path, bias, *blocks)
+    ctx.places, ctx.temperature = (list(rows), list(columns)), temperature
+    ctx.mark_non_differentiable(output[1])
+
+
+def _gradient(ctx, grad_action, _):
+    residual, path, bias, *blocks = ctx.saved_tensors
+    of_bias, *of_blocks = reverse_action_backward(
+        grad_action.contiguous(), residual, path, blocks, *ctx.places, bias, ctx.temperature
+    )
+    no_places = None if blocks else []  # torch takes an empty list of numbers for one of tensors
+    return (None, of_blocks, no_places, no_places, of_bias, None, None, None, None, None)
+
+
+torch.library.register_autograd("thermotorch::reverse_action", _gradient, setup_context=_setup_context)
