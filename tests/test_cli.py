@@ -17,6 +17,8 @@ SMALL = {
     "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
     "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
     "feature_net": [],
+    "gaussians": [],
+    "rbm": ["model.config.hidden=8", "model.config.sampling_steps=3"],
 }
 
 
@@ -58,7 +60,11 @@ def test_every_experiment_composes_and_is_plain(experiment, data):
 
 
 def experiment_model(experiment: str) -> str:
-    return "generator" if experiment.startswith("three_digits") else experiment.removesuffix("_mnist")
+    if experiment.startswith("three_digits"):
+        return "generator"
+    if experiment.startswith("gaussian"):
+        return "gaussians"
+    return experiment.removesuffix("_mnist")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -69,7 +75,7 @@ def test_every_experiment_runs_a_step_and_its_checkpoint_opens_alone(experiment,
     assert checkpoint["global_step"] == 1
     module = type_of(configure(f"experiment={experiment}").module["_target_"])
     loaded = module.load_from_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    assert loaded.model.config["image_shape" if "generator" in experiment_model(experiment) else "channels"]
+    assert loaded.model.config.keys() & {"image_shape", "channels"}
     assert not (folder / "FAILED").exists()
     assert (folder / "csv" / "version_0" / "hparams.yaml").is_file()
 
@@ -133,7 +139,7 @@ def test_last_needs_an_earlier_run_of_the_same_thing(run):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("experiment=ddpm_mnst", "unknown experiment 'ddpm_mnst'; did you mean 'ddpm_mnist'?"),
+        ("experiment=ddpm_mnst", "unknown experiment 'ddpm_mnst'; did you mean 'ddpm_mnist'"),
         ("model=genrator", "unknown model 'genrator'; did you mean 'generator'?"),
         ("data=mnist,digits", "unknown data 'digits'; did you mean 'digits8x8'"),
     ],
@@ -242,6 +248,19 @@ def test_evaluate_prints_and_writes_the_rows(run, stand_ins, zoo_of_stand_ins, c
         assert f"{row['metric']}: " in printed
     record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"])
     assert load_card(checkpoint)["energy"] == found["energy"]
+
+
+def test_the_images_that_a_card_names_are_those_a_model_is_compared_with(stand_ins, tmp_path):
+    from thermotorch.training.data import Digits8x8Data
+    from thermotorch.zoo import create_model, save_checkpoint
+
+    record = {"name": "Digits8x8", "digits": [0, 1], "images_per_digit": 2, "normalisation": "per_image"}
+    fields = {"data": record, "metrics": [], "energy": [], "training": {}, "licence": "", "notes": ""}
+    checkpoint, _ = save_checkpoint(create_model("gaussians", image_shape=[1, 8, 8]), "gaussians.trial", tmp_path, fields)
+    known = cli._known_images(checkpoint, "no data")
+    assert torch.equal(known.training, Digits8x8Data(digits=[0, 1], images_per_digit=2).train_images()[0])
+    assert torch.equal(known.held_out, Digits8x8Data(digits=[0, 1]).test_images()[0])
+    assert cli._known_images("ddpm.mnist", "no data") is None  # a card that names none
 
 
 def test_evaluate_puts_a_classifier_to_the_test_images_of_its_data_set(run, stand_ins, tmp_path, capsys):

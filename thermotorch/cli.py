@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.zoo.names import unknown_name
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
+    from thermotorch.evaluation.novelty import KnownImages
     from thermotorch.evaluation.rows import Row
 
 _package = Path(__file__).resolve().parent
@@ -142,15 +144,18 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.markdown import number
     from thermotorch.evaluation.progress import progress_bar
+    from thermotorch.models.imperfect import realise
     from thermotorch.zoo import load_checkpoint
 
-    model = load_checkpoint(cfg.model).to(_device(cfg.device))
+    changes = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("config", "imperfections")}
+    model = realise(load_checkpoint(cfg.model, config=changes["config"]), **changes["imperfections"])
+    model = model.to(_device(cfg.device))
     task = cfg.task or getattr(model, "task", "generate")
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     with progress_bar(cfg.model) as bar:
         protocol, rows = TASKS[task](cfg, model, lambda what, done, total: bar(done, total, what))
-    found: dict[str, Any] = {"model": cfg.model, "task": task, "protocol": protocol, "metrics": [], "energy": []}
+    found: dict[str, Any] = {"model": cfg.model, "task": task, **changes, "protocol": protocol, "metrics": [], "energy": []}
     for row in rows:
         found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
         value = f"{number(row.value, row.stderr)} {row.unit}".strip()
@@ -173,7 +178,7 @@ def _generate(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[
         model,
         protocol,
         FeatureSpace.from_zoo(cfg.judge).to(_device(cfg.device)),
-        train_images=_training_images(cfg.data_dir),
+        known=_known_images(cfg.model, cfg.data_dir),
         command=_command("thermotorch-evaluate"),
         progress=progress,
     )
@@ -193,6 +198,23 @@ def _classify(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[
         model, images, labels, protocol, command=_command("thermotorch-evaluate"), progress=progress
     )
     return protocol.to_dict(), rows
+
+
+class SweepReport(Callback):
+    """After `thermotorch-evaluate -m`, writes the table and the figure of all its runs into the folder of the sweep."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from thermotorch.evaluation.sweep import read_sweep, save_sweep_figure, sweep_caption, sweep_table
+
+        folder = Path(config.hydra.sweep.dir)
+        sweep = read_sweep(folder)
+        text = f"{sweep_caption(sweep)}\n\n{sweep_table(sweep)}\n"
+        (folder / "sweep.md").write_text(text, encoding="utf-8")
+        print(text, folder / "sweep.md", sep="\n")
+        try:
+            print(save_sweep_figure(sweep, folder / "sweep.png"))
+        except ImportError as error:
+            print(error)
 
 
 # What a model can be put to, by name: (configuration, model, progress) -> (settings, rows).
@@ -221,7 +243,7 @@ def compare(cfg: DictConfig) -> Path:
                 models,
                 Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True)),
                 space,
-                train_images=_training_images(cfg.data_dir),
+                known={name: images for name in models if (images := _known_images(name, cfg.data_dir))},
                 command=_command("thermotorch-compare"),
                 progress=lambda what, done, total: bar(done, total, what),
                 save=partial(write_report, folder=run, cards={name: load_card(name) for name in models}),
@@ -256,11 +278,9 @@ def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> list[Path]:
         raise ValueError(f"figures: only a thermodynamic generator has them, {cfg.model!r} is a {type(model).__name__}")
     pixels = None
     if Path(cfg.data_dir, "MNIST", "raw").is_dir():
-        from thermotorch.training.data import MNISTData
+        from thermotorch.training.data import recorded_data
 
-        card = load_card(cfg.model)["data"]
-        chosen = {key: card[key] for key in ("digits", "images_per_digit", "normalisation") if key in card}
-        data = MNISTData(cfg.data_dir, download=False, **chosen)
+        data = recorded_data(load_card(cfg.model)["data"], cfg.data_dir)
         data.setup()
         pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
     return list(save_figures(model, folder, seed=cfg.seed, pixels=pixels))
@@ -273,13 +293,21 @@ def _device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-def _training_images(data_dir: str) -> "Tensor | None":
-    """The MNIST training images [n, 1, 28, 28] in [0, 1] if they are on this machine; nothing is downloaded."""
-    if not Path(data_dir, "MNIST", "raw").is_dir():
-        return None
-    from thermotorch.training.data import MNISTData
+def _known_images(name: str, data_dir: str) -> "KnownImages | None":
+    """What the model `name` was trained on, and test images of the same classes; None if they are not on this machine."""
+    from thermotorch.evaluation.novelty import KnownImages
+    from thermotorch.training.data import recorded_data
+    from thermotorch.zoo import load_card
 
-    return MNISTData(data_dir, download=False).train_images()[0]
+    record = load_card(name)["data"]
+    if "name" not in record:
+        return None
+    try:
+        training, _ = recorded_data(record, data_dir).fitted_images()
+    except FileNotFoundError:
+        return None
+    held_out, _ = recorded_data({**record, "images_per_digit": None}, data_dir).test_images()
+    return KnownImages(training, held_out)
 
 
 def _command(program: str) -> str:

@@ -5,6 +5,7 @@ import torch
 
 from tests.evaluation.stand_ins import SIDE, Device, Digital, feature_space, noise
 from thermotorch.evaluation import FeatureSpace, Protocol, compare, evaluate
+from thermotorch.evaluation.novelty import RELATIVE, KnownImages
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20
@@ -52,8 +53,33 @@ def test_a_model_that_is_told_the_class_says_so(space):
     assert evaluate("free", model, PROTOCOL, space).sampling == "sampler dpm++, steps 4"
 
 
+def test_a_model_that_takes_labels_is_asked_for_each_class_in_turn(space):
+    class Told(Digital):
+        config = {"num_classes": 3}
+
+        def generate(self, num_samples, *, labels=None, steps=None, **options):
+            self.labels = labels if num_samples > 1 else self.labels
+            return super().generate(num_samples, steps=steps, **options)
+
+    model = Told()
+    model.labels = None
+    rows = by_metric(evaluate("told", model, PROTOCOL, space))
+    assert model.labels.tolist() == [k % 3 for k in range(40)]
+    seen = space.net(noise(40, 3).square()).argmax(1)
+    assert rows["class-conditional accuracy"].value == (seen == model.labels).double().mean()
+    assert "class-conditional accuracy" not in by_metric(evaluate("free", Digital(), PROTOCOL, space))
+
+
+def test_each_model_is_compared_with_its_own_training_images(space):
+    known = {"a": KnownImages(noise(40, 3), noise(70, 9))}  # the very samples of the device
+    result = compare({"a": Device(), "b": Digital()}, PROTOCOL, space, known=known)
+    assert result.results["a"].row(RELATIVE).value == 0.0
+    assert result.results["b"].row(RELATIVE).kind == "unavailable"
+
+
 def test_rows_carry_the_samples_seed_and_command(space):
-    rows = by_metric(evaluate("device", Device(), PROTOCOL, space, train_images=noise(70, 8), command="here"))
+    known = KnownImages(noise(70, 8), noise(70, 9))
+    rows = by_metric(evaluate("device", Device(), PROTOCOL, space, known=known, command="here"))
     for metric, row in rows.items():
         assert row.seed == 3
         assert row.num_samples in ((40,) if row.stderr else (40, 0)), metric

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from tests.evaluation.stand_ins import feature_space, noise
+from tests.evaluation.stand_ins import CLASSES, feature_space, noise
 from thermotorch.evaluation import Protocol
 from thermotorch.evaluation.metrics import frechet_distance, nearest_training_distance
+from thermotorch.evaluation.novelty import KnownImages
 from thermotorch.evaluation.quality import quality_rows, real_rows
 
 PROTOCOL = Protocol(name="test", num_samples=40, seed=3, kernel_subsets=10, kernel_subset_size=20)
@@ -16,25 +18,28 @@ def by_metric(rows):
 
 
 def test_rows_are_about_the_images_given():
-    space, images, training = feature_space(), noise(40, 3), noise(70, 8)
-    rows, counts = quality_rows(images, PROTOCOL, space, training, command="here", how="steps 4")
+    space, images, known = feature_space(), noise(40, 3), KnownImages(noise(70, 8), noise(70, 9))
+    rows, counts = quality_rows(images, PROTOCOL, space, known, command="here", how="steps 4")
     rows = by_metric(rows)
     expected, stderr = frechet_distance(space.net.features(images).detach(), space.reference)
     assert (rows[DISTANCE].value, rows[DISTANCE].stderr) == (pytest.approx(expected), pytest.approx(stderr))
-    distance, _ = nearest_training_distance(images, training)
+    distance, _ = nearest_training_distance(images, known.training)
     assert rows["nearest training image, mean"].value == pytest.approx(distance.mean().item())
-    assert rows["nearest training image, least"].value == pytest.approx(distance.min().item())
     assert sum(counts) == 40
     for row in rows.values():
         assert (row.num_samples, row.seed, row.kind, row.command) == (40, 3, "measured", "here")
         assert "steps 4" in row.note
 
 
-def test_without_training_images_the_rows_are_unavailable():
-    rows = by_metric(quality_rows(noise(40, 3), PROTOCOL, feature_space())[0])
-    for which in ("mean", "least"):
-        row = rows[f"nearest training image, {which}"]
-        assert row.kind == "unavailable" and "needs the training images" in row.note
+def test_samples_that_were_asked_for_a_class_are_scored_by_it():
+    space, images = feature_space(), noise(40, 3)
+    seen = space.net(images).argmax(1)
+    labels = torch.where(torch.arange(40) < 10, (seen + 1) % CLASSES, seen)
+    rows = by_metric(quality_rows(images, PROTOCOL, space, how="steps 4", labels=labels)[0])
+    accuracy = rows["class-conditional accuracy"]
+    assert (accuracy.value, accuracy.stderr) == (0.75, pytest.approx((0.75 * 0.25 / 40) ** 0.5))
+    assert accuracy.note.endswith("steps 4")
+    assert "class-conditional accuracy" not in by_metric(quality_rows(images, PROTOCOL, space)[0])
 
 
 def test_real_images_score_what_samples_of_the_same_law_do():

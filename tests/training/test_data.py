@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from thermotorch.training.data import Batches, Digits8x8Data, MNISTData
+from thermotorch.training.data import Batches, Digits8x8Data, MNISTData, recorded_data
 
 
 def numbered(count: int = 10, **arguments) -> Batches:
@@ -103,6 +103,20 @@ def test_the_split_is_disjoint_complete_and_fixed_by_the_seed():
     assert torch.equal(validation, again._val[2])
     assert not torch.equal(validation, other._val[2])
     assert sum(len(batch["label"]) for batch in data.test_dataloader()) == 297
+    images, labels = data.fitted_images()
+    assert torch.equal(images, data._train[0])
+    assert torch.equal(labels, data._train[1])
+
+
+def test_a_card_records_which_images_were_used():
+    data = Digits8x8Data(digits=[3, 5], images_per_digit=40, val_size=30, seed=2)
+    record = {"name": "Digits8x8", "images": "float", "digits": [3, 5], "images_per_digit": 40, "val_size": 30, "seed": 2}
+    again = recorded_data(record, "nowhere")
+    assert len(again.fitted_images()[0]) == 50
+    for found, wanted in zip(again.fitted_images(), data.fitted_images(), strict=True):
+        assert torch.equal(found, wanted)
+    with pytest.raises(ValueError, match="unknown data set 'MNST'; did you mean 'MNIST'"):
+        recorded_data({"name": "MNST"}, "nowhere")
 
 
 @pytest.mark.parametrize(

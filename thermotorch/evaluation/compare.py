@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.novelty import KnownImages
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality import quality_rows, real_rows
 from thermotorch.evaluation.rows import Row, joined
@@ -73,7 +75,7 @@ def compare(
     protocol: Protocol,
     space: FeatureSpace,
     *,
-    train_images: Tensor | None = None,
+    known: Mapping[str, KnownImages] | None = None,
     command: str = "",
     progress: Progress | None = None,
     save: Callable[[Comparison], None] | None = None,
@@ -84,7 +86,8 @@ def compare(
         models: generators by name, in evaluation mode.
         protocol: the same for all.
         space: the judge.
-        train_images: [n, c, h, w] in [0, 1], to find copies of; without them those rows are unavailable.
+        known: by name, what a model was trained on and held-out images of the same kind, to find copies; the rows of
+            models that it lacks are unavailable.
         command: what gives the comparison again, for the report.
         progress: called with (description, done, total).
         save: called with the comparison so far, at the start and after each model, so that an interruption loses at
@@ -107,7 +110,8 @@ def compare(
     keep = save or (lambda comparison: None)
     keep(comparison)
     for name, model in models.items():
-        result = evaluate(name, model, protocol, space, train_images=train_images, command=command, progress=progress)
+        images = (known or {}).get(name)
+        result = evaluate(name, model, protocol, space, known=images, command=command, progress=progress)
         comparison = replace(comparison, results={**comparison.results, name: result})
         keep(comparison)
     return comparison
@@ -119,14 +123,14 @@ def evaluate(
     protocol: Protocol,
     space: FeatureSpace,
     *,
-    train_images: Tensor | None = None,
+    known: KnownImages | None = None,
     command: str = "",
     progress: Progress | None = None,
 ) -> ModelResult:
     """Generates from one model as the protocol says and returns everything known about the samples and their cost.
 
     A model with a method `sample` is a thermodynamic device in simulation, and gets heat rows; any other is digital,
-    and gets arithmetic rows. Arguments as in `compare`.
+    and gets arithmetic rows. A model that can be told the class is asked for each in turn. Arguments as in `compare`.
 
     Cost: the protocol's samples, and one more to warm up; the judge takes milliseconds for each.
     """
@@ -137,6 +141,8 @@ def evaluate(
     options = sampler_options(model, protocol)
     how = in_words(model, options)
     generate = partial(model.sample if thermodynamic else model.generate, seed=seed, **options)
+    labels = classes_in_turn(model, n)
+    told = {} if labels is None else {"labels": labels}
 
     tell(f"{name}: warming up", 0, 1)
     generate(1)
@@ -148,12 +154,12 @@ def evaluate(
             tell(f"{name}: generating", done, total)
 
         started = time.perf_counter()
-        samples = generate(n, batch_size=protocol.batch_size, progress=on_progress)
+        samples = generate(n, batch_size=protocol.batch_size, progress=on_progress, **told)
         images = (samples.images if thermodynamic else samples).cpu()
         seconds = time.perf_counter() - started
 
     tell(f"{name}: judging", 0, 1)
-    quality, class_counts = quality_rows(images, protocol, space, train_images, command, how)
+    quality, class_counts = quality_rows(images, protocol, space, known, command, how, labels)
     speed = joined(f"{describe_hardware(device)}, {protocol.batch_size} at a time, without the warm-up", how)
     rows = [
         *quality,
@@ -175,6 +181,14 @@ def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
     """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
     known = inspect.signature(model.generate).parameters
     return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
+
+
+def classes_in_turn(model: nn.Module, num_samples: int) -> Tensor | None:
+    """The classes 0, 1, ..., 0, 1, ... for a model whose `generate` can be told them; None for the others."""
+    classes = getattr(model, "config", {}).get("num_classes")
+    if not classes or "labels" not in inspect.signature(model.generate).parameters:
+        return None
+    return torch.arange(num_samples) % classes
 
 
 def in_words(model: nn.Module, options: Mapping) -> str:

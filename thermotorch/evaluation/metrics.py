@@ -123,6 +123,17 @@ def recognised_fraction(probabilities: Tensor, threshold: float = RECOGNISED) ->
     return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
 
 
+def conditional_accuracy(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Fraction of images whose most probable class is the one that was asked for, with its standard error.
+
+    Args:
+        probabilities: [n, class].
+        labels: int64 [n].
+    """
+    fraction = (probabilities.argmax(-1) == labels.to(probabilities.device)).double().mean().item()
+    return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
+
+
 def class_histogram(probabilities: Tensor) -> Tensor:
     """How many images have each class as their most probable one: [n, class] -> int64 [class]."""
     return torch.bincount(probabilities.argmax(-1), minlength=probabilities.shape[-1])

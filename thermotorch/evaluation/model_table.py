@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from thermotorch.evaluation.markdown import bullet, number, table
 
-_SKIPPED = ("parameters", "time", "nearest", "Landauer")  # said elsewhere, or of one machine
+_SKIPPED = ("parameters", "time", "nearest training image", "Landauer")  # said elsewhere, or of one machine
 
 
 def model_table(cards: Sequence[Mapping]) -> str:

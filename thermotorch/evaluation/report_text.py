@@ -66,7 +66,8 @@ _TABLE_KEY = (
     "`this run` was measured just now; `card` is what was recorded when the model was released. "
     "↓ less is better, ↑ more is better; ± is one standard error."
 )
-_BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓"}
+_BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓",
+           "class-conditional accuracy": "↑", "distance to training images": "↑"}  # fmt: skip
 
 
 def _verdict(comparison: Comparison) -> Iterator[str]:

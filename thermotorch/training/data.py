@@ -6,9 +6,10 @@ equal one.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from thermotorch.zoo.names import unknown_name
 warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
 
 NORMALISATIONS = ("unit", "per_image", "global")
+RECORDED = ("digits", "images_per_digit", "normalisation", "val_size", "seed")  # arguments that a model card keeps
 _MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _DIGITS_TRAIN = 1500  # of the 1797 images of scikit-learn; the others are the test set
 _EVALUATION_BATCH = 500
@@ -158,6 +160,12 @@ class ImageData(LightningDataModule):
         """The chosen training images [n, c, h, w] in [0, 1], validation images included, and labels int64 [n]."""
         return self._subset(train=True)[:2]
 
+    def fitted_images(self) -> tuple[Tensor, Tensor]:
+        """The chosen training images [n, c, h, w] in [0, 1] without those kept for validation, and labels int64 [n]."""
+        images, labels, _ = self._subset(train=True)
+        fitted, _ = self._split(len(images))
+        return images[fitted], labels[fitted]
+
     def test_images(self) -> tuple[Tensor, Tensor]:
         """The chosen test images [n, c, h, w] in [0, 1] and labels int64 [n]."""
         return self._subset(train=False)[:2]
@@ -174,11 +182,8 @@ class ImageData(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         images, labels, indices = self._subset(train=True)
-        if not 0 <= self.val_size < len(images):
-            raise ValueError(f"val_size: expected 0 ... {len(images) - 1} of {len(images)} images, found {self.val_size}")
+        train, val = self._split(len(images))
         self._pixel_moments = images.mean(), images.std(correction=0)
-        order = torch.from_numpy(_permutation(len(images), self.seed, _SPLIT))
-        train, val = order[self.val_size :].sort().values, order[: self.val_size].sort().values
         images = self.normalise(images)
         self._train = images[train], labels[train], indices[train]
         self._val = images[val], labels[val], indices[val]
@@ -212,6 +217,13 @@ class ImageData(LightningDataModule):
                 keep[torch.nonzero(labels == digit)[self.images_per_digit :, 0]] = False
         images = images[keep].unsqueeze(1)
         return images.float() / 255.0 if images.dtype == torch.uint8 else images, labels[keep], torch.nonzero(keep)[:, 0]
+
+    def _split(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which of `count` images are for training and which for validation, both in order."""
+        if not 0 <= self.val_size < count:
+            raise ValueError(f"val_size: expected 0 ... {count - 1} of {count} images, found {self.val_size}")
+        order = torch.from_numpy(_permutation(count, self.seed, _SPLIT))
+        return order[self.val_size :].sort().values, order[: self.val_size].sort().values
 
     def _once(self, images: Tensor, labels: Tensor, indices: Tensor) -> Once:
         trainer = self.trainer
@@ -259,12 +271,20 @@ class Digits8x8Data(ImageData):
         return images, torch.from_numpy(digits.target[part])
 
 
-def named_data(name: str, data_dir: str) -> ImageData:
-    """The data set that a model card calls `name`, as far as it is on this machine; nothing is downloaded."""
+def named_data(name: str, data_dir: str, **part: Any) -> ImageData:
+    """The data set that a model card calls `name`, as far as it is on this machine; nothing is downloaded.
+
+    `part` are the arguments of `ImageData` that choose among its images.
+    """
     known = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}
     if name not in known:
         raise unknown_name("data set", name, known)
-    return known[name](data_dir, download=False)
+    return known[name](data_dir, download=False, **part)
+
+
+def recorded_data(record: Mapping[str, Any], data_dir: str) -> ImageData:
+    """What the `data` field of a model card says a model was trained on. Nothing is downloaded."""
+    return named_data(record["name"], data_dir, **{key: record[key] for key in RECORDED if key in record})
 
 
 _SPLIT = 2**64 - 1  # the "epoch" whose permutation makes the validation split

@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from thermotorch.training.data import RECORDED
 from thermotorch.training.resume import LAST
 from thermotorch.zoo import create_model, save_checkpoint
 
@@ -35,13 +36,13 @@ def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, not
         if not path.is_file():
             raise FileNotFoundError(f"run: {path} is missing, so this is no finished training run")
     config = OmegaConf.load(run / ".hydra" / "config.yaml")
-    data = OmegaConf.to_container(config.data)
+    data = OmegaConf.to_container(config.data, resolve=True)
     steps = torch.load(run / LAST, map_location="cpu", weights_only=True)["global_step"]
     fields = {
         "data": {
             "name": data["_target_"].rpartition(".")[2].removesuffix("Data"),
             "images": f"float [batch, {', '.join(map(str, config.image_shape))}] in [0, 1]",
-            **{key: data[key] for key in ("digits", "images_per_digit", "normalisation") if key in data},
+            **{key: data[key] for key in RECORDED if key in data},
         },
         "metrics": [],
         "energy": [],

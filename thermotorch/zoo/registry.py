@@ -22,6 +22,8 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "generator": "thermotorch.models.generator:ThermodynamicGenerator",
     "ddpm": "thermotorch.models.diffusion:DiffusionModel",
     "feature_net": "thermotorch.models.feature_net:FeatureNet",
+    "gaussians": "thermotorch.models.gaussians:Gaussians",
+    "rbm": "thermotorch.models.boltzmann:RestrictedBoltzmannMachine",
     "classifier": "thermotorch.models.classifier:ThermodynamicClassifier",
 }
 _plugins_found = False

@@ -1,0 +1,109 @@
+"""The restricted Boltzmann machine of binary units, sampled by Gibbs' rule: the digital relative of our machines."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.dynamics import Stream, normals
+
+
+class RestrictedBoltzmannMachine(nn.Module):
+    """Visible and hidden units in {0, 1}, coupled between the layers.
+
+        p(v, h) ~ exp(v W h + b v + c h),   p(h = 1 | v) = sigmoid(v W + c),   p(v = 1 | h) = sigmoid(W h + b)
+
+    Generation: from independent fair coins, `sampling_steps` sweeps of Gibbs' rule; the image is p(v = 1 | h) after the
+    last one, the mean that a read-out averaged over visible noise alone would give.
+
+    Args:
+        image_shape: (channels, height, width); a pixel in [0, 1] is the probability of its unit.
+        hidden: number of hidden units.
+        sampling_steps: sweeps from noise to an image.
+
+    Cost of a sample: 2 x pixels x hidden multiply-adds and pixels + hidden random numbers in each sweep.
+    Source: Smolensky 1986; Hinton, Neural Computation 14, 1771 (2002).
+    """
+
+    def __init__(
+        self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 1000
+    ) -> None:
+        super().__init__()
+        if sampling_steps < 1:
+            raise ValueError(f"sampling_steps: expected at least 1, found {sampling_steps}")
+        self.config = {"image_shape": list(image_shape), "hidden": hidden, "sampling_steps": sampling_steps}
+        self.image_shape = tuple(image_shape)
+        self.weight = nn.Parameter(0.01 * torch.randn(prod(image_shape), hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(prod(image_shape)))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+
+    def hidden_probability(self, visible: Tensor) -> Tensor:
+        """p(h = 1 | v): [..., visible] -> [..., hidden]."""
+        return torch.sigmoid(visible @ self.weight + self.hidden_bias)
+
+    def visible_probability(self, hidden: Tensor) -> Tensor:
+        """p(v = 1 | h): [..., hidden] -> [..., visible]."""
+        return torch.sigmoid(hidden @ self.weight.T + self.visible_bias)
+
+    def free_energy(self, visible: Tensor) -> Tensor:
+        """F(v) = -b v - sum_j ln(1 + exp((v W + c)_j)), so that p(v) ~ exp(-F): [..., visible] -> [...]."""
+        softplus = nn.functional.softplus(visible @ self.weight + self.hidden_bias)
+        return -(visible @ self.visible_bias) - softplus.sum(-1)
+
+    @torch.no_grad()
+    def gibbs(
+        self, hidden: Tensor, steps: int, *, seed: int, sample_ids: Tensor, first_step: int = 0,
+        stream: Stream = Stream.DYNAMICS,
+    ) -> tuple[Tensor, Tensor]:
+        """Sweeps: all visible units given the hidden ones, then all hidden units given the visible ones.
+
+        Args:
+            hidden: [batch, hidden] in {0, 1}.
+            steps: how many, at least 1.
+            seed, sample_ids, first_step, stream: the random numbers are a pure function of them.
+
+        Returns:
+            Visible [batch, visible] and hidden units [batch, hidden] after the last sweep.
+        """
+        pixels = len(self.visible_bias)
+        for step in range(first_step, first_step + steps):
+            noise = normals(seed, sample_ids, step, 1, pixels + hidden.shape[1], stream)[0]
+            uniform = torch.special.ndtr(noise).to(hidden)
+            visible = (uniform[:, :pixels] < self.visible_probability(hidden)).to(hidden)
+            hidden = (uniform[:, pixels:] < self.hidden_probability(visible)).to(hidden)
+        return visible, hidden
+
+    @torch.no_grad()
+    def generate(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Images [sample, channel, height, width] in [0, 1].
+
+        Args:
+            num_samples: how many.
+            seed, sample_ids: image i is a pure function of the model, the seed and `sample_ids[i]` (default: i).
+            batch_size: how many are made together.
+            progress: called with (samples done, num_samples) after each batch.
+
+        Raises:
+            ValueError: ids that do not fit.
+        """
+        ids = torch.arange(num_samples) if sample_ids is None else sample_ids
+        if ids.shape != (num_samples,):
+            raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")
+        images = self.weight.new_empty(num_samples, *self.image_shape)
+        for rows in torch.arange(num_samples).split(batch_size):
+            chunk = ids[rows].to(self.weight.device)
+            coins = (normals(seed, chunk, 0, 1, len(self.hidden_bias), Stream.INITIAL)[0] < 0.0).to(self.weight)
+            _, hidden = self.gibbs(coins, self.config["sampling_steps"], seed=seed, sample_ids=chunk)
+            images[rows] = self.visible_probability(hidden).view(-1, *self.image_shape)
+            if progress is not None:
+                progress(int(rows[-1]) + 1, num_samples)
+        return images
