@@ -36,6 +36,7 @@ def run(run_dir, monkeypatch):
 
     def run(main, *arguments: str) -> Path:
         monkeypatch.setattr(sys, "argv", ["thermotorch", *arguments])
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # as in a new process
         main()
         return max((path.parent for path in run_dir.rglob(".hydra")), key=lambda path: path.stat().st_mtime_ns)
 
@@ -248,6 +249,28 @@ def test_evaluate_prints_and_writes_the_rows(run, stand_ins, zoo_of_stand_ins, c
         assert f"{row['metric']}: " in printed
     record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"])
     assert load_card(checkpoint)["energy"] == found["energy"]
+
+
+def test_a_sweep_of_evaluations_changes_the_machine_and_ends_in_a_table(run, run_dir, stand_ins):
+    from thermotorch.zoo import create_model, save_checkpoint
+
+    model = create_model("generator.three_digits")
+    for couplings in model.potential.couplings.parameters():
+        torch.nn.init.ones_(couplings)
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "", "notes": ""}
+    save_checkpoint(model, "generator.trial", run_dir, fields)
+    devices = ["imperfections.mismatch=0.0,0.5", "imperfections.device_id=0,1"]
+    run(cli.evaluate_main, "-m", "model=generator.trial.safetensors", "+config.temperature=0.3", *devices, *TINY)
+    (folder,) = {path.parent for path in run_dir.rglob("sweep.md")}
+    runs = [json.loads((folder / str(number) / "evaluation.json").read_text()) for number in range(4)]
+    assert [one["imperfections"]["mismatch"] for one in runs] == [0.0, 0.0, 0.5, 0.5]
+    assert {one["config"]["temperature"] for one in runs} == {0.3}
+    heats = [next(row["value"] for row in one["energy"] if row["metric"] == "generation heat") for one in runs]
+    assert heats[0] == heats[1]  # without mismatch all devices are alike
+    assert len(set(heats)) == 3
+    text = (folder / "sweep.md").read_text()
+    assert text.startswith("generator.trial.safetensors, 8 samples, seed 0, temperature 0.3\n\n| mismatch | Frechet distance (")
+    assert len(text.splitlines()) == 2 + 2 + 2  # caption, head, two points
 
 
 def test_the_images_that_a_card_names_are_those_a_model_is_compared_with(stand_ins, tmp_path):

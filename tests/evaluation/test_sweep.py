@@ -1,0 +1,76 @@
+import json
+
+import pytest
+from PIL import Image
+
+from thermotorch.evaluation.rows import Row
+from thermotorch.evaluation.sweep import read_sweep, save_sweep_figure, sweep_caption, sweep_table
+
+FRECHET = "Frechet distance (thermotorch-test-v1)"
+
+
+def write(folder, number: int, frechet: float, heat: float = 50.0, **changes) -> None:
+    """What `thermotorch-evaluate` leaves in the folder of a run."""
+    settings = {"bits": None, "mismatch": 0.0, "seed": 0, "device_id": 0}
+    config = {key: value for key, value in changes.items() if key not in settings}
+    imperfections = settings | {key: value for key, value in changes.items() if key in settings}
+    row = {"num_samples": 40, "seed": 3, "kind": "measured"}
+    found = {
+        "model": "generator.trial", "task": "generate", "config": config, "imperfections": imperfections,
+        "protocol": {"num_samples": 40, "seed": 3},
+        "metrics": [
+            Row(FRECHET, frechet, "", stderr=0.5, **row).to_dict(),
+            Row("nearest training image, mean", 3.0, "", **row).to_dict(),
+            Row("recognised fraction", 0.5, "", stderr=0.08, **row).to_dict(),
+            Row("distance to training images, relative to held-out images", None, "", 0, 3, "unavailable").to_dict(),
+        ],
+        "energy": [Row("generation heat", heat, "kT per sample", 40, 3, "modelled").to_dict()],
+    }  # fmt: skip
+    path = folder / str(number) / "evaluation.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(found))
+
+
+def test_axes_are_what_differs_and_points_keep_the_order_of_the_runs(tmp_path):
+    for number, bits in enumerate([2, 4, 8, 5, 6, 7, 9, 10, 11, 32, None]):
+        write(tmp_path, number, 10.0 + number, bits=bits)
+    sweep = read_sweep(tmp_path)
+    assert sweep.axes == ["imperfections.bits"]
+    assert [point.setting["imperfections.bits"] for point in sweep.points] == [2, 4, 8, 5, 6, 7, 9, 10, 11, 32, None]
+    assert [point.rows[FRECHET].value for point in sweep.points] == [10.0 + k for k in range(11)]
+    assert sweep.metrics() == [FRECHET, "recognised fraction", "generation heat"]
+    assert sweep_caption(sweep) == "generator.trial, 40 samples, seed 3"
+
+
+def test_devices_are_repetitions_of_one_point(tmp_path):
+    values = {(0.01, 0): 10.0, (0.01, 1): 12.0, (0.01, 2): 14.0, (0.2, 0): 30.0, (0.2, 1): 30.0, (0.2, 2): 36.0}
+    for number, ((mismatch, device), value) in enumerate(values.items()):
+        write(tmp_path, number, value, mismatch=mismatch, device_id=device)
+    sweep = read_sweep(tmp_path)
+    assert sweep.axes == ["imperfections.mismatch"]
+    small, large = (point.rows[FRECHET] for point in sweep.points)
+    assert (small.value, small.stderr) == (12.0, pytest.approx(2.0 / 3**0.5))  # scatter of the devices
+    assert (large.value, large.stderr) == (32.0, pytest.approx(12.0**0.5 / 3**0.5))
+    header, _, first, _ = sweep_table(sweep).splitlines()
+    assert [cell.strip() for cell in header.split("|")[1:-1]] == [
+        "mismatch", FRECHET, "recognised fraction", "generation heat, kT per sample", "repetitions",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in first.split("|")[1:3]] == ["0.01", "12.0 ± 1.2"]
+    assert first.split("|")[-2].strip() == "3"
+
+
+def test_a_second_axis_gets_a_line_of_its_own(tmp_path):
+    pytest.importorskip("matplotlib")
+    grid = [(time, temperature) for temperature in (0.01, 0.1) for time in (1.0, 3.0, 30.0)]
+    for number, (time, temperature) in enumerate(grid):
+        write(tmp_path, number, time * temperature, t_final=time, temperature=temperature, dt=0.05)
+    sweep = read_sweep(tmp_path)
+    assert sweep.axes == ["config.t_final", "config.temperature"]
+    assert sweep_caption(sweep).endswith("seed 3, dt 0.05")
+    picture = Image.open(save_sweep_figure(sweep, tmp_path / "sweep.png"))
+    assert picture.width > 3 * picture.height / 2 > 100  # three panels beside each other
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run folder here holds an evaluation.json"):
+        read_sweep(tmp_path)
