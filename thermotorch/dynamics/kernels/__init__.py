@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import op
-from thermotorch.dynamics.kernels import adjoint, resident, streamed
-from thermotorch.dynamics.kernels.run import Run
+from thermotorch.dynamics.kernels import adjoint, flows, resident, streamed
+from thermotorch.dynamics.kernels.run import Run, SplittingRun
 
 
 @op.langevin.register_kernel("cuda")
@@ -39,6 +39,17 @@ def langevin_backward(
         return adjoint.langevin_backward(
             run, grad_state.contiguous(), grad_recorded.contiguous(), kept.contiguous(), needs_blocks, needs_drive
         )
+
+
+@op.splitting.register_kernel("cuda")
+def splitting(*arguments) -> tuple[Tensor, Tensor, Tensor]:
+    """`thermotorch::splitting` of `dynamics/op.py`."""
+    run = SplittingRun.of(*arguments)
+    if not run.state.numel() or not run.steps:
+        end, recorded, kept = run.outputs()
+        return end.copy_(run.state), recorded, kept
+    with _on(run.state):
+        return flows.splitting(run)
 
 
 def _on(tensor: Tensor):

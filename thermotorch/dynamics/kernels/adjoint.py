@@ -20,9 +20,9 @@ from torch import Tensor
 
 from thermotorch.dynamics.kernels import resident, streamed
 from thermotorch.dynamics.kernels.matmul import matmul
+from thermotorch.dynamics.kernels.pipeline import Couplings, tile_for
 from thermotorch.dynamics.kernels.run import Run
-from thermotorch.dynamics.kernels.streamed import Couplings, Tile, matrix_product, place, tile_for
-from thermotorch.dynamics.kernels.tiles import product, put, take, take_couplings, take_units
+from thermotorch.dynamics.kernels.tiles import matrix_product, place, product, put, take, take_couplings, take_units
 
 
 def langevin_backward(

@@ -19,8 +19,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from thermotorch.dynamics.kernels import action, adjoint, resident, streamed
-from thermotorch.dynamics.kernels.streamed import Tile, tile_for
+from thermotorch.dynamics.kernels import action, adjoint, flows, resident, streamed
+from thermotorch.dynamics.kernels.pipeline import Tile, tile_for
 from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
 
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
@@ -30,7 +30,7 @@ _TYPES = {
     **dict.fromkeys(("dt", "noise_scale", "inverse_weight", "inverse_push"), "fp32"),
     **dict.fromkeys((
         "batch", "rows", "units", "pitch", "steps", "offset", "done", "key_low", "key_high", "start_low", "start_high",
-        "stream", "first_record", "record", "keep", "drive_step", "drive_row",
+        "stream", "first_record", "push_step", "push_row", "out_pitch", "record", "keep", "drive_step", "drive_row",
     ), "i32"),
 }  # fmt: skip
 _OPERANDS = {
@@ -84,6 +84,9 @@ def _tiled(tile: Tile, precision: str, fast: bool, all_options: bool) -> Iterato
         for drive in (False, True) if all_options else (False,):
             constants = {"STAGE": stage, "PRECISION": precision, "FAST": fast, "DRIVE": drive, **shape}
             yield Variant(f"advance, {stage}, {name}", streamed.advance, constants, tile.warps, tile.stages)
+    for flow in (True, False) if all_options else (True,):
+        constants = {"FLOW": flow, "COUPLED": True, "PRECISION": precision, "FAST": fast, **shape}
+        yield Variant(f"flows, {name}", flows.flows, constants, tile.warps, tile.stages)
     for half in (False, True):
         constants = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half, "PRECISION": precision, **shape}
         yield Variant(f"retreat, {'heun' if half else 'euler_maruyama'}, {name}", adjoint.retreat, constants, tile.warps,
@@ -102,7 +105,7 @@ def compiled(variant: Variant, capability: int = 90) -> Resources:
             continue
         tiled = "M" in variant.constants
         signature[name] = low if name in _OPERANDS or (name == "transposed" and tiled) else _TYPES.get(name, "*fp32")
-        if signature[name].startswith("*") or (tiled and name in ("units", "pitch")):
+        if signature[name].startswith("*") or (tiled and name in ("units", "pitch", "out_pitch")):
             attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=variant.kernel, signature=signature, constexprs=variant.constants, attrs=attributes)
     options = {"num_warps": variant.warps, "num_stages": variant.stages}

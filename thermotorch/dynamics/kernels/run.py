@@ -12,48 +12,29 @@ from thermotorch.dynamics.op import PRECISIONS
 _WORD = 0xFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Run:
-    """The arguments of `thermotorch::langevin`, see `dynamics/op.py`, and `precision` of the products' operands.
+class Timeline:
+    """What the operators have in common: a state, samples, and steps with their noise, some of them stored.
 
-    "ieee" is float32, "tf32" keeps 11 significant bits of state and couplings in the products, "bf16" 8; the state, the
-    sums and everything pointwise are float32 always. Rounded operands also bring the noise from the special-function
-    units, whose normals are equal to 1e-6 in the mean square.
+    `precision` is that of the products' operands: "ieee" is float32, "tf32" keeps 11 significant bits of state and
+    couplings, "bf16" 8; the state, the sums and everything pointwise are float32 always. Rounded operands also bring the
+    noise from the special-function units, whose normals are equal to 1e-6 in the mean square.
     """
 
     state: Tensor
-    blocks: Sequence[Tensor]
-    rows: Sequence[int]
-    columns: Sequence[int]
-    bias: Tensor
-    j2: Tensor
-    j3: Tensor
-    j4: Tensor
-    mobility: Tensor
-    drive: Tensor | None
     sample_ids: Tensor
     steps: int
-    dt: float
-    temperature: float
     seed: int
     start_step: int
     stream: int
-    integrator: str
     record: int
     keep: int
-    precision: str = "ieee"
+    precision: str
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, got {self.precision!r}")
         if self.steps >= 1 << 31:
             raise ValueError(f"steps must be below 2^31 in one CUDA run, got {self.steps}; continue it with start_step")
-
-    @classmethod
-    def of(cls, state: Tensor, blocks: Sequence[Tensor], rows, columns, *others) -> "Run":
-        """From the operator's arguments, in whatever memory layout they come."""
-        dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
-        return cls(state.contiguous(), list(blocks), list(rows), list(columns), *dense)
 
     @property
     def batch(self) -> int:
@@ -64,28 +45,8 @@ class Run:
         return self.state.shape[1]
 
     @property
-    def constants(self) -> tuple:
-        """What is compiled into a captured graph."""
-        return self.integrator, self.precision, self.dt, self.temperature, self.stream
-
-    @property
     def fast_noise(self) -> bool:
         return self.precision != "ieee" and self.state.is_cuda
-
-    @cached_property
-    def matrix(self) -> Tensor:
-        """The couplings as one dense matrix [unit, unit]."""
-        if len(self.blocks) == 1 and self.blocks[0].shape == (self.units, self.units):
-            return self.blocks[0].contiguous()
-        matrix = self.state.new_zeros(self.units, self.units)
-        for block, row, column in zip(self.blocks, self.rows, self.columns, strict=True):
-            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
-        return matrix
-
-    @cached_property
-    def scale(self) -> Tensor:
-        """mobility x dt, [unit]."""
-        return self.mobility * self.dt
 
     @property
     def key(self) -> tuple[int, int]:
@@ -111,18 +72,95 @@ class Run:
             return self.steps + 1, self.steps + 1
         return self.record - self.start_step % self.record, min(self.record, self.steps)
 
-    @property
-    def drive_strides(self) -> tuple[int, int]:
-        """Elements from one step's and one sample's force to the next, 0 where it is the same."""
-        if self.drive is None:
-            return 0, 0
-        times, samples, units = self.drive.shape
-        return samples * units if times > 1 else 0, units if samples > 1 else 0
-
     def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.state.shape
         new = self.state.new_empty
         return new(shape), new(self.num_recorded, *shape), new(self.num_kept, *shape)
+
+
+@dataclass(frozen=True)
+class Run(Timeline):
+    """The arguments of `thermotorch::langevin`, see `dynamics/op.py`."""
+
+    state: Tensor
+    blocks: Sequence[Tensor]
+    rows: Sequence[int]
+    columns: Sequence[int]
+    bias: Tensor
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    mobility: Tensor
+    drive: Tensor | None
+    sample_ids: Tensor
+    steps: int
+    dt: float
+    temperature: float
+    seed: int
+    start_step: int
+    stream: int
+    integrator: str
+    record: int
+    keep: int
+    precision: str = "ieee"
+
+    @classmethod
+    def of(cls, state: Tensor, blocks: Sequence[Tensor], rows, columns, *others) -> "Run":
+        """From the operator's arguments, in whatever memory layout they come."""
+        dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
+        return cls(state.contiguous(), list(blocks), list(rows), list(columns), *dense)
+
+    @property
+    def constants(self) -> tuple:
+        """What is compiled into a captured graph."""
+        return self.integrator, self.precision, self.dt, self.temperature, self.stream
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """The couplings as one dense matrix [unit, unit]."""
+        if len(self.blocks) == 1 and self.blocks[0].shape == (self.units, self.units):
+            return self.blocks[0].contiguous()
+        matrix = self.state.new_zeros(self.units, self.units)
+        for block, row, column in zip(self.blocks, self.rows, self.columns, strict=True):
+            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
+        return matrix
+
+    @property
+    def drive_strides(self) -> tuple[int, int]:
+        return (0, 0) if self.drive is None else strides(self.drive)
+
+
+@dataclass(frozen=True)
+class SplittingRun(Timeline):
+    """The arguments of `thermotorch::splitting`, see `dynamics/op.py`."""
+
+    state: Tensor
+    whole: Tensor | None
+    half: Tensor | None
+    whole_push: Tensor
+    half_push: Tensor
+    decay: Tensor
+    spread: Tensor
+    stiffness: Tensor
+    shift: Tensor
+    sample_ids: Tensor
+    steps: int
+    seed: int
+    start_step: int
+    stream: int
+    record: int
+    keep: int
+    precision: str = "ieee"
+
+    @classmethod
+    def of(cls, *arguments) -> "SplittingRun":
+        return cls(*(value.contiguous() if isinstance(value, Tensor) else value for value in arguments))
+
+
+def strides(force: Tensor) -> tuple[int, int]:
+    """Elements from one step's and one sample's force [1 or steps, 1 or batch, unit] to the next, 0 where it is the same."""
+    times, samples, units = force.shape
+    return samples * units if times > 1 else 0, units if samples > 1 else 0
 
 
 def _signed(word: int) -> int:

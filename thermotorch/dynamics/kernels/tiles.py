@@ -110,3 +110,39 @@ def tile_normals(
     else:
         z = one_normal(here, sample[:, None] + zero, step, stream, key_low, key_high, FAST)
     return z
+
+
+@triton.jit
+def matrix_product(
+    operand, couplings, couplings_low, row, column, pitch, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Rows of `operand` [samples, pitch] times rows of `couplings` [units, pitch]: sums over both pitches, float32 [M, N]."""
+    k = tl.arange(0, BK)
+    a = operand + row[:, None] * pitch + k[None, :]
+    b = couplings + column[None, :].to(tl.int64) * pitch + k[:, None]
+    b_low = couplings_low + column[None, :].to(tl.int64) * pitch + k[:, None]
+    total = tl.zeros((M, N), tl.float32)
+    for _ in range(0, pitch, BK):
+        if PRECISION == "ieee":
+            high, low = split(tl.load(a))
+            b_high = tl.load(b)
+            total = tl.dot(low, b_high, total, input_precision="tf32")
+            total = tl.dot(high, tl.load(b_low), total, input_precision="tf32")
+            total = tl.dot(high, b_high, total, input_precision="tf32")
+            b_low += BK
+        else:
+            total = tl.dot(tl.load(a), tl.load(b), total, input_precision="tf32")
+        a += BK
+        b += BK
+    return total
+
+
+@triton.jit
+def place(pid, batch, units, M: tl.constexpr, N: tl.constexpr, GROUP: tl.constexpr):
+    """Tile coordinates of a program: GROUP rows of tiles at a time, column by column, so that neighbours share operands."""
+    tile_rows, tile_columns = tl.cdiv(batch, M), tl.cdiv(units, N)
+    first = pid // (GROUP * tile_columns) * GROUP
+    height = tl.minimum(tile_rows - first, GROUP)
+    within = pid % (GROUP * tile_columns)
+    return first + within % height, within // height

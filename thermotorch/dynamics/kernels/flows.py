@@ -1,0 +1,133 @@
+"""The splitting scheme on CUDA: one launch per step, the product of the couplings between two steps with all flows.
+
+    u = y + y @ whole + push,   z = decay N(u) + spread xi,   next y = N(z)
+
+is what a launch does; the half steps of the couplings at the start, at the end and where a state is recorded are the
+same launch with other couplings and, for the last two, without flows. See `thermotorch::splitting` in `dynamics/op.py`.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from thermotorch.dynamics.kernels.pipeline import Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
+from thermotorch.dynamics.kernels.run import SplittingRun, strides
+from thermotorch.dynamics.kernels.tiles import matrix_product, place, rows_of_tile, take_units, tile_normals
+
+
+def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
+    """End state, recorded states and kept u of a run of any size."""
+    end, recorded, kept = run.outputs()
+    tile = tile_for(run.batch, run.precision)
+    rows = piece(run, tile)
+    for first in range(0, run.batch, rows):
+        part = slice(first, min(first + rows, run.batch))
+        size = part.stop - part.start
+        # Pushes of many steps are read where they lie, so a graph of them serves this run only.
+        driven = run.whole_push.shape[1] > 1
+        key = None if len(run.whole_push) > 1 else ("splitting", size, run.units, run.whole is None, driven, run.stream, tile)
+        with borrowed(run, key and (*key, run.precision), lambda graph_steps, size=size: Splitting(run, size, tile, graph_steps)) as pipeline:
+            pipeline.begin(run, part)
+            done = 1
+            for stop, slot, keep in stops(run):
+                pipeline.advance(stop - done)
+                if slot is not None:
+                    pipeline.couple(True, recorded[slot, part])
+                if keep is not None:
+                    pipeline.couple(False, kept[keep, part])
+                done = stop
+            pipeline.couple(True, end[part])
+    return end, recorded, kept
+
+
+class Splitting(Pipeline):
+    """Its state is y, what the flows of a step leave."""
+
+    def __init__(self, run: SplittingRun, rows: int, tile: Tile, graph_steps: int) -> None:
+        self.coupled = run.whole is not None
+        matrices = (run.whole, run.half) if self.coupled else (run.state.new_zeros(run.units, run.units),) * 2
+        whole, self.half = (Couplings(matrix.T, tile, run.precision) for matrix in matrices)
+        super().__init__(whole, rows, graph_steps)
+        self.fast_noise, self.stream = run.fast_noise, run.stream
+        self.vectors = run.state.new_empty(4, run.units)
+        self.pushes, self.push_strides = [run.whole_push, run.half_push], strides(run.whole_push)
+        if len(run.whole_push) == 1:
+            shape = 1, rows if run.whole_push.shape[1] > 1 else 1, run.units
+            self.pushes = [run.state.new_empty(shape) for _ in range(2)]
+
+    def begin(self, run: SplittingRun, part: slice) -> None:
+        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it."""
+        self.start(run, part)
+        for vector, values in zip(self.vectors, (run.decay, run.spread, run.stiffness, run.shift), strict=True):
+            vector.copy_(values)
+        if self.coupled:
+            self.couplings.set(run.whole.T)
+            self.half.set(run.half.T)
+        for i, push in enumerate((run.whole_push, run.half_push)):
+            here = push[:, part] if push.shape[1] > 1 else push
+            if len(push) == 1:
+                self.pushes[i].copy_(here)
+            else:
+                self.pushes[i] = here
+        self.stage(self.half, 1, self.points[1], self.operands[1], 0, True)
+        self.now = 1
+        self.clock[1] += 1
+
+    def launch(self, offset: int) -> None:
+        source, target = self.now, 1 - self.now
+        self.stage(self.couplings, 0, self.points[target], self.operands[target], offset, True)
+        self.now = target
+
+    def couple(self, half: bool, out: Tensor) -> None:
+        """out [rows, unit] = y + y @ half (or whole) + push of the step that has just been made."""
+        self.stage(self.half if half else self.couplings, int(half), out, out, 0, False)
+
+    def stage(self, couplings: Couplings, push: int, out: Tensor, out_operand: Tensor, offset: int, flow: bool) -> None:
+        tile = self.tile
+        flows[self.grid](
+            self.points[self.now], self.operands[self.now], couplings.high, couplings.low, out, out_operand,
+            self.pushes[push], *self.vectors, self.ids, self.clock,
+            self.rows, self.units, couplings.pitch, couplings.pitch if flow else self.units, offset, self.stream,
+            *self.push_strides,
+            FLOW=flow, COUPLED=self.coupled, PRECISION=couplings.precision, FAST=self.fast_noise,
+            M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
+        )  # fmt: skip
+
+
+@triton.jit
+def relax(x, stiffness, shift):
+    """N, the quartic flow of half a step."""
+    y = x + shift
+    # Adding and taking away the shift would move a clamped unit by its rounding.
+    return tl.where(stiffness == 0.0, x, y * tl.rsqrt(1.0 + stiffness * y * y) - shift)
+
+
+@triton.jit(do_not_specialize=("batch", "offset", "stream", "push_step", "push_row"))
+def flows(
+    point, operand, couplings, couplings_low, out, out_operand, push, decay, spread, stiffness, shift, ids, clock,
+    batch, units, pitch, out_pitch, offset, stream, push_step, push_row,
+    FLOW: tl.constexpr, COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """One tile of one launch; `clock` holds seed, step, and the row of the push, `offset` counts from them."""
+    tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
+    row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M)
+    unit = tile_column * N + tl.arange(0, N)
+    inside = (row[:, None] < batch) & (unit[None, :] < units)
+    y = tl.load(point + row[:, None] * pitch + unit[None, :], mask=inside, other=0.0)
+    now = push + (tl.load(clock + 2) + offset) * push_step
+    x = y + tl.load(now + row[:, None] * push_row + unit[None, :], mask=inside, other=0.0)
+    if COUPLED:
+        x = matrix_product(operand, couplings, couplings_low, row, unit, pitch, M, N, BK, PRECISION) + x
+    if FLOW:
+        seed = tl.load(clock)
+        step = tl.load(clock + 1) + offset
+        xi = tile_normals(
+            x, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, FAST
+        )
+        n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
+        x = relax(take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi, n, a)
+    place_of = row[:, None] * out_pitch + unit[None, :]
+    tl.store(out + place_of, x, mask=inside)
+    if FLOW and PRECISION == "bf16":
+        tl.store(out_operand + place_of, x.to(tl.bfloat16), mask=inside)

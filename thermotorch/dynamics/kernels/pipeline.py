@@ -1,0 +1,187 @@
+"""Many launches on the same buffers: states that take turns, a clock on the device, and a graph of many steps."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+import torch
+import triton
+from torch import Tensor
+
+from thermotorch.dynamics.kernels.run import Timeline
+
+CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
+GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
+KEPT_PIPELINES = 2
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Shape of a program: samples and units of its tile, units multiplied at a time, warps, stages of the loads."""
+
+    m: int
+    n: int
+    k: int
+    warps: int
+    stages: int
+
+
+def tile_for(batch: int, precision: str) -> Tile:
+    """Large tiles read the operands fewer times; small ones reach more processors when there is little to do."""
+    k = 64 if precision == "bf16" else 32
+    if batch <= 512:
+        return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
+    return Tile(128, 64, k, 8, 3) if precision == "ieee" else Tile(128, 128, k, 8, 3)
+
+
+def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
+    """(steps done, slot to record or None, slot to keep or None), up to the end of the run."""
+    first, every = run.recording
+    done = 0
+    while done < run.steps:
+        to_record = first - done if done < first else every - (done - first) % every
+        to_keep = run.keep - done % run.keep if run.keep else run.steps
+        done += min(run.steps - done, to_record, to_keep)
+        records = run.num_recorded and done >= first and (done - first) % every == 0
+        keeps = run.keep and done % run.keep == 0 and done < run.steps
+        yield done, (done - first) // every if records else None, done // run.keep - 1 if keeps else None
+
+
+def piece(run: Timeline, tile: Tile) -> int:
+    """Samples that run together: all of them, or equal parts whose state stays in the second-level cache."""
+    bytes_of_row = run.units * (12 if run.precision == "bf16" else 8)
+    pieces = max(1, round(run.batch * bytes_of_row / CACHE))
+    return triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m
+
+
+class Couplings:
+    """A matrix as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads, with zeros.
+
+    Products with it give x @ matrix^T, so its rows are read along their length. "ieee" splits it in two parts that a
+    tensor core reads exactly.
+    """
+
+    def __init__(self, matrix: Tensor, tile: Tile, precision: str) -> None:
+        self.units, self.precision, self.tile = len(matrix), precision, tile
+        self.pitch = triton.cdiv(self.units, 64) * 64
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        shape = triton.cdiv(self.units, tile.n) * tile.n, self.pitch
+        self.high = torch.zeros(shape, dtype=self.dtype, device=matrix.device)
+        self.low = torch.zeros_like(self.high) if precision == "ieee" else self.high
+        self.set(matrix)
+
+    def set(self, matrix: Tensor) -> None:
+        high = matrix
+        if self.precision == "ieee":
+            high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
+            self.low[: self.units, : self.units] = matrix - high
+        self.high[: self.units, : self.units] = high
+
+    def operands(self, count: int, rows: int) -> Tensor:
+        """Zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""
+        padded = triton.cdiv(rows, self.tile.m) * self.tile.m
+        return torch.zeros(count, padded, self.pitch, dtype=self.dtype, device=self.high.device)
+
+
+class Pipeline:
+    """Buffers for `rows` samples, the launches of a step on them, and a graph of many steps.
+
+    Two buffers take turns as the state; rows are padded to tiles and columns to whole loads, with zeros that nobody
+    writes, so that the products need no masks. `clock` holds seed, step, and steps done in this run: a graph reads them
+    there, and moves them on as it ends.
+    """
+
+    def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
+        self.couplings, self.tile, self.units, self.rows = couplings, couplings.tile, couplings.units, rows
+        self.operands = couplings.operands(buffers, rows)
+        low = couplings.dtype == torch.bfloat16
+        self.points = torch.zeros_like(self.operands, dtype=torch.float32) if low else self.operands
+        self.ids = torch.zeros(rows, dtype=torch.int64, device=self.points.device)
+        self.clock = torch.zeros(3, dtype=torch.int64, device=self.points.device)
+        self.now, self.graph, self.graph_steps = 0, None, graph_steps
+        self.tick = self.clock.new_tensor([0, graph_steps, graph_steps])
+        self.grid = (triton.cdiv(rows, self.tile.m) * triton.cdiv(self.units, self.tile.n),)
+
+    def launch(self, offset: int) -> None:
+        """One step, `offset` steps after the clock, from buffer `now` to the other one."""
+        raise NotImplementedError
+
+    def start(self, run: Timeline, part: slice) -> None:
+        """Take the state, the samples, seed and step of samples `part` of `run`."""
+        self.ids.copy_(run.sample_ids[part])
+        self.now = 0
+        for buffer in (self.points,) if self.operands is self.points else (self.points, self.operands):
+            buffer[0, : self.rows, : self.units] = run.state[part]
+        self.clock[0].fill_(run.seed)
+        self.clock[1].fill_(run.start_step)
+        self.clock[2].fill_(0)
+
+    def read(self, out: Tensor, buffer: int | None = None) -> None:
+        out.copy_(self.points[self.now if buffer is None else buffer, : self.rows, : self.units])
+
+    def advance(self, steps: int) -> None:
+        """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
+        if 0 < self.graph_steps <= steps:
+            if self.graph is None:
+                self.capture()
+            if self.now:  # a graph starts from buffer 0
+                self.points[0].copy_(self.points[1])
+                if self.operands is not self.points:
+                    self.operands[0].copy_(self.operands[1])
+                self.now = 0
+            for _ in range(steps // self.graph_steps):
+                self.graph.replay()
+            steps %= self.graph_steps
+        for offset in range(steps):
+            self.launch(offset)
+        if steps:
+            self.clock[1:] += steps
+
+    def capture(self) -> None:
+        """Record a graph. A first step outside it compiles the kernels; the state it spoils is put back."""
+        saved = self.points[self.now].clone(), self.operands[self.now].clone(), self.now
+        self.launch(0)
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        graph, self.now = torch.cuda.CUDAGraph(), 0
+        with torch.cuda.stream(side):
+            graph.capture_begin(capture_error_mode="thread_local")
+            for offset in range(self.graph_steps):
+                self.launch(offset)
+            self.clock.add_(self.tick)
+            graph.capture_end()
+        current.wait_stream(side)
+        self.graph, self.now = graph, saved[2]
+        self.points[self.now].copy_(saved[0])
+        self.operands[self.now].copy_(saved[1])
+
+
+_pipelines: OrderedDict[tuple, Pipeline] = OrderedDict()
+_lock = Lock()
+
+
+@contextmanager
+def borrowed(run: Timeline, key: tuple | None, make: Callable[[int], Pipeline]) -> Iterator[Pipeline]:
+    """A pipeline made by `make(steps of a graph)`, or the one that an earlier run with the same key left, graph and all.
+
+    It belongs to a stream, so that its buffers are never used by two runs at once. Without a key, and while the caller
+    captures a graph of his own, it is not kept.
+    """
+    here, graph_steps = run.state.device, 0
+    if here.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        key = None
+    else:
+        between_stops = min(run.steps, run.record or run.steps, run.keep or run.steps)
+        graph_steps = min(GRAPH, between_stops) // 2 * 2
+        key = key and (here, torch.cuda.current_stream(here).cuda_stream, graph_steps, *key)
+    with _lock:
+        pipeline = _pipelines.pop(key, None)
+    pipeline = pipeline or make(graph_steps)
+    yield pipeline
+    if key is not None:
+        with _lock:
+            _pipelines[key] = pipeline
+            while len(_pipelines) > KEPT_PIPELINES:
+                _pipelines.popitem(last=False)
