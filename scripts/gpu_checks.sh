@@ -1,16 +1,28 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one call of less than ten minutes: agreement with the CPU, speed, training of the digital
-# baseline, and the full protocol. Results go to the folder $1 (default: outputs/gpu). Run from the root of a clone.
+# Everything that needs a GPU, in one call of less than ten minutes: agreement with the CPU, the speed of every row of the
+# fast core against eager torch, memory, and a profile. Needs Python with torch, Triton, Lightning and pytest; what else is
+# installed is used. Results go to the folder $1 (default: $OUT or outputs/gpu). Run from the root of a clone.
 #   THERMOTORCH_DATA=data scripts/gpu_checks.sh [folder]
-set -euo pipefail
-out=$(realpath -m "${1:-outputs/gpu}")
+set -uo pipefail
+out=$(realpath -m "${1:-${OUT:-outputs/gpu}}")
 mkdir -p "$out"
-run() { echo "+ $*"; "$@" 2>&1 | tee -a "$out/log.txt"; }
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TRITON_CACHE_DIR="${TRITON_CACHE_DIR:-$out/triton-cache}"
+failed=()
+run() {  # seconds command...
+  local limit=$1; shift
+  echo "+ $*" | tee -a "$out/log.txt"
+  timeout "$limit" "$@" 2>&1 | tee -a "$out/log.txt"
+  local status=${PIPESTATUS[0]}
+  [ "$status" = 0 ] || failed+=("$* (status $status)")
+}
 
-run nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
-run python -m pytest -q tests/test_cuda.py tests/dynamics tests/test_layer.py
-run python scripts/benchmark.py device=cuda hydra.run.dir="$out/benchmark"
-run timeout 240 python scripts/train.py experiment=ddpm_mnist trainer=gpu hydra.run.dir="$out/ddpm" || true
-for model in generator.three_digits ddpm.mnist; do
-  run timeout 150 python scripts/evaluate.py model=$model protocol=full device=cuda hydra.run.dir="$out/evaluate-$model" || true
-done
+run 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
+run 200 python -m pytest -q -x -p no:cacheprovider tests/dynamics/kernels
+run 120 python -m pytest -q -p no:cacheprovider tests/test_cuda.py
+run 240 python scripts/gpu_checks.py "$out"
+rm -rf "$out/triton-cache"
+
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'FAILED: %s\n' "${failed[@]}" | tee -a "$out/log.txt"
+  exit 1
+fi

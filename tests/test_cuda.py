@@ -1,17 +1,29 @@
-"""A GPU gives what the CPU gives, path by path. Skipped only where there is no GPU; `scripts/gpu_checks.sh` runs it."""
+"""What only a GPU can show. Skipped where there is none; `scripts/gpu_checks.sh` runs it, and `tests/dynamics/kernels`."""
 
 import pytest
 import torch
 
 import thermotorch as tt
+from tests.dynamics.kernels.cases import Case, rms_ratio
+from thermotorch.dynamics import op
 from thermotorch.dynamics.noise import normals, philox
 from thermotorch.models.generator import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+# A product rounded to b bits errs by 2^-b of each term, and dt times that is what a step feels: measured against the
+# displacement, over runs whose drift is of order one.
+TOLERANCE = {"ieee": 2e-6, "tf32": 2e-3, "bf16": 2e-2}
 
 
-def rms_ratio(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((found.cpu() - expected).norm() / expected.norm()).item()
+@pytest.fixture
+def kernels():
+    from thermotorch.dynamics import kernels
+
+    return kernels
+
+
+def displacement(end: torch.Tensor, case: Case) -> torch.Tensor:
+    return end.cpu().double() - case.state.float().double()
 
 
 def test_noise_words_are_the_same_integers():
@@ -24,11 +36,11 @@ def test_noise_words_are_the_same_integers():
 def test_normals_agree(dtype):
     ids = torch.arange(37)
     here, there = normals(3, ids, 5, 4, 65, dtype=dtype), normals(3, ids.cuda(), 5, 4, 65, dtype=dtype)
-    assert rms_ratio(there, here) < (1e-6 if dtype is torch.float32 else 1e-14)
+    assert rms_ratio(there, here.double()) < (1e-6 if dtype is torch.float32 else 1e-14)
 
 
-@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews"])
-def test_paths_and_gradients_agree(integrator):
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews", "splitting"])
+def test_paths_and_gradients_of_the_reference_agree(integrator):
     torch.manual_seed(0)
     potential = tt.Potential(tt.DenseCouplings(30)).double()
     torch.nn.init.normal_(potential.couplings.bonds, std=0.2)
@@ -38,19 +50,141 @@ def test_paths_and_gradients_agree(integrator):
         potential = potential.to(device)
         potential.zero_grad()
         run = tt.simulate(
-            potential,
-            state.to(device),
-            steps=100,
-            dt=1e-3,
-            temperature=0.5,
-            seed=2,
-            drive=drive.to(device),
+            potential, state.to(device), steps=100, dt=1e-3, temperature=0.5, seed=2, drive=drive.to(device),
             integrator=integrator,
-        )
+        )  # fmt: skip
         (run.state.square().sum() + run.heat.sum()).backward()
         results.append([t.detach().cpu() for t in (run.state, run.heat, run.work, potential.couplings.bonds.grad)])
     for here, there in zip(*results, strict=True):
         assert rms_ratio(there, here) < 1e-10
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("units, batch", [(1, 1), (50, 37), (74, 300), (128, 33), (200, 65), (1296, 130)])
+def test_long_paths_agree_with_the_reference(units, batch, precision, kernels):
+    case = Case(units, batch, 120, precision=precision, dt=2e-3, coupling=units**-0.5, drive="sample", clamped=units // 9)
+    end = kernels.langevin(*case.arguments("cuda"))[0]
+    with torch.no_grad():
+        expected = case.reference()[-1].state
+    assert rms_ratio(displacement(end, case), displacement(expected, case)) < TOLERANCE[precision]
+    assert torch.equal(end[:, case.clamp].cpu(), case.state[:, case.clamp].float())
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("units", [74, 200])
+def test_gradients_agree_with_the_reference(units, precision, kernels):
+    case = Case(units, 40, 30, precision=precision, dt=5e-3, coupling=units**-0.5, drive="sample", keep=6)
+    potential, state, force, run = case.reference()
+    run.state.square().sum().backward()
+    arguments = case.arguments("cuda")
+    end, recorded, kept = kernels.langevin(*arguments)
+    found = kernels.langevin_backward(2 * end, recorded, arguments[0], kept, *arguments[1:], True, True)
+    tolerance = 2 * TOLERANCE[precision]
+    assert rms_ratio(found[0], state.grad) < tolerance
+    assert rms_ratio(found[1], potential.bias.grad) < tolerance
+    assert rms_ratio(found[2], force.grad) < tolerance
+    row, column = torch.triu_indices(units, units, 1)
+    assert rms_ratio((found[3] + found[3].T)[row, column], potential.couplings.bonds.grad) < tolerance
+
+
+def test_graphs_pieces_and_single_launches_give_the_same_bits(kernels, monkeypatch):
+    """Graph or not, whole batch or pieces of it, first or second use of a pipeline: the path is the path."""
+    from thermotorch.dynamics.kernels import pipeline
+
+    arguments = Case(200, 600, 131, drive="unit", dt=2e-3, coupling=0.05, record=40).arguments("cuda")
+    whole = kernels.langevin(*arguments)
+    again = kernels.langevin(*arguments)
+    monkeypatch.setattr(pipeline, "GRAPH", 0)
+    launched = kernels.langevin(*arguments)
+    monkeypatch.setattr(pipeline, "CACHE", 2e5)
+    in_pieces = kernels.langevin(*arguments)
+    for other in (again, launched, in_pieces):
+        assert torch.equal(other[0], whole[0]) and torch.equal(other[1], whole[1])
+
+
+def test_runs_on_two_streams_do_not_meet(kernels):
+    first, second = (Case(200, 64, 100, seed=seed, dt=2e-3, coupling=0.05).arguments("cuda") for seed in (1, 2))
+    expected = [kernels.langevin(*arguments)[0] for arguments in (first, second)]
+    streams = torch.cuda.Stream(), torch.cuda.Stream()
+    torch.cuda.synchronize()
+    found = []
+    for _ in range(3):
+        for stream, arguments in zip(streams, (first, second), strict=True):
+            with torch.cuda.stream(stream):
+                found.append(kernels.langevin(*arguments)[0])
+    torch.cuda.synchronize()
+    for i, end in enumerate(found):
+        assert torch.equal(end, expected[i % 2])
+
+
+@pytest.mark.parametrize("units", [40, 200])
+def test_a_captured_run_replays_on_new_states(units, kernels):
+    arguments = Case(units, 24, 7, drive="sample", record=2, keep=3).arguments("cuda")
+    start, other = arguments[0], torch.randn_like(arguments[0])
+    for _ in range(2):
+        expected = [op.langevin(x, *arguments[1:]) for x in (start, other)]
+    static, graph = start.clone(), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = op.langevin(static, *arguments[1:])
+    for x, wanted in zip((start, other), expected, strict=True):
+        static.copy_(x)
+        graph.replay()
+        for found, tensor in zip(outputs, wanted, strict=True):
+            assert torch.equal(found, tensor)
+
+
+@pytest.mark.parametrize("units", [7, 150])
+@pytest.mark.parametrize("drive", [None, "sample"])
+def test_opcheck(units, drive, kernels):
+    arguments = Case(units, 5, 6, drive=drive, record=2, keep=2, start_step=1).arguments("cuda")
+    for tensor in (arguments[0], *arguments[1], arguments[4], *([arguments[9]] if drive else [])):
+        tensor.requires_grad_()
+    torch.library.opcheck(op.langevin, tuple(arguments))
+
+
+def test_simulate_chooses_the_kernels_and_refuses_what_they_cannot(kernels):
+    potential = tt.Potential(tt.DenseCouplings(6)).cuda()
+    state = torch.randn(3, 6, device="cuda")
+    options = {"steps": 5, "dt": 1e-3, "temperature": 0.1}
+    with torch.no_grad():
+        auto, named = (tt.simulate(potential, state, **options, backend=backend) for backend in ("auto", "cuda"))
+        by_reference = tt.simulate(potential, state, **options, backend="reference")
+    assert torch.equal(auto.state, named.state)
+    assert rms_ratio(named.state, by_reference.state.double().cpu()) < 1e-6
+    assert rms_ratio(named.heat, by_reference.heat.double().cpu()) < 1e-3
+    with pytest.raises(ValueError, match="float32"):
+        tt.simulate(potential.double(), state.double(), **options, backend="cuda")
+
+
+def test_a_layer_learns_the_same_on_both_devices_and_compiled(kernels):
+    torch.manual_seed(0)
+    layer = tt.ThermodynamicLayer(12, 5, hidden=40, t_final=0.05)
+    features = torch.randn(30, 12)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        layer.to(device).zero_grad()
+        layer(features.to(device), seed=3).square().sum().backward()
+        gradients.append([parameter.grad.cpu().double() for parameter in layer.parameters()])
+    for here, there in zip(*gradients, strict=True):
+        assert rms_ratio(there, here) < 1e-5
+    expected = layer(features.cuda(), seed=3)
+    assert torch.equal(torch.compile(layer)(features.cuda(), seed=3), expected)
+
+
+def test_memory_does_not_grow_with_the_number_of_steps(kernels):
+    from thermotorch.dynamics.kernels import pipeline
+
+    peaks = []
+    for steps in (100, 2000):
+        arguments = Case(600, 256, 1, dt=1e-3, coupling=0.02).arguments("cuda")
+        arguments[11] = steps
+        pipeline._pipelines.clear()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        kernels.langevin(*arguments)
+        peaks.append(torch.cuda.max_memory_allocated() - before)
+    # Two buffers, a copy while the graph is captured, the result, and the couplings in two parts.
+    assert peaks[1] <= peaks[0] < 6 * 640 * 256 * 4 + 3 * 640 * 640 * 4 + 2**20
 
 
 def test_generated_images_agree():
@@ -60,5 +194,5 @@ def test_generated_images_agree():
         torch.nn.init.normal_(block, std=0.02)
     here = model.sample(5, seed=1)
     there = model.cuda().sample(5, seed=1)
-    assert rms_ratio(there.images, here.images) < 1e-4
-    assert rms_ratio(there.heat, here.heat) < 1e-4
+    assert rms_ratio(there.images, here.images.double()) < 1e-4
+    assert rms_ratio(there.heat, here.heat.double()) < 1e-4

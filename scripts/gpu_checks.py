@@ -1,0 +1,333 @@
+"""Times every GPU row of the fast core against eager torch, in one process, and says which goals and floors were met.
+
+    python scripts/gpu_checks.py FOLDER            # on a GPU: results.json and report.txt
+    TRITON_INTERPRET=1 python scripts/gpu_checks.py FOLDER --dry   # the same code on the CPU, tiny sizes, times meaningless
+
+Everything is float32 state, Euler-Maruyama unless said otherwise, medians of CUDA-event times; ours and eager alternate.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import thermotorch as tt
+from thermotorch.dynamics import kernels
+from thermotorch.dynamics.kernels import action, pipeline, streamed
+from thermotorch.dynamics.kernels.run import Run
+
+SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
+
+
+@dataclass
+class Row:
+    """One measured case. Times in ms; `ratio` is eager's time over ours; a missing goal was not stated."""
+
+    name: str
+    ms: float
+    spread: float
+    eager_ms: float | None = None
+    goal_ms: float | None = None
+    floor_ms: float | None = None
+    floor_ratio: float | None = None
+    notes: dict = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.eager_ms is None else self.eager_ms / self.ms
+
+    def verdict(self) -> str:
+        missed = []
+        if self.floor_ms is not None and self.ms > self.floor_ms:
+            missed.append(f"floor {self.floor_ms} ms")
+        if self.floor_ratio is not None and self.ratio is not None and self.ratio < self.floor_ratio:
+            missed.append(f"floor {self.floor_ratio}x eager")
+        if missed:
+            return "MISSED " + " and ".join(missed)
+        if self.goal_ms is None:
+            return "floor met" if self.floor_ratio is not None else "measured"
+        return "goal met" if self.ms <= self.goal_ms else "floor met"
+
+    def line(self) -> str:
+        eager = "" if self.eager_ms is None else f"  eager {self.eager_ms:9.3f} ms  {self.ratio:7.1f}x"
+        return f"{self.name:66s} {self.ms:9.3f} ms  +-{self.spread:4.0%}{eager}  {self.verdict()}  {self.notes or ''}"
+
+
+class Machine:
+    """A dense random machine of `units` and a start, as operator arguments."""
+
+    def __init__(self, units: int, batch: int, device: str) -> None:
+        draw = torch.Generator().manual_seed(SEED)
+        upper = (torch.randn(units, units, generator=draw) / units**0.5).triu(1)
+        self.matrix = (upper + upper.T).to(device)
+        self.state = torch.randn(batch, units, generator=draw).to(device)
+        self.bias, self.zero, self.one = (torch.full((units,), value, device=device) for value in (0.1, 0.0, 1.0))
+        self.ids = torch.arange(batch, device=device)
+
+    def arguments(self, steps: int, precision: str, integrator: str = "euler_maruyama", drive: Tensor | None = None) -> list:
+        return [
+            self.state, [self.matrix], [0], [0], self.bias, self.one, self.zero, self.one, self.one, drive, self.ids, steps,
+            DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
+        ]  # fmt: skip
+
+    @torch.no_grad()
+    def eager(self, steps: int) -> Tensor:
+        """The loop one would write first."""
+        x, kick = self.state, (2 * TEMPERATURE * DT) ** 0.5
+        for _ in range(steps):
+            gradient = 2 * x + 4 * x**3 + self.bias + x @ self.matrix
+            x = x - DT * gradient + kick * torch.randn_like(x)
+        return x
+
+
+class Bench:
+    def __init__(self, folder: Path, dry: bool) -> None:
+        self.dry, self.device = dry, "cpu" if dry else "cuda"
+        self.folder, self.rows, self.failures = folder, [], []
+
+    def size(self, value: int, tiny: int) -> int:
+        return tiny if self.dry else value
+
+    def time(self, function: Callable[[], object]) -> float:
+        """ms of one call."""
+        if self.dry:
+            begin = time.perf_counter()
+            function()
+            return 1e3 * (time.perf_counter() - begin)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        first.record()
+        function()
+        last.record()
+        torch.cuda.synchronize()
+        return first.elapsed_time(last)
+
+    def measure(
+        self, name: str, ours: Callable[[], object], eager: Callable[[], object] | None = None, eager_scale: float = 1.0,
+        repeats: int = 7, **limits,
+    ) -> Row:  # fmt: skip
+        """Alternate `ours` and `eager` (whose time counts `eager_scale` times), after one warm-up of each."""
+        repeats = 1 if self.dry else repeats
+        compile_ms = self.time(ours)
+        if eager is not None:
+            self.time(eager)
+        times, eager_times = [], []
+        for i in range(repeats):
+            times.append(self.time(ours))
+            if eager is not None and i < 3:
+                eager_times.append(eager_scale * self.time(eager))
+        median = statistics.median(times)
+        row = Row(
+            name, median, (max(times) - min(times)) / median,
+            statistics.median(eager_times) if eager_times else None, **limits,
+        )  # fmt: skip
+        row.notes["first call, ms"] = round(compile_ms, 1)
+        self.rows.append(row)
+        print(row.line(), flush=True)
+        return row
+
+    def attempt(self, part: Callable[["Bench"], None]) -> None:
+        """One part; a failure is reported and does not stop the others."""
+        try:
+            part(self)
+        except Exception as error:  # noqa: BLE001  whatever a device can raise
+            self.failures.append(f"{part.__name__}: {type(error).__name__}: {error}")
+            print("FAILED", self.failures[-1], flush=True)
+
+    def write(self) -> str:
+        """Both files; returns the verdicts."""
+        device = "dry run" if self.dry else torch.cuda.get_device_name()
+        import triton
+
+        head = f"{device}, torch {torch.__version__}, Triton {triton.__version__}, Python {sys.version.split()[0]}"
+        rows = [{**asdict(row), "ratio": row.ratio, "verdict": row.verdict()} for row in self.rows]
+        (self.folder / "results.json").write_text(json.dumps({"machine": head, "rows": rows, "failures": self.failures}, indent=1))
+        judged = [row for row in self.rows if row.floor_ms or row.floor_ratio]
+        lines = [head, "", *(row.line() for row in self.rows), ""]
+        lines += [f"{verdict}: {row.name}" for row in judged for verdict in [row.verdict()]]
+        lines += [f"FAILED {failure}" for failure in self.failures]
+        (self.folder / "report.txt").write_text("\n".join(lines) + "\n")
+        return "\n".join(lines[-len(judged) - len(self.failures) :])
+
+
+def noise(bench: Bench) -> None:
+    """Normals alone: a machine without couplings spends its time on them."""
+    units, batch, steps = bench.size(1024, 20), bench.size(8192, 8), bench.size(100, 2)
+    machine = Machine(units, batch, bench.device)
+    arguments = machine.arguments(steps, "ieee")
+    row = bench.measure(f"torch.randn, {steps} x {batch} x {units}", lambda: [torch.randn_like(machine.state) for _ in range(steps)])
+    row.notes["normals/s"] = f"{steps * batch * units / row.ms * 1e3:.3g}"
+    small = Machine(bench.size(64, 16), bench.size(65536, 16), bench.device)
+    for precision in ("ieee", "tf32"):
+        arguments = small.arguments(steps, precision)
+        row = bench.measure(f"resident, 64 units, batch 65536, {steps} steps, {precision}", lambda a=arguments: kernels.langevin(*a))
+        row.notes["normals/s"] = f"{steps * small.state.numel() / row.ms * 1e3:.3g}"
+
+
+def resident(bench: Bench) -> None:
+    steps, tenth = bench.size(2500, 3), bench.size(250, 1)
+    for units in (74, 80):
+        for batch in (64, 2112, 8192):
+            machine = Machine(units, bench.size(batch, 5), bench.device)
+            for precision in ("ieee", "tf32", "bf16"):
+                limits = {"goal_ms": 0.6, "floor_ms": 1.5, "floor_ratio": 50} if batch <= 2112 else {}
+                bench.measure(
+                    f"resident, {units} units, batch {batch}, {steps} steps, {precision}",
+                    lambda m=machine, p=precision: kernels.langevin(*m.arguments(steps, p)),
+                    lambda m=machine: m.eager(tenth), steps / tenth, **limits,
+                )  # fmt: skip
+
+
+def large(bench: Bench) -> None:
+    units, steps, tenth = bench.size(1296, 70), bench.size(2500, 4), bench.size(250, 1)
+    limits = {
+        "bf16": {"goal_ms": 20, "floor_ms": 40, "floor_ratio": 4}, "tf32": {"goal_ms": 38, "floor_ms": 70, "floor_ratio": 4},
+        "ieee": {},
+    }  # fmt: skip
+    for batch in (1024, 64, 256, 8192):
+        machine = Machine(units, bench.size(batch, 5), bench.device)
+        for precision in ("ieee",) if bench.dry else ("bf16", "tf32", "ieee"):
+            row = bench.measure(
+                f"streamed, {units} units, batch {batch}, {steps} steps, {precision}",
+                lambda m=machine, p=precision: kernels.langevin(*m.arguments(steps, p)),
+                lambda m=machine: m.eager(tenth), steps / tenth, repeats=3,
+                **(limits[precision] if batch == 1024 else {}),
+            )  # fmt: skip
+            row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
+
+
+def tiles(bench: Bench) -> None:
+    """Which tile is fastest for one step of 1296 units: what `tile_for` should say."""
+    units, batch, steps = bench.size(1296, 70), bench.size(1024, 5), bench.size(100, 2)
+    machine = Machine(units, batch, bench.device)
+    shapes = [(64, 64, 4), (64, 128, 4), (128, 64, 4), (128, 64, 8), (128, 128, 8), (128, 256, 8)]
+    for precision in ("ieee",) if bench.dry else ("bf16", "tf32"):
+        for m, n, warps in shapes[:1] if bench.dry else shapes:
+            for stages in (3,) if bench.dry else (3, 4):
+                tile = pipeline.Tile(m, n, 64 if precision == "bf16" else 32, warps, stages)
+                run = Run.of(*machine.arguments(steps, precision))
+                try:
+                    bench.measure(f"tile {m} x {n}, {warps} warps, {stages} stages, {steps} steps, {precision}",
+                                  lambda r=run, t=tile: streamed.langevin(r, tile=t), repeats=3)  # fmt: skip
+                except Exception as error:  # noqa: BLE001  a tile may not fit
+                    print(f"tile {m} x {n}, {warps} warps, {stages} stages, {precision}: {type(error).__name__}", flush=True)
+
+
+def actions(bench: Bench) -> None:
+    units, batch, steps = bench.size(1296, 20), bench.size(1024, 3), bench.size(2500, 4)
+    part = bench.size(50, 2)
+    machine = Machine(units, batch, bench.device)
+    path = torch.empty(steps + 1, batch, units, device=bench.device)
+    for first in range(0, steps + 1, 100):
+        path[first : first + 100].normal_()
+    path *= 0.1
+    limits = {"bf16": {"goal_ms": 18, "floor_ms": 40}, "tf32": {"goal_ms": 36, "floor_ms": 80}, "ieee": {}}
+
+    def eager() -> None:
+        matrix, bias = machine.matrix.clone().requires_grad_(), machine.bias.clone().requires_grad_()
+        after = path[1 : part + 1]
+        gradient = 2 * after + 4 * after**3 + bias + after @ matrix
+        residual = path[:part] - after + DT * gradient
+        (residual.square().sum() / (4 * TEMPERATURE * DT)).backward()
+
+    for precision in ("ieee",) if bench.dry else ("bf16", "tf32", "ieee"):
+        vectors = machine.matrix, machine.bias, machine.one, machine.zero, machine.one, machine.one
+        bench.measure(
+            f"action and gradients, {units} units, batch {batch}, {steps} steps, {precision}",
+            lambda p=precision, v=vectors: action.path_action(path, *v, DT, TEMPERATURE, True, p, None, True),
+            eager, steps / part, repeats=3, **limits[precision],
+        )  # fmt: skip
+
+
+def memory(bench: Bench) -> None:
+    """10^5 steps without recording: state and couplings only."""
+    units, batch, steps = bench.size(1296, 20), bench.size(1024, 3), bench.size(100_000, 3)
+    machine = Machine(units, batch, bench.device)
+    if not bench.dry:
+        pipeline._pipelines.clear()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    row = bench.measure(f"memory, {units} units, batch {batch}, {steps} steps, bf16",
+                        lambda: kernels.langevin(*machine.arguments(steps, "ieee" if bench.dry else "bf16")), repeats=1)  # fmt: skip
+    if not bench.dry:
+        used = torch.cuda.max_memory_allocated() - before
+        row.notes["peak beyond inputs"] = f"{used / 1e6:.1f} MB = {used / machine.state.nbytes:.1f} states"
+
+
+def layer(bench: Bench) -> None:
+    """Classifier size, forward and backward, against autograd through the eager loop."""
+    batch = bench.size(256, 4)
+    module = tt.ThermodynamicLayer(784, 10, hidden=64, t_final=0.2 if not bench.dry else 0.003, dt=1e-3).to(bench.device)
+    features = torch.randn(batch, 784, device=bench.device)
+
+    def ours() -> None:
+        module(features, seed=0).square().sum().backward()
+
+    def eager() -> None:
+        force, matrix = module.input(features), module.potential.couplings.matrix()
+        x, kick = torch.zeros_like(force), (2 * module.temperature * module.dt) ** 0.5
+        for _ in range(module.steps):
+            gradient = 2 * x + 4 * x**3 + module.potential.bias + x @ matrix - force
+            x = x - module.dt * gradient + kick * torch.randn_like(x)
+        x[:, -10:].square().sum().backward()
+
+    bench.measure(f"layer 784-10, 64 hidden, {module.steps} steps, batch {batch}, forward + backward", ours, eager)
+
+
+def splitting(bench: Bench) -> None:
+    units, batch, steps = bench.size(1296, 20), bench.size(1024, 3), bench.size(125, 3)
+    machine = Machine(units, batch, bench.device)
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(machine.matrix), bias=machine.bias).to(bench.device)
+    for precision in ("ieee",) if bench.dry else ("bf16", "tf32", "ieee"):
+
+        def ours(precision: str = precision) -> None:
+            with torch.no_grad():
+                tt.simulate(potential, machine.state, steps=steps, dt=20 * DT, temperature=TEMPERATURE,
+                            integrator="splitting", precision=precision)  # fmt: skip
+
+        bench.measure(f"simulate, splitting, {units} units, batch {batch}, {steps} steps, {precision}", ours, repeats=5)
+
+
+def profile(bench: Bench) -> None:
+    """Where the time of 200 steps goes, and of one action with gradients."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    if bench.dry:
+        return
+    tables = []
+    for units, precision in ((74, "tf32"), (1296, "bf16"), (1296, "tf32")):
+        machine = Machine(units, 1024, bench.device)
+        kernels.langevin(*machine.arguments(200, precision))
+        with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+            kernels.langevin(*machine.arguments(200, precision))
+            torch.cuda.synchronize()
+        tables.append(f"{units} units, 200 steps, {precision}\n" + seen.key_averages().table(sort_by="cuda_time_total", row_limit=12))
+    (bench.folder / "profile.txt").write_text("\n\n".join(tables))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options.folder, options.dry)
+    torch.manual_seed(SEED)
+    for part in (resident, large, actions, layer, splitting, memory, noise, tiles, profile):
+        bench.attempt(part)
+        verdicts = bench.write()  # what there is, should the time run out
+    print("\n" + verdicts)
+    sys.exit(1 if bench.failures else 0)
+
+
+if __name__ == "__main__":
+    main()
