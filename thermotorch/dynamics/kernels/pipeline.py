@@ -101,7 +101,6 @@ class Pipeline:
         self.ids = torch.zeros(rows, dtype=torch.int64, device=self.points.device)
         self.clock = torch.zeros(3, dtype=torch.int64, device=self.points.device)
         self.now, self.graph, self.graph_steps = 0, None, graph_steps
-        self.tick = self.clock.new_tensor([0, graph_steps, graph_steps])
         self.grid = (triton.cdiv(rows, self.tile.m) * triton.cdiv(self.units, self.tile.n),)
 
     def launch(self, offset: int) -> None:
@@ -150,7 +149,7 @@ class Pipeline:
             graph.capture_begin(capture_error_mode="thread_local")
             for offset in range(self.graph_steps):
                 self.launch(offset)
-            self.clock.add_(self.tick)
+            self.clock[1:] += self.graph_steps
             graph.capture_end()
         current.wait_stream(side)
         self.graph, self.now = graph, saved[2]
