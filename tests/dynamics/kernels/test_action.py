@@ -32,6 +32,14 @@ def test_action_and_gradients_are_those_of_autograd(units, batch, times, chunk, 
     assert rms_ratio(of_bias, bias.grad) < 1e-6
     alone = action.path_action(*arguments)
     assert torch.equal(alone[0], found) and not alone[1].any()
+    kept = torch.empty(times - 1, batch, units, device=device)
+    action.path_action(*arguments, residuals=kept)
+    assert rms_ratio(kept, residual.detach()) < 1e-5
+    if reverse:
+        by_kept = action.gradients_of_residuals(arguments[0], kept, weights.float().to(device), temperature)
+        moving = mobility > 0
+        assert rms_ratio(by_kept[0][:, moving.to(device)], matrix.grad[:, moving]) < 1e-6
+        assert rms_ratio(by_kept[1][moving.to(device)], bias.grad[moving]) < 1e-6
     once, of_once, _ = action.path_action(*arguments, None, True)
     twice = action.path_action(*arguments, torch.full_like(weights, 2, dtype=torch.float32).to(device), True)[1]
     assert torch.allclose(2 * of_once, twice, rtol=1e-5, atol=1e-6) and torch.equal(once, found)

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics import op
-from thermotorch.dynamics.kernels import adjoint, flows, resident, streamed
-from thermotorch.dynamics.kernels.run import Run, SplittingRun
+from thermotorch.dynamics import action_op, op
+from thermotorch.dynamics.kernels import action, adjoint, flows, resident, streamed
+from thermotorch.dynamics.kernels.run import Run, SplittingRun, dense, pieces
 
 
 @op.langevin.register_kernel("cuda")
@@ -50,6 +50,27 @@ def splitting(*arguments) -> tuple[Tensor, Tensor, Tensor]:
         return end.copy_(run.state), recorded, kept
     with _on(run.state):
         return flows.splitting(run)
+
+
+@action_op.reverse_action.register_kernel("cuda")
+def reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature) -> tuple[Tensor, Tensor]:
+    """`thermotorch::reverse_action` of `dynamics/action_op.py`, products as exact as torch's own are set to be."""
+    residuals = path.new_empty(len(path) - 1, *path.shape[1:])
+    if not residuals.numel():
+        return path.new_zeros(residuals.shape[:2]), residuals
+    precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
+    units = (tensor.contiguous() for tensor in (bias, j2, j3, j4, torch.ones_like(bias)))
+    with _on(path):
+        matrix = dense(blocks, rows, columns, path)
+        actions, _, _ = action.path_action(path, matrix, *units, dt, temperature, True, precision, residuals=residuals)
+    return actions, residuals
+
+
+@action_op.reverse_action_backward.register_kernel("cuda")
+def reverse_action_backward(grad_action, residual, path, blocks, rows, columns, bias, temperature) -> list[Tensor]:
+    """`thermotorch::reverse_action_backward` of `dynamics/action_op.py`."""
+    of_matrix, of_bias = action.gradients_of_residuals(path, residual, grad_action, temperature)
+    return [of_bias, *pieces(of_matrix, blocks, rows, columns)]
 
 
 def _on(tensor: Tensor):

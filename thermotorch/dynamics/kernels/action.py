@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.kernels.matmul import matmul
 from thermotorch.dynamics.kernels.pipeline import Couplings, Tile, tile_for
-from thermotorch.dynamics.kernels.tiles import on_site, place, split, take, take_units
+from thermotorch.dynamics.kernels.tiles import on_site, place, put, split, take, take_units
 
 CHUNK_ELEMENTS = 1 << 26  # of states taken together: 256 MB of p
 
@@ -33,7 +33,7 @@ def path_action(
     precision: str = "ieee",
     weights: Tensor | None = None,
     needs_gradients: bool = False,
-    tile: Tile | None = None,
+    residuals: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Actions [time - 1, batch] of a path [time, batch, unit], float32, and gradients of their weighted sum.
 
@@ -41,16 +41,18 @@ def path_action(
         matrix: couplings [unit, unit]; bias, j2, j3, j4, mobility: [unit].
         weights: [time - 1, batch], of the actions in the sum; None is one for each.
         needs_gradients: also return d/d(matrix) and d/d(bias); both are zero without.
+        residuals: [time - 1, batch, unit], filled with r if given.
     """
     times, batch, units = path.shape
     path, rows = path.contiguous(), batch * max(1, CHUNK_ELEMENTS // (batch * units))
-    tile = tile or tile_for(rows, precision)
+    tile = tile_for(rows, precision)
     couplings = Couplings(matrix.T, tile, precision)
     actions = path.new_empty((times - 1) * batch)
     of_matrix, of_bias = torch.zeros_like(matrix), torch.zeros_like(bias)
     states = path.view(-1, units)
     weight = None if weights is None else weights.contiguous().view(-1)
     columns = triton.cdiv(units, tile.n)
+    kept = None if residuals is None else residuals.view(-1, units)
     for first in range(0, len(actions), rows):
         part = slice(first, min(first + rows, len(actions)))
         count = part.stop - first
@@ -62,9 +64,9 @@ def path_action(
         bias_sums = path.new_empty(tile_rows, units) if needs_gradients else partial
         residual[(tile_rows * columns,)](
             states[part], operand, couplings.high, couplings.low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility,
-            partial if weight is None else weight[part],
+            partial if weight is None else weight[part], partial if kept is None else kept[part],
             count, batch, units, couplings.pitch, dt, 1 / (4 * temperature * dt), 1 / (2 * temperature),
-            REVERSE=reverse, GRADIENT=needs_gradients, WEIGHTED=weight is not None, PRECISION=precision,
+            REVERSE=reverse, GRADIENT=needs_gradients, RESIDUAL=kept is not None, WEIGHTED=weight is not None, PRECISION=precision,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
         torch.sum(partial, 0, out=actions[part])
@@ -74,11 +76,27 @@ def path_action(
     return actions.view(times - 1, batch), of_matrix, of_bias
 
 
+def gradients_of_residuals(
+    path: Tensor, residuals: Tensor, weights: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """d/d(matrix) and d/d(bias) of the weighted sum of reverse actions, from residuals that were kept."""
+    batch, units = path.shape[1:]
+    of_matrix, of_bias = path.new_zeros(units, units), path.new_zeros(units)
+    steps = max(1, CHUNK_ELEMENTS // (batch * units))
+    for first in range(0, len(residuals), steps):
+        part = slice(first, min(first + steps, len(residuals)))
+        pushes = (residuals[part] * (weights[part] / (2 * temperature)).unsqueeze(-1)).view(-1, units)
+        after = path[part.start + 1 : part.stop + 1].reshape(-1, units)
+        of_matrix += after.T @ pushes
+        of_bias += pushes.sum(0)
+    return of_matrix, of_bias
+
+
 @triton.jit(do_not_specialize=("rows", "batch"))
 def residual(
-    states, operand, couplings, couplings_low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility, weights,
+    states, operand, couplings, couplings_low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility, weights, residuals,
     rows, batch, units, pitch, dt, inverse_weight, inverse_push,
-    REVERSE: tl.constexpr, GRADIENT: tl.constexpr, WEIGHTED: tl.constexpr, PRECISION: tl.constexpr,
+    REVERSE: tl.constexpr, GRADIENT: tl.constexpr, RESIDUAL: tl.constexpr, WEIGHTED: tl.constexpr, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Residuals of one tile: its share of the actions, p, and the column sums of p. `states` starts at the first x."""
@@ -113,6 +131,8 @@ def residual(
     moving = (mu > 0) & inside_row & (unit[None, :] < units)  # a unit that is held has r = 0 and no weight
     share = tl.sum(tl.where(moving, r * r * (inverse_weight / tl.where(mu > 0, mu, 1.0)), 0.0), 1)
     tl.store(partial + tile_column.to(tl.int64) * rows + row, share, mask=row < rows)
+    if RESIDUAL:
+        put(residuals, r, row, unit, rows, units)
     if GRADIENT:
         p = tl.where(moving, r * inverse_push, 0.0)
         if WEIGHTED:

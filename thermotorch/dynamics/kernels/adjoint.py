@@ -21,7 +21,7 @@ from torch import Tensor
 from thermotorch.dynamics.kernels import resident, streamed
 from thermotorch.dynamics.kernels.matmul import matmul
 from thermotorch.dynamics.kernels.pipeline import Couplings, tile_for
-from thermotorch.dynamics.kernels.run import Run
+from thermotorch.dynamics.kernels.run import Run, pieces
 from thermotorch.dynamics.kernels.tiles import matrix_product, place, product, put, take, take_couplings, take_units
 
 
@@ -54,8 +54,7 @@ def langevin_backward(
                 part = slice(done, done + segment.steps) if len(of_drive) > 1 else slice(None)
                 over_time = pushed if len(of_drive) > 1 else pushed.sum(0, keepdim=True)
                 of_drive[part] += over_time if of_drive.shape[1] > 1 else over_time.sum(1, keepdim=True)
-    blocks = zip(run.blocks, run.rows, run.columns, strict=True) if needs_blocks else ()
-    of_blocks = [of_matrix[r : r + block.shape[0], c : c + block.shape[1]].clone() for block, r, c in blocks]
+    of_blocks = pieces(of_matrix, run.blocks, run.rows, run.columns) if needs_blocks else []
     return [costate, of_bias, of_drive, *of_blocks]
 
 

@@ -91,7 +91,7 @@ def _tiled(tile: Tile, precision: str, fast: bool, all_options: bool) -> Iterato
         constants = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half, "PRECISION": precision, **shape}
         yield Variant(f"retreat, {'heun' if half else 'euler_maruyama'}, {name}", adjoint.retreat, constants, tile.warps,
                       tile.stages)  # fmt: skip
-    constants = {"REVERSE": True, "GRADIENT": True, "WEIGHTED": True, "PRECISION": precision, **shape}
+    constants = {"REVERSE": True, "GRADIENT": True, "RESIDUAL": False, "WEIGHTED": True, "PRECISION": precision, **shape}
     yield Variant(f"residual, {name}", action.residual, constants, tile.warps, tile.stages)
 
 

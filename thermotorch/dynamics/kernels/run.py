@@ -118,12 +118,7 @@ class Run(Timeline):
     @cached_property
     def matrix(self) -> Tensor:
         """The couplings as one dense matrix [unit, unit]."""
-        if len(self.blocks) == 1 and self.blocks[0].shape == (self.units, self.units):
-            return self.blocks[0].contiguous()
-        matrix = self.state.new_zeros(self.units, self.units)
-        for block, row, column in zip(self.blocks, self.rows, self.columns, strict=True):
-            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
-        return matrix
+        return dense(self.blocks, self.rows, self.columns, self.state)
 
     @property
     def drive_strides(self) -> tuple[int, int]:
@@ -155,6 +150,23 @@ class SplittingRun(Timeline):
     @classmethod
     def of(cls, *arguments) -> "SplittingRun":
         return cls(*(value.contiguous() if isinstance(value, Tensor) else value for value in arguments))
+
+
+def dense(blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], state: Tensor) -> Tensor:
+    """Blocks as one matrix [unit, unit], zero elsewhere."""
+    units = state.shape[-1]
+    if len(blocks) == 1 and blocks[0].shape == (units, units):
+        return blocks[0].contiguous()
+    matrix = state.new_zeros(units, units)
+    for block, row, column in zip(blocks, rows, columns, strict=True):
+        matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
+    return matrix
+
+
+def pieces(matrix: Tensor, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int]) -> list[Tensor]:
+    """What a matrix [unit, unit] has in the place of each block."""
+    places = zip(blocks, rows, columns, strict=True)
+    return [matrix[r : r + block.shape[0], c : c + block.shape[1]].clone() for block, r, c in places]
 
 
 def strides(force: Tensor) -> tuple[int, int]:
