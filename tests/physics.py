@@ -17,10 +17,15 @@ def random_matrix(n: int, scale: float = 0.3, seed: int = 0) -> Tensor:
     return upper + upper.T
 
 
-def random_potential(n: int, scale: float = 0.3, seed: int = 0, **on_site: float | Tensor) -> tt.Potential:
-    """A float64 potential with random dense couplings and random biases."""
+def random_potential(n: int, scale: float = 0.3, seed: int = 0, bipartite: bool = False, **on_site) -> tt.Potential:
+    """A float64 potential with random dense couplings, or only those between two halves, and random biases."""
     bias = torch.randn(n, dtype=float64, generator=torch.Generator().manual_seed(seed + 1))
-    return tt.Potential(tt.DenseCouplings.from_matrix(random_matrix(n, scale, seed)), bias=bias, **on_site)
+    matrix, half = random_matrix(n, scale, seed), n // 2
+    if not bipartite:
+        return tt.Potential(tt.DenseCouplings.from_matrix(matrix), bias=bias, **on_site)
+    matrix[:half, :half], matrix[half:, half:] = 0.0, 0.0
+    couplings = tt.BlockCouplings({"first": half, "second": n - half}, [("first", "second")]).double()
+    return tt.Potential(couplings.load_matrix(matrix), bias=bias, **on_site)
 
 
 def single_unit(j2: float = 1.0, j3: float = 0.0, j4: float = 1.0) -> tt.Potential:

@@ -19,7 +19,7 @@ def features(*leading: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(*leading, 3, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", [name for name in INTEGRATORS if name != "alternating"])
 @pytest.mark.parametrize("hidden", [0, 2])
 def test_gradcheck_of_features_and_every_parameter(integrator, hidden):
     layer, x = small_layer(hidden=hidden, integrator=integrator).double(), features(4).double().requires_grad_()

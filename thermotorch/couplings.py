@@ -38,7 +38,7 @@ class Couplings(nn.Module):
 
     def pieces(self) -> list[tuple[int, int, Tensor]]:
         """J as rectangular blocks (first row, first column, block) outside which it is zero, differentiable."""
-        return [(0, 0, self.matrix())]
+        return [(0, 0, self.matrix())] if self.num_bonds else []
 
     def mask(self) -> Tensor:
         """Which entries of `matrix()` are bonds, bool [unit, unit], symmetric."""

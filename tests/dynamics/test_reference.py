@@ -23,14 +23,16 @@ def start_state(batch: int = 2, unit: int = 3) -> Tensor:
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_gradcheck_of_state_drive_bias_and_couplings(integrator):
     def end(state, force, bias, bonds):
-        potential = random_potential(3, j3=0.2)
-        tensors = {"bias": bias, "couplings.bonds": bonds}
+        potential = random_potential(3, j3=0.2, bipartite=integrator == "alternating")
+        tensors = {"bias": bias, name_of_bonds: bonds}
         run = torch.func.functional_call(_Run(potential, integrator), {f"potential.{k}": v for k, v in tensors.items()},
                                          (state, force))
         return run.state, run.heat, run.work, run.states, run.observed["action"], run.observed["moments"].variance
 
-    potential, force = random_potential(3, j3=0.2), torch.ones(3, dtype=torch.float64, requires_grad=True)
-    arguments = start_state(), force, potential.bias, potential.couplings.bonds
+    potential = random_potential(3, j3=0.2, bipartite=integrator == "alternating")
+    force = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    name_of_bonds, bonds = next((name, p) for name, p in potential.named_parameters() if name != "bias")
+    arguments = start_state(), force, potential.bias, bonds
     assert torch.autograd.gradcheck(end, arguments, fast_mode=True)
 
 

@@ -86,7 +86,8 @@ def simulate(
         drive: external force f, [unit], [batch, unit], or a pure function of the step number that returns one (it is
             asked more than once per step); held during a step.
         clamp: bool [unit]; those units keep their values in `state`.
-        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting".
+        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
+            "alternating" (couplings between two sets of groups only).
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.
@@ -142,7 +143,7 @@ def _backend(name: str, problem: Problem) -> str:
 
 
 def _warn_if_unstable(problem: Problem) -> None:
-    if not len(problem.state) or problem.integrator_name == "splitting":  # whose parts are exact, so stable
+    if not len(problem.state) or problem.integrator_name in ("splitting", "alternating"):  # of exact flows
         return
     drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
     step = problem.dt * float(torch.as_tensor(problem.mobility).max())

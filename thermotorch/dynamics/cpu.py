@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import action_op, op
+from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.build import CompilerUnavailable, library
 
 
@@ -59,6 +60,7 @@ class _Langevin(ctypes.Structure):
         ("drive", _Force),
         ("grad_bias", _Pointer),
         ("grad_drive", _Pointer),
+        ("colour", _Pointer),
     ]
 
 
@@ -109,6 +111,11 @@ class _Arguments:
         self.alive += [array, *tensors]
         return ctypes.addressof(array)
 
+    def colour(self, integrator: str, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], units: int) -> int:
+        if integrator != "alternating":
+            return 0
+        return self.pointer(second_colour(rows, columns, [tuple(block.shape) for block in blocks], units))
+
     def force(self, drive: Tensor | None) -> _Force:
         return _Force(self.pointer(drive), *((0, 0) if drive is None else drive.shape[:2]))
 
@@ -136,7 +143,8 @@ def _langevin(
     )  # fmt: skip
     units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
     _call("thermotorch_langevin",
-          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive)))  # fmt: skip
+          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive),
+                    colour=a.colour(integrator, blocks, rows, columns, state.shape[1])))  # fmt: skip
     return end, recorded, kept
 
 
@@ -162,7 +170,8 @@ def _langevin_backward(
     units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
     _call("thermotorch_langevin_backward",
           _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive), a.pointer(of_bias),
-                    a.pointer(of_drive) if needs_drive else None))  # fmt: skip
+                    a.pointer(of_drive) if needs_drive else None,
+                    a.colour(integrator, blocks, rows, columns, state.shape[1])))  # fmt: skip
     return gradients
 
 

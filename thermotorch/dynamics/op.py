@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews")
+INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating")
 PRECISIONS = ("ieee", "tf32", "bf16")  # float32, 11 and 8 significant bits; state and sums are float32 always
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer
@@ -55,6 +56,13 @@ class Problem:
     @property
     def integrator(self) -> Integrator:
         return INTEGRATORS[self.integrator_name]
+
+    def second_colour(self) -> Tensor:
+        """Units that `integrator="alternating"` updates first, bool [unit]; ValueError if there are no two colours."""
+        pieces = self.potential.couplings.pieces()
+        places = [row for row, _, _ in pieces], [column for _, column, _ in pieces]
+        shapes = [tuple(block.shape) for _, _, block in pieces]
+        return second_colour(*places, shapes, self.potential.num_units).to(self.state.device)
 
     def record_times(self) -> Tensor:
         """Times of the recorded states, float64 [record]."""

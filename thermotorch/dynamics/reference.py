@@ -69,16 +69,24 @@ class _Loop:
             problem.state.dtype,
         )
         kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
-        flows = push = None
+        physics = {"dt": problem.dt, "temperature": problem.temperature, "mobility": mobility}
+        parts: dict[str, Any] = {}
         if problem.integrator_name == "splitting":
-            physics = {"dt": problem.dt, "temperature": problem.temperature, "mobility": mobility}
             flows = splitting.flows(problem.potential, **physics)
             constant = flows.push(drive and drive.constant)
 
             def push(step: int) -> Tensor:
                 return constant if drive is None or drive.constant is not None else flows.push(drive(step))
 
-        self.system = System(drift, noise, kick, problem.dt, flows, push)
+            parts = {"flows": flows, "push": push}
+        if problem.integrator_name == "alternating":
+            flows, field = splitting.on_site(problem.potential, **physics), problem.potential.couplings.bind()
+
+            def force(x: Tensor, step: int) -> Tensor:
+                return (0.0 if drive is None else drive(step)) - flows.bias - field(x)
+
+            parts = {"flows": flows, "force": force, "second": problem.second_colour()}
+        self.system = System(drift, noise, kick, problem.dt, **parts)
 
     def segment(self, x: Tensor, work: Tensor, carries: dict[str, Any], first: int, last: int) -> tuple:
         """Steps first ... last - 1. Pure, so that it can be replayed."""

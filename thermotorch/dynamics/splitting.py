@@ -4,7 +4,7 @@
     N  dx = -4 mu j4 y^3 dt,  y = x + a                 y -> y / sqrt(1 + 8 mu j4 t y^2)
     O  dx = -2 mu j2 x dt + sqrt(2 mu kT dt) xi         x -> e x + s xi,  e = exp(-2 mu j2 t), s^2 = kT (1 - e^2) / (2 j2)
 
-with phi(G) = (e^G - 1) / G and t the time step for O, half of it for C and N. A cubic term is absorbed by the shift
+with phi(G) = (e^G - 1) / G and t the time step h for O, half of it for C and N. A cubic term is absorbed by the shift
 a = j3 / (4 j4): j4 x^4 + j3 x^3 = j4 y^4 - 6 j4 a^2 x^2 - 4 j4 a^3 x + constant. Wells with j2 < 0 are e > 1.
 Clamped units have mobility 0: a zero column of G, so that their field on the others is exact and they do not move.
 """
@@ -33,28 +33,16 @@ class Kick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Flows:
-    """One step of C(h/2) N(h/2) O(h) N(h/2) C(h/2) as numbers; vectors are [unit]."""
+class OnSite:
+    """The flows of the on-site terms over one time step; everything is [unit]."""
 
-    kick: Kick | None  # None without couplings
-    half_rate: Tensor  # mobility x dt / 2
+    rate: Tensor  # mobility x dt
     bias: Tensor
     decay: Tensor
+    gain: Tensor  # what a constant force adds during O
     spread: Tensor
     stiffness: Tensor
     shift: Tensor
-
-    def push(self, force: Tensor | None) -> Tensor:
-        """What the external force and the biases add in half a step of C, [..., unit]."""
-        displacement = self.half_rate * (-self.bias if force is None else force - self.bias)
-        if self.kick is None:
-            return displacement
-        # In float64, so that a sample's push does not depend on how many others there are.
-        return (displacement.double() @ self.kick.mean.double()).to(displacement.dtype)
-
-    def couple(self, x: Tensor, push: Tensor) -> Tensor:
-        """C(h/2)."""
-        return x + push if self.kick is None else x + x @ self.kick.half + push
 
     def relax(self, x: Tensor) -> Tensor:
         """N(h/2)."""
@@ -66,31 +54,59 @@ class Flows:
         return self.decay * x + self.spread * xi
 
 
-def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> Flows:
-    """The flows of `potential` over one step, differentiable in couplings and biases.
+@dataclass(frozen=True)
+class Flows(OnSite):
+    """One step of C(h/2) N(h/2) O(h) N(h/2) C(h/2)."""
 
-    Cost: the exponential of the coupling matrix, 6 products [unit, unit]^2 for weak couplings and 2 more for
-    every factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
-    """
+    kick: Kick | None  # None without couplings
+
+    def push(self, force: Tensor | None) -> Tensor:
+        """What the external force and the biases add in half a step of C, [..., unit]."""
+        displacement = 0.5 * self.rate * (-self.bias if force is None else force - self.bias)
+        if self.kick is None:
+            return displacement
+        # In float64, so that a sample's push does not depend on how many others there are.
+        return (displacement.double() @ self.kick.mean.double()).to(displacement.dtype)
+
+    def couple(self, x: Tensor, push: Tensor) -> Tensor:
+        """C(h/2)."""
+        return x + push if self.kick is None else x + x @ self.kick.half + push
+
+
+def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> OnSite:
+    """The on-site flows of `potential`, differentiable in its biases."""
     like = potential.bias
     j2, j3, j4, mobility = (
         torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(potential.num_units)
         for value in (potential.j2, potential.j3, potential.j4, mobility)
     )
     shift = torch.where(j4 > 0, j3 / (4 * torch.where(j4 > 0, j4, 1.0)), 0.0)
-    exponent = 2 * mobility * (j2 - 6 * j4 * shift**2) * dt
-    # s^2 = 2 mu kT dt (1 - exp(-2 z)) / (2 z), z the exponent; the fraction is 1 at z = 0
-    fraction = torch.where(exponent == 0, 1.0, -torch.expm1(-2 * exponent) / torch.where(exponent == 0, 1.0, 2 * exponent))
-    half_rate = 0.5 * dt * mobility
-    return Flows(
-        kick=_kick(potential.couplings, half_rate),
-        half_rate=half_rate,
+    rate = mobility * dt
+    exponent = 2 * rate * (j2 - 6 * j4 * shift**2)
+    return OnSite(
+        rate=rate,
         bias=potential.live_bias() - 4 * j4 * shift**3,
         decay=torch.exp(-exponent),
-        spread=(2 * temperature * dt * mobility * fraction).sqrt(),
-        stiffness=4 * mobility * j4 * dt,
+        gain=rate * _mean_decay(exponent),
+        spread=(2 * temperature * rate * _mean_decay(2 * exponent)).sqrt(),
+        stiffness=4 * rate * j4,
         shift=shift,
     )
+
+
+def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> Flows:
+    """The flows of `potential` over one step, differentiable in couplings and biases.
+
+    Cost: the exponential of the coupling matrix, 6 products [unit, unit]^2 for weak couplings and 2 more for every
+    factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
+    """
+    parts = on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
+    return Flows(**vars(parts), kick=_kick(potential.couplings, 0.5 * parts.rate))
+
+
+def _mean_decay(z: Tensor) -> Tensor:
+    """(1 - e^-z) / z, 1 at z = 0."""
+    return torch.where(z == 0, 1.0, -torch.expm1(-z) / torch.where(z == 0, 1.0, z))
 
 
 def _kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:

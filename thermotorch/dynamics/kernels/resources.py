@@ -23,6 +23,8 @@ from thermotorch.dynamics.kernels import action, adjoint, flows, resident, strea
 from thermotorch.dynamics.kernels.pipeline import Tile, tile_for
 from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
 
+ON_CUDA = [name for name in INTEGRATORS if name != "alternating"]
+
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
 _TYPES = {
@@ -64,7 +66,7 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
             first, second = resident.column_blocks(units)
             shape = {"FIRST": first, "SECOND": second, "ROWS": resident.ROWS}
             warps, name = resident.num_warps(first), f"{first}+{second}" if second else str(first)
-            for integrator in INTEGRATORS:
+            for integrator in ON_CUDA:
                 for full in (False, True) if all_options else (False,):
                     yield Variant(f"trajectory, {name} units, {integrator}, {precision}", resident.trajectory, {
                         "SCHEME": integrator, "PRECISION": precision, "FAST": fast, "DRIVE": 2 if full else 1,
@@ -80,7 +82,7 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
 
 def _tiled(tile: Tile, precision: str, fast: bool, all_options: bool) -> Iterator[Variant]:
     shape, name = {"M": tile.m, "N": tile.n, "BK": tile.k}, f"{tile.m} x {tile.n} x {tile.k}, {precision}"
-    for stage in INTEGRATORS:
+    for stage in ON_CUDA:
         for drive in (False, True) if all_options else (False,):
             constants = {"STAGE": stage, "PRECISION": precision, "FAST": fast, "DRIVE": drive, **shape}
             yield Variant(f"advance, {stage}, {name}", streamed.advance, constants, tile.warps, tile.stages)

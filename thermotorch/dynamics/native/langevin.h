@@ -1,9 +1,10 @@
 // thermotorch::langevin and its gradient: Euler-Maruyama, Heun, Leimkuhler-Matthews (integrators.py).
+// The fourth, which alternates between two colours of units, is in alternating.h.
 #pragma once
 
 #include "run.h"
 
-enum Integrator : int64_t { EULER_MARUYAMA, HEUN, LEIMKUHLER_MATTHEWS };
+enum Integrator : int64_t { EULER_MARUYAMA, HEUN, LEIMKUHLER_MATTHEWS, ALTERNATING };
 
 struct Langevin {
     Run run;
@@ -12,6 +13,7 @@ struct Langevin {
     const float *bias, *j2, *j3, *j4, *mobility;
     Force drive;
     float *grad_bias, *grad_drive;
+    const uint8_t* colour;  // of each unit, 0 or 1, for ALTERNATING
 };
 
 namespace langevin {
@@ -48,26 +50,27 @@ struct Units {
 // The part of the force that does not depend on the state, drive - bias, for the rows of a chunk.
 class Push {
   public:
-    Push(const Langevin& p, const Units& units, int64_t row, int64_t rows)
-        : p_(p), units_(units), row_(row), rows_(p.drive.data && p.drive.rows > 1 ? rows : 1), loaded_(-1),
-          data_(rows_ * units.shape.stride) {}
+    Push(const Force& drive, const Shape& shape, const float* bias, int64_t row, int64_t rows)
+        : drive_(drive), shape_(shape), bias_(bias), row_(row), rows_(drive.data && drive.rows > 1 ? rows : 1),
+          loaded_(-1), data_(rows_ * shape.stride) {}
 
     void load_step(int64_t step) {
-        const int64_t wanted = p_.drive.data && p_.drive.steps > 1 ? step : 0;
+        const int64_t wanted = drive_.data && drive_.steps > 1 ? step : 0;
         if (wanted == loaded_) return;
         loaded_ = wanted;
         for (int64_t r = 0; r < rows_; ++r) {
-            float* to = data_.data() + r * units_.shape.stride;
-            const float* drive = p_.drive.data ? p_.drive.at(step, row_ + r, units_.shape.units) : nullptr;
-            for (int64_t i = 0; i < units_.shape.units; ++i) to[i] = (drive ? drive[i] : 0.0f) - units_.bias.data()[i];
+            float* to = data_.data() + r * shape_.stride;
+            const float* drive = drive_.data ? drive_.at(step, row_ + r, shape_.units) : nullptr;
+            for (int64_t i = 0; i < shape_.units; ++i) to[i] = (drive ? drive[i] : 0.0f) - bias_[i];
         }
     }
 
-    const float* row(int64_t r) const { return data_.data() + (rows_ > 1 ? r * units_.shape.stride : 0); }
+    const float* row(int64_t r) const { return data_.data() + (rows_ > 1 ? r * shape_.stride : 0); }
 
   private:
-    const Langevin& p_;
-    const Units& units_;
+    Force drive_;
+    Shape shape_;
+    const float* bias_;
     int64_t row_, rows_, loaded_;
     Buffer data_;
 };
@@ -78,7 +81,7 @@ class Stepper {
     Stepper(const Langevin& p, const Units& units, const Couplings& couplings, const Buffer& packed, int64_t row,
             int64_t rows)
         : p_(p), units_(units), couplings_(couplings), packed_(packed), ids_(p.run.ids + row), rows_(rows),
-          push_(p, units, row, rows), field_(rows * units.shape.stride),
+          push_(p.drive, units.shape, units.bias.data(), row, rows), field_(rows * units.shape.stride),
           noise_(p.integrator == LEIMKUHLER_MATTHEWS ? rows * units.shape.stride : 0) {}
 
     // One step of x in place; Heun leaves its guess in `guess`.
@@ -168,10 +171,7 @@ static void forward(const Langevin& p) {
         copy_in(shape, run.state + row * run.units, rows, x.data());
         for (int64_t k = 0; k < run.steps; ++k) {
             stepper.step(k, x.data(), guess.data());
-            if (run.records(k))
-                copy_out(shape, x.data(), rows, run.recorded + (run.record_index(k) * run.batch + row) * run.units);
-            if (run.keeps(k))
-                copy_out(shape, x.data(), rows, run.kept + (((k + 1) / run.keep - 1) * run.batch + row) * run.units);
+            run.save(shape, k, row, rows, x.data());
         }
         copy_out(shape, x.data(), rows, run.end + row * run.units);
     });

@@ -1,5 +1,6 @@
 // The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
 #include "action.h"
+#include "alternating.h"
 #include "langevin.h"
 #include "splitting.h"
 
@@ -16,11 +17,11 @@ static int guarded(Call&& call) {
 extern "C" {
 
 int thermotorch_langevin(const Langevin* p) {
-    return guarded([&] { langevin::forward(*p); });
+    return guarded([&] { p->integrator == ALTERNATING ? alternating::forward(*p) : langevin::forward(*p); });
 }
 
 int thermotorch_langevin_backward(const Langevin* p) {
-    return guarded([&] { langevin::backward(*p); });
+    return guarded([&] { p->integrator == ALTERNATING ? alternating::backward(*p) : langevin::backward(*p); });
 }
 
 int thermotorch_splitting(const Splitting* p) {

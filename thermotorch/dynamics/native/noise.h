@@ -90,15 +90,18 @@ static inline void box_muller(Words w, Words angle, Floats& first, Floats& secon
     second = radius * (Floats)((Words)up ^ ((quarter & 2u) << 30));
 }
 
-// Calls body(row, first unit of the vector, normals) for all rows and units; samples 4 g ... 4 g + 3 share a block.
+// Calls body(row, first unit of the vector, normals) for all rows and, unless only some are `wanted`, all vectors of units;
+// samples 4 g ... 4 g + 3 share a block.
 template <class Body>
-static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body) {
+static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body,
+                               const uint8_t* wanted = nullptr) {
     int64_t row = 0;
     while (row < rows) {
         const int64_t id = ids[row];
         const bool whole = row + 4 <= rows && id % 4 == 0 && ids[row + 1] == id + 1 && ids[row + 2] == id + 2 &&
                            ids[row + 3] == id + 3;
         for (int64_t unit = 0; unit < shape.vectors * LANES; unit += LANES) {
+            if (wanted && !wanted[unit / LANES]) continue;
             Words words[4];
             Floats normals[4];
             philox(uint32_t(unit), uint32_t(id / 4), at, words);

@@ -7,6 +7,19 @@
 #include "noise.h"
 #include "product.h"
 
+static inline void copy_in(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.stride, from + r * shape.units, 4 * shape.units);
+}
+
+static inline void copy_out(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.units, from + r * shape.stride, 4 * shape.units);
+}
+
+static inline void add_in(const Shape& shape, const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < shape.units; ++i) to[r * shape.stride + i] += from[r * shape.units + i];
+}
+
 // Shared by both operators; names and shapes are those of op.py.
 struct Run {
     int64_t batch, units, steps, start_step, stream, record, keep, threads, block_count;
@@ -24,6 +37,11 @@ struct Run {
     // Position among the recorded states of the state after step k of this call.
     int64_t record_index(int64_t k) const { return (start_step + k + 1) / record - start_step / record - 1; }
     bool keeps(int64_t k) const { return keep && (k + 1) % keep == 0 && k + 1 < steps; }
+    // Where the states after step k of this call are asked for.
+    void save(const Shape& shape, int64_t k, int64_t row, int64_t rows, const float* x) const {
+        if (records(k)) copy_out(shape, x, rows, recorded + (record_index(k) * batch + row) * units);
+        if (keeps(k)) copy_out(shape, x, rows, kept + (((k + 1) / keep - 1) * batch + row) * units);
+    }
     int64_t segment() const { return keep ? keep : std::max<int64_t>(1, steps); }
 };
 
@@ -35,19 +53,6 @@ struct Force {
         return data + ((steps > 1 ? step : 0) * rows + (rows > 1 ? row : 0)) * units;
     }
 };
-
-static inline void copy_in(const Shape& shape, const float* from, int64_t rows, float* to) {
-    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.stride, from + r * shape.units, 4 * shape.units);
-}
-
-static inline void copy_out(const Shape& shape, const float* from, int64_t rows, float* to) {
-    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.units, from + r * shape.stride, 4 * shape.units);
-}
-
-static inline void add_in(const Shape& shape, const float* from, int64_t rows, float* to) {
-    for (int64_t r = 0; r < rows; ++r)
-        for (int64_t i = 0; i < shape.units; ++i) to[r * shape.stride + i] += from[r * shape.units + i];
-}
 
 // One thread's share of the gradient by a force: summed over the samples, and the steps, that have the force in common.
 class ForceSum {
