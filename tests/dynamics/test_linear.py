@@ -29,7 +29,8 @@ SYSTEMS = {
     "general drift, full diffusion": (random(3, 3) + 2.5 * torch.eye(3), positive(3, seed=2)),
     "complex pairs, singular diffusion": (torch.tensor([[0.1, 2.0, 0], [-2.0, 0.1, 0.3], [0, 0, 1.0]], dtype=float64),
                                           torch.diag(torch.tensor([1.0, 0.0, 0.5], dtype=float64))),
-    "defective": (torch.tensor([[0.0, -1.0], [1.0, 2.0]], dtype=float64), torch.diag(torch.tensor([0.0, 3.0])).double()),
+    "defective": (torch.tensor([[0.0, -1.0], [1.0, 2.0]], dtype=float64),
+                  torch.diag(torch.tensor([0.0, 3.0], dtype=float64))),
     "a mode that does not decay": (torch.diag(torch.tensor([0.0, 1.0], dtype=float64)), torch.eye(2, dtype=float64)),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SYSTEMS)
@@ -46,7 +47,8 @@ def process(name: str, **changed) -> OrnsteinUhlenbeck:
 def test_a_stride_is_the_matrix_exponential_and_its_integrals(name, grad):
     A, D = SYSTEMS[name]
     force = random(len(A), seed=3)
-    law = OrnsteinUhlenbeck(A.clone().requires_grad_(grad), D=D, force=force).transition(torch.tensor([0.3, 5.0], dtype=float64))
+    ou = OrnsteinUhlenbeck(A.clone().requires_grad_(grad), D=D, force=force)
+    law = ou.transition(torch.tensor([0.3, 5.0], dtype=float64))
     for k, h in enumerate((0.3, 5.0)):
         def decay(u: float):
             return expm(-A.numpy() * u)
@@ -75,7 +77,7 @@ def test_the_stationary_law_solves_the_lyapunov_equation(name, grad):
     torch.testing.assert_close(ou.transition(60.0).covariance.detach(), covariance, rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["symmetric, identity", "detailed balance, full diffusion", "general drift, full diffusion"])
+@pytest.mark.parametrize("name", list(SYSTEMS)[:3])
 def test_detailed_balance_is_a_symmetric_correlation(name):
     """E[x(t) x(0)^T] is symmetric exactly when the process runs alike in both directions of time."""
     correlation = process(name).autocovariance(0.5)
@@ -139,7 +141,7 @@ def test_many_systems_at_once_are_each_by_itself():
         torch.testing.assert_close(paths[:, :, k], single)
 
 
-@pytest.mark.parametrize("name", ["symmetric, identity", "general drift, full diffusion", "complex pairs, singular diffusion"])
+@pytest.mark.parametrize("name", list(SYSTEMS)[:4])
 def test_log_prob_is_the_joint_gaussian_of_the_path(name):
     """All points of the path as one Gaussian vector, whose covariance the autocovariances give."""
     ou, ts = process(name), torch.tensor([0.0, 0.5, 0.8, 2.0], dtype=float64)
@@ -165,6 +167,15 @@ def test_gradients_of_the_likelihood_and_of_the_path():
             lambda A, b, x0: sample(ts, x0, A, b, positive(2), seed=1), [*arguments[:2], random(3, 2).requires_grad_()]
         )
         assert torch.autograd.gradcheck(lambda A: OrnsteinUhlenbeck(A, D=positive(2)).stationary()[1], arguments[:1])
+
+
+def test_a_decomposition_made_without_gradients_does_not_cost_the_later_ones():
+    A = positive(2).requires_grad_()
+    ou = OrnsteinUhlenbeck(A, D=positive(2))
+    with torch.no_grad():
+        assert ou.modes is not None
+    ou.transition(0.3).covariance.sum().backward()
+    assert A.grad.abs().min() > 0
 
 
 def test_the_score_has_mean_zero_at_the_truth():
@@ -208,7 +219,7 @@ def test_euler_maruyama_converges_with_order_one(name):
     (lambda: OrnsteinUhlenbeck(torch.diag(torch.tensor([1.0, -1.0]))).stationary(), "real part -1"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 0.0]), torch.zeros(2)), "increasing times"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0]), torch.zeros(3)), "x0: expected shape"),
-    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0]), torch.zeros(3, 2), sample_ids=torch.arange(2)),
+    (lambda: sample(torch.tensor([0.0, 1.0]), torch.zeros(3, 2), *[torch.eye(2)] * 3, sample_ids=torch.arange(2)),
      r"sample_ids: expected an int64 tensor of shape \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.zeros(2, 2)).log_prob(torch.tensor([0.0, 1.0]), torch.zeros(2, 2)),
      "singular, so a path has no density"),

@@ -17,25 +17,15 @@ shaken). If A D is symmetric the process obeys detailed balance, and its modes a
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from thermotorch.dynamics.modes import Modes, decayed, decompose, modal_path, pair_sums
 from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.transition import LinearTransition, apply, normals_like, sample_numbers, symmetric
 
-_CONDITION = 1e3  # of the eigenvectors; S then keeps about ten digits
 _CHUNK = 256  # times advanced by one scan
-
-
-class Modes(NamedTuple):
-    """A = V diag(values) V^-1; `noise` is V^-1 D V^-T, or None when that is the identity (independent modes)."""
-
-    values: Tensor  # [..., mode]
-    vectors: Tensor  # [..., unit, mode]
-    inverse: Tensor  # [..., mode, unit]
-    noise: Tensor | None  # [..., mode, mode]
 
 
 class OrnsteinUhlenbeck:
@@ -196,32 +186,22 @@ class OrnsteinUhlenbeck:
             shift = self.force * dt
         return LinearTransition(torch.eye(self.num_units).to(self.A) - self.A * dt, shift, self.D * dt)
 
-    @cached_property
+    @property
     def modes(self) -> Modes | None:
         """The eigendecomposition; None where it cannot be used: gradients are asked for, or eigenvectors coincide."""
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (self.A, self.D)):
-            return None
-        A, D = self.A.detach(), self.D.detach()
-        product = A @ D
-        if (product - product.mT).abs().max() <= 1e-13 * product.abs().max():  # detailed balance
-            root, info = torch.linalg.cholesky_ex(D)
-            if not info.any():
-                whitened = torch.linalg.solve_triangular(root, A @ root, upper=False)
-                values, rotation = torch.linalg.eigh(symmetric(whitened))
-                inverse = torch.linalg.solve_triangular(root.mT, rotation, upper=True).mT
-                return Modes(values, root @ rotation, inverse, None)
-        values, vectors = torch.linalg.eig(A)
-        if not (torch.linalg.cond(vectors) < _CONDITION).all():
-            return None
-        inverse = torch.linalg.inv(vectors)
-        return Modes(values, vectors, inverse, inverse @ D.to(inverse.dtype) @ inverse.mT)
+        differentiated = torch.is_grad_enabled() and (self.A.requires_grad or self.D.requires_grad)
+        return None if differentiated else self._modes
+
+    @cached_property
+    def _modes(self) -> Modes | None:
+        return decompose(self.A.detach(), self.D.detach())
 
     def _path(self, strides: Tensor, differentiable: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """(x [..., unit], normals [time, ..., unit], numbers of the strides [time]) -> the path [time, ..., unit]."""
         laws = self.transition(strides)
         if self.modes is None or differentiable:
             return _plain_path(laws)
-        return _modal_path(self.modes, laws, strides)
+        return modal_path(self.modes, laws, strides)
 
     def _by_modes(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         values, vectors, inverse, noise = self.modes
@@ -288,17 +268,6 @@ def log_prob(ts: Tensor, xs: Tensor, A: Tensor, b: Tensor, D: Tensor) -> Tensor:
     return OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)
 
 
-def decayed(z: Tensor) -> Tensor:
-    """(1 - exp(-z)) / z, elementwise, real or complex, 1 at z = 0."""
-    safe = torch.where(z == 0, torch.ones_like(z), z)
-    return torch.where(z == 0, torch.ones_like(z), -torch.expm1(-safe) / safe)
-
-
-def pair_sums(values: Tensor) -> Tensor:
-    """a_i + a_j, [..., mode] -> [..., mode, mode]."""
-    return values.unsqueeze(-1) + values.unsqueeze(-2)
-
-
 def _plain_path(laws: LinearTransition) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """One stride after the other, with matrices: for gradients, and without an eigenbasis."""
     root = laws.root()
@@ -310,36 +279,4 @@ def _plain_path(laws: LinearTransition) -> Callable[[Tensor, Tensor, Tensor], Te
             states.append(x)
         return torch.stack(states)
 
-    return path
-
-
-def _modal_path(modes: Modes, laws: LinearTransition, strides: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """All times at once, each mode by itself: the same path as `_plain_path`, up to rounding."""
-    values, vectors, inverse, _ = modes
-    decay = torch.exp(-values * strides.view(-1, *(1,) * values.dim()))  # [stride, ..., mode]
-    shift, root = apply(inverse, laws.shift.to(inverse.dtype)), inverse @ laws.root().to(inverse.dtype)
-
-    def path(x: Tensor, noise: Tensor, which: Tensor) -> Tensor:
-        missing = (1,) * (x.dim() - values.dim())  # sample dimensions that the system lacks
-        if len(strides) == 1:
-            forcing, factor = apply(root[0], noise.to(root.dtype)) + shift[0], decay.view(1, *missing, *values.shape)
-        else:
-            kick = root[which].view(len(which), *missing, *root.shape[1:])
-            drift = shift[which].view(len(which), *missing, *shift.shape[1:])
-            factor = decay[which].view(len(which), *missing, *values.shape)
-            forcing = apply(kick, noise.to(root.dtype)) + drift
-        return apply(vectors, scan(factor, forcing, apply(inverse, x.to(inverse.dtype)))).real
-
-    return path
-
-
-def scan(decay: Tensor, forcing: Tensor, start: Tensor) -> Tensor:
-    """z_k = decay_k z_{k-1} + forcing_k for all k in log2(time) passes; decay [time or 1, ...], forcing [time, ...]."""
-    first = (forcing[:1] + decay[:1] * start).expand(1, *forcing.shape[1:])
-    path, offset = torch.cat([first, forcing[1:]]), 1
-    while offset < len(path):
-        factor = decay if len(decay) == 1 else decay[offset:]
-        path = torch.cat([path[:offset], path[offset:] + factor * path[:-offset]])
-        decay = decay * decay if len(decay) == 1 else torch.cat([decay[:offset], factor * decay[:-offset]])
-        offset *= 2
     return path

@@ -114,7 +114,14 @@ class LinearTransition:
 
 def apply(matrix: Tensor, x: Tensor) -> Tensor:
     """Matrix times vector over broadcast leading dimensions: [..., row, unit], [..., unit] -> [..., row]."""
-    return x @ matrix.mT if matrix.dim() == 2 else (matrix @ x.unsqueeze(-1)).squeeze(-1)
+    if matrix.dim() == 2:
+        return x @ matrix.mT
+    systems = matrix.shape[:-2]
+    if x.dim() > matrix.dim() - 1 and x.shape[-len(systems) - 1 : -1] == systems:
+        # One product for each system and all of its vectors, rather than one for each vector.
+        rows = x.reshape(-1, *systems, x.shape[-1]).movedim(0, -2) @ matrix.mT
+        return rows.movedim(-2, 0).reshape(*x.shape[:-1], matrix.shape[-2])
+    return (matrix @ x.unsqueeze(-1)).squeeze(-1)
 
 
 def symmetric(matrix: Tensor) -> Tensor:
