@@ -21,10 +21,10 @@ def test_integration(units):
     A, readout, nodes = positive(units), Readout(reads=8000, warmup=100.0, blocks=10), 16
     found = logdet_by_integration(A, device=Device(0.3), readout=readout, nodes=nodes)
     coupling = unit_diagonal(A)[0] - torch.eye(units)
-    variance = sum(
-        (0.5 * w) ** 2 * sampling_error.quadratic_variance(torch.eye(units) + 0.5 * (1 + p) * coupling, coupling, 1.0, 500, 1.0)
-        for p, w in zip(*leggauss(nodes), strict=True)
-    )  # fmt: skip
+    variance = 0.0
+    for point, weight in zip(*leggauss(nodes), strict=True):
+        loaded = torch.eye(units) + 0.5 * (1 + point) * coupling
+        variance += (0.5 * weight) ** 2 * sampling_error.quadratic_variance(loaded, coupling, 1.0, 500, 1.0)
     assert_within(found.value, torch.logdet(A), variance**0.5 + 1e-12, SIGMAS)
     assert_within(found.stderr, variance**0.5, variance**0.5 / 18**0.5 + 1e-12, SIGMAS)
     assert (found.loads, found.reads) == (16, 8000)

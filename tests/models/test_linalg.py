@@ -76,7 +76,10 @@ def test_lyapunov():
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
 
 
-@pytest.mark.parametrize("A", [0.4 * normal(4, 4), -positive(4), torch.zeros(3, 3).double()], ids=["general", "negative", "zero"])
+EXPONENTS = {"general": 0.4 * normal(4, 4), "negative": -positive(4), "zero": torch.zeros(3, 3, dtype=torch.float64)}
+
+
+@pytest.mark.parametrize("A", EXPONENTS.values(), ids=EXPONENTS)
 def test_expm(A):
     found = expm(A, readout=READOUT)
     part = 0.5 * (A + A.T)

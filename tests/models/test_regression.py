@@ -56,8 +56,10 @@ def test_bayesian_linear_regression():
 
 def test_a_colder_device_has_the_same_variances_and_sharper_means():
     phi, targets = normal(40, 4), normal(40, seed=3)
-    cold, warm = (bayesian_linear_regression(phi, targets, torch.eye(4).double(), noise_variance=1.0, prior_precision=1.0,
-                                             device=Device(kT), readout=READOUT) for kT in (0.01, 1.0))  # fmt: skip
+    options = {"noise_variance": 1.0, "prior_precision": 1.0, "readout": READOUT}
+    cold, warm = (
+        bayesian_linear_regression(phi, targets, torch.eye(4).double(), device=Device(kT), **options) for kT in (0.01, 1.0)
+    )
     torch.testing.assert_close(cold.variance, warm.variance)
     torch.testing.assert_close(10 * cold.mean_stderr, warm.mean_stderr)
 

@@ -9,7 +9,8 @@ Source: Donatella et al., npj Unconv. Comput. 2025, s44335-025-00049-x (TNGD).
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
 
 from thermotorch.models.device import Device, Estimate
 from thermotorch.models.linalg import check_symmetric
@@ -27,6 +28,30 @@ def gauss_newton(jacobian: Tensor, hessian: Tensor, damping: float) -> Tensor:
         raise ValueError(f"damping must be positive, since the curvature alone is singular, got {damping}")
     curvature = torch.einsum("bop,boq,bqr->pr", jacobian, hessian, jacobian) / len(jacobian)
     return curvature + damping * torch.eye(jacobian.shape[-1]).to(jacobian)
+
+
+def output_jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Derivatives of a model's outputs by its trainable parameters, one sample at a time: [batch, output, parameter].
+
+    Args:
+        model: [batch, ...] -> [batch, output], without exchange between the samples of a batch.
+        inputs: [batch, ...].
+
+    The parameters follow each other as in `torch.nn.utils.parameters_to_vector`. Cost: one backward pass for each output.
+    """
+    parameters = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+
+    def outputs(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(model, parameters, (x.unsqueeze(0),)).squeeze(0)
+
+    found = vmap(jacrev(outputs), in_dims=(None, 0))(parameters, inputs)
+    return torch.cat([part.flatten(2) for part in found.values()], -1)
+
+
+def softmax_curvature(logits: Tensor) -> Tensor:
+    """Hessian of the cross entropy by the logits, diag(p) - p p^T: [batch, output] -> [batch, output, output]."""
+    p = logits.detach().softmax(-1)
+    return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 
 
 def natural_gradient(
