@@ -35,3 +35,19 @@ def test_observation_time_of_the_published_generator_in_seconds():
 def test_what_must_be_positive_is_checked(call):
     with pytest.raises(ValueError, match="must be positive"):
         call()
+
+
+def test_circuit_units_make_a_cell_of_ones():
+    """L = C = kT = 1: the resonance is at one, charges and currents have unit variance, ohm is sqrt(L/C)."""
+    unit = units.CircuitUnits(henry=1e-3, farad=1e-8, joule=1e-10)
+    assert unit.second == pytest.approx((1e-3 * 1e-8) ** 0.5, rel=1e-12)
+    assert 1e-8 * unit.volt**2 == pytest.approx(1e-10, rel=1e-12)
+    assert 1e-3 * unit.ampere**2 == pytest.approx(1e-10, rel=1e-12)
+    assert unit.ohm == pytest.approx((1e-3 / 1e-8) ** 0.5, rel=1e-12)
+    assert unit.volt * unit.ampere * unit.second == pytest.approx(1e-10, rel=1e-12)
+
+
+def test_noise_has_the_temperature_of_its_resistor():
+    noise = units.johnson_noise(330.0, kelvin=290.0)
+    assert noise * 330.0 == pytest.approx(units.kT_to_joule(1.0, 290.0), rel=1e-12)
+    assert units.noise_temperature(noise, 330.0) == pytest.approx(290.0, rel=1e-12)

@@ -9,7 +9,8 @@
 Whitelam's machines are quoted with 1/mu of a microsecond (electrical circuits) to a nanosecond (Josephson junctions).
 """
 
-from math import log
+from dataclasses import dataclass
+from math import log, sqrt
 
 BOLTZMANN = 1.380649e-23  # joule per kelvin, exact in the 2019 SI
 ROOM_TEMPERATURE = 300.0  # kelvin, at which the field quotes its energies
@@ -33,6 +34,41 @@ def time_to_second(time: float, mobility_time: float = 1e-6) -> float:
 def landauer_bound(bits: float, kelvin: float = ROOM_TEMPERATURE) -> float:
     """Least heat of erasing `bits` bits, in joule: `bits * k_B * kelvin * ln 2` (Landauer 1961)."""
     return kT_to_joule(bits * log(2.0), kelvin)
+
+
+def johnson_noise(resistance: float, kelvin: float = ROOM_TEMPERATURE) -> float:
+    """kappa0 = k_B T / R of a resistor, ampere^2 second: its current noise has the two-sided spectrum 2 kappa0."""
+    return kT_to_joule(1.0, kelvin) / _positive("resistance", resistance)
+
+
+def noise_temperature(noise: float, resistance: float) -> float:
+    """Temperature in kelvin at which `resistance` (ohm) alone would make the current noise kappa0 (ampere^2 second)."""
+    return noise * _positive("resistance", resistance) / BOLTZMANN
+
+
+@dataclass(frozen=True)
+class CircuitUnits:
+    """The units in which an LC cell of `henry`, `farad` and mean energy `joule` has the numbers 1, 1 and 1."""
+
+    henry: float
+    farad: float
+    joule: float
+
+    @property
+    def second(self) -> float:
+        return sqrt(self.henry * self.farad)
+
+    @property
+    def volt(self) -> float:
+        return sqrt(self.joule / self.farad)
+
+    @property
+    def ampere(self) -> float:
+        return sqrt(self.joule / self.henry)
+
+    @property
+    def ohm(self) -> float:
+        return self.volt / self.ampere
 
 
 def _positive(name: str, value: float) -> float:
