@@ -86,6 +86,16 @@ def type_of(target: str) -> type:
     return getattr(__import__(module, fromlist=[name]), name)
 
 
+def test_a_board_is_evaluated_by_its_task(run, capsys):
+    folder = run(cli.evaluate_main, "model=spu.8cell", "invert.sizes=[2]", "invert.boards=3", "invert.reads=200")
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["task"] == "invert"
+    assert any(row["metric"].startswith("error of the 2 x 2 inverse after") for row in found["metrics"])
+    assert found["energy"][0]["unit"] == "J per inverse"
+    assert json.loads((folder / "invert.json").read_text())["sizes"]["2"]["mean"]
+    assert "error of the 2 x 2 inverse" in capsys.readouterr().out
+
+
 def test_wandb_runs_offline_beside_the_csv(run, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     folder = run(cli.train_main, *small("feature_net"), "logger=wandb")

@@ -200,6 +200,17 @@ def _classify(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[
     return protocol.to_dict(), rows
 
 
+def _linear_algebra(task: str, cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
+    """What a stochastic processing unit computes; the data of the figure, and the figure, go into the run folder."""
+    from thermotorch.evaluation.linear_algebra import run_task, write_task
+
+    settings = OmegaConf.to_container(cfg[task], resolve=True)
+    command = _command("thermotorch-evaluate")
+    result = run_task(task, model, settings, command, progress=lambda done, total: progress(task, done, total))
+    print(*write_task(task, result, Path(cfg.output_dir)), sep="\n")
+    return settings, result.rows
+
+
 class SweepReport(Callback):
     """After `thermotorch-evaluate -m`, writes the table and the figure of all its runs into the folder of the sweep."""
 
@@ -218,7 +229,11 @@ class SweepReport(Callback):
 
 
 # What a model can be put to, by name: (configuration, model, progress) -> (settings, rows).
-TASKS = {"generate": _generate, "classify": _classify}
+TASKS = {
+    "generate": _generate,
+    "classify": _classify,
+    **{task: partial(_linear_algebra, task) for task in ("invert", "mitigation", "scaling")},
+}
 
 
 def compare(cfg: DictConfig) -> Path:

@@ -18,7 +18,7 @@ def model_table(cards: Sequence[Mapping]) -> str:
             f"{card['parameters']:,}",
             _data(card["data"]),
             f"`{card['training']['command']}`",
-            f"{card['training']['steps']:,} steps, {_duration(card['training']['seconds'])}",
+            _effort(card["training"]),
         ]
         for card in cards
     ]
@@ -51,6 +51,11 @@ def _data(data: Mapping) -> str:
     if data.get("images_per_digit") is not None:
         parts.append(f"{data['images_per_digit']} image of each")
     return "; ".join(parts)
+
+
+def _effort(training: Mapping) -> str:
+    """Steps and time; a model without steps was not trained."""
+    return f"{training['steps']:,} steps, {_duration(training['seconds'])}" if training["steps"] else "nothing to train"
 
 
 def _duration(seconds: float) -> str:

@@ -24,6 +24,7 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "feature_net": "thermotorch.models.feature_net:FeatureNet",
     "gaussians": "thermotorch.models.gaussians:Gaussians",
     "rbm": "thermotorch.models.boltzmann:RestrictedBoltzmannMachine",
+    "spu": "thermotorch.models.spu:StochasticProcessingUnit",
     "classifier": "thermotorch.models.classifier:ThermodynamicClassifier",
 }
 _plugins_found = False
