@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent.parent / "checkpoints", help="zoo folder")
     folder = parser.parse_args().folder
     fields = {
-        "data": {"name": "nothing: component values"},
+        "data": {},
         "metrics": [],
         "energy": [],
         "training": {

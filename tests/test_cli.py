@@ -283,19 +283,6 @@ def test_a_sweep_of_evaluations_changes_the_machine_and_ends_in_a_table(run, run
     assert len(text.splitlines()) == 2 + 2 + 2  # caption, head, two points
 
 
-def test_the_images_that_a_card_names_are_those_a_model_is_compared_with(stand_ins, tmp_path):
-    from thermotorch.training.data import Digits8x8Data
-    from thermotorch.zoo import create_model, save_checkpoint
-
-    record = {"name": "Digits8x8", "digits": [0, 1], "images_per_digit": 2, "normalisation": "per_image"}
-    fields = {"data": record, "metrics": [], "energy": [], "training": {}, "licence": "", "notes": ""}
-    checkpoint, _ = save_checkpoint(create_model("gaussians", image_shape=[1, 8, 8]), "gaussians.trial", tmp_path, fields)
-    known = cli._known_images(checkpoint, "no data")
-    assert torch.equal(known.training, Digits8x8Data(digits=[0, 1], images_per_digit=2).train_images()[0])
-    assert torch.equal(known.held_out, Digits8x8Data(digits=[0, 1]).test_images()[0])
-    assert cli._known_images("ddpm.mnist", "no data") is None  # a card that names none
-
-
 def test_evaluate_puts_a_classifier_to_the_test_images_of_its_data_set(run, stand_ins, tmp_path, capsys):
     from thermotorch.zoo import create_model, save_checkpoint
 

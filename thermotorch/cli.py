@@ -30,7 +30,6 @@ from thermotorch.zoo.names import unknown_name
 if TYPE_CHECKING:
     from torch import nn
 
-    from thermotorch.evaluation.novelty import KnownImages
     from thermotorch.evaluation.rows import Row
 
 _package = Path(__file__).resolve().parent
@@ -171,6 +170,7 @@ def _generate(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[
     from thermotorch.evaluation.compare import evaluate as run_protocol
     from thermotorch.evaluation.feature_space import FeatureSpace
     from thermotorch.evaluation.protocol import Protocol
+    from thermotorch.training.known_images import known_images
 
     protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
     result = run_protocol(
@@ -178,7 +178,7 @@ def _generate(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[
         model,
         protocol,
         FeatureSpace.from_zoo(cfg.judge).to(_device(cfg.device)),
-        known=_known_images(cfg.model, cfg.data_dir),
+        known=known_images(cfg.model, cfg.data_dir),
         command=_command("thermotorch-evaluate"),
         progress=progress,
     )
@@ -246,6 +246,7 @@ def compare(cfg: DictConfig) -> Path:
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
     from thermotorch.evaluation.report import write_report
+    from thermotorch.training.known_images import known_images
     from thermotorch.zoo import load_card, load_checkpoint
 
     run = Path(cfg.output_dir)
@@ -258,7 +259,7 @@ def compare(cfg: DictConfig) -> Path:
                 models,
                 Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True)),
                 space,
-                known={name: images for name in models if (images := _known_images(name, cfg.data_dir))},
+                known={name: images for name in models if (images := known_images(name, cfg.data_dir))},
                 command=_command("thermotorch-compare"),
                 progress=lambda what, done, total: bar(done, total, what),
                 save=partial(write_report, folder=run, cards={name: load_card(name) for name in models}),
@@ -306,23 +307,6 @@ def _device(name: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _known_images(name: str, data_dir: str) -> "KnownImages | None":
-    """What the model `name` was trained on, and test images of the same classes; None if they are not on this machine."""
-    from thermotorch.evaluation.novelty import KnownImages
-    from thermotorch.training.data import recorded_data
-    from thermotorch.zoo import load_card
-
-    record = load_card(name)["data"]
-    if "name" not in record:
-        return None
-    try:
-        training, _ = recorded_data(record, data_dir).fitted_images()
-    except FileNotFoundError:
-        return None
-    held_out, _ = recorded_data({**record, "images_per_digit": None}, data_dir).test_images()
-    return KnownImages(training, held_out)
 
 
 def _command(program: str) -> str:

@@ -176,6 +176,13 @@ def test_a_decomposition_made_without_gradients_does_not_cost_the_later_ones():
         assert ou.modes is not None
     ou.transition(0.3).covariance.sum().backward()
     assert A.grad.abs().min() > 0
+    force = random(2).requires_grad_()
+    ou, ts = OrnsteinUhlenbeck(positive(2), force=force), torch.tensor([0.0, 0.5, 1.0], dtype=float64)
+    with torch.no_grad():
+        ou.sample(ts, torch.zeros(3, 2, dtype=float64))
+    for _ in range(2):
+        ou.sample(ts, torch.zeros(3, 2, dtype=float64)).sum().backward()
+    assert force.grad.abs().min() > 0
 
 
 def test_the_score_has_mean_zero_at_the_truth():

@@ -69,6 +69,7 @@ class OrnsteinUhlenbeck:
         self.A, self.D = A.double(), D.double()
         self.b = None if b is None else b.double()
         self.force = A.new_zeros(unit).double() if force is None else force.double()
+        self._last: tuple[Tensor, Callable] | None = None
 
     def transition(self, h: float | Tensor) -> LinearTransition:
         """The law of a stride h > 0, or of several, h [stride]: fields [stride, ..., unit(, unit)], float64.
@@ -143,7 +144,7 @@ class OrnsteinUhlenbeck:
         for first in range(0, len(which), _CHUNK):
             wanted, index = which[first : first + _CHUNK].unique(return_inverse=True)
             if used is None or not torch.equal(used, wanted):
-                used, forward = wanted, self._path(strides[wanted], differentiable=x0.requires_grad)
+                used, forward = wanted, self._path(strides[wanted], self._wants_gradient(x0, self.A, self.b, self.D, self.force))
             noise = normals_like(x0, ids, seed, start_step + first, len(index), stream)
             pieces.append(forward(pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
         return torch.cat(pieces)
@@ -189,19 +190,23 @@ class OrnsteinUhlenbeck:
     @property
     def modes(self) -> Modes | None:
         """The eigendecomposition; None where it cannot be used: gradients are asked for, or eigenvectors coincide."""
-        differentiated = torch.is_grad_enabled() and (self.A.requires_grad or self.D.requires_grad)
-        return None if differentiated else self._modes
+        return None if self._wants_gradient(self.A, self.D) else self._modes
 
     @cached_property
     def _modes(self) -> Modes | None:
         return decompose(self.A.detach(), self.D.detach())
 
+    def _wants_gradient(self, *tensors: Tensor | None) -> bool:
+        """Whether autograd records what is made of these tensors."""
+        return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
     def _path(self, strides: Tensor, differentiable: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """(x [..., unit], normals [time, ..., unit], numbers of the strides [time]) -> the path [time, ..., unit]."""
-        laws = self.transition(strides)
         if self.modes is None or differentiable:
-            return _plain_path(laws)
-        return modal_path(self.modes, laws, strides)
+            return _plain_path(self.transition(strides))
+        if self._last is None or not torch.equal(self._last[0], strides):  # a run in pieces asks for one stride again
+            self._last = strides, modal_path(self.modes, self.transition(strides), strides)
+        return self._last[1]
 
     def _by_modes(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         values, vectors, inverse, noise = self.modes

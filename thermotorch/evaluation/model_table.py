@@ -45,7 +45,7 @@ def model_table(cards: Sequence[Mapping]) -> str:
 
 def _data(data: Mapping) -> str:
     """The data set and the part of it that was used."""
-    parts = [data["name"]]
+    parts = [data.get("name", "nothing")]
     if data.get("digits") is not None:
         parts.append("digits " + ", ".join(map(str, data["digits"])))
     if data.get("images_per_digit") is not None:

@@ -1,0 +1,18 @@
+"""The images that a model of the zoo has seen, for finding copies of them among its samples."""
+
+from thermotorch.evaluation.novelty import KnownImages
+from thermotorch.training.data import recorded_data
+from thermotorch.zoo import load_card
+
+
+def known_images(name: str, data_dir: str) -> KnownImages | None:
+    """What the model `name` was trained on, and test images of the same classes; None if they are not on this machine."""
+    record = load_card(name)["data"]
+    if "name" not in record:
+        return None
+    try:
+        training, _ = recorded_data(record, data_dir).fitted_images()
+    except FileNotFoundError:
+        return None
+    held_out, _ = recorded_data({**record, "images_per_digit": None}, data_dir).test_images()
+    return KnownImages(training, held_out)
