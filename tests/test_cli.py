@@ -14,6 +14,7 @@ from thermotorch import cli
 
 EXPERIMENTS = sorted(path.stem for path in (cli.CONFIG_DIR / "experiment").glob("*.yaml"))
 SMALL = {
+    "classifier": ["model.config.hidden=4", "model.config.t_final=0.02"],
     "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
     "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
     "feature_net": [],
@@ -65,7 +66,9 @@ def experiment_model(experiment: str) -> str:
         return "generator"
     if experiment.startswith("gaussian"):
         return "gaussians"
-    return experiment.removesuffix("_mnist")
+    if experiment.startswith("cosine"):
+        return "layered"
+    return "classifier" if experiment.startswith("classifier") else experiment.removesuffix("_mnist")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

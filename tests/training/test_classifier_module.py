@@ -4,8 +4,9 @@ from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
+from thermotorch.models.imperfect import realise
 from thermotorch.training.augmentation import jitter
-from thermotorch.training.classifier_module import ClassifierModule
+from thermotorch.training.classifier_module import ClassifierModule, EndToEndModule
 from thermotorch.training.data import Digits8x8Data
 
 
@@ -74,3 +75,70 @@ def test_jitter_stays_within_its_bounds():
     assert y.min() < -9
     assert y.max() > 9
     assert x.min() > -3.5
+
+
+def end_to_end(objective: dict | None = None, **config) -> EndToEndModule:
+    config = {"image_shape": [1, 8, 8], "hidden": 24, "dt": 0.02, "pixel_mean": 0.305, "pixel_std": 0.376, **config}
+    optimizer = {"name": "adam", "lr": 4e-2, "warmup_steps": 20, "decay_steps": 300}
+    return EndToEndModule({"name": "classifier", "config": config}, optimizer, objective)
+
+
+def test_a_thermodynamic_classifier_learns_the_real_8x8_digits_from_scratch():
+    """34 units at kT = 1, read at t = 0.2 by runs of 40 steps after a training in runs of 10."""
+    module = end_to_end({"shift": 0.5}, dt=5e-3)
+    module.settings["dt"] = 0.02
+    data = Digits8x8Data(batch_size=50)
+    trainer = Trainer(
+        accelerator="cpu", devices=1, max_steps=300, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False,
+    )
+    trainer.fit(module, data)
+    images, labels = data.test_images()
+    found = module.model.infer(images, runs=8)
+    accuracy = (found.outputs.argmax(-1) == labels[:, None]).float().mean(0)
+    assert accuracy.mean() > 0.84
+    assert 0 < found.heat.mean() < 1e5
+
+
+def test_its_loss_is_the_cross_entropy_of_a_run_plus_the_heat():
+    class Data:
+        batch_size = 6
+
+    def loss(objective: dict, **changed) -> torch.Tensor:
+        module = end_to_end(objective)
+        module._trainer = type("Trainer", (), {"datamodule": Data})()
+        module.log_dict = lambda *arguments, **settings: None
+        return module, module.training_step({**batch, **changed}, 0)
+
+    images = torch.rand(6, 1, 8, 8)
+    batch = {"image": images, "label": torch.arange(6), "slot": torch.arange(6), "step": 2}
+    module, plain = loss({})
+    run = module.model.run(images, seed=0, sample_ids=torch.arange(12, 18))
+    torch.testing.assert_close(plain, F.cross_entropy(4.0 * module.model.read(run), batch["label"]))
+    torch.testing.assert_close(loss({"heat": 0.01})[1], plain + 0.01 * run.heat.mean())
+    assert not torch.equal(loss({}, step=3)[1], plain)
+    assert not torch.equal(loss({"dt": 0.01})[1], plain)
+    faulty = loss({"bits": 3, "mismatch": 0.1})[0]
+    assert not torch.equal(loss({"mismatch": 0.1})[1], plain)
+    device = realise(end_to_end().model, bits=3, mismatch=0.1, device_id=2)
+    expected = device.run(images, seed=0, sample_ids=torch.arange(12, 18)).state
+    torch.testing.assert_close(faulty.run_of_a_device(2, images, 0, torch.arange(12, 18)).state, expected)
+
+
+def test_gradients_reach_the_nominal_parameters_of_an_imperfect_device():
+    module = end_to_end({"bits": 4, "mismatch": 0.05})
+    module.run_of_a_device(1, torch.rand(3, 1, 8, 8), 0, torch.arange(3)).state.sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in module.model.parameters())
+
+
+def test_an_unknown_setting_of_the_dynamics_is_refused():
+    with pytest.raises(TypeError, match="bit"):
+        end_to_end({"bit": 4})
+
+
+def test_a_resumed_end_to_end_run_equals_an_uninterrupted_one(tmp_path):
+    objective = {"shift": 0.5, "mismatch": 0.05}
+    fit(end_to_end(objective), tmp_path / "whole", 7)
+    fit(end_to_end(objective), tmp_path / "resumed", 7, ckpt_path=tmp_path / "whole" / "5.ckpt")
+    whole, resumed = (torch.load(tmp_path / run / "7.ckpt", weights_only=True) for run in ("whole", "resumed"))
+    assert same(whole["state_dict"], resumed["state_dict"])

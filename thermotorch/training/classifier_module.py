@@ -1,16 +1,22 @@
-"""Training of the feature network."""
+"""Training of classifiers by the cross-entropy: digital ones, and thermodynamic ones through their own dynamics."""
 
 import inspect
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.dynamics import Trajectory
 from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.models.classifier import ThermodynamicClassifier
+from thermotorch.models.imperfect import imperfect_parameters
 from thermotorch.training.augmentation import jitter
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
+
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 
 
 class ClassifierModule(LightningModule):
@@ -22,26 +28,36 @@ class ClassifierModule(LightningModule):
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`.
+        objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses take
+            more.
         seed: of the initial weights and the jitter.
     """
 
+    defaults: ClassVar[dict[str, Any]] = {}  # settings of a subclass beyond the jitter
+
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        inspect.signature(jitter).bind(None, None, **(objective or {}))  # a misspelt setting is a TypeError now, not later
+        self.jitter = {key: value for key, value in (objective or {}).items() if key not in self.defaults}
+        self.settings = {key: (objective or {}).get(key, default) for key, default in self.defaults.items()}
+        inspect.signature(jitter).bind(None, None, **self.jitter)  # a misspelt setting is a TypeError now, not later
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = create_model(model["name"], **model.get("config", {}))
-        self.jitter = dict(objective or {})
         self.seed = seed
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+    def augmented(self, batch: dict) -> Tensor:
+        """The jittered images of a batch."""
+        if not self.jitter:
+            return batch["image"]
         uniforms = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 4, Stream.DATA)[0])
-        loss = F.cross_entropy(self.model(jitter(batch["image"], uniforms, **self.jitter)), batch["label"])
+        return jitter(batch["image"], uniforms, **self.jitter)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        loss = F.cross_entropy(self.model(self.augmented(batch)), batch["label"])
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
         return loss
 
@@ -51,13 +67,76 @@ class ClassifierModule(LightningModule):
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self._score(batch, "test")
 
+    def evaluation_logits(self, batch: dict) -> Tensor:
+        return self.model(batch["image"])
+
     def configure_optimizers(self) -> dict:
         return build_optimizer(self.parameters(), self.hparams.optimizer)
 
     def _score(self, batch: dict, stage: str) -> None:
-        logits = self.model(batch["image"])
+        logits = self.evaluation_logits(batch)
         scores = {
             f"{stage}/loss": F.cross_entropy(logits, batch["label"]),
             f"{stage}/accuracy": (logits.argmax(1) == batch["label"]).float().mean(),
         }
         self.log_dict(scores, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
+
+
+class EndToEndModule(ClassifierModule):
+    """Pathwise gradient of the cross-entropy through the simulated dynamics, thermal noise, faults and all.
+
+        loss = cross entropy(sharpness x_output(t_final), label) + heat x <Q> / kT
+
+    Noise and devices are functions of (seed, step, slot), as the jitter is: image `slot` of step `step` draws the noise
+    of sample `step x batch_size + slot`, and step `step` trains device number `step`.
+
+    Args:
+        model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
+        objective: beside the jitter
+
+            - dt, integrator: of the training runs, coarser than the model's own; null keeps those.
+            - heat: weight of the mean heat of a run, per kT.
+            - label_smoothing: of the cross-entropy.
+            - bits, mismatch: train imperfect devices, a new one at each step; see `imperfect_parameters`.
+
+    Validation runs the nominal model once on each image, with its own time step.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {
+        "dt": None, "integrator": None, "heat": 0.0, "label_smoothing": 0.0, "bits": None, "mismatch": 0.0,
+    }  # fmt: skip
+    model: ThermodynamicClassifier
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        settings, step = self.settings, batch["step"]
+        sample_ids = step * self.trainer.datamodule.batch_size + batch["slot"]
+        run = self.run_of_a_device(
+            step, self.augmented(batch), self.seed, sample_ids, dt=settings["dt"], integrator=settings["integrator"]
+        )
+        logits = self.model.sharpness * self.model.read(run)
+        loss = F.cross_entropy(logits, batch["label"], label_smoothing=settings["label_smoothing"])
+        heat = run.heat.mean() / self.model.layer.temperature
+        scores = {"train/loss": loss, "train/heat_kT": heat}
+        self.log_dict(scores, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
+        return loss + settings["heat"] * heat if settings["heat"] else loss
+
+    def run_of_a_device(self, device_id: int, *arguments: Any, **simulation: Any) -> Trajectory:
+        """A run of device number `device_id`, as imperfect as the settings say; arguments of the model's `run`."""
+        faults = {key: self.settings[key] for key in ("bits", "mismatch")}
+        realised = imperfect_parameters(self.model, **faults, seed=self.seed, device_id=device_id)
+        realised = {f"model.{name}": values for name, values in realised.items()}
+        return torch.func.functional_call(_Run(self.model), realised, arguments, simulation)
+
+    def evaluation_logits(self, batch: dict) -> Tensor:
+        return self.model(batch["image"], self.seed + _VALIDATION_SEED_OFFSET, batch["index"])
+
+
+class _Run(nn.Module):
+    """`model.run` in the place of a forward, where `functional_call` can exchange the parameters."""
+
+    def __init__(self, model: ThermodynamicClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: Any, **simulation: Any) -> Trajectory:
+        return self.model.run(*arguments, **simulation)
