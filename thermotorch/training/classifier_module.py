@@ -16,7 +16,7 @@ from thermotorch.training.augmentation import jitter
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
+VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 
 
 class ClassifierModule(LightningModule):
@@ -128,7 +128,7 @@ class EndToEndModule(ClassifierModule):
         return torch.func.functional_call(_Run(self.model), realised, arguments, simulation)
 
     def evaluation_logits(self, batch: dict) -> Tensor:
-        return self.model(batch["image"], self.seed + _VALIDATION_SEED_OFFSET, batch["index"])
+        return self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
 
 
 class _Run(nn.Module):

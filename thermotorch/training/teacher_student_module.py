@@ -1,0 +1,81 @@
+"""A digital teacher first, then a thermodynamic student on the paths that the teacher asks for."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from thermotorch.models.classifier import ThermodynamicClassifier
+from thermotorch.models.neuron_net import NeuronNet
+from thermotorch.objectives import forward_action, guide_path
+from thermotorch.training.classifier_module import VALIDATION_SEED_OFFSET, ClassifierModule
+
+
+class TeacherStudentModule(ClassifierModule):
+    """Whitelam's gradient descent on the forward action. The student starts from nothing and is never simulated.
+
+    The first `teacher_steps` updates train a digital network by the cross-entropy. All later ones leave it alone and
+    make its path likely under the student: unit i, alone and without noise, is pushed by `guide` times the teacher's
+    activation number i (hidden layers in order, then 2 softmax - 1).
+
+    Args:
+        model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
+        objective: beside the jitter
+
+            - teacher_steps: updates of the teacher.
+            - teacher_hidden: widths of its hidden layers; their sum is the number of hidden units of the student.
+            - guide: force per activation. With less than about 10 the guide drowns in the noise of kT = 1.
+            - dt: of the guide paths.
+
+    Raises:
+        ValueError: a teacher with another number of hidden units than the student.
+
+    Source: Whitelam, PNAS 123, e2528413123 (2026); the factor 100 is of a re-implementation.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {
+        "teacher_steps": 4000, "teacher_hidden": (32, 32), "guide": 100.0, "dt": 5e-3,
+    }  # fmt: skip
+    model: ThermodynamicClassifier
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__(model, optimizer, objective, seed)
+        widths, layer = list(self.settings["teacher_hidden"]), self.model.layer
+        if sum(widths) != layer.hidden:
+            raise ValueError(
+                f"teacher_hidden: expected widths that add up to the student's {layer.hidden} hidden units, found {widths}"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.teacher = NeuronNet(layer.in_features, widths, layer.out_features)
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.zero_()
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        features = self.model.features(self.augmented(batch))
+        if batch["step"] < self.settings["teacher_steps"]:
+            name, loss = "train/teacher_loss", F.cross_entropy(self.teacher(features), batch["label"])
+        else:
+            name, loss = "train/action", self.action(features)
+        self.log(name, loss, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
+        return loss
+
+    def action(self, features: Tensor) -> Tensor:
+        """Mean forward action per step of the teacher's paths under the student."""
+        layer, dt = self.model.layer, self.settings["dt"]
+        with torch.no_grad():
+            force = self.settings["guide"] * self.teacher.wanted(features)
+        j2, j4 = self.model.config["j2"], self.model.config["j4"]
+        path = guide_path(force, steps=round(layer.t_final / dt), dt=dt, j2=j2, j4=j4)
+        drive = layer.input(features)
+        return forward_action(layer.potential, path, dt=dt, temperature=layer.temperature, drive=drive).mean()
+
+    def evaluation_logits(self, batch: dict) -> Tensor:
+        return self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
+
+    def _score(self, batch: dict, stage: str) -> None:
+        super()._score(batch, stage)
+        right = self.teacher(self.model.features(batch["image"])).argmax(1) == batch["label"]
+        self.log(f"{stage}/teacher_accuracy", right.float().mean(), sync_dist=True, batch_size=len(right))
