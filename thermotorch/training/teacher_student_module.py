@@ -24,7 +24,7 @@ class TeacherStudentModule(ClassifierModule):
         objective: beside the jitter
 
             - teacher_steps: updates of the teacher.
-            - teacher_hidden: widths of its hidden layers; their sum is the number of hidden units of the student.
+            - teacher_hidden: widths of its hidden layers, which add up to the student's hidden units; null is two equal ones.
             - guide: force per activation. With less than about 10 the guide drowns in the noise of kT = 1.
             - dt: of the guide paths.
 
@@ -35,13 +35,15 @@ class TeacherStudentModule(ClassifierModule):
     """
 
     defaults: ClassVar[dict[str, Any]] = {
-        "teacher_steps": 4000, "teacher_hidden": (32, 32), "guide": 100.0, "dt": 5e-3,
+        "teacher_steps": 4000, "teacher_hidden": None, "guide": 100.0, "dt": 5e-3,
     }  # fmt: skip
     model: ThermodynamicClassifier
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
-        widths, layer = list(self.settings["teacher_hidden"]), self.model.layer
+        layer = self.model.layer
+        half = layer.hidden // 2
+        widths = list(self.settings["teacher_hidden"] or (half, layer.hidden - half))
         if sum(widths) != layer.hidden:
             raise ValueError(
                 f"teacher_hidden: expected widths that add up to the student's {layer.hidden} hidden units, found {widths}"
