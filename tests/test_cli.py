@@ -18,6 +18,7 @@ SMALL = {
     "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
     "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
     "feature_net": [],
+    "layered": [],
     "gaussians": [],
     "rbm": ["model.config.hidden=8", "model.config.sampling_steps=3"],
 }
@@ -79,7 +80,7 @@ def test_every_experiment_runs_a_step_and_its_checkpoint_opens_alone(experiment,
     assert checkpoint["global_step"] == 1
     module = type_of(configure(f"experiment={experiment}").module["_target_"])
     loaded = module.load_from_checkpoint(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    assert loaded.model.config.keys() & {"image_shape", "channels"}
+    assert loaded.model.config.keys() & {"image_shape", "channels", "layers"}
     assert not (folder / "FAILED").exists()
     assert (folder / "csv" / "version_0" / "hparams.yaml").is_file()
 

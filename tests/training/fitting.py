@@ -30,8 +30,8 @@ def fit(
     )
     fitting = Trainer(
         accelerator="cpu", max_steps=max_steps, max_epochs=-1, default_root_dir=folder,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, gradient_clip_val=1.0,
-        callbacks=[checkpoint, *callbacks], **{"devices": 1, "logger": False, **trainer},
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        callbacks=[checkpoint, *callbacks], **{"devices": 1, "logger": False, "gradient_clip_val": 1.0, **trainer},
     )
     data = Digits8x8Data(digits=[0, 1], images_per_digit=20, batch_size=8)
     fitting.fit(module, data, ckpt_path=ckpt_path)

@@ -26,6 +26,7 @@ RECORDED = ("digits", "images_per_digit", "normalisation", "val_size", "seed")  
 _MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _DIGITS_TRAIN = 1500  # of the 1797 images of scikit-learn; the others are the test set
 _EVALUATION_BATCH = 500
+_UPDATES_PER_EPOCH = 100
 
 
 class Batches:
@@ -269,6 +270,22 @@ class Digits8x8Data(ImageData):
         part = slice(_DIGITS_TRAIN) if train else slice(_DIGITS_TRAIN, None)
         images = torch.from_numpy(digits.images[part]).float() / 16.0
         return images, torch.from_numpy(digits.target[part])
+
+
+class Updates(LightningDataModule):
+    """No data: batches `{"step": number of the update}`, for tasks that make their own inputs.
+
+    Args:
+        batch_size: without effect; every data module takes one.
+    """
+
+    def __init__(self, batch_size: int = 1) -> None:
+        super().__init__()
+
+    def train_dataloader(self) -> Batches:
+        nothing = torch.zeros(_UPDATES_PER_EPOCH, 0), *torch.zeros(2, _UPDATES_PER_EPOCH, dtype=torch.int64)
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return Batches(*nothing, 1, 0, position=lambda count: progress.processed)
 
 
 def named_data(name: str, data_dir: str, **part: Any) -> ImageData:

@@ -26,6 +26,7 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "rbm": "thermotorch.models.boltzmann:RestrictedBoltzmannMachine",
     "spu": "thermotorch.models.spu:StochasticProcessingUnit",
     "classifier": "thermotorch.models.classifier:ThermodynamicClassifier",
+    "layered": "thermotorch.models.layered:LayeredComputer",
 }
 _plugins_found = False
 

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.nn import functional as F
+
+from tests.training.fitting import fit, same
+from thermotorch.training.cosine_module import CosineModule
+from thermotorch.training.data import Digits8x8Data, Updates
+from thermotorch.training.genetic_module import GeneticClassifierModule, GeneticCosineModule
+
+SGD = {"name": "sgd", "lr": 0.0}
+QUIET = {
+    "accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
+    "enable_model_summary": False, "use_distributed_sampler": False,
+}  # fmt: skip
+
+
+def cosine(kind: type, optimizer: dict = SGD, **objective) -> torch.nn.Module:
+    model = {"name": "layered", "config": {"layers": [4, 4, 1], "temperature": 0.02}}
+    settings = {"inputs": 9, "samples": 4, "dt": 0.05, "validate_every": 1000, **objective}
+    return kind(model, optimizer, settings)
+
+
+def images_module(**objective) -> GeneticClassifierModule:
+    config = {"image_shape": [1, 8, 8], "hidden": 6, "dt": 0.02}
+    return GeneticClassifierModule({"name": "classifier", "config": config}, SGD, {"population": 10, "keep": 2, **objective})
+
+
+def test_the_error_of_a_member_is_that_of_the_model():
+    """Noiseless, since members have noise of their own; and a constant answer of zero scores the variance of the cosine."""
+    module = cosine(GeneticCosineModule, population=4, keep=2)
+    module.model.temperature = 0.0
+    errors = module.task.errors(module.population, step=3)
+    for member in range(4):
+        for name, parameter in module.model.named_parameters():
+            parameter.data.copy_(module.population[name][member])
+        torch.testing.assert_close(module.task.error(step=3).detach(), errors[member])
+    module.model.output.data.zero_()
+    z, target = module.task.points(module.model.input)
+    assert len(z) == 9
+    torch.testing.assert_close(module.task.error(0).detach(), target.square().mean())
+
+
+def test_generations_lower_the_error_and_gradients_lower_it_faster():
+    genetic = cosine(GeneticCosineModule, population=20, keep=4)
+    trainer = Trainer(max_steps=25, max_epochs=-1, **QUIET)
+    trainer.fit(genetic, Updates())
+    assert trainer.callback_metrics["train/loss"] < 0.56  # 5/9, the best constant on these points
+    gradient = cosine(CosineModule, {"name": "adam", "lr": 5e-2})
+    trainer = Trainer(max_steps=250, max_epochs=-1, **QUIET)
+    trainer.fit(gradient, Updates())
+    assert trainer.callback_metrics["train/loss"] < 0.3
+
+
+def test_the_model_is_the_best_member(tmp_path):
+    module = images_module()
+    before = {name: values.clone() for name, values in module.population.items()}
+    data = Digits8x8Data(batch_size=30)
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(module, data)
+    images, labels = data.train_dataloader().batch(0)["image"], data.train_dataloader().batch(0)["label"]
+    winner = [i for i in range(10) if torch.equal(before["layer.input.weight"][i], module.model.layer.input.weight)]
+    assert len(winner) == 1
+    losses = module.losses(before, {"image": images, "label": labels, "step": 0, "slot": torch.arange(30)})
+    assert losses.argmin() == winner[0]
+    assert all(not torch.equal(values, before[name]) for name, values in module.population.items())
+
+
+def test_losses_of_classifiers_are_their_cross_entropies():
+    module = images_module(dt=0.01)
+    module.model.layer.temperature = 0.0
+    images, labels = torch.rand(7, 1, 8, 8), torch.arange(7)
+    population = {name: 3 * values for name, values in module.population.items()}
+    losses = module.losses(population, {"image": images, "label": labels, "step": 0, "slot": torch.arange(7)})
+    for member in range(3):
+        for name, parameter in module.model.named_parameters():
+            parameter.data.copy_(population[name][member])
+        logits = 4.0 * module.model.read(module.model.run(images, dt=0.01))
+        torch.testing.assert_close(F.cross_entropy(logits, labels).detach(), losses[member], rtol=1e-4, atol=1e-5)
+
+
+def test_every_parameter_of_a_classifier_has_a_fan_in():
+    module = images_module()
+    fan_in = module.fan_in()
+    assert fan_in.keys() == dict(module.model.named_parameters()).keys()
+    assert fan_in["layer.input.weight"].flatten().tolist() == [64.0] * 6 + [70.0] * 10
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    fit_arguments = {"gradient_clip_val": None}
+    fit(images_module(), tmp_path / "whole", 6, **fit_arguments)
+    fit(images_module(), tmp_path / "resumed", 6, ckpt_path=tmp_path / "whole" / "4.ckpt", **fit_arguments)
+    whole, resumed = (torch.load(tmp_path / run / "6.ckpt", weights_only=True) for run in ("whole", "resumed"))
+    assert same(whole["state_dict"], resumed["state_dict"])
+    assert any(name.startswith("population_") for name in whole["state_dict"])
+
+
+@pytest.mark.parametrize("kind", [GeneticCosineModule, CosineModule])
+def test_an_unknown_setting_is_refused(kind):
+    with pytest.raises(TypeError, match=r"objective: unknown \['sample'\]"):
+        cosine(kind, sample=3)

@@ -1,0 +1,70 @@
+"""Many machines of one topology in a single simulation, each with parameters of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thermotorch.couplings import Couplings, Field
+from thermotorch.dynamics import simulate
+from thermotorch.potential import Potential
+
+
+class PopulationCouplings(Couplings):
+    """Independent machines side by side: units of member p are p n ... (p + 1) n - 1 and couple to no other member.
+
+    Args:
+        matrices: J of every member, [member, unit, unit], symmetric with zero diagonal; not trained.
+
+    Field cost: n^2 multiply-adds per sample and member, in one batched product.
+    """
+
+    def __init__(self, matrices: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrices", matrices.detach(), persistent=False)
+        self.members, self.size = matrices.shape[0], matrices.shape[1]
+        self.num_units = self.members * self.size
+
+    def bind(self) -> Field:
+        def field(x: Tensor) -> Tensor:
+            each = x.reshape(-1, self.members, self.size).transpose(0, 1)
+            return (each @ self.matrices).transpose(0, 1).reshape(x.shape)
+
+        return field
+
+    def matrix(self) -> Tensor:
+        return torch.block_diag(*self.matrices)
+
+    def mask(self) -> Tensor:
+        return self.matrix() != 0
+
+    def frobenius_norm(self) -> float:
+        """Of the member with the largest: as good a bound of the spectral norm of a block matrix."""
+        return self.matrices.square().sum((1, 2)).amax().sqrt().item()
+
+
+@torch.no_grad()
+def run_population(potential: Potential, members: Mapping[str, Tensor], drive: Tensor, **simulation: Any) -> Tensor:
+    """Runs every member from x = 0 on every input, in one simulation.
+
+    Args:
+        potential: the topology and the on-site coefficients; its own couplings and biases are not used.
+        members: the potential's parameters by name, each with a leading [member].
+        drive: force on every unit, [batch, member, unit] or [batch, 1, unit].
+        simulation: further arguments of `simulate`. Every member has noise of its own.
+
+    Returns:
+        End states, [batch, member, unit]. Cost: batch x members runs.
+    """
+    prefix = "couplings."
+    bonds = {name.removeprefix(prefix): values for name, values in members.items() if name.startswith(prefix)}
+    unit_vectors = torch.eye(potential.num_units).to(drive)
+    # J of a member is what its couplings make of the unit vectors.
+    matrices = torch.vmap(lambda bonds: torch.func.functional_call(potential.couplings, bonds, (unit_vectors,)))(bonds)
+    bias = members["bias"]
+    together = Potential(
+        PopulationCouplings(matrices), potential.j2, potential.j3, potential.j4, bias=bias.flatten().cpu()
+    ).to(drive)
+    force = drive.expand(-1, len(bias), -1).flatten(1)
+    return simulate(together, torch.zeros_like(force), drive=force, **simulation).state.unflatten(1, bias.shape)

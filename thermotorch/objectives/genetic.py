@@ -1,0 +1,76 @@
+"""The genetic algorithm of the thermodynamic computers: truncation selection and mutation of every parameter.
+
+A population is a dict of parameters by name, each with a leading [member]. Every random number is a pure function of
+(seed, generation, member, place in the parameter).
+
+Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), supplementary section S3 B: mutations C^(-1/2) N(0, 0.1^2) with
+C the connections that enter a unit; the best members are cloned and every clone is mutated.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics import Stream, normals
+
+Population = dict[str, Tensor]
+
+
+def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1, seed: int = 0) -> Population:
+    """Normals of standard deviation `std` for every parameter of `like`, `size` members."""
+    return {
+        name: std * _draw(values, size, seed, generation=0, number=number)
+        for number, (name, values) in enumerate(like.items())
+    }
+
+
+def best(losses: Tensor, keep: int) -> Tensor:
+    """The `keep` members with the smallest losses [member], best first; NaN is worst."""
+    return torch.where(losses.isnan(), torch.inf, losses).argsort(stable=True)[:keep]
+
+
+def next_generation(
+    population: Population,
+    losses: Tensor,
+    fan_in: Mapping[str, float | Tensor],
+    *,
+    keep: int = 5,
+    strength: float = 0.1,
+    seed: int = 0,
+    generation: int,
+) -> Population:
+    """Clones of the best members, each mutated: theta + strength C^(-1/2) xi.
+
+    Args:
+        population: [member, ...] by name.
+        losses: [member].
+        fan_in: C by name, a number or a tensor like the parameter.
+        keep: members that are cloned; must divide the size of the population.
+        strength: standard deviation of a mutation at C = 1.
+        seed, generation: of the mutations; the first generation is number 0, so this is at least 1.
+
+    Raises:
+        ValueError: `keep` does not divide the size, a generation below 1, or other losses than members.
+    """
+    size = len(losses)
+    if any(len(values) != size for values in population.values()):
+        raise ValueError(f"losses: expected one for each member, found {size} for {len(next(iter(population.values())))}")
+    if not 1 <= keep <= size or size % keep:
+        raise ValueError(f"keep: expected a divisor of the population's size {size}, found {keep}")
+    if generation < 1:
+        raise ValueError(f"generation: expected at least 1, found {generation}")
+    parents = best(losses, keep).repeat_interleave(size // keep)
+    offspring = {}
+    for number, (name, values) in enumerate(population.items()):
+        mutation = _draw(values[0], size, seed, generation, number)
+        scale = strength / torch.as_tensor(fan_in[name], dtype=values.dtype, device=values.device).sqrt()
+        offspring[name] = values[parents] + scale * mutation
+    return offspring
+
+
+def _draw(like: Tensor, size: int, seed: int, generation: int, number: int) -> Tensor:
+    """Standard normals [member, *shape of like]: of sample `member`, at step (generation, number of the parameter)."""
+    members = torch.arange(size, device=like.device)
+    step = (generation << 16) + number
+    return normals(seed, members, step, 1, like.numel(), Stream.DATA).view(size, *like.shape).to(like)

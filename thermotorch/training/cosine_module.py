@@ -1,0 +1,108 @@
+"""The layered computer learns cos(2 pi z): the task, and its training by pathwise gradients."""
+
+from collections.abc import Mapping
+from math import pi
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from thermotorch.models.layered import LayeredComputer
+from thermotorch.models.population import run_population
+from thermotorch.training.optimizers import build_optimizer
+from thermotorch.zoo import create_model
+
+_VALIDATION_SAMPLES = 1 << 32  # first sample of the noise that validation uses; training never gets there
+
+
+class CosineTask:
+    """phi = mean over z of (cos(2 pi z) - y(z))^2 on evenly spaced z in [0, 1], y the average of some runs.
+
+    A constant answer scores 0.5: the plateau on which the training starts.
+
+    Args:
+        model: the computer.
+        settings: `inputs` (number of z), `samples` (runs averaged at each z), `dt` and `integrator` of the training runs,
+            `validate_every` updates.
+        seed: of the noise. Update `step` has noise of its own, the same number of samples for each.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {
+        "inputs": 32, "samples": 16, "dt": 0.02, "integrator": "euler_maruyama", "validate_every": 25,
+    }  # fmt: skip
+
+    def __init__(self, model: LayeredComputer, settings: Mapping[str, Any], seed: int) -> None:
+        self.model, self.settings, self.seed = model, settings, seed
+        self.runs = settings["inputs"] * settings["samples"]
+
+    def points(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """z and cos(2 pi z)."""
+        z = torch.linspace(0, 1, self.settings["inputs"]).to(like)
+        return z, torch.cos(2 * pi * z)
+
+    def error(self, step: int) -> Tensor:
+        """phi of the model with the noise of update `step`, differentiable."""
+        z, target = self.points(self.model.input)
+        samples, dt, integrator = (self.settings[key] for key in ("samples", "dt", "integrator"))
+        y = self.model(z, samples, self.seed, step * self.runs, dt=dt, integrator=integrator)
+        return (y - target).square().mean()
+
+    def errors(self, population: Mapping[str, Tensor], step: int) -> Tensor:
+        """phi of every member, [member], all inputs, samples and members in one simulation."""
+        z, target = self.points(population["input"])
+        model, samples = self.model, self.settings["samples"]
+        prefix = "potential."
+        members = {name.removeprefix(prefix): v for name, v in population.items() if name.startswith(prefix)}
+        drive = model.drive(z, population["input"]).repeat_interleave(samples, 0)
+        ids = torch.arange(len(drive), device=drive.device) + step * self.runs
+        state = run_population(
+            model.potential, members, drive, temperature=model.temperature, seed=self.seed, sample_ids=ids,
+            integrator=self.settings["integrator"], **model.steps_of(self.settings["dt"]),
+        )  # fmt: skip
+        y = (state[..., model.last] * population["output"]).sum(-1).unflatten(0, (len(z), samples)).mean(1)
+        return (y - target.unsqueeze(-1)).square().mean(0)
+
+    @torch.no_grad()
+    def validate(self, module: LightningModule, step: int) -> None:
+        """Logs phi of the model on noise that training never sees, every `validate_every` updates."""
+        if (step + 1) % self.settings["validate_every"] == 0:
+            z, target = self.points(self.model.input)
+            y = self.model(z, 100, self.seed, _VALIDATION_SAMPLES, dt=self.settings["dt"])
+            module.log("val/phi", (y - target).square().mean(), prog_bar=True, batch_size=1)
+
+
+class CosineModule(LightningModule):
+    """Pathwise gradient descent on phi.
+
+    Args:
+        model: `{"name": "layered", "config": {...}}`.
+        optimizer: see `build_optimizer`.
+        objective: settings of `CosineTask`, and `std` of the first parameters.
+        seed: of the parameters and the noise.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {"std": 0.1, **CosineTask.defaults}
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if unknown := set(objective or {}) - set(self.defaults):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(self.defaults)}")
+        settings = {**self.defaults, **(objective or {})}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model: LayeredComputer = create_model(model["name"], **model.get("config", {}))
+            self.model.reset_parameters(settings["std"])
+        self.task = CosineTask(self.model, settings, seed)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        phi = self.task.error(batch["step"])
+        self.log_dict({"train/loss": phi, "train/runs": float((batch["step"] + 1) * self.task.runs)}, batch_size=1)
+        return phi
+
+    def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
+        self.task.validate(self, batch["step"])
+
+    def configure_optimizers(self) -> dict:
+        return build_optimizer(self.parameters(), self.hparams.optimizer)

@@ -1,0 +1,137 @@
+"""Training by the genetic algorithm: one update is one generation, of which every member runs in one simulation."""
+
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from thermotorch.models.classifier import ThermodynamicClassifier
+from thermotorch.models.population import run_population
+from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
+from thermotorch.training.classifier_module import VALIDATION_SEED_OFFSET
+from thermotorch.training.cosine_module import CosineTask
+from thermotorch.training.optimizers import build_optimizer
+from thermotorch.zoo import create_model
+
+
+class _GeneticModule(LightningModule):
+    """What the tasks share: a population, its generations, and the best member of the last one in `model`.
+
+    Args:
+        model: `{"name": architecture, "config": {...}}`.
+        optimizer: counts the generations and does nothing else.
+        objective: `population`, `keep`, `strength` of mutations and `std` of the first generation, see
+            `objectives.genetic`; and the settings of a task.
+        seed: of parameters, mutations and noise.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {"population": 50, "keep": 5, "strength": 0.1, "std": 0.1}
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if unknown := set(objective or {}) - set(self.defaults):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(self.defaults)}")
+        self.settings, self.seed = {**self.defaults, **(objective or {})}, seed
+        self.automatic_optimization = False
+        self.model = create_model(model["name"], **model.get("config", {}))
+        size = self.settings["population"]
+        self.names = [name for name, _ in self.model.named_parameters()]
+        first = first_generation(dict(self.model.named_parameters()), size, std=self.settings["std"], seed=seed)
+        for number, values in enumerate(first.values()):  # buffers, so that an interrupted run resumes
+            self.register_buffer(f"population_{number}", values.detach())
+
+    @property
+    def population(self) -> Population:
+        """Every parameter by name, [member, ...]."""
+        return {name: getattr(self, f"population_{number}") for number, name in enumerate(self.names)}
+
+    def losses(self, population: Population, batch: dict) -> Tensor:
+        """What is to become small, [member]."""
+        raise NotImplementedError
+
+    def fan_in(self) -> dict[str, float | Tensor]:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def training_step(self, batch: dict, batch_idx: int) -> None:
+        if self.trainer.world_size > 1:
+            raise ValueError("a population is one simulation and cannot be shared by several processes; use trainer=cpu")
+        population = self.population
+        losses = self.losses(population, batch)
+        winner = int(best(losses, 1))
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(population[name][winner])
+        self.log("train/loss", losses[winner], prog_bar=True, batch_size=1)
+        settings = {key: self.settings[key] for key in ("keep", "strength")}
+        offspring = next_generation(
+            population, losses, self.fan_in(), **settings, seed=self.seed, generation=batch["step"] + 1
+        )
+        for number, values in enumerate(offspring.values()):
+            getattr(self, f"population_{number}").copy_(values)
+        self.optimizers().step()
+
+    def configure_optimizers(self) -> Any:
+        return build_optimizer(self.parameters(), self.hparams.optimizer)["optimizer"]
+
+
+class GeneticCosineModule(_GeneticModule):
+    """Whitelam & Casert's training of the layered computer; settings of the task as in `CosineTask`."""
+
+    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults}
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__(model, optimizer, objective, seed)
+        self.task = CosineTask(self.model, self.settings, seed)
+
+    def fan_in(self) -> dict[str, float]:
+        return self.model.fan_in()
+
+    def losses(self, population: Population, batch: dict) -> Tensor:
+        self.log("train/runs", float((batch["step"] + 1) * self.task.runs * self.settings["population"]), batch_size=1)
+        return self.task.errors(population, batch["step"])
+
+    def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
+        self.task.validate(self, batch["step"])
+
+
+class GeneticClassifierModule(_GeneticModule):
+    """The genetic algorithm on images: cross-entropy of one run on each image of the batch, the same for all members.
+
+    Args:
+        objective: beside the shared settings, `dt` and `integrator` of the training runs.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, "dt": None, "integrator": "euler_maruyama"}
+    model: ThermodynamicClassifier
+
+    def fan_in(self) -> dict[str, float]:
+        """A hidden unit is entered by the pixels, an output unit by the pixels and the hidden units; biases by one."""
+        layer = self.model.layer
+        pixels, everything = layer.in_features, layer.in_features + layer.hidden
+        blocks = {"hidden-hidden": pixels, "hidden-output": (pixels + everything) / 2, "output-output": everything}
+        entering = torch.full((layer.potential.num_units, 1), float(pixels))
+        entering[layer.potential.couplings.slices["output"]] = everything
+        fan_in = {f"layer.potential.couplings.blocks.{name}": float(count) for name, count in blocks.items()}
+        return fan_in | {"layer.input.weight": entering, "layer.potential.bias": 1.0}
+
+    def losses(self, population: Population, batch: dict) -> Tensor:
+        layer, dt = self.model.layer, self.settings["dt"] or self.model.layer.dt
+        force = torch.einsum("bf,puf->bpu", self.model.features(batch["image"]), population["layer.input.weight"])
+        prefix = "layer.potential."
+        members = {name.removeprefix(prefix): v for name, v in population.items() if name.startswith(prefix)}
+        steps = round(layer.t_final / dt)
+        state = run_population(
+            layer.potential, members, force, steps=steps, dt=layer.t_final / steps, temperature=layer.temperature,
+            seed=self.seed, sample_ids=batch["step"] * len(force) + batch["slot"], integrator=self.settings["integrator"],
+        )  # fmt: skip
+        logits = self.model.sharpness * state[..., layer.potential.couplings.slices["output"]]
+        labels = batch["label"].repeat_interleave(logits.shape[1])
+        return F.cross_entropy(logits.flatten(0, 1), labels, reduction="none").view(logits.shape[:2]).mean(0)
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        logits = self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
+        right = (logits.argmax(1) == batch["label"]).float().mean()
+        self.log("val/accuracy", right, prog_bar=True, batch_size=len(logits))
