@@ -33,6 +33,9 @@ class PopulationCouplings(Couplings):
 
         return field
 
+    def pieces(self) -> list[tuple[int, int, Tensor]]:
+        return [(number * self.size, number * self.size, matrix) for number, matrix in enumerate(self.matrices)]
+
     def matrix(self) -> Tensor:
         return torch.block_diag(*self.matrices)
 
