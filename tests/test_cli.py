@@ -19,6 +19,7 @@ SMALL = {
     "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
     "feature_net": [],
     "layered": [],
+    "thermo_conv": [],
     "gaussians": [],
     "rbm": ["model.config.hidden=8", "model.config.sampling_steps=3"],
 }

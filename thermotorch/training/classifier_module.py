@@ -16,14 +16,15 @@ from thermotorch.training.augmentation import jitter
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
-VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 
 
 class ClassifierModule(LightningModule):
     """Cross-entropy training of a classifier on jittered images.
 
-    The jitter is a function of (seed, step, slot in the global batch), so a resumed run equals an uninterrupted one and
-    several processes equal one.
+    The jitter is a function of (seed, step, slot in the global batch), and so is the noise of a model whose forward takes
+    `seed` and `sample_ids`: image `slot` of step `step` is sample `step x batch_size + slot`. So a resumed run equals an
+    uninterrupted one and several processes equal one. Validation has noise that training never sees.
 
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
@@ -44,10 +45,15 @@ class ClassifierModule(LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = create_model(model["name"], **model.get("config", {}))
+        self.noisy = "sample_ids" in inspect.signature(self.model.forward).parameters
         self.seed = seed
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
+
+    def sample_ids(self, batch: dict) -> Tensor:
+        """The noise streams of a training batch."""
+        return batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
 
     def augmented(self, batch: dict) -> Tensor:
         """The jittered images of a batch."""
@@ -57,7 +63,8 @@ class ClassifierModule(LightningModule):
         return jitter(batch["image"], uniforms, **self.jitter)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        loss = F.cross_entropy(self.model(self.augmented(batch)), batch["label"])
+        noise = (self.seed, self.sample_ids(batch)) if self.noisy else ()
+        loss = F.cross_entropy(self.model(self.augmented(batch), *noise), batch["label"])
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["label"]))
         return loss
 
@@ -67,14 +74,12 @@ class ClassifierModule(LightningModule):
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self._score(batch, "test")
 
-    def evaluation_logits(self, batch: dict) -> Tensor:
-        return self.model(batch["image"])
-
     def configure_optimizers(self) -> dict:
         return build_optimizer(self.parameters(), self.hparams.optimizer)
 
     def _score(self, batch: dict, stage: str) -> None:
-        logits = self.evaluation_logits(batch)
+        noise = (self.seed + _VALIDATION_SEED_OFFSET, batch["index"]) if self.noisy else ()
+        logits = self.model(batch["image"], *noise)
         scores = {
             f"{stage}/loss": F.cross_entropy(logits, batch["label"]),
             f"{stage}/accuracy": (logits.argmax(1) == batch["label"]).float().mean(),
@@ -87,8 +92,7 @@ class EndToEndModule(ClassifierModule):
 
         loss = cross entropy(sharpness x_output(t_final), label) + heat x <Q> / kT
 
-    Noise and devices are functions of (seed, step, slot), as the jitter is: image `slot` of step `step` draws the noise
-    of sample `step x batch_size + slot`, and step `step` trains device number `step`.
+    Step `step` trains device number `step`, so devices are functions of (seed, step) as well.
 
     Args:
         model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
@@ -109,10 +113,8 @@ class EndToEndModule(ClassifierModule):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         settings, step = self.settings, batch["step"]
-        sample_ids = step * self.trainer.datamodule.batch_size + batch["slot"]
-        run = self.run_of_a_device(
-            step, self.augmented(batch), self.seed, sample_ids, dt=settings["dt"], integrator=settings["integrator"]
-        )
+        coarse = {key: settings[key] for key in ("dt", "integrator")}
+        run = self.run_of_a_device(step, self.augmented(batch), self.seed, self.sample_ids(batch), **coarse)
         logits = self.model.sharpness * self.model.read(run)
         loss = F.cross_entropy(logits, batch["label"], label_smoothing=settings["label_smoothing"])
         heat = run.heat.mean() / self.model.layer.temperature
@@ -126,9 +128,6 @@ class EndToEndModule(ClassifierModule):
         realised = imperfect_parameters(self.model, **faults, seed=self.seed, device_id=device_id)
         realised = {f"model.{name}": values for name, values in realised.items()}
         return torch.func.functional_call(_Run(self.model), realised, arguments, simulation)
-
-    def evaluation_logits(self, batch: dict) -> Tensor:
-        return self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
 
 
 class _Run(nn.Module):

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from thermotorch.models.classifier import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
-from thermotorch.training.classifier_module import VALIDATION_SEED_OFFSET
 from thermotorch.training.cosine_module import CosineTask
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
+
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 
 
 class _GeneticModule(LightningModule):
@@ -132,6 +133,6 @@ class GeneticClassifierModule(_GeneticModule):
         return F.cross_entropy(logits.flatten(0, 1), labels, reduction="none").view(logits.shape[:2]).mean(0)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        logits = self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
+        logits = self.model(batch["image"], self.seed + _VALIDATION_SEED_OFFSET, batch["index"])
         right = (logits.argmax(1) == batch["label"]).float().mean()
         self.log("val/accuracy", right, prog_bar=True, batch_size=len(logits))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from thermotorch.models.classifier import ThermodynamicClassifier
 from thermotorch.models.neuron_net import NeuronNet
 from thermotorch.objectives import forward_action, guide_path
-from thermotorch.training.classifier_module import VALIDATION_SEED_OFFSET, ClassifierModule
+from thermotorch.training.classifier_module import ClassifierModule
 
 
 class TeacherStudentModule(ClassifierModule):
@@ -73,9 +73,6 @@ class TeacherStudentModule(ClassifierModule):
         path = guide_path(force, steps=round(layer.t_final / dt), dt=dt, j2=j2, j4=j4)
         drive = layer.input(features)
         return forward_action(layer.potential, path, dt=dt, temperature=layer.temperature, drive=drive).mean()
-
-    def evaluation_logits(self, batch: dict) -> Tensor:
-        return self.model(batch["image"], self.seed + VALIDATION_SEED_OFFSET, batch["index"])
 
     def _score(self, batch: dict, stage: str) -> None:
         super()._score(batch, stage)

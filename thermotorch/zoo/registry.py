@@ -27,6 +27,7 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "spu": "thermotorch.models.spu:StochasticProcessingUnit",
     "classifier": "thermotorch.models.classifier:ThermodynamicClassifier",
     "layered": "thermotorch.models.layered:LayeredComputer",
+    "thermo_conv": "thermotorch.models.thermo_conv:ThermodynamicConvNet",
 }
 _plugins_found = False
 

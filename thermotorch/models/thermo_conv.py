@@ -1,0 +1,56 @@
+"""An ordinary network with a thermodynamic layer in it: convolutions, fluctuating units, and a linear read-out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thermotorch.layer import ThermodynamicLayer
+
+
+class ThermodynamicConvNet(nn.Module):
+    """Two convolutions, then a `ThermodynamicLayer` as the last hidden layer, then logits.
+
+    Args:
+        image_shape: (channels, height, width).
+        widths: channels of the two convolutions, each of which halves the resolution.
+        hidden: hidden units of the thermodynamic layer; its output units are as many.
+        num_classes: logits.
+        temperature, t_final, dt, integrator: of the layer.
+        strength: force on the units per feature of order one, so that they are pushed harder than the noise shakes them.
+
+    An example of the layer at work, not a published machine.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        widths: Sequence[int] = (8, 16),
+        hidden: int = 32,
+        num_classes: int = 10,
+        temperature: float = 1.0,
+        t_final: float = 0.2,
+        dt: float = 5e-3,
+        integrator: str = "splitting",
+        strength: float = 10.0,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "image_shape": list(image_shape), "widths": list(widths), "hidden": hidden, "num_classes": num_classes,
+            "temperature": temperature, "t_final": t_final, "dt": dt, "integrator": integrator, "strength": strength,
+        }  # fmt: skip
+        channels, height, width = image_shape
+        first, second = widths
+        self.first = nn.Conv2d(channels, first, 5, stride=2, padding=2)
+        self.second = nn.Conv2d(first, second, 3, stride=2, padding=1)
+        features = second * -(-height // 4) * -(-width // 4)
+        self.thermodynamic = ThermodynamicLayer(
+            features, hidden, hidden, t_final, dt, temperature, integrator=integrator
+        )
+        self.to_logits = nn.Linear(hidden, num_classes)
+        self.strength = strength
+
+    def forward(self, images: Tensor, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
+        """Images [batch, c, h, w] in [0, 1] -> logits [batch, class]; a pure function of image, seed and sample id."""
+        features = F.relu(self.second(F.relu(self.first(images)))).flatten(1)
+        return self.to_logits(self.thermodynamic(self.strength * features, seed, sample_ids))
