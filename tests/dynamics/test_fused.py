@@ -177,3 +177,12 @@ def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_b
     with pytest.raises(ValueError, match=f"backend='{backend}': {message}"):
         tt.simulate(potential, start, backend=backend, **arguments)
     tt.simulate(potential, start, backend="auto", **arguments)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_bfloat16_operands_change_states_and_gradients_by_their_rounding(integrator):
+    """Products with 8 significant bits (where the processor has them): a relative 2^-9 of the field, sums in float32."""
+    name = "three layers"
+    exact, rounded = (results("cpu", name, "a force each", integrator=integrator, precision=p) for p in ("ieee", "bf16"))
+    for key in exact.keys() - {"times"}:
+        assert rms_ratio(rounded[key], exact[key]) < (3e-2 if key in ("heat", "work") else 5e-3), key

@@ -36,6 +36,7 @@ class _Run(ctypes.Structure):
 
     _fields_ = [
         *((name, _Long) for name in ("batch", "units", "steps", "start_step", "stream", "record", "keep", "threads")),
+        ("bfloat16", _Long),
         ("block_count", _Long),
         ("seed", ctypes.c_uint64),
         ("blocks", _Pointer),
@@ -137,7 +138,8 @@ def _langevin(
         return end, recorded, kept
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(blocks), seed % (1 << 64),
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
+        seed % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, end, recorded, kept)),
     )  # fmt: skip
@@ -162,7 +164,8 @@ def _langevin_backward(
         return gradients
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(blocks), seed % (1 << 64),
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
+        seed % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
         a.blocks(of_blocks, rows, columns) if of_blocks else None,
@@ -188,7 +191,8 @@ def _splitting(
     a = _Arguments()
     matrices = [] if whole is None else [whole, half]
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(matrices), seed % (1 << 64),
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
+        seed % (1 << 64),
         a.blocks(matrices, (0, 0), (0, 0)), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
     )  # fmt: skip
     units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
@@ -210,7 +214,8 @@ def _splitting_backward(
         return [of_state, *others]
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), len(matrices), seed % (1 << 64),
+        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
+        seed % (1 << 64),
         a.blocks(matrices, (0, 0), (0, 0)),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
         a.blocks(others[2:], (0, 0), (0, 0)) if needs_couplings else None,

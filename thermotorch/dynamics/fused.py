@@ -17,7 +17,7 @@ from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_
 from thermotorch.potential import Potential
 
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
-_KEEP_ELEMENTS = 1 << 23  # kept states up to 32 MB spare the backward pass a second forward pass
+_KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a second forward pass
 
 
 def refusal(problem: Problem, device: str) -> str | None:

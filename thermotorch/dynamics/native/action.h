@@ -35,15 +35,14 @@ static void forward(const Action& p) {
     const Run& run = p.run;
     const langevin::Units on_site = units(p, std::vector<float>(run.units, 1.0f));
     const Shape& shape = on_site.shape;
-    const Couplings couplings(shape, run.blocks, run.block_count, false);
-    const Buffer packed = couplings.pack();
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
     Buffer push(shape.stride);
     for (int64_t i = 0; i < shape.units; ++i) push.data()[i] = -p.bias[i];
     for_chunks(run, rows_per_chunk(run, shape, 4), [&](int64_t, int64_t row, int64_t rows) {
         Buffer before(rows * shape.stride), after(rows * shape.stride), field(rows * shape.stride);
         copy_in(shape, run.state + row * run.units, rows, before.data());
         copy_in(shape, run.state + (row + p.samples) * run.units, rows, after.data());
-        if (!couplings.empty()) product(couplings, packed, shape, after.data(), rows, field.data());
+        if (!couplings.empty()) couplings(after.data(), rows, field.data());
         for (int64_t r = 0; r < rows; ++r) {
             Floats squares = {};
             for (int64_t i = 0; i < shape.vectors * LANES; i += LANES) {

@@ -68,13 +68,12 @@ struct Units {
 // The couplings that act on the units of one colour.
 struct Field {
     std::vector<Block> blocks, grad_blocks;
-    Couplings couplings, transposed;
-    Buffer packed, packed_transposed;
+    Product couplings, transposed;
 
     Field(const Langevin& p, const Shape& shape, int colour, bool backward)
         : blocks(of(p, p.run.blocks, colour)), grad_blocks(of(p, p.run.grad_blocks, colour)),
-          couplings(shape, blocks.data(), blocks.size(), false), transposed(shape, blocks.data(), blocks.size(), true),
-          packed(couplings.pack()), packed_transposed(backward ? transposed.pack() : Buffer()) {}
+          couplings(shape, blocks.data(), blocks.size(), false, p.run.bfloat16),
+          transposed(shape, blocks.data(), backward ? blocks.size() : 0, true, p.run.bfloat16) {}
 
   private:
     static std::vector<Block> of(const Langevin& p, const Block* all, int colour) {
@@ -101,8 +100,8 @@ static void step(const Langevin& p, const System& system, langevin::Push& push, 
     push.load_step(k);
     for (int c = 1; c >= 0; --c) {
         const Field& from = system.fields[c];
-        if (!from.couplings.empty()) product(from.couplings, from.packed, shape, x, rows, field);
         const bool coupled = !from.couplings.empty();
+        if (coupled) from.couplings(x, rows, field);
         for_normals(shape, p.run.ids + row, rows, at, [&](int64_t r, int64_t i, Floats xi) {
             float* here = x + r * shape.stride + i;
             const Floats old = load(here), pushed = load(push.row(r) + i);
@@ -201,7 +200,7 @@ class Adjoint {
                 }
             const Field& field = system_.fields[c];
             if (field.couplings.empty()) continue;
-            product(field.transposed, field.packed_transposed, shape_, force_.data(), rows_, field_.data());
+            field.transposed(force_.data(), rows_, field_.data());
             for (int64_t at = 0; at < size_; at += LANES)
                 store(lambda_.data() + at, load(lambda_.data() + at) - load(field_.data() + at));
             gradients_.couplings[c].add(seen, force_.data(), rows_);
@@ -227,8 +226,8 @@ static void backward(const Langevin& p) {
     for (int64_t thread = 0; thread < run.threads; ++thread)
         gradients.push_back({ForceSum(shape, p.grad_bias, 1, 1),
                              ForceSum(shape, p.grad_drive, p.drive.steps, p.drive.rows),
-                             {CouplingsSum(shape, system.fields[0].couplings, run.grad_blocks),
-                              CouplingsSum(shape, system.fields[1].couplings, run.grad_blocks)}});
+                             {CouplingsSum(shape, system.fields[0].couplings.couplings(), run.grad_blocks),
+                              CouplingsSum(shape, system.fields[1].couplings.couplings(), run.grad_blocks)}});
     for_chunks(run, rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
         Adjoint(p, system, gradients[thread], row, rows).run();
     });

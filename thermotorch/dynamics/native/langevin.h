@@ -78,9 +78,8 @@ class Push {
 // Steps for the rows of one chunk, with room for what they need in between.
 class Stepper {
   public:
-    Stepper(const Langevin& p, const Units& units, const Couplings& couplings, const Buffer& packed, int64_t row,
-            int64_t rows)
-        : p_(p), units_(units), couplings_(couplings), packed_(packed), ids_(p.run.ids + row), rows_(rows),
+    Stepper(const Langevin& p, const Units& units, const Product& couplings, int64_t row, int64_t rows)
+        : p_(p), units_(units), couplings_(couplings), ids_(p.run.ids + row), rows_(rows),
           push_(p.drive, units.shape, units.bias.data(), row, rows), field_(rows * units.shape.stride),
           noise_(p.integrator == LEIMKUHLER_MATTHEWS ? rows * units.shape.stride : 0) {}
 
@@ -99,7 +98,7 @@ class Stepper {
     NoiseStep at(int64_t k) const { return {p_.run.seed, p_.run.stream, uint64_t(p_.run.start_step + k)}; }
 
     void field(const float* x) {
-        if (!couplings_.empty()) product(couplings_, packed_, shape(), x, rows_, field_.data());
+        if (!couplings_.empty()) couplings_(x, rows_, field_.data());
     }
 
     template <class Body>
@@ -151,8 +150,7 @@ class Stepper {
 
     const Langevin& p_;
     const Units& units_;
-    const Couplings& couplings_;
-    const Buffer& packed_;
+    const Product& couplings_;
     const int64_t* ids_;
     int64_t rows_, next_ = -1;
     Push push_;
@@ -162,11 +160,10 @@ class Stepper {
 static void forward(const Langevin& p) {
     const Units units(p);
     const Shape& shape = units.shape;
-    const Couplings couplings(shape, p.run.blocks, p.run.block_count, false);
-    const Buffer packed = couplings.pack();
     const Run& run = p.run;
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
     for_chunks(run, rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
-        Stepper stepper(p, units, couplings, packed, row, rows);
+        Stepper stepper(p, units, couplings, row, rows);
         Buffer x(rows * shape.stride), guess(p.integrator == HEUN ? rows * shape.stride : 0);
         copy_in(shape, run.state + row * run.units, rows, x.data());
         for (int64_t k = 0; k < run.steps; ++k) {
@@ -186,11 +183,11 @@ struct Gradients {
 // The adjoint of one chunk: the states of a segment again from its first, then backwards through it.
 class Adjoint {
   public:
-    Adjoint(const Langevin& p, const Units& units, const Couplings& couplings, const Buffer& packed,
-            const Couplings& transposed, const Buffer& packed_transposed, Gradients& gradients, int64_t row, int64_t rows)
-        : p_(p), units_(units), transposed_(transposed), packed_transposed_(packed_transposed), gradients_(gradients),
-          row_(row), rows_(rows), size_(rows * units.shape.stride), stages_(p.integrator == HEUN ? 2 : 1),
-          stepper_(p, units, couplings, packed, row, rows), states_(p.run.segment() * stages_ * size_), lambda_(size_),
+    Adjoint(const Langevin& p, const Units& units, const Product& couplings, const Product& transposed,
+            Gradients& gradients, int64_t row, int64_t rows)
+        : p_(p), units_(units), transposed_(transposed), gradients_(gradients), row_(row), rows_(rows),
+          size_(rows * units.shape.stride), stages_(p.integrator == HEUN ? 2 : 1),
+          stepper_(p, units, couplings, row, rows), states_(p.run.segment() * stages_ * size_), lambda_(size_),
           field_(size_), force_(size_), of_guess_(stages_ == 2 ? size_ : 0), beyond_(stages_ == 2 ? size_ : 0) {}
 
     void run() {
@@ -231,7 +228,7 @@ class Adjoint {
 
     // force: rate x dL/dx' on entry of a stage; adds its share to the gradients, and -H(x) force to `to`.
     void through_force(int64_t k, const float* x, const float* force, float* to) {
-        if (!transposed_.empty()) product(transposed_, packed_transposed_, shape(), force, rows_, field_.data());
+        if (!transposed_.empty()) transposed_(force, rows_, field_.data());
         for (int64_t r = 0; r < rows_; ++r)
             for (int64_t i = 0; i < shape().vectors * LANES; i += LANES) {
                 const int64_t at = r * shape().stride + i;
@@ -271,8 +268,7 @@ class Adjoint {
 
     const Langevin& p_;
     const Units& units_;
-    const Couplings& transposed_;
-    const Buffer& packed_transposed_;
+    const Product& transposed_;
     Gradients& gradients_;
     int64_t row_, rows_, size_, stages_;
     Stepper stepper_;
@@ -283,16 +279,15 @@ static void backward(const Langevin& p) {
     const Units units(p);
     const Shape& shape = units.shape;
     const Run& run = p.run;
-    const Couplings couplings(shape, run.blocks, run.block_count, false);
-    const Couplings transposed(shape, run.blocks, run.block_count, true);
-    const Buffer packed = couplings.pack(), packed_transposed = transposed.pack();
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product transposed(shape, run.blocks, run.block_count, true, run.bfloat16);
     std::vector<Gradients> gradients;
     for (int64_t thread = 0; thread < run.threads; ++thread)
         gradients.push_back({ForceSum(shape, p.grad_bias, 1, 1),
                              ForceSum(shape, p.grad_drive, p.drive.steps, p.drive.rows),
-                             CouplingsSum(shape, couplings, run.grad_blocks)});
+                             CouplingsSum(shape, couplings.couplings(), run.grad_blocks)});
     for_chunks(run, rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
-        Adjoint(p, units, couplings, packed, transposed, packed_transposed, gradients[thread], row, rows).run();
+        Adjoint(p, units, couplings, transposed, gradients[thread], row, rows).run();
     });
     const Couplings target(shape, run.grad_blocks, run.grad_blocks ? run.block_count : 0, false);
     for (Gradients& part : gradients) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "vector.h"
@@ -105,51 +106,144 @@ class Couplings {
     size_t size_;
 };
 
-template <int ROWS, int VECTORS>
-static void product_tile(const Panel& panel, const float* packed, const float* x, int64_t stride, float* out) {
+// How a product reads its operands; sums are float32 always. Bfloat16 halves the time where the processor multiplies it,
+// and is the same as float32 where it does not.
+struct Float32 {
+    static constexpr int64_t ROWS_OF_J = 1;  // to one row of the packed data
+    typedef float State;
+
+    static void pack(float* to, const float* row, const float*, int64_t width) { std::memcpy(to, row, 4 * width); }
+
+    static Floats multiply(const float* x, Floats w, Floats sum) { return fma(all(*x), w, sum); }
+};
+
+#if defined(__AVX512BF16__)
+struct Bfloat16 {
+    static constexpr int64_t ROWS_OF_J = 2;
+    typedef uint16_t State;
+
+    // Two rows of J side by side: lane c holds the pair (row[c], next[c]).
+    static void pack(float* to, const float* row, const float* next, int64_t width) {
+        for (int64_t c = 0; c < width; ++c) {
+            const uint32_t pair = round(row[c]) | uint32_t(next ? round(next[c]) : 0) << 16;
+            std::memcpy(to + c, &pair, 4);
+        }
+    }
+
+    static Floats multiply(const uint16_t* x, Floats w, Floats sum) {
+        uint32_t pair;
+        std::memcpy(&pair, x, 4);
+        return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(Ints)all_words(pair), (__m512bh)w);
+    }
+
+    static uint16_t round(float x) {  // to the nearest, ties to even
+        uint32_t bits;
+        std::memcpy(&bits, &x, 4);
+        return uint16_t((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+    }
+
+    static void round(const float* x, int64_t count, uint16_t* to) {
+        for (int64_t i = 0; i < count; ++i) to[i] = round(x[i]);
+    }
+};
+#else
+typedef Float32 Bfloat16;
+#endif
+
+template <class Operand, int ROWS, int VECTORS>
+static void product_tile(const Panel& panel, const float* packed, const typename Operand::State* x, int64_t stride,
+                         float* out) {
     Floats sum[ROWS][VECTORS] = {};
     for (const Range& range : panel.ranges) {
         const float* w = packed + range.offset;
-        for (int64_t k = range.begin; k < range.end; ++k, w += VECTORS * LANES) {
+        for (int64_t k = range.begin; k < range.end; k += Operand::ROWS_OF_J, w += VECTORS * LANES) {
             Floats row[VECTORS];
             for (int v = 0; v < VECTORS; ++v) row[v] = load(w + v * LANES);
-            for (int r = 0; r < ROWS; ++r) {
-                const Floats factor = all(x[r * stride + k]);
-                for (int v = 0; v < VECTORS; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
-            }
+            for (int r = 0; r < ROWS; ++r)
+                for (int v = 0; v < VECTORS; ++v) sum[r][v] = Operand::multiply(x + r * stride + k, row[v], sum[r][v]);
         }
     }
     for (int r = 0; r < ROWS; ++r)
         for (int v = 0; v < VECTORS; ++v) store(out + r * stride + v * LANES, sum[r][v]);
 }
 
-template <int VECTORS>
-static void product_panel(const Panel& panel, const float* packed, const float* x, int64_t stride, int64_t rows,
-                          float* out) {
+template <class Operand, int VECTORS>
+static void product_panel(const Panel& panel, const float* packed, const typename Operand::State* x, int64_t stride,
+                          int64_t rows, float* out) {
     int64_t r = 0;
-    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-        product_tile<TILE_ROWS, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
-    if (rows - r >= 4 && TILE_ROWS > 4) {
-        product_tile<4, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
-        r += 4;
-    }
-    if (rows - r >= 2) {
-        product_tile<2, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
-        r += 2;
-    }
-    if (rows - r >= 1) product_tile<1, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
+    auto tiles = [&](auto height) {
+        for (; r + height.value <= rows; r += height.value)
+            product_tile<Operand, height.value, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
+    };
+    tiles(std::integral_constant<int, TILE_ROWS>());
+    tiles(std::integral_constant<int, 4>());
+    tiles(std::integral_constant<int, 2>());
+    tiles(std::integral_constant<int, 1>());
 }
 
-// out = x J, [rows, stride] each.
-static void product(const Couplings& couplings, const Buffer& packed, const Shape& shape, const float* x, int64_t rows,
-                    float* out) {
-    for (const Panel& panel : couplings.panels()) {
-        float* to = out + panel.vector * LANES;
-        if (panel.vectors == 1) product_panel<1>(panel, packed.data(), x, shape.stride, rows, to);
-        if (panel.vectors == 2) product_panel<2>(panel, packed.data(), x, shape.stride, rows, to);
-        if (panel.vectors == 3) product_panel<3>(panel, packed.data(), x, shape.stride, rows, to);
+// The map x -> x J, or x -> x J^T, [rows, stride] each.
+class Product {
+  public:
+    Product(const Shape& shape, const Block* blocks, int64_t count, bool transposed, bool bfloat16)
+        : shape_(shape), bfloat16_(bfloat16 && Bfloat16::ROWS_OF_J == 2), couplings_(shape, blocks, count, transposed),
+          panels_(couplings_.panels()), packed_(couplings_.pack()) {
+        if (bfloat16_) pack_bfloat16();
     }
-}
+
+    bool empty() const { return couplings_.empty(); }
+    const Couplings& couplings() const { return couplings_; }
+
+    void operator()(const float* x, int64_t rows, float* out) const {
+#if defined(__AVX512BF16__)
+        if (bfloat16_) {
+            thread_local std::vector<uint16_t> rounded;
+            rounded.resize(rows * shape_.stride + 1);
+            Bfloat16::round(x, rows * shape_.stride, rounded.data());
+            return multiply<Bfloat16>(rounded.data(), rows, out);
+        }
+#endif
+        multiply<Float32>(x, rows, out);
+    }
+
+  private:
+    template <class Operand>
+    void multiply(const typename Operand::State* x, int64_t rows, float* out) const {
+        for (const Panel& panel : panels_) {
+            float* to = out + panel.vector * LANES;
+            if (panel.vectors == 1) product_panel<Operand, 1>(panel, packed_.data(), x, shape_.stride, rows, to);
+            if (panel.vectors == 2) product_panel<Operand, 2>(panel, packed_.data(), x, shape_.stride, rows, to);
+            if (panel.vectors == 3) product_panel<Operand, 3>(panel, packed_.data(), x, shape_.stride, rows, to);
+        }
+    }
+
+    // Packed again, two rows of J to one; ranges of odd length end with a row of zeros.
+    void pack_bfloat16() {
+        int64_t size = 0;
+        for (Panel& panel : panels_)
+            for (Range& range : panel.ranges) {
+                range.offset = size;
+                size += (range.end - range.begin + 1) / 2 * panel.vectors * LANES;
+            }
+        Buffer pairs(size);
+        for (size_t p = 0; p < panels_.size(); ++p) {
+            const int64_t width = panels_[p].vectors * LANES;
+            for (size_t i = 0; i < panels_[p].ranges.size(); ++i) {
+                const Range& range = panels_[p].ranges[i];
+                const float* from = packed_.data() + couplings_.panels()[p].ranges[i].offset;
+                float* to = pairs.data() + range.offset;
+                for (int64_t k = range.begin; k < range.end; k += 2, from += 2 * width, to += width)
+                    Bfloat16::pack(to, from, k + 1 < range.end ? from + width : nullptr, width);
+            }
+        }
+        packed_ = std::move(pairs);
+    }
+
+    Shape shape_;
+    bool bfloat16_;
+    Couplings couplings_;
+    std::vector<Panel> panels_;
+    Buffer packed_;
+};
 
 template <int ROWS, int VECTORS>
 static void outer_tile(const float* x, const float* a, int64_t stride, int64_t count, float* out) {

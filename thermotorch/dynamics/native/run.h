@@ -22,7 +22,7 @@ static inline void add_in(const Shape& shape, const float* from, int64_t rows, f
 
 // Shared by both operators; names and shapes are those of op.py.
 struct Run {
-    int64_t batch, units, steps, start_step, stream, record, keep, threads, block_count;
+    int64_t batch, units, steps, start_step, stream, record, keep, threads, bfloat16, block_count;
     uint64_t seed;
     const Block* blocks;
     const int64_t* ids;
@@ -142,7 +142,7 @@ static inline Buffer padded(const Shape& shape, const float* from) {
 // Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache,
 // enough for every thread to have some, whole tiles.
 static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t states) {
-    const int64_t most = std::max<int64_t>(TILE_ROWS, (int64_t(400) << 10) / (states * 4 * shape.stride));
+    const int64_t most = std::max<int64_t>(TILE_ROWS, (int64_t(800) << 10) / (states * 4 * shape.stride));
     const int64_t share = (run.batch + run.threads - 1) / run.threads;
     const int64_t chunks = (share + most - 1) / most;
     const int64_t rows = (share + chunks - 1) / std::max<int64_t>(1, chunks);

@@ -17,18 +17,16 @@ namespace splitting {
 
 // One of the two linear maps y + y matrix + push, with its transpose where gradients are wanted.
 struct Kick {
-    Couplings couplings, transposed;
-    Buffer packed, packed_transposed;
+    Product couplings, transposed;
     Force push;
 
     Kick(const Shape& shape, const Run& run, int64_t which, const Force& push, bool backward)
-        : couplings(shape, run.blocks + which, run.block_count ? 1 : 0, false),
-          transposed(shape, run.blocks + which, run.block_count ? 1 : 0, true), packed(couplings.pack()),
-          packed_transposed(backward ? transposed.pack() : Buffer()), push(push) {}
+        : couplings(shape, run.blocks + which, run.block_count ? 1 : 0, false, run.bfloat16),
+          transposed(shape, run.blocks + which, backward && run.block_count ? 1 : 0, true, run.bfloat16), push(push) {}
 
     // to = y + y matrix + push of step k; `to` is not `y`.
     void operator()(const Shape& shape, int64_t k, const float* y, int64_t row, int64_t rows, float* to) const {
-        if (!couplings.empty()) product(couplings, packed, shape, y, rows, to);
+        if (!couplings.empty()) couplings(y, rows, to);
         for (int64_t r = 0; r < rows; ++r) {
             const float* q = push.at(k, row + r, shape.units);
             const float* from = y + r * shape.stride;
@@ -40,7 +38,7 @@ struct Kick {
 
     // to += a + a matrix^T; `field` is room for one more.
     void adjoint(const Shape& shape, const float* a, int64_t rows, float* to, float* field) const {
-        if (!transposed.empty()) product(transposed, packed_transposed, shape, a, rows, field);
+        if (!transposed.empty()) transposed(a, rows, field);
         for (int64_t at = 0; at < rows * shape.stride; at += LANES)
             store(to + at, load(to + at) + load(a + at) + load(field + at));
     }
@@ -209,8 +207,8 @@ static void backward(const Splitting& p) {
     for (int64_t thread = 0; thread < run.threads; ++thread)
         gradients.push_back({ForceSum(shape, p.grad_whole_push, p.whole_push.steps, p.whole_push.rows),
                              ForceSum(shape, p.grad_half_push, p.half_push.steps, p.half_push.rows),
-                             CouplingsSum(shape, flows.whole.couplings, run.grad_blocks),
-                             CouplingsSum(shape, flows.half.couplings, run.grad_blocks)});
+                             CouplingsSum(shape, flows.whole.couplings.couplings(), run.grad_blocks),
+                             CouplingsSum(shape, flows.half.couplings.couplings(), run.grad_blocks)});
     for_chunks(run, rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
         Adjoint(p, flows, gradients[thread], row, rows).run();
     });
