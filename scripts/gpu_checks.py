@@ -200,6 +200,12 @@ def large(bench: Bench) -> None:
                 lambda m=machine: m.eager(tenth), steps / tenth, repeats=3,
                 **(limits[precision] if batch == 1024 else {}),
             )  # fmt: skip
+            if batch in (1024, 8192) and not bench.dry:
+                by_library = bench.measure(
+                    f"the same with products by cuBLAS, batch {batch}, {precision}",
+                    lambda m=machine, p=precision: streamed.langevin(Run.of(*m.arguments(steps, p)), library=True), repeats=3,
+                )  # fmt: skip
+                row.notes["by cuBLAS, ms"] = round(by_library.ms, 2)
             row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
 
 

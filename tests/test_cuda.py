@@ -71,6 +71,17 @@ def test_long_paths_agree_with_the_reference(units, batch, precision, kernels):
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
+def test_products_by_cublas_give_the_same_paths(precision, kernels):
+    from thermotorch.dynamics.kernels.run import Run
+
+    case = Case(200, 300, 120, precision=precision, dt=2e-3, coupling=0.07, drive="sample")
+    end = kernels.streamed.langevin(Run.of(*case.arguments("cuda")), library=True)[0]
+    with torch.no_grad():
+        expected = case.reference()[-1].state
+    assert rms_ratio(displacement(end, case), displacement(expected, case)) < TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("units", [74, 200])
 def test_gradients_agree_with_the_reference(units, precision, kernels):
     case = Case(units, 40, 30, precision=precision, dt=5e-3, coupling=units**-0.5, drive="sample", keep=6)

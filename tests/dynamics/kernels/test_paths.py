@@ -5,6 +5,7 @@ import torch
 
 from tests.dynamics.kernels.cases import Case, rms_ratio
 from thermotorch.dynamics import kernels
+from thermotorch.dynamics.kernels.run import Run
 
 CASES = {
     "one unit": Case(1, 1, 3, coupling=0.0),
@@ -52,6 +53,14 @@ def vars_of(case: Case) -> dict:
 def test_more_units_than_a_tile_and_more_samples_than_a_program(device):
     case = Case(130, 70, 2)
     assert rms_ratio(kernels.langevin(*case.arguments(device))[0], case.reference()[-1].state) < 5e-7
+
+
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun"])
+def test_products_by_the_library_give_the_same_path(integrator, device):
+    case = Case(70, 18, 3, integrator, drive="sample", clamped=4)
+    end = kernels.streamed.langevin(Run.of(*case.arguments(device)), library=True)[0]
+    assert rms_ratio(end, case.reference()[-1].state) < 5e-7
+    assert torch.equal(end[:, case.clamp].cpu(), case.state[:, case.clamp].float())
 
 
 @pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews"])

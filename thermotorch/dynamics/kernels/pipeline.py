@@ -28,12 +28,15 @@ class Tile:
     stages: int
 
 
-def tile_for(batch: int, precision: str) -> Tile:
-    """Large tiles read the operands fewer times; small ones reach more processors when there is little to do."""
+def tile_for(batch: int, precision: str, normals: int = 1) -> Tile:
+    """Large tiles read the operands fewer times; small ones reach more processors when there is little to do.
+
+    `normals` is how many of them an element needs: two do not fit beside the sums of the widest tile.
+    """
     k = 64 if precision == "bf16" else 32
     if batch <= 512:
         return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
-    return Tile(128, 64, k, 8, 3) if precision == "ieee" else Tile(128, 128, k, 8, 3)
+    return Tile(128, 64 if precision == "ieee" or normals > 1 else 128, k, 8, 3)
 
 
 def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
@@ -78,6 +81,11 @@ class Couplings:
             high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
             self.low[: self.units, : self.units] = matrix - high
         self.high[: self.units, : self.units] = high
+
+    @property
+    def whole(self) -> Tensor:
+        """Both parts together, [units padded to tiles, pitch]."""
+        return self.high + self.low if self.precision == "ieee" else self.high
 
     def operands(self, count: int, rows: int) -> Tensor:
         """Zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""

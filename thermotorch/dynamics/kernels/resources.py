@@ -21,9 +21,8 @@ from triton.compiler import ASTSource
 
 from thermotorch.dynamics.kernels import action, adjoint, flows, resident, streamed
 from thermotorch.dynamics.kernels.pipeline import Tile, tile_for
-from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
-
-ON_CUDA = [name for name in INTEGRATORS if name != "alternating"]
+from thermotorch.dynamics.kernels.run import INTEGRATORS
+from thermotorch.dynamics.op import PRECISIONS
 
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
@@ -32,7 +31,7 @@ _TYPES = {
     **dict.fromkeys(("dt", "noise_scale", "inverse_weight", "inverse_push"), "fp32"),
     **dict.fromkeys((
         "batch", "rows", "units", "pitch", "steps", "offset", "done", "key_low", "key_high", "start_low", "start_high",
-        "stream", "first_record", "push_step", "push_row", "out_pitch", "record", "keep", "drive_step", "drive_row",
+        "stream", "first_record", "push_step", "push_row", "out_pitch", "product_pitch", "record", "keep", "drive_step", "drive_row",
     ), "i32"),
 }  # fmt: skip
 _OPERANDS = {
@@ -66,7 +65,7 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
             first, second = resident.column_blocks(units)
             shape = {"FIRST": first, "SECOND": second, "ROWS": resident.ROWS}
             warps, name = resident.num_warps(first), f"{first}+{second}" if second else str(first)
-            for integrator in ON_CUDA:
+            for integrator in INTEGRATORS:
                 for full in (False, True) if all_options else (False,):
                     yield Variant(f"trajectory, {name} units, {integrator}, {precision}", resident.trajectory, {
                         "SCHEME": integrator, "PRECISION": precision, "FAST": fast, "DRIVE": 2 if full else 1,
@@ -76,25 +75,30 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
                 yield Variant(f"retrace, {name} units, {'heun' if heun else 'euler_maruyama'}, {precision}", adjoint.retrace, {
                     "HEUN": heun, "PRECISION": precision, "RECORD": all_options, **shape,
                 }, warps, 3)  # fmt: skip
-        for tile in (tile_for(SMALL, precision), tile_for(LARGE, precision)):
-            yield from _tiled(tile, precision, fast, all_options)
+        for batch in (SMALL, LARGE):
+            yield from _tiled(batch, precision, fast, all_options)
 
 
-def _tiled(tile: Tile, precision: str, fast: bool, all_options: bool) -> Iterator[Variant]:
-    shape, name = {"M": tile.m, "N": tile.n, "BK": tile.k}, f"{tile.m} x {tile.n} x {tile.k}, {precision}"
-    for stage in ON_CUDA:
+def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterator[Variant]:
+    def variant(what: str, kernel: Any, tile: Tile, **constants: Any) -> Variant:
+        constants |= {"PRECISION": precision, "M": tile.m, "N": tile.n, "BK": tile.k}
+        name = f"{what}, {tile.m} x {tile.n} x {tile.k}, {precision}"
+        return Variant(name, kernel, constants, tile.warps, tile.stages)
+
+    tile = tile_for(batch, precision)
+    for stage in INTEGRATORS:
+        shape = tile_for(batch, precision, 2) if stage == "leimkuhler_matthews" else tile
         for drive in (False, True) if all_options else (False,):
-            constants = {"STAGE": stage, "PRECISION": precision, "FAST": fast, "DRIVE": drive, **shape}
-            yield Variant(f"advance, {stage}, {name}", streamed.advance, constants, tile.warps, tile.stages)
+            options = {"STAGE": stage, "FAST": fast, "PRODUCT": True, "DRIVE": drive}
+            yield variant(f"advance, {stage}", streamed.advance, shape, **options)
+    options = {"STAGE": "euler_maruyama", "FAST": fast, "PRODUCT": False, "DRIVE": all_options}
+    yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
     for flow in (True, False) if all_options else (True,):
-        constants = {"FLOW": flow, "COUPLED": True, "PRECISION": precision, "FAST": fast, **shape}
-        yield Variant(f"flows, {name}", flows.flows, constants, tile.warps, tile.stages)
+        yield variant("flows", flows.flows, tile, FLOW=flow, COUPLED=True, FAST=fast)
     for half in (False, True):
-        constants = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half, "PRECISION": precision, **shape}
-        yield Variant(f"retreat, {'heun' if half else 'euler_maruyama'}, {name}", adjoint.retreat, constants, tile.warps,
-                      tile.stages)  # fmt: skip
-    constants = {"REVERSE": True, "GRADIENT": True, "RESIDUAL": False, "WEIGHTED": True, "PRECISION": precision, **shape}
-    yield Variant(f"residual, {name}", action.residual, constants, tile.warps, tile.stages)
+        options = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half}
+        yield variant(f"retreat, {'heun' if half else 'euler_maruyama'}", adjoint.retreat, tile, **options)
+    yield variant("residual", action.residual, tile, REVERSE=True, GRADIENT=True, RESIDUAL=False, WEIGHTED=True)
 
 
 def compiled(variant: Variant, capability: int = 90) -> Resources:
@@ -107,7 +111,7 @@ def compiled(variant: Variant, capability: int = 90) -> Resources:
             continue
         tiled = "M" in variant.constants
         signature[name] = low if name in _OPERANDS or (name == "transposed" and tiled) else _TYPES.get(name, "*fp32")
-        if signature[name].startswith("*") or (tiled and name in ("units", "pitch", "out_pitch")):
+        if signature[name].startswith("*") or (tiled and name in ("units", "pitch", "out_pitch", "product_pitch")):
             attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=variant.kernel, signature=signature, constexprs=variant.constants, attrs=attributes)
     options = {"num_warps": variant.warps, "num_stages": variant.stages}

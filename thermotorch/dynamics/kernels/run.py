@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.op import PRECISIONS
 
+INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews")  # of `thermotorch::langevin`, those with kernels
 _WORD = 0xFFFFFFFF
 
 
@@ -109,6 +110,12 @@ class Run(Timeline):
         """From the operator's arguments, in whatever memory layout they come."""
         dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
         return cls(state.contiguous(), list(blocks), list(rows), list(columns), *dense)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.integrator not in INTEGRATORS:
+            expected = ", ".join(map(repr, INTEGRATORS))
+            raise ValueError(f"integrator: expected one of {expected} on CUDA, got {self.integrator!r}")
 
     @property
     def constants(self) -> tuple:

@@ -4,29 +4,40 @@ A program makes one tile [samples, units] of the next state: it multiplies its r
 couplings on tensor cores, draws the tile's noise where the sums lie, and writes the new state (and, for "bf16", a copy of
 it that the next step multiplies). Steps are replayed from a CUDA graph of an even number of them, which reads seed and
 step number from memory; batches are run in pieces whose state stays in the second-level cache.
+
+The same kernel also takes products made before it by cuBLAS (`library=True`): two launches and one more trip of the field
+through the cache, against products that share their loads between processors. Its bits depend on the batch, so it is not
+the default; `scripts/gpu_checks.py` measures both.
 """
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from thermotorch.dynamics.kernels.matmul import matmul
 from thermotorch.dynamics.kernels.pipeline import Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
 from thermotorch.dynamics.kernels.run import Run
 from thermotorch.dynamics.kernels.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
 
-def langevin(run: Run, guesses: Tensor | None = None, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]:
+POINTWISE = Tile(32, 128, 64, 4, 1)  # without a product of its own
+
+
+def langevin(
+    run: Run, guesses: Tensor | None = None, tile: Tile | None = None, library: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """End state, recorded and kept states of a run of any size; with `keep` 1 also Heun's guesses, if asked for."""
     end, recorded, kept = run.outputs()
-    tile = tile or tile_for(run.batch, run.precision)
+    normals = 2 if run.integrator == "leimkuhler_matthews" else 1
+    tile = tile or (POINTWISE if library else tile_for(run.batch, run.precision, normals))
     rows = piece(run, tile)
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
     for first in range(0, run.batch, rows):
         part = slice(first, min(first + rows, run.batch))
         size = part.stop - part.start
         # A drive of many steps is read where it lies, so a graph of it serves this run only.
-        key = None if stepwise else (size, run.units, driven, *run.constants, tile)
-        with borrowed(run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps)) as pipeline:
+        key = None if stepwise else (size, run.units, driven, *run.constants, tile, library)
+        with borrowed(run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps, library)) as pipeline:
             pipeline.load(run, part)
             done = 0
             for stop, slot, keep in stops(run):
@@ -45,7 +56,8 @@ def langevin(run: Run, guesses: Tensor | None = None, tile: Tile | None = None) 
 class Langevin(Pipeline):
     """The schemes that ask for forces."""
 
-    def __init__(self, run: Run, rows: int, tile: Tile, graph_steps: int) -> None:
+    def __init__(self, run: Run, rows: int, tile: Tile, graph_steps: int, library: bool) -> None:
+        self.library = library
         self.integrator, self.fast_noise = run.integrator, run.fast_noise
         self.numbers = run.dt, 2 * run.temperature * run.dt, run.stream
         # Heun's third buffer is the guess.
@@ -79,21 +91,24 @@ class Langevin(Pipeline):
 
     def stage(self, name: str, point: int, origin: int, out: int, offset: int) -> None:
         tile, couplings = self.tile, self.couplings
+        field = self.points
+        if self.library:
+            field = matmul(self.operands[point], couplings.whole.T, couplings.precision)
         advance[self.grid](
-            self.points[point], self.operands[point], self.points[origin], couplings.high, couplings.low,
+            self.points[point], self.operands[point], self.points[origin], couplings.high, couplings.low, field,
             self.points[out], self.operands[out], *self.vectors,
             self.points if self.drive is None else self.drive, self.ids, self.clock,
-            self.rows, self.units, couplings.pitch, offset, *self.numbers, *self.drive_strides,
-            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, DRIVE=self.drive is not None,
+            self.rows, self.units, couplings.pitch, len(couplings.high), offset, *self.numbers, *self.drive_strides,
+            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, PRODUCT=not self.library, DRIVE=self.drive is not None,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=("batch", "offset", "stream", "drive_step", "drive_row"))
 def advance(
-    point, operand, origin, couplings, couplings_low, out, out_operand, bias, j2, j3, j4, mobility, drive, ids, clock,
-    batch, units, pitch, offset, dt, noise_scale, stream, drive_step, drive_row,
-    STAGE: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr,
+    point, operand, origin, couplings, couplings_low, products, out, out_operand, bias, j2, j3, j4, mobility, drive, ids, clock,
+    batch, units, pitch, product_pitch, offset, dt, noise_scale, stream, drive_step, drive_row,
+    STAGE: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, PRODUCT: tl.constexpr, DRIVE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """One tile of one step from `point`; `clock` holds seed, step and the row of the drive, `offset` counts from them.
@@ -104,7 +119,10 @@ def advance(
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M)
     unit = tile_column * N + tl.arange(0, N)
-    field = matrix_product(operand, couplings, couplings_low, row, unit, pitch, M, N, BK, PRECISION)
+    if PRODUCT:
+        field = matrix_product(operand, couplings, couplings_low, row, unit, pitch, M, N, BK, PRECISION)
+    else:
+        field = tl.load(products + row[:, None] * product_pitch + unit[None, :])
 
     seed = tl.load(clock)
     step = tl.load(clock + 1) + offset
