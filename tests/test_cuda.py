@@ -207,3 +207,23 @@ def test_generated_images_agree():
     there = model.cuda().sample(5, seed=1)
     assert rms_ratio(there.images, here.images.double()) < 1e-4
     assert rms_ratio(there.heat, here.heat.double()) < 1e-4
+
+
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews", "splitting"])
+@pytest.mark.parametrize("units", [24, 150])
+def test_simulate_on_the_kernels_is_the_reference_with_every_gradient(units, integrator, kernels):
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.DenseCouplings(units), j3=0.2).double()
+    torch.nn.init.normal_(potential.couplings.bonds, std=0.5 * units**-0.5)
+    state, drive = torch.randn(9, units).double(), torch.randn(9, units).double()
+    results = []
+    for device, dtype, backend in (("cpu", torch.float64, "reference"), ("cuda", torch.float32, "cuda")):
+        potential.to(device, dtype).zero_grad()
+        start = state.to(device, dtype).requires_grad_()
+        run = tt.simulate(potential, start, steps=60, dt=5e-3, temperature=0.5, seed=2, drive=drive.to(start),
+                          integrator=integrator, record=20, backend=backend)  # fmt: skip
+        (run.state.square().sum() + run.states.sum()).backward()
+        found = run.state, run.states, run.work, start.grad, potential.couplings.bonds.grad, potential.bias.grad
+        results.append([tensor.detach().cpu().double() for tensor in found])
+    for here, there in zip(*results, strict=True):
+        assert rms_ratio(there, here) < 1e-5

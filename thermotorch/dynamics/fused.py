@@ -31,8 +31,6 @@ def refusal(problem: Problem, device: str) -> str | None:
         return f"it computes in float32 and the state is {problem.state.dtype}"
     if problem.integrator_name not in (*op.INTEGRATORS, "splitting"):
         return f"it does not have the integrator {problem.integrator_name!r}"
-    if device == "cuda" and problem.integrator_name == "splitting" and torch.is_grad_enabled() and wants_gradient(problem):
-        return "it has no gradient of the splitting scheme; wrap the call in torch.no_grad() if none is needed"
     if problem.integrator_name == "alternating":
         problem.second_colour()
         if device == "cuda":

@@ -28,9 +28,8 @@ def definition(state, whole, half, whole_push, half_push, decay, spread, stiffne
     return torch.stack(states), torch.stack(between)
 
 
-@pytest.mark.parametrize("couplings", [True, False])
-@pytest.mark.parametrize("pushes", [(1, 1), (1, BATCH), (5, 1), (5, BATCH)])
-def test_paths_are_those_of_the_definition(couplings, pushes, device):
+def random_arguments(couplings: bool, pushes: tuple[int, int]) -> list:
+    """Of the operator up to the first step, in float64; three units are clamped."""
     draw = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -40,20 +39,52 @@ def test_paths_are_those_of_the_definition(couplings, pushes, device):
     half = None if whole is None else 0.5 * whole
     units = [0.9 - 0.1 * normal(UNITS).abs(), normal(UNITS).abs(), normal(UNITS).abs(), 0.1 * normal(UNITS)]
     for vector, held in zip(units, (1.0, 0.0, 0.0, 0.3), strict=True):
-        vector[:3] = held  # three clamped units
+        vector[:3] = held
     push = [0.1 * normal(*pushes, UNITS) for _ in range(2)]
     for matrix in (whole, half, *push):
         if matrix is not None:
             matrix[..., :3] = 0.0
-    exact = [normal(BATCH, UNITS), whole, half, *push, *units, torch.arange(BATCH) + 4, 5, 3, 1]
-    arguments = [
-        value.to(device, torch.float32) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-        for value in exact
-    ]
-    arguments[9] = arguments[9].to(device)
+    return [normal(BATCH, UNITS), whole, half, *push, *units, torch.arange(BATCH) + 4, 5, 3, 1]
+
+
+def in_float32(exact: list, device: str) -> list:
+    def put(value):
+        return value.detach().to(device, torch.float32 if value.is_floating_point() else None)
+
+    return [put(value) if isinstance(value, torch.Tensor) else value for value in exact]
+
+
+@pytest.mark.parametrize("couplings", [True, False])
+@pytest.mark.parametrize("pushes", [(1, 1), (1, BATCH), (5, 1), (5, BATCH)])
+def test_paths_are_those_of_the_definition(couplings, pushes, device):
+    exact = random_arguments(couplings, pushes)
+    arguments = in_float32(exact, device)
     end, recorded, kept = kernels.splitting(*arguments, 0, 2, 2)  # stream 0, record every 2 from step 1, keep every 2
     states, between = definition(*exact)
     assert rms_ratio(end, states[-1]) < 5e-7
     assert rms_ratio(recorded, states[[0, 2, 4]]) < 5e-7
     assert rms_ratio(kept, between[[1, 3]]) < 5e-7
     assert torch.equal(end[:, :3], arguments[0][:, :3])
+
+
+@pytest.mark.parametrize("keep", [0, 2])
+@pytest.mark.parametrize("couplings", [True, False])
+@pytest.mark.parametrize("pushes", [(1, BATCH), (5, 1)])
+def test_gradients_are_those_of_the_definition(couplings, pushes, keep, device):
+    exact = random_arguments(couplings, pushes)
+    for value in exact[:5]:
+        if value is not None:
+            value.requires_grad_()
+    states, _ = definition(*exact)
+    draw = torch.Generator().manual_seed(1)
+    grad_recorded = torch.randn(3, BATCH, UNITS, generator=draw).double()
+    (states[-1].square().sum() + (grad_recorded * states[[0, 2, 4]]).sum()).backward()
+    arguments = [*in_float32(exact, device), 0, 2, keep, "ieee"]
+    end, _, kept = kernels.splitting(*arguments)
+    found = kernels.splitting_backward(
+        2 * end, grad_recorded.to(end), arguments[0], kept, *arguments[1:], couplings
+    )
+    expected = [exact[0], *exact[3:5], *(exact[1:3] if couplings else ())]
+    assert len(found) == len(expected)
+    for here, there in zip(found, expected, strict=True):
+        assert rms_ratio(here, there.grad) < 2e-6

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import action_op, op
-from thermotorch.dynamics.kernels import action, adjoint, flows, resident, streamed
+from thermotorch.dynamics.kernels import action, adjoint, flows, flows_adjoint, resident, streamed
 from thermotorch.dynamics.kernels.run import Run, SplittingRun, dense, pieces
 
 
@@ -50,6 +50,22 @@ def splitting(*arguments) -> tuple[Tensor, Tensor, Tensor]:
         return end.copy_(run.state), recorded, kept
     with _on(run.state):
         return flows.splitting(run)
+
+
+@op.splitting_backward.register_kernel("cuda")
+def splitting_backward(
+    grad_state: Tensor, grad_recorded: Tensor, state: Tensor, kept: Tensor, *arguments
+) -> list[Tensor]:
+    """`thermotorch::splitting_backward` of `dynamics/op.py`."""
+    *arguments, needs_couplings = arguments
+    run = SplittingRun.of(state, *arguments)
+    if not run.state.numel() or not run.steps:
+        matrices = (run.whole, run.half) if needs_couplings else ()
+        return [grad_state.clone(), *map(torch.zeros_like, (run.whole_push, run.half_push, *matrices))]
+    with _on(run.state):
+        return flows_adjoint.splitting_backward(
+            run, grad_state.contiguous(), grad_recorded.contiguous(), kept.contiguous(), needs_couplings
+        )
 
 
 @action_op.reverse_action.register_kernel("cuda")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.kernels.pipeline import Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
 from thermotorch.dynamics.kernels.run import SplittingRun, strides
-from thermotorch.dynamics.kernels.tiles import matrix_product, place, rows_of_tile, take_units, tile_normals
+from thermotorch.dynamics.kernels.tiles import matrix_product, place, put, rows_of_tile, take_units, tile_normals
 
 
 def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,8 +55,11 @@ class Splitting(Pipeline):
             shape = 1, rows if run.whole_push.shape[1] > 1 else 1, run.units
             self.pushes = [run.state.new_empty(shape) for _ in range(2)]
 
-    def begin(self, run: SplittingRun, part: slice) -> None:
-        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it."""
+    def begin(self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False) -> None:
+        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it.
+
+        With `between` the state of `run` is a u, between two steps, and the flows come at once.
+        """
         self.start(run, part)
         for vector, values in zip(self.vectors, (run.decay, run.spread, run.stiffness, run.shift), strict=True):
             vector.copy_(values)
@@ -69,27 +72,33 @@ class Splitting(Pipeline):
                 self.pushes[i].copy_(here)
             else:
                 self.pushes[i] = here
-        self.stage(self.half, 1, self.points[1], self.operands[1], 0, True)
+        self.stage(None if between else self.half, 1, self.points[1], self.operands[1], 0, True, seen)
         self.now = 1
         self.clock[1] += 1
 
-    def launch(self, offset: int) -> None:
-        source, target = self.now, 1 - self.now
-        self.stage(self.couplings, 0, self.points[target], self.operands[target], offset, True)
+    def launch(self, offset: int, seen: tuple[Tensor, Tensor] | None = None) -> None:
+        target = 1 - self.now
+        self.stage(self.couplings, 0, self.points[target], self.operands[target], offset, True, seen)
         self.now = target
 
     def couple(self, half: bool, out: Tensor) -> None:
         """out [rows, unit] = y + y @ half (or whole) + push of the step that has just been made."""
         self.stage(self.half if half else self.couplings, int(half), out, out, 0, False)
 
-    def stage(self, couplings: Couplings, push: int, out: Tensor, out_operand: Tensor, offset: int, flow: bool) -> None:
-        tile = self.tile
+    def stage(
+        self, couplings: Couplings | None, push: int, out: Tensor, out_operand: Tensor, offset: int, flow: bool,
+        seen: tuple[Tensor, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        """One launch; without couplings there is no push either. `seen` takes u and z [rows, unit]."""
+        tile, kicked = self.tile, couplings is not None
+        couplings = couplings or self.couplings
         flows[self.grid](
             self.points[self.now], self.operands[self.now], couplings.high, couplings.low, out, out_operand,
+            *(seen or (out, out)),
             self.pushes[push], *self.vectors, self.ids, self.clock,
             self.rows, self.units, couplings.pitch, couplings.pitch if flow else self.units, offset, self.stream,
             *self.push_strides,
-            FLOW=flow, COUPLED=self.coupled, PRECISION=couplings.precision, FAST=self.fast_noise,
+            FLOW=flow, SEEN=seen is not None, KICKED=kicked, COUPLED=kicked and self.coupled, PRECISION=couplings.precision, FAST=self.fast_noise,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
@@ -104,19 +113,20 @@ def relax(x, stiffness, shift):
 
 @triton.jit(do_not_specialize=("batch", "offset", "stream", "push_step", "push_row"))
 def flows(
-    point, operand, couplings, couplings_low, out, out_operand, push, decay, spread, stiffness, shift, ids, clock,
+    point, operand, couplings, couplings_low, out, out_operand, seen_u, seen_z, push, decay, spread, stiffness, shift, ids, clock,
     batch, units, pitch, out_pitch, offset, stream, push_step, push_row,
-    FLOW: tl.constexpr, COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
+    FLOW: tl.constexpr, SEEN: tl.constexpr, KICKED: tl.constexpr, COUPLED: tl.constexpr, PRECISION: tl.constexpr,
+    FAST: tl.constexpr, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """One tile of one launch; `clock` holds seed, step, and the row of the push, `offset` counts from them."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M)
     unit = tile_column * N + tl.arange(0, N)
     inside = (row[:, None] < batch) & (unit[None, :] < units)
-    y = tl.load(point + row[:, None] * pitch + unit[None, :], mask=inside, other=0.0)
-    now = push + (tl.load(clock + 2) + offset) * push_step
-    x = y + tl.load(now + row[:, None] * push_row + unit[None, :], mask=inside, other=0.0)
+    x = tl.load(point + row[:, None] * pitch + unit[None, :], mask=inside, other=0.0)
+    if KICKED:
+        now = push + (tl.load(clock + 2) + offset) * push_step
+        x += tl.load(now + row[:, None] * push_row + unit[None, :], mask=inside, other=0.0)
     if COUPLED:
         x = matrix_product(operand, couplings, couplings_low, row, unit, pitch, M, N, BK, PRECISION) + x
     if FLOW:
@@ -126,7 +136,11 @@ def flows(
             x, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, FAST
         )
         n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
-        x = relax(take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi, n, a)
+        z = take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi
+        if SEEN:
+            put(seen_u, x, row, unit, batch, units)
+            put(seen_z, z, row, unit, batch, units)
+        x = relax(z, n, a)
     place_of = row[:, None] * out_pitch + unit[None, :]
     tl.store(out + place_of, x, mask=inside)
     if FLOW and PRECISION == "bf16":

@@ -94,7 +94,7 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
     options = {"STAGE": "euler_maruyama", "FAST": fast, "PRODUCT": False, "DRIVE": all_options}
     yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
     for flow in (True, False) if all_options else (True,):
-        yield variant("flows", flows.flows, tile, FLOW=flow, COUPLED=True, FAST=fast)
+        yield variant("flows", flows.flows, tile, FLOW=flow, SEEN=False, KICKED=True, COUPLED=True, FAST=fast)
     for half in (False, True):
         options = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half}
         yield variant(f"retreat, {'heun' if half else 'euler_maruyama'}", adjoint.retreat, tile, **options)
