@@ -7,7 +7,9 @@ import torch
 
 import thermotorch as tt
 from tests.physics import Boltzmann, OrnsteinUhlenbeck, assert_mean
-from thermotorch.dynamics import INTEGRATORS
+from thermotorch.dynamics import INTEGRATORS, cpu
+
+fast = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
 
 def small_layer(**changed) -> tt.ThermodynamicLayer:
@@ -164,3 +166,45 @@ def test_nothing_is_said_on_the_way():
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+class InAModel(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.layer, self.after = torch.nn.Linear(3, 3), small_layer(), torch.nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.after(self.layer(torch.tanh(self.before(x)), seed=3))
+
+
+@fast
+def test_torch_export_gives_a_program_with_the_run_as_one_operator():
+    model, x = InAModel(), features(5)
+    program = torch.export.export(model, (x,))
+    assert [node for node in program.graph.nodes if str(node.target).startswith("thermotorch.langevin")]
+    assert torch.equal(program.module()(x), model(x))
+
+
+@fast
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_torch_compile_takes_a_model_with_the_layer_in_one_graph():
+    model, x = InAModel(), features(5)
+    compiled, gradients = torch.compile(model, fullgraph=True, backend="aot_eager"), []
+    assert torch.equal(compiled(x), model(x))
+    for run in (compiled, model):
+        model.zero_grad()
+        run(x).square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@fast
+def test_a_second_derivative_is_refused_clearly_and_the_reference_has_it():
+    layer, x = small_layer(), features(2).requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(x, seed=1).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative; simulate with backend='reference'"):
+        gradient.sum().backward()
+    layer, x = layer.double(), x.double()
+    (gradient,) = torch.autograd.grad(layer(x, seed=1).sum(), x, create_graph=True)
+    gradient.square().sum().backward()

@@ -35,13 +35,18 @@ def refusal(problem: Problem, device: str) -> str | None:
         problem.second_colour()
         if device == "cuda":
             return "it does not have the integrator 'alternating'"
+    return _unavailable(device)
+
+
+@torch.compiler.assume_constant_result
+def _unavailable(device: str) -> str | None:
     return _UNAVAILABLE[device]()
 
 
 def covers_action(path: Tensor) -> bool:
     """Whether `reverse_action` has an implementation for this path."""
     device = path.device.type
-    return path.dtype == torch.float32 and device in _UNAVAILABLE and _UNAVAILABLE[device]() is None
+    return path.dtype == torch.float32 and device in _UNAVAILABLE and _unavailable(device) is None
 
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
@@ -78,7 +83,7 @@ def run(problem: Problem) -> Trajectory:
         if problem.drive is not None:  # a constant force: its work telescopes
             work = (problem.drive.constant * (state - problem.state)).sum(-1)
         observed = {}
-        if not torch.isfinite(state).all():
+        if not torch.compiler.is_compiling() and not torch.isfinite(state).all():
             _report_divergence(problem, steps)
     end = problem.start_step + problem.steps
     times = None if problem.record is None else problem.record_times()

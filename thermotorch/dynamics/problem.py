@@ -195,6 +195,8 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
             f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
             "write state.to(potential.bias) or potential.to(state)"
         )
+    if _traced():
+        return state.shape[0], state.shape[1]
     if not torch.isfinite(state).all():
         raise ValueError("state: every value must be finite")
     return state.shape[0], state.shape[1]
@@ -206,7 +208,7 @@ def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tenso
     if isinstance(mobility, Tensor):
         if mobility.shape not in ((), (unit,)):
             raise ValueError(f"mobility: expected a number or shape ({unit},), got {tuple(mobility.shape)}")
-        if not (torch.isfinite(mobility).all() and (mobility >= 0).all()):
+        if not (_traced() or (torch.isfinite(mobility).all() and (mobility >= 0).all())):
             raise ValueError("mobility must be finite and not negative")
         mobility = mobility.detach().to(state)
     else:
@@ -230,7 +232,7 @@ def _check_sample_ids(sample_ids: Tensor | None, batch: int, device: torch.devic
             else type(sample_ids).__name__
         )
         raise ValueError(f"sample_ids: expected an int64 tensor of shape ({batch},), got {found}")
-    if batch and not 0 <= int(sample_ids.min()) <= int(sample_ids.max()) < _MAX_SAMPLE:
+    if batch and not _traced() and not 0 <= int(sample_ids.min()) <= int(sample_ids.max()) < _MAX_SAMPLE:
         raise ValueError(
             f"sample_ids: each must lie in [0, 2^34), got {int(sample_ids.min())} to {int(sample_ids.max())}"
         )
@@ -252,10 +254,15 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
 
     if isinstance(drive, Tensor):
         constant = checked(drive)
-        if not torch.isfinite(constant).all():
+        if not _traced() and not torch.isfinite(constant).all():
             raise ValueError("drive: every value must be finite")
         return Force(lambda step: constant, constant)
     return Force(lambda step: checked(drive(step)))
+
+
+def _traced() -> bool:
+    """Whether torch.compile or torch.export is looking: a graph of operators cannot look at values and raise."""
+    return torch.compiler.is_compiling()
 
 
 def _check_integer(name: str, value: int, low: int, high: int) -> None:
