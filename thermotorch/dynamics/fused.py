@@ -38,9 +38,13 @@ def refusal(problem: Problem, device: str) -> str | None:
     return _unavailable(device)
 
 
-@torch.compiler.assume_constant_result
+_known: dict[str, str | None] = {}  # asked before any tracing: torch.compile can read a dict, but not build a library
+
+
 def _unavailable(device: str) -> str | None:
-    return _UNAVAILABLE[device]()
+    if device not in _known:
+        _known[device] = _UNAVAILABLE[device]()
+    return _known[device]
 
 
 def covers_action(path: Tensor) -> bool:
