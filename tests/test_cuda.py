@@ -227,3 +227,25 @@ def test_simulate_on_the_kernels_is_the_reference_with_every_gradient(units, int
         results.append([tensor.detach().cpu().double() for tensor in found])
     for here, there in zip(*results, strict=True):
         assert rms_ratio(there, here) < 1e-5
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.2, 0.4, 0.6], [0.0, 0.2, 0.5, 1.5]])
+def test_exact_linear_dynamics_agree(times):
+    drift = torch.tensor([[1.0, 0.5], [-0.4, 2.0]], dtype=torch.float64)
+    start, times = torch.ones(37, 2, dtype=torch.float64), torch.tensor(times, dtype=torch.float64)
+    here = tt.OrnsteinUhlenbeck(drift, force=torch.ones(2).double()).sample(times, start)
+    there = tt.OrnsteinUhlenbeck(drift.cuda(), force=torch.ones(2).double().cuda()).sample(times, start.cuda())
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-9, atol=1e-9)
+
+
+def test_boards_and_devices_agree():
+    from thermotorch.models.linalg import Readout, inverse
+    from thermotorch.models.spu import StochasticProcessingUnit
+
+    matrix = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    board = StochasticProcessingUnit(4, tolerance=0.01, capacitor_step=1e-10, adc_bits=12)
+    here = board.inverse(matrix, boards=3, reads=400, mitigate=True).value
+    there = board.cuda().inverse(matrix.cuda(), boards=3, reads=400, mitigate=True).value
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-3)  # a voltage on the edge of a converter's step
+    here, there = (inverse(given, readout=Readout(reads=400)).value for given in (matrix, matrix.cuda()))
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-9, atol=1e-9)

@@ -51,15 +51,12 @@ def test_the_mean_balances_the_force(kind):
 
 def test_standard_errors_are_right_for_correlated_reads():
     """Mean square of (value - truth) / stderr over 300 runs is that of Student's law with 9 degrees, 9/7."""
-    readout = Readout(reads=400, interval=0.2, warmup=40.0, blocks=10)
+    readout = Readout(reads=2000, interval=0.5, warmup=40.0, blocks=10, replicas=300)
     force = normal(5, seed=1)
     truth = torch.linalg.solve(positive(), force)
-    ratios = []
-    for seed in range(300):
-        blocks, _ = Device().average(positive(), lambda x: x.mean(0), readout, force=force, seed=seed)
-        value, stderr = combine(blocks)
-        ratios.append(((value - truth) / stderr)[0].item() ** 2)
-    squares = torch.tensor(ratios)
+    blocks, _ = Device().average(positive(), lambda x: x.mean(0), readout, force=force)
+    runs = [combine(blocks[:, r : r + 1]) for r in range(300)]
+    squares = torch.stack([((value - truth) / stderr)[0] ** 2 for value, stderr in runs])
     assert_within(squares.mean(), 9 / 7, squares.std() / 300**0.5, 4.5)
 
 

@@ -241,7 +241,7 @@ class OrnsteinUhlenbeck:
 
     def _strides(self, ts: Tensor) -> tuple[Tensor, Tensor]:
         """The distinct strides of increasing times and which one comes k-th; equal up to the rounding of the times."""
-        ts = torch.as_tensor(ts).detach()
+        ts = torch.as_tensor(ts, device=self.A.device).detach()
         if ts.dim() != 1 or len(ts) < 2:
             raise ValueError(f"ts: expected at least two times in one dimension, got shape {tuple(ts.shape)}")
         rounding = 8 * torch.finfo(ts.dtype if ts.is_floating_point() else torch.float64).eps * ts.abs().max().item()
@@ -252,7 +252,7 @@ class OrnsteinUhlenbeck:
         group = (ordered.diff(prepend=ordered[:1]) > rounding).cumsum(0)
         which = torch.empty_like(order).scatter_(0, order, group)
         count = torch.bincount(group)
-        return torch.zeros(len(count), dtype=torch.float64).scatter_add_(0, group, ordered) / count, which
+        return ordered.new_zeros(len(count)).scatter_add_(0, group, ordered) / count, which
 
     def _check_states(self, name: str, x: Tensor) -> None:
         if x.dim() == 0 or x.shape[-1] != self.num_units:

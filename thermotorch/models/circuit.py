@@ -100,7 +100,7 @@ class Circuit:
         first read comes after `warmup` seconds, by default 20 relaxation times. Noise steps start_step ... + reads - 1.
         """
         warmup = 20 * self.relaxation_time() if warmup is None else warmup
-        x = torch.zeros(*self.capacitance.shape[:-2], self.process.num_units, dtype=torch.float64)
+        x = self.process.A.new_zeros(*self.capacitance.shape[:-2], self.process.num_units)
         step, second = start_step, self.units.second
         times = torch.tensor([0.0, warmup / second], dtype=torch.float64)
         while step < start_step + reads:

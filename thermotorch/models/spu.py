@@ -111,9 +111,9 @@ class StochasticProcessingUnit(nn.Module):
         """
         if matrix.dim() != 2 or len(matrix) > self.cells:
             raise ValueError(f"matrix: expected at most {self.cells} x {self.cells} cells, got {tuple(matrix.shape)}")
-        matrix = matrix.double()
+        matrix = matrix.to(self.inductance)
         scale = prepare(matrix, None, "diagonal", True)
-        off = (scaled(matrix, scale) - torch.eye(len(matrix))).abs()
+        off = (scaled(matrix, scale) - torch.eye(len(matrix)).to(matrix)).abs()
         if (off.sum(1) <= 1).all():
             return scale
         # The positive vector p of the largest eigenvalue r of the moduli makes every row of p A p equally dominant.
@@ -142,13 +142,13 @@ class StochasticProcessingUnit(nn.Module):
             mitigate: every rounding that averages to the matrix (see `mitigation.py`) instead of the nearest one.
         """
         scale = self.scale(matrix)
-        wanted = self.capacitance * scaled(matrix.double(), scale)
+        wanted = self.capacitance * scaled(matrix.to(scale), scale)
         coupling = wanted.abs() - torch.diag(wanted.diagonal())
         own = (wanted.diagonal() - coupling.sum(1)).clamp_min(0.0)
         units, upper = len(matrix), torch.triu_indices(len(matrix), len(matrix), offset=1)
         values = torch.cat([own, coupling[upper[0], upper[1]]])
         if self.capacitor_step is None:
-            settings = Settings(values.unsqueeze(0), torch.ones(1, dtype=torch.float64))
+            settings = Settings(values.unsqueeze(0), torch.ones(1).to(values))
         else:
             settings = (averaging if mitigate else nearest)(values, self.capacitor_step)
         inductance, resistance, ground, between = self._component_errors(boards, first_board, hardware_seed, units)
@@ -175,7 +175,7 @@ class StochasticProcessingUnit(nn.Module):
 
     def _component_errors(self, boards: int, first: int, seed: int, units: int) -> tuple[Tensor, ...]:
         """Factors of L, R, own [board, unit] and coupling capacitors [board, unit, unit]; each cell keeps its own."""
-        cells, ids = self.cells, first + torch.arange(boards)
+        cells, ids = self.cells, first + torch.arange(boards, device=self.inductance.device)
         draws = normals(seed, ids, 0, 1, 3 * cells + cells * cells, Stream.HARDWARE, torch.float64)[0]
         single, pairs = draws[:, : 3 * cells].view(boards, 3, cells), draws[:, 3 * cells :].view(boards, cells, cells)
         pairs = pairs.triu(1) + pairs.triu(1).mT
