@@ -41,9 +41,10 @@ def test_an_ideal_board_inverts_within_its_standard_error(cells):
     assert (found.reads, found.loads) == (10_000, 1)
 
 
-def test_a_gaussian_of_a_wanted_precision():
+@pytest.mark.parametrize("given", ["precision", "covariance"])
+def test_a_gaussian_of_a_wanted_law(given):
     A, board = buildable(8), StochasticProcessingUnit()
-    x = board.gaussian(A, 20_000)
+    x = board.gaussian(20_000, **{given: A if given == "precision" else torch.linalg.inv(A)})
     blocks = torch.stack([part.T @ part / len(part) for part in x.split(1000)])
     assert_within(blocks.mean(0), torch.linalg.inv(A), blocks.std(0) / 20**0.5, SIGMAS)
     fourth = (x**4).mean(0) / (x**2).mean(0) ** 2
@@ -145,6 +146,8 @@ def test_config_is_plain_and_rebuilds_the_board():
     (lambda: StochasticProcessingUnit(4).inverse(0.3 * torch.eye(4) + 0.7), "cannot be built of capacitors"),
     (lambda: StochasticProcessingUnit(4, capacitor_step=5e-8).inverse(torch.eye(4)), "capacitor_step: 5e-08 F"),
     (lambda: StochasticProcessingUnit(4, resistance=[1.0, 2.0]), "resistance: expected a positive number"),
+    (lambda: StochasticProcessingUnit(4).gaussian(10), "expected one of the two"),
+    (lambda: StochasticProcessingUnit(2).gaussian(10, covariance=torch.ones(2, 2)), "A is singular"),
     (lambda: StochasticProcessingUnit(noise=0.0), "noise must be positive"),
     (lambda: StochasticProcessingUnit(tolerance=-0.1), "tolerance: expected 0"),
 ])  # fmt: skip

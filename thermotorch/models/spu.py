@@ -250,12 +250,30 @@ class StochasticProcessingUnit(nn.Module):
 
     @torch.no_grad()
     def gaussian(
-        self, precision: Tensor, num_samples: int, *, seed: int = 0, board: int = 0, hardware_seed: int = 0
+        self,
+        num_samples: int,
+        *,
+        precision: Tensor | None = None,
+        covariance: Tensor | None = None,
+        seed: int = 0,
+        board: int = 0,
+        hardware_seed: int = 0,
     ) -> Tensor:
-        """Reads as samples of N(0, precision^-1), [sample, cell]: successive, `sampling_interval` apart.
+        """Reads as samples of a Gaussian around zero, [sample, unit]: successive ones, `sampling_interval` apart.
 
-        The precision is what a board is loaded with; a covariance would have to be inverted first, by `inverse`.
+        Args:
+            num_samples: how many.
+            precision: what the board is loaded with.
+            covariance: instead of it; inverted digitally first, at O(unit^3) (`inverse` does it on a board).
+            seed: of the thermal noise.
+            board, hardware_seed: which board, of which production run.
         """
+        if (precision is None) == (covariance is None):
+            raise ValueError("precision, covariance: expected one of the two")
+        if precision is None:
+            prepare(covariance, None, None, True)
+            precision = torch.linalg.inv(covariance.to(self.inductance))
+            precision = 0.5 * (precision + precision.mT)
         (circuit,), _ = self.circuits(precision, first_board=board, hardware_seed=hardware_seed)
         scale = self.scale(precision) * (self.capacitance / self.joule) ** 0.5
         return torch.cat(list(self.read(circuit, num_samples, seed=seed)))[:, 0] * scale
