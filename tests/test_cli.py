@@ -48,8 +48,10 @@ def run(run_dir, monkeypatch):
 
 def small(experiment: str) -> list[str]:
     """One step of an experiment on the 8x8 digits, with a network of a few units."""
-    name = configure(f"experiment={experiment}").model.name
-    return [f"experiment={experiment}", "data=digits8x8", "debug=fast", *SMALL[name]]
+    model = configure(f"experiment={experiment}").model
+    kind = model.name.partition(".")[0]
+    fresh = [f"model.name={kind}", "model.pretrained=false"] if "pretrained" in model else []
+    return [f"experiment={experiment}", "data=digits8x8", "debug=fast", *fresh, *SMALL[kind]]
 
 
 @pytest.mark.parametrize("data", ["mnist", "digits8x8"])
@@ -58,7 +60,7 @@ def test_every_experiment_composes_and_is_plain(experiment, data):
     cfg = configure(f"experiment={experiment}", f"data={data}")
     module = OmegaConf.to_container(cfg.module, resolve=True)
     assert module["_target_"].startswith("thermotorch.training.")
-    assert module["model"]["name"] == experiment_model(experiment)
+    assert module["model"]["name"].partition(".")[0] == experiment_model(experiment)
     assert cfg.run_name == experiment
     assert cfg.image_shape == ([1, 28, 28] if data == "mnist" else [1, 8, 8])
 

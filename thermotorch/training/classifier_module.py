@@ -27,7 +27,8 @@ class ClassifierModule(LightningModule):
     uninterrupted one and several processes equal one. Validation has noise that training never sees.
 
     Args:
-        model: `{"name": architecture, "config": constructor arguments}`.
+        model: `{"name": architecture, "config": constructor arguments}`; with `"pretrained": True` training starts from
+            the weights of the checkpoint `name`.
         optimizer: see `build_optimizer`.
         objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses take
             more.
@@ -44,7 +45,8 @@ class ClassifierModule(LightningModule):
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = create_model(model["name"], **model.get("config", {}))
+            pretrained = model.get("pretrained", False)
+            self.model = create_model(model["name"], pretrained=pretrained, **model.get("config", {})).train()
         self.noisy = "sample_ids" in inspect.signature(self.model.forward).parameters
         self.seed = seed
 

@@ -1,0 +1,72 @@
+"""Draws the figures of neurons, of the cosine, and of classifiers into docs/figures.
+
+python scripts/classifier_figures.py neuron
+python scripts/classifier_figures.py cosine outputs/train/cosine_genetic/RUN outputs/train/cosine_gradient/RUN
+python scripts/classifier_figures.py classifier --data-dir DATA [RUN ...]    runs with other prices of heat
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+
+from thermotorch.evaluation.classifier_figures import frontier_figure, hotter, observed_at, point, uncertainty_figure
+from thermotorch.evaluation.neuron_figures import activation_figure, cosine_figure
+from thermotorch.training.data import named_data
+from thermotorch.training.release import trained_model
+from thermotorch.training.resume import LAST
+from thermotorch.zoo import load_checkpoint
+
+FIGURES = Path(__file__).parent.parent / "docs" / "figures"
+
+
+def history(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """(simulated runs, error) of a finished training of the cosine."""
+    with open(run / "csv" / "version_0" / "metrics.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/runs"] and row["val/phi"]]
+    return tuple(torch.tensor([float(row[name]) for row in rows]) for name in ("train/runs", "val/phi"))
+
+
+def cosine(runs: list[Path]) -> None:
+    named = dict(zip(("genetic algorithm", "pathwise gradient"), runs, strict=True))
+    models = {name: trained_model(run / LAST) for name, run in named.items()}
+    cosine_figure({name: history(run) for name, run in named.items()}, models).savefig(FIGURES / "cosine.png", dpi=100)
+
+
+def classifier(runs: list[Path], data_dir: str) -> None:
+    model = load_checkpoint("classifier.end_to_end")
+    images, labels = named_data("MNIST", data_dir).test_images()
+    uncertainty_figure(model, images, labels).savefig(FIGURES / "uncertainty.png", dpi=100)
+    series = {
+        "shipped, by time 0.02 ... 0.4": [
+            point(observed_at(model, t), images, labels) for t in (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4)
+        ],
+        "shipped, by temperature 1 ... 1000": [
+            point(hotter(model, factor), images, labels) for factor in (1, 3, 10, 30, 100, 300, 1000)
+        ],
+        "teacher and student": [point(load_checkpoint("classifier.teacher_student"), images, labels)],
+    }
+    if runs:
+        trained = [point(trained_model(run / LAST), images, labels) for run in runs]
+        series["trained at other prices of heat"] = trained
+        print(*trained, sep="\n")
+    frontier_figure(series).savefig(FIGURES / "heat_frontier.png", dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("neuron", "cosine", "classifier"))
+    parser.add_argument("runs", type=Path, nargs="*", help="folders of finished training runs")
+    parser.add_argument("--data-dir", default="data", help="folder that holds MNIST/raw")
+    arguments = parser.parse_args()
+    if arguments.what == "neuron":
+        activation_figure().savefig(FIGURES / "neuron.png", dpi=100)
+    elif arguments.what == "cosine":
+        cosine(arguments.runs)
+    else:
+        classifier(arguments.runs, arguments.data_dir)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Figures of thermodynamic neurons and of the computer that was taught a cosine; they need matplotlib."""
+
+from collections.abc import Mapping, Sequence
+from math import pi
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from thermotorch.models.layered import LayeredComputer
+from thermotorch.models.neuron import neuron_activation, neuron_response
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WELLS = {"(1, 0, 0)": (1.0, 0.0, 0.0), "(0, 0, 1)": (0.0, 0.0, 1.0), "(1, 0, 1)": (1.0, 0.0, 1.0)}
+PLATEAU = 0.5  # error of the best constant
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of that size in inches, without the global state of pyplot.
+
+    Raises:
+        ImportError: matplotlib is not installed; the message says how to get it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("figures need matplotlib: pip install 'thermotorch[sweep]'") from error
+    return Figure((width, height), layout="constrained")
+
+
+def activation_figure(
+    betas: Sequence[float] = (1.0, 10.0, 100.0), times: Sequence[float] = (0.05, 0.1, 0.2, 0.5), samples: int = 1000,
+    seed: int = 0,
+) -> "Figure":
+    """<x>(I): in equilibrium for three wells and several temperatures, and at finite observation times (simulated)."""
+    figure = new_figure(12, 3.4)
+    panels = figure.subplots(1, len(WELLS) + 1, sharey=True)
+    force = torch.linspace(-10, 10, 401, dtype=torch.float64)
+    for panel, (label, well) in zip(panels, WELLS.items(), strict=False):
+        for beta in betas:
+            panel.plot(force, neuron_activation(force, *well, 1 / beta), label=f"$\\beta$ = {beta:g}")
+        panel.set(title=f"J = {label}, equilibrium", xlabel="input I", ylim=(-2, 2))
+    panels[0].set_ylabel("mean position $\\langle x \\rangle$")
+    panels[0].legend(frameon=False)
+    last, some = panels[-1], torch.linspace(-10, 10, 21)
+    for time in times:
+        found = neuron_response(some, time, num_samples=samples, temperature=0.1, seed=seed)
+        last.errorbar(some, found.mean, found.stderr, fmt=".", markersize=4, label=f"t = {time:g}")
+    last.plot(force, neuron_activation(force, temperature=0.1), color="black", linewidth=1, label="equilibrium")
+    last.set(title=f"J = (1, 0, 1), $\\beta$ = 10, {samples} runs", xlabel="input I")
+    last.legend(frameon=False, fontsize=8)
+    return figure
+
+
+@torch.no_grad()
+def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 100, inputs: int = 50, seed: int = 1) -> float:
+    """phi of a computer read at another time than it was trained for."""
+    z = torch.linspace(0, 1, inputs)
+    return (model(z, samples, seed, t_final=t_final) - torch.cos(2 * pi * z)).square().mean().item()
+
+
+@torch.no_grad()
+def cosine_figure(
+    histories: Mapping[str, tuple[Tensor, Tensor]], models: Mapping[str, LayeredComputer], samples: int = 200, seed: int = 1
+) -> "Figure":
+    """Training curves with their plateau, the fit, and the notch of the error at the trained observation time.
+
+    Args:
+        histories: by the name of the way to train, (runs simulated so far, phi), each [update].
+        models: the trained computers by the same names.
+        samples: runs averaged at each input.
+        seed: of these runs.
+    """
+    figure = new_figure(12, 3.4)
+    training, fit, notch = figure.subplots(1, 3)
+    for name, (runs, phi) in histories.items():
+        training.plot(runs, phi, label=name)
+    training.axhline(PLATEAU, color="grey", linestyle=":", label="best constant")
+    training.set(xscale="log", yscale="log", xlabel="simulated runs", ylabel="error $\\phi$")
+    training.legend(frameon=False)
+    z = torch.linspace(0, 1, 101)
+    fit.plot(z, torch.cos(2 * pi * z), color="black", label="cos 2$\\pi$z")
+    times = torch.linspace(0.2, 2.0, 37)
+    for name, model in models.items():
+        fit.plot(z, model(z, samples, seed), label=name)
+        notch.plot(times, [cosine_error(model, time, seed=seed) for time in times.tolist()], label=name)
+    fit.set(xlabel="input z", ylabel=f"output, {samples} runs averaged")
+    fit.legend(frameon=False)
+    notch.axvline(next(iter(models.values())).t_final, color="grey", linestyle=":")
+    notch.set(yscale="log", xlabel="observation time", ylabel="error $\\phi$")
+    return figure
