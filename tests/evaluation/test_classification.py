@@ -9,6 +9,8 @@ from thermotorch.evaluation.classification import (
     reliability,
 )
 from thermotorch.models.classifier import Inference, ThermodynamicClassifier
+from thermotorch.training.data import MNISTData
+from thermotorch.zoo import create_model, list_models, load_card
 
 
 def test_calibrated_predictions_have_no_calibration_error():
@@ -82,3 +84,15 @@ def test_imperfect_devices_differ_and_the_model_stays():
 def test_protocols_without_a_standard_error_are_refused(settings):
     with pytest.raises(ValueError, match="expected"):
         ClassificationProtocol(**settings)
+
+
+@pytest.mark.parametrize("name", list_models("classifier.*", pretrained=True))
+def test_a_shipped_classifier_is_as_accurate_as_its_card_says(name, mnist_dir):
+    """On 1000 of the 10,000 test images, within 4 standard errors of a sample without replacement."""
+    recorded = {row["metric"]: row["value"] for row in load_card(name)["metrics"]}
+    images, labels = MNISTData(mnist_dir, download=False).test_images()
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:1000]
+    found = create_model(name, pretrained=True).infer(images[chosen], seed=1, sample_ids=chosen)
+    accuracy = (found.outputs[:, 0].argmax(1) == labels[chosen]).double().mean().item()
+    wanted = recorded["test accuracy, one run"]
+    assert abs(accuracy - wanted) < 4 * (wanted * (1 - wanted) / 1000 * 0.9) ** 0.5

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from thermotorch.evaluation.markdown import bullet, number, table
 
-_SKIPPED = ("parameters", "time", "nearest training image", "Landauer")  # said elsewhere, or of one machine
+# Said elsewhere, of one machine, or a detail of the card.
+_SKIPPED = (
+    "parameters", "time", "nearest training image", "Landauer", "top-2", "expected calibration", "accuracy on the"
+)  # fmt: skip
 
 
 def model_table(cards: Sequence[Mapping]) -> str:
