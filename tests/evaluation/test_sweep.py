@@ -9,22 +9,23 @@ from thermotorch.evaluation.sweep import read_sweep, save_sweep_figure, sweep_ca
 FRECHET = "Frechet distance (thermotorch-test-v1)"
 
 
-def write(folder, number: int, frechet: float, heat: float = 50.0, **changes) -> None:
+def write(folder, number: int, frechet: float, model: str = "generator.trial", parameters: int = 7, **changes) -> None:
     """What `thermotorch-evaluate` leaves in the folder of a run."""
     settings = {"bits": None, "mismatch": 0.0, "seed": 0, "device_id": 0}
     config = {key: value for key, value in changes.items() if key not in settings}
     imperfections = settings | {key: value for key, value in changes.items() if key in settings}
     row = {"num_samples": 40, "seed": 3, "kind": "measured"}
     found = {
-        "model": "generator.trial", "task": "generate", "config": config, "imperfections": imperfections,
+        "model": model, "task": "generate", "config": config, "imperfections": imperfections,
         "protocol": {"num_samples": 40, "seed": 3},
         "metrics": [
             Row(FRECHET, frechet, "", stderr=0.5, **row).to_dict(),
             Row("nearest training image, mean", 3.0, "", **row).to_dict(),
             Row("recognised fraction", 0.5, "", stderr=0.08, **row).to_dict(),
+            Row("parameters", parameters, "", 0, 3, "measured").to_dict(),
             Row("distance to training images, relative to held-out images", None, "", 0, 3, "unavailable").to_dict(),
         ],
-        "energy": [Row("generation heat", heat, "kT per sample", 40, 3, "modelled").to_dict()],
+        "energy": [Row("generation heat", 50.0, "kT per sample", 40, 3, "modelled").to_dict()],
     }  # fmt: skip
     path = folder / str(number) / "evaluation.json"
     path.parent.mkdir(parents=True)
@@ -69,6 +70,18 @@ def test_a_second_axis_gets_a_line_of_its_own(tmp_path):
     assert sweep_caption(sweep).endswith("seed 3, dt 0.05")
     picture = Image.open(save_sweep_figure(sweep, tmp_path / "sweep.png"))
     assert picture.width > 3 * picture.height / 2 > 100  # three panels beside each other
+
+
+def test_models_of_several_sizes_are_points_that_say_their_size(tmp_path):
+    pytest.importorskip("matplotlib")
+    for number, (model, parameters) in enumerate({"generator.small": 100, "generator.large": 1000}.items()):
+        write(tmp_path, number, 5.0, model=model, parameters=parameters)
+    sweep = read_sweep(tmp_path)
+    assert sweep.axes == ["model"]
+    assert sweep.metrics()[-1] == "parameters"
+    assert "1,000" in sweep_table(sweep).splitlines()[-1]
+    assert sweep_caption(sweep) == "40 samples, seed 3"
+    assert save_sweep_figure(sweep, tmp_path / "sweep.png").is_file()
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -22,6 +22,7 @@ SHOWN = (
     "distance to training images",
     "generation heat",
 )  # beginnings of the metrics in the table
+PLOTTED = ("Frechet distance", "recognised fraction", "generation heat")
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class Sweep:
     common: dict[str, Any]  # what is the same in all of them
 
     def metrics(self) -> list[str]:
-        """The metrics worth a column that every point has, in the order of `SHOWN`."""
+        """The metrics worth a column that every point has, in the order of `SHOWN`; the size only if it differs."""
         known = [
             metric
             for metric, row in self.points[0].rows.items()
             if row.value is not None and all(metric in point.rows for point in self.points)
         ]
         found = [next((metric for metric in known if metric.startswith(start)), None) for start in SHOWN]
+        if len({point.rows["parameters"].value for point in self.points if "parameters" in point.rows}) > 1:
+            found.append("parameters")
         return [metric for metric in found if metric]
 
 
@@ -122,7 +125,7 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     except ImportError as error:
         raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[sweep]'") from error
     axis, *others = sweep.axes
-    metrics = [metric for metric in sweep.metrics() if metric.startswith((SHOWN[0], SHOWN[1], SHOWN[-1]))]
+    metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)]
     lines: dict[str, list[Point]] = {}
     for point in sweep.points:
         label = ", ".join(f"{name.rpartition('.')[2]} {_text(point.setting[name])}" for name in others)
