@@ -84,6 +84,17 @@ def test_models_of_several_sizes_are_points_that_say_their_size(tmp_path):
     assert save_sweep_figure(sweep, tmp_path / "sweep.png").is_file()
 
 
+def test_a_sweep_of_another_task_shows_what_it_has(tmp_path):
+    for number, bits in enumerate((2, 4)):
+        write(tmp_path, number, 5.0, bits=bits)
+        path = tmp_path / str(number) / "evaluation.json"
+        found = json.loads(path.read_text())
+        rows = [Row("relative error", 0.1, "", 9, 0, "measured").to_dict(), Row("spread", 0.2, "", 9, 0, "measured").to_dict()]
+        path.write_text(json.dumps(found | {"metrics": rows, "energy": []}))
+    assert read_sweep(tmp_path).metrics() == ["relative error", "spread"]
+    assert sweep_caption(read_sweep(tmp_path)) == "generator.trial, 9 samples, seed 0"
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run folder here holds an evaluation.json"):
         read_sweep(tmp_path)

@@ -26,7 +26,7 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install 'thermotorch[sweep]'") from error
+        raise ImportError("figures need matplotlib: pip install 'thermotorch[plots]'") from error
     return Figure((width, height), layout="constrained")
 
 

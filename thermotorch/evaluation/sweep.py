@@ -21,8 +21,10 @@ SHOWN = (
     "class-conditional accuracy",
     "distance to training images",
     "generation heat",
-)  # beginnings of the metrics in the table
-PLOTTED = ("Frechet distance", "recognised fraction", "generation heat")
+    "test accuracy",
+    "inference heat",
+)  # beginnings of the metrics in the table, the first of each
+PLOTTED = ("Frechet distance", "recognised fraction", "generation heat", "test accuracy", "inference heat")
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,18 @@ class Sweep:
     common: dict[str, Any]  # what is the same in all of them
 
     def metrics(self) -> list[str]:
-        """The metrics worth a column that every point has, in the order of `SHOWN`; the size only if it differs."""
+        """The metrics worth a column that every point has, in the order of `SHOWN`, and the size if it differs.
+
+        All of them where none is known to be worth one.
+        """
         known = [
             metric
             for metric, row in self.points[0].rows.items()
             if row.value is not None and all(metric in point.rows for point in self.points)
         ]
         found = [next((metric for metric in known if metric.startswith(start)), None) for start in SHOWN]
+        if not any(found):
+            return known
         if len({point.rows["parameters"].value for point in self.points if "parameters" in point.rows}) > 1:
             found.append("parameters")
         return [metric for metric in found if metric]
@@ -123,9 +130,9 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[sweep]'") from error
+        raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[plots]'") from error
     axis, *others = sweep.axes
-    metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)]
+    metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)] or sweep.metrics()[:3]
     lines: dict[str, list[Point]] = {}
     for point in sweep.points:
         label = ", ".join(f"{name.rpartition('.')[2]} {_text(point.setting[name])}" for name in others)

@@ -14,8 +14,8 @@ class RestrictedBoltzmannMachine(nn.Module):
 
         p(v, h) ~ exp(v W h + b v + c h),   p(h = 1 | v) = sigmoid(v W + c),   p(v = 1 | h) = sigmoid(W h + b)
 
-    Generation: from independent fair coins, `sampling_steps` sweeps of Gibbs' rule; the image is p(v = 1 | h) after the
-    last one, the mean that a read-out averaged over visible noise alone would give.
+    Generation: all hidden units are off at the start, so that visible ones are independent; then `sampling_steps` sweeps
+    of Gibbs' rule. The image is p(v = 1 | h) after the last one, without the noise of the visible units.
 
     Args:
         image_shape: (channels, height, width); a pixel in [0, 1] is the probability of its unit.
@@ -27,7 +27,7 @@ class RestrictedBoltzmannMachine(nn.Module):
     """
 
     def __init__(
-        self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 1000
+        self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 500
     ) -> None:
         super().__init__()
         if sampling_steps < 1:
@@ -101,8 +101,8 @@ class RestrictedBoltzmannMachine(nn.Module):
         images = self.weight.new_empty(num_samples, *self.image_shape)
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(self.weight.device)
-            coins = (normals(seed, chunk, 0, 1, len(self.hidden_bias), Stream.INITIAL)[0] < 0.0).to(self.weight)
-            _, hidden = self.gibbs(coins, self.config["sampling_steps"], seed=seed, sample_ids=chunk)
+            off = self.hidden_bias.new_zeros(len(chunk), len(self.hidden_bias))
+            _, hidden = self.gibbs(off, self.config["sampling_steps"], seed=seed, sample_ids=chunk)
             images[rows] = self.visible_probability(hidden).view(-1, *self.image_shape)
             if progress is not None:
                 progress(int(rows[-1]) + 1, num_samples)

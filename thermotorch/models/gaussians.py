@@ -28,7 +28,7 @@ class Gaussians(nn.Module):
     """
 
     def __init__(
-        self, image_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, components: int | None = 50
+        self, image_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, components: int | None = 20
     ) -> None:
         super().__init__()
         pixels = prod(image_shape)
