@@ -10,9 +10,10 @@ from thermotorch.dynamics.noise import normals, philox
 from thermotorch.models.generator import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-# A product rounded to b bits errs by 2^-b of each term, and dt times that is what a step feels: measured against the
-# displacement, over runs whose drift is of order one.
-TOLERANCE = {"ieee": 2e-6, "tf32": 2e-3, "bf16": 2e-2}
+# Of displacements over 120 steps. Emulated on the CPU, rounding gives 2e-7, 8e-5 and 2e-4 for these machines.
+TOLERANCE = {"ieee": 2e-6, "tf32": 3e-4, "bf16": 6e-4}
+# Of gradients, whose outer products have both factors rounded, to 2^-11 and 2^-9 of each.
+GRADIENT_TOLERANCE = {"ieee": 4e-6, "tf32": 2e-3, "bf16": 6e-3}
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_gradients_agree_with_the_reference(units, precision, kernels):
     arguments = case.arguments("cuda")
     end, recorded, kept = kernels.langevin(*arguments)
     found = kernels.langevin_backward(2 * end, recorded, arguments[0], kept, *arguments[1:], True, True)
-    tolerance = 2 * TOLERANCE[precision]
+    tolerance = GRADIENT_TOLERANCE[precision]
     assert rms_ratio(found[0], state.grad) < tolerance
     assert rms_ratio(found[1], potential.bias.grad) < tolerance
     assert rms_ratio(found[2], force.grad) < tolerance

@@ -3,9 +3,13 @@
 Only files of this folder import triton, and nothing imports them before a CUDA run is asked for.
 """
 
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, suppress
+from functools import cache
+from pathlib import Path
 
 import torch
+import triton
 from torch import Tensor
 
 from thermotorch.dynamics import action_op, op
@@ -91,4 +95,18 @@ def reverse_action_backward(grad_action, residual, path, blocks, rows, columns, 
 
 def _on(tensor: Tensor):
     """Triton launches on the current device, which need not be the tensor's."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+    if not tensor.is_cuda:
+        return nullcontext()
+    _announce()
+    return torch.cuda.device(tensor.device)
+
+
+@cache
+def _announce() -> None:
+    """Say it once on a machine that has not compiled the kernels yet: Triton is silent about the first seconds."""
+    marker = Path(triton.knobs.cache.dir) / f"thermotorch-{triton.__version__}"
+    if not marker.exists():
+        print("thermotorch: compiling its CUDA kernels (once, a few seconds for each kind of run)", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
