@@ -38,11 +38,18 @@ def test_kernels_compile_for_compute_capability_9(precision):
     """What the interpreter does not see: types, layouts, and whether a tile fits. No GPU is needed for this."""
     from thermotorch.dynamics.kernels import resources
 
-    for variant in resources.variants():
-        if variant.constants["PRECISION"] != precision or variant.constants.get("FIRST") in (16, 32):
-            continue
+    tile = resources.tile_for(resources.LARGE, precision)
+    tiles = f"{tile.m} x {tile.n} x {tile.k}, {precision}"
+    wanted = {
+        *(f"trajectory, 64+32 units, {name}, {precision}" for name in ("euler_maruyama", "heun")),
+        f"retrace, 64+32 units, heun, {precision}", f"advance, euler_maruyama, {tiles}", f"flows, {tiles}",
+        f"retreat, heun, {tiles}", f"residual, {tiles}",
+    }  # fmt: skip
+    chosen = {variant.name: variant for variant in resources.variants(all_options=True) if variant.name in wanted}
+    assert chosen.keys() == wanted
+    for variant in chosen.values():
         found = resources.compiled(variant)
         assert found.shared <= 227 * 1024, variant.name
-        assert found.registers * 32 * variant.warps <= 65536, variant.name
-        allowed = 1024 if "M" in variant.constants or "heun" in variant.name else 0
+        # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun.
+        allowed = 700 if "M" in variant.constants or "heun" in variant.name else 0
         assert found.spilled <= allowed, f"{variant.name} spills {found.spilled} bytes"
