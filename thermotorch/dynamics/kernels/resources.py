@@ -80,10 +80,11 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
 
 
 def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterator[Variant]:
+    size = "small" if batch == SMALL else "large"
+
     def variant(what: str, kernel: Any, tile: Tile, **constants: Any) -> Variant:
         constants |= {"PRECISION": precision, "M": tile.m, "N": tile.n, "BK": tile.k}
-        name = f"{what}, {tile.m} x {tile.n} x {tile.k}, {precision}"
-        return Variant(name, kernel, constants, tile.warps, tile.stages)
+        return Variant(f"{what}, {size} batch, {precision}", kernel, constants, tile.warps, tile.stages)
 
     tile = tile_for(batch, precision)
     for stage in INTEGRATORS:
@@ -91,8 +92,9 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
         for drive in (False, True) if all_options else (False,):
             options = {"STAGE": stage, "FAST": fast, "PRODUCT": True, "DRIVE": drive}
             yield variant(f"advance, {stage}", streamed.advance, shape, **options)
-    options = {"STAGE": "euler_maruyama", "FAST": fast, "PRODUCT": False, "DRIVE": all_options}
-    yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
+    if batch == LARGE:
+        options = {"STAGE": "euler_maruyama", "FAST": fast, "PRODUCT": False, "DRIVE": all_options}
+        yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
     for flow in (True, False) if all_options else (True,):
         yield variant("flows", flows.flows, tile, FLOW=flow, SEEN=False, KICKED=True, COUPLED=True, FAST=fast)
     for half in (False, True):
@@ -126,11 +128,17 @@ def compiled(variant: Variant, capability: int = 90) -> Resources:
 
 def main() -> None:
     capability = int(sys.argv[1]) if len(sys.argv) > 1 else 90
-    print(f"Triton {triton.__version__}, compute capability {capability / 10}\n")
-    print("| kernel | warps | registers | spilled, bytes | shared, bytes |\n| --- | ---: | ---: | ---: | ---: |")
+    cells: dict[str, dict[str, str]] = {}
     for variant in variants():
         found = compiled(variant, capability)
-        print(f"| {variant.name} | {variant.warps} | {found.registers} | {found.spilled} | {found.shared} |", flush=True)
+        name, precision = variant.name.rsplit(", ", 1)
+        spilled = f" + {found.spilled} B" if found.spilled else ""
+        cells.setdefault(name, {})[precision] = f"{found.registers}{spilled}, {found.shared / 1024:.0f} KB"
+        print(f"{variant.name}: {found}", file=sys.stderr, flush=True)
+    print(f"Triton {triton.__version__}, compute capability {capability / 10}: registers + spilled bytes, shared memory\n")
+    print(f"| kernel | {' | '.join(PRECISIONS)} |\n| --- |{' --- |' * len(PRECISIONS)}")
+    for name, row in cells.items():
+        print(f"| {name} | {' | '.join(row[precision] for precision in PRECISIONS)} |")
 
 
 if __name__ == "__main__":
