@@ -1,6 +1,8 @@
-"""The generative thermodynamic computer: images from noise by the natural dynamics of fluctuating units."""
+"""Generative thermodynamic computers: images from noise by the natural dynamics of fluctuating units."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -22,71 +24,97 @@ class Samples(NamedTuple):
     work: Tensor  # [sample], work done by switching the trained potential on at the start
 
 
-class ThermodynamicGenerator(nn.Module):
-    """Visible and hidden units, visible-hidden and hidden-hidden couplings, constant in time.
+class Reading(NamedTuple):
+    """A machine at its observation time."""
 
-    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`;
-        the
+    state: Tensor  # [sample, unit], averaged over the read-out time
+    heat: Tensor  # [sample], given to the bath until then, in the potential's unit
+
+
+class ThermodynamicGenerator(nn.Module):
+    """Visible, hidden and label units with couplings that are constant in time: an autonomous machine.
+
+    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`; the
     visible units are the image. Generation heat is V(start) - V(end), since nothing drives the run.
+
+        pixel = (x - low) / (high - low), clipped to [0, 1],   x averaged over the last `readout_time`
 
     Args:
         image_shape: (channels, height, width); the visible units in that order.
-        hidden: number of hidden units.
-        hidden_hidden: whether hidden units couple to each other.
+        hidden: number of hidden units, or a list of them: layers, each coupled to the next, the first to the image.
+        hidden_hidden: whether hidden units of one layer couple to each other.
         visible_bias: whether visible units have trainable biases; in the paper they stay zero.
-        temperature, t_final, dt, j2, j4: kT, observation time, time step, on-site coefficients.
+        num_classes: label units, coupled to the last hidden layer and held at one for the class that is asked for and
+            at zero for the others; 0 for a machine that is told nothing.
+        temperature, t_final, dt: kT, observation time, time step.
+        j2, j4: on-site coefficients of all units, or a dict of them by group ("visible", "hidden" or "hidden1", ...).
         display_range: states of a visible unit that are shown black and white; linear between, clipped outside. The
             defaults are the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
+        integrator: see `simulate`.
+        readout_time: the read-out integrates over this last part of the run; 0 reads a snapshot.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
+    Layers, labels, double wells and the integrating read-out are ours.
     """
 
     def __init__(
         self,
         image_shape: Sequence[int] = (1, 28, 28),
-        hidden: int = 512,
+        hidden: int | Sequence[int] = 512,
         hidden_hidden: bool = True,
         visible_bias: bool = False,
+        num_classes: int = 0,
         temperature: float = 0.1,
         t_final: float = 2.5,
         dt: float = 1e-3,
-        j2: float = 1.0,
-        j4: float = 1.0,
+        j2: float | Mapping[str, float] = 1.0,
+        j4: float | Mapping[str, float] = 1.0,
         display_range: Sequence[float] = (-0.35, 0.95),
+        integrator: str = "euler_maruyama",
+        readout_time: float = 0.0,
     ) -> None:
         super().__init__()
+        layers = [hidden] if isinstance(hidden, int) else list(hidden)
         self.config = {
             "image_shape": list(image_shape),
-            "hidden": hidden,
+            "hidden": hidden if isinstance(hidden, int) else layers,
             "hidden_hidden": hidden_hidden,
             "visible_bias": visible_bias,
+            "num_classes": num_classes,
             "temperature": temperature,
             "t_final": t_final,
             "dt": dt,
-            "j2": j2,
-            "j4": j4,
+            "j2": dict(j2) if isinstance(j2, Mapping) else j2,
+            "j4": dict(j4) if isinstance(j4, Mapping) else j4,
             "display_range": list(display_range),
+            "integrator": integrator,
+            "readout_time": readout_time,
         }
-        self.image_shape = tuple(image_shape)
-        self.temperature, self.t_final, self.dt = temperature, t_final, dt
-        self.steps = round(t_final / dt)
-        visible = self.image_shape[0] * self.image_shape[1] * self.image_shape[2]
-        pairs = [("visible", "hidden"), ("hidden", "hidden")] if hidden_hidden else [("visible", "hidden")]
-        couplings = BlockCouplings({"visible": visible, "hidden": hidden}, pairs)
-        self.visible, self.hidden = couplings.slices["visible"], couplings.slices["hidden"]
-        fixed_bias = None if visible_bias else torch.arange(couplings.num_units) < visible
-        self.potential = Potential(couplings, j2, 0.0, j4, fixed_bias=fixed_bias)
+        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
+        self.steps, self.readout_steps = round(t_final / dt), round(readout_time / dt)
+        if not 0 <= self.readout_steps <= self.steps:
+            raise ValueError(f"readout_time: expected 0 ... t_final = {t_final}, got {readout_time}")
+        couplings = _couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
+        self.visible = couplings.slices["visible"]
+        self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
+        unit = torch.arange(couplings.num_units)
+        held = unit >= self.hidden.stop
+        fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
+        self.potential = Potential(
+            couplings, _by_group("j2", j2, couplings), 0.0, _by_group("j4", j4, couplings),
+            fixed_bias=fixed_bias if fixed_bias.any() else None,
+        )  # fmt: skip
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
         """The noising protocol whose reverse this machine is to follow: same units, temperature and clock."""
         names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
         return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
-    @torch.no_grad()
     def noise(self, num_samples: int, *, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
-        """Starting states: from x = 0, run `t_final` with couplings and biases off. [sample, unit]."""
-        potential = uncoupled(self.potential.num_units, self.config["j2"], self.config["j4"]).to(self.potential.bias)
+        """Starting states: from x = 0, run `t_final` with couplings and biases off. [sample, unit], labels at zero."""
+        potential = uncoupled(self.potential.num_units, self.potential.j2, self.potential.j4).to(self.potential.bias)
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
         return simulate(
             potential,
@@ -96,24 +124,70 @@ class ThermodynamicGenerator(nn.Module):
             temperature=self.temperature,
             seed=seed,
             sample_ids=sample_ids,
+            clamp=self._held(),
+            integrator=self.integrator,
             stream=Stream.INITIAL,
         ).state
 
-    @torch.no_grad()
+    def start(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """`noise`, with the classes asked for on the label units and the known pixels on theirs. Arguments of `sample`."""
+        state = self.noise(num_samples, seed=seed, sample_ids=sample_ids)
+        if self.num_classes:
+            state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
+        if known is not None:
+            state[:, self.visible] = torch.where(mask.flatten(), self.to_state(known), state[:, self.visible])
+        return state
+
     def denoise(
-        self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, record: int | None = None
+        self,
+        state: Tensor,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        record: int | None = None,
+        mask: Tensor | None = None,
+        steps: int | None = None,
+        start_step: int = 0,
     ) -> Trajectory:
-        """Run the trained machine from `state` [sample, unit] for its observation time."""
+        """Run the trained machine from `state` [sample, unit] for its observation time, or for `steps` of it.
+
+        Label units are held, and visible units where `mask` [channel, height, width] says so.
+        """
         return simulate(
             self.potential,
             state,
-            steps=self.steps,
+            steps=self.steps if steps is None else steps,
             dt=self.dt,
             temperature=self.temperature,
             seed=seed,
             sample_ids=sample_ids,
+            clamp=self._held(mask),
+            integrator=self.integrator,
             record=record,
+            start_step=start_step,
         )
+
+    def read(
+        self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, mask: Tensor | None = None
+    ) -> Reading:
+        """`denoise` for the observation time and read out, differentiably; arguments of `denoise`."""
+        common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
+        if not self.readout_steps:
+            run = self.denoise(state, **common)
+            return Reading(run.state, run.heat)
+        first = self.steps - self.readout_steps
+        before = self.denoise(state, steps=first, **common)
+        after = self.denoise(before.state, steps=self.readout_steps, start_step=first, record=1, **common)
+        return Reading(after.states.mean(0), before.heat + after.heat)
 
     @torch.no_grad()
     def sample(
@@ -122,6 +196,9 @@ class ThermodynamicGenerator(nn.Module):
         *,
         seed: int = 0,
         sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> Samples:
@@ -130,16 +207,27 @@ class ThermodynamicGenerator(nn.Module):
         Args:
             num_samples: how many.
             seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
+            labels: int64 [num_samples], the classes to draw, for a machine with label units; default `id % num_classes`.
+            known, mask: images [num_samples, channel, height, width] in [0, 1] of which the pixels where `mask`
+                [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
             batch_size: how many are simulated together.
             progress: called with (samples done, num_samples) after each batch.
+
+        Raises:
+            ValueError: ids, labels, known or mask that do not fit.
         """
         ids = torch.arange(num_samples) if sample_ids is None else sample_ids
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
-        batches = []
-        for chunk in ids.to(self.potential.bias.device).split(batch_size):
-            start = self.noise(len(chunk), seed=seed, sample_ids=chunk)
-            end = self.denoise(start, seed=seed, sample_ids=chunk)
+        labels = self._check_labels(labels, ids)
+        self._check_known(known, mask, num_samples)
+        device, batches = self.potential.bias.device, []
+        for rows in torch.arange(num_samples).split(batch_size):
+            chunk = ids[rows].to(device)
+            told = None if labels is None else labels[rows].to(device)
+            given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
+            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, **given)
+            end = self.read(start, seed=seed, sample_ids=chunk, mask=given.get("mask"))
             switching = start @ self.potential.bias + self.potential.couplings.energy(start)
             batches.append((self.to_images(end.state), end.heat / self.temperature, switching / self.temperature))
             if progress is not None:
@@ -149,19 +237,9 @@ class ThermodynamicGenerator(nn.Module):
             return Samples(empty.view(0, *self.image_shape), empty, empty)
         return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
-    def generate(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sample_ids: Tensor | None = None,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """The images of `sample`: [sample, channel, height, width] in [0, 1]."""
-        return self.sample(
-            num_samples, seed=seed, sample_ids=sample_ids, batch_size=batch_size, progress=progress
-        ).images
+    def generate(self, num_samples: int, **arguments) -> Tensor:
+        """The images of `sample`, which has the same arguments: [sample, channel, height, width] in [0, 1]."""
+        return self.sample(num_samples, **arguments).images
 
     def to_images(self, state: Tensor) -> Tensor:
         """Visible units as pictures: [..., unit] -> [..., channel, height, width] in [0, 1]."""
@@ -169,6 +247,64 @@ class ThermodynamicGenerator(nn.Module):
         shown = ((state[..., self.visible] - low) / (high - low)).clamp(0.0, 1.0)
         return shown.reshape(*state.shape[:-1], *self.image_shape)
 
+    def to_state(self, images: Tensor) -> Tensor:
+        """Pictures as states of the visible units: [..., channel, height, width] in [0, 1] -> [..., visible]."""
+        low, high = self.config["display_range"]
+        return low + (high - low) * images.flatten(-3)
+
     def forward(self, state: Tensor) -> Tensor:
         """Energy of the trained machine, [..., unit] -> [...]."""
         return self.potential.energy(state)
+
+    def _held(self, mask: Tensor | None = None) -> Tensor | None:
+        """Which units do not move: labels, and the visible ones in `mask`."""
+        if mask is None and not self.num_classes:
+            return None
+        held = torch.arange(self.potential.num_units, device=self.potential.bias.device) >= self.hidden.stop
+        if mask is not None:
+            held[self.visible] = mask.flatten().to(held.device)
+        return held
+
+    def _check_labels(self, labels: Tensor | None, ids: Tensor) -> Tensor | None:
+        if not self.num_classes:
+            if labels is not None:
+                raise ValueError("labels: this machine has no label units (num_classes = 0) and cannot be asked for a class")
+            return None
+        if labels is None:
+            return ids % self.num_classes
+        if labels.shape != ids.shape or len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+            raise ValueError(
+                f"labels: expected {len(ids)} classes below {self.num_classes}, got {tuple(labels.shape)} {labels.tolist()[:20]}"
+            )
+        return labels.long()
+
+    def _check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
+        if known is None and mask is None:
+            return
+        if known is None or mask is None:
+            raise ValueError("known and mask go together: the images, and which of their pixels are given")
+        if known.shape != (num_samples, *self.image_shape):
+            raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
+        if mask.dtype != torch.bool or mask.shape != self.image_shape:
+            raise ValueError(f"mask: expected a bool tensor {self.image_shape}, got {mask.dtype} {tuple(mask.shape)}")
+
+
+def _couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
+    names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
+    groups = {"visible": visible, **dict(zip(names, layers, strict=True))}
+    pairs = list(pairwise(groups))
+    if hidden_hidden:
+        pairs += [(name, name) for name in names]
+    if num_classes:
+        groups["label"] = num_classes
+        pairs.append((names[-1], "label"))
+    return BlockCouplings(groups, pairs)
+
+
+def _by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:
+    """An on-site coefficient for each unit; groups that the dict leaves out have 1."""
+    if not isinstance(value, Mapping):
+        return value
+    if unknown := set(value) - set(couplings.slices):
+        raise ValueError(f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted(couplings.slices)}")
+    return torch.cat([torch.full((part.stop - part.start,), float(value.get(group, 1.0))) for group, part in couplings.slices.items()])

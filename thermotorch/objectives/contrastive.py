@@ -1,0 +1,58 @@
+"""Observation-time contrastive learning: make the energy low at the data and high where the machine is when it is read.
+
+    L = mean V(x+) - mean V(x-),   dL/dJ_ij = <x_i x_j>+ - <x_i x_j>-,   dL/db_i = <x_i>+ - <x_i>-
+
+x+ has its visible units at an image and its hidden units at their response to it; x- is the machine at its observation
+time, started from noise. The rule is local to each coupling. The run is short and the machine not at equilibrium when it
+is read: it learns to be right at that time, and need not be right later.
+Source: Hinton, Neural Comput. 14, 1771 (2002) for the rule; Nijkamp et al., NeurIPS 2019, and Decelle, Furtlehner, Seoane,
+NeurIPS 2021, for short runs from noise.
+"""
+
+import torch
+from torch import Tensor
+
+from thermotorch.models.neuron import neuron_activation
+from thermotorch.potential import Potential
+
+
+def contrastive_loss(potential: Potential, positive: Tensor, negative: Tensor) -> Tensor:
+    """L above; its gradient in couplings and biases is the contrastive update.
+
+    Args:
+        potential: V.
+        positive, negative: states x+ and x-, [batch, unit] each, held fixed.
+
+    Returns:
+        A scalar, in the potential's energy unit; it says nothing of the quality reached.
+
+    Cost: two coupling fields and their gradients.
+    """
+    return potential.energy(positive.detach()).mean() - potential.energy(negative.detach()).mean()
+
+
+@torch.no_grad()
+def mean_response(potential: Potential, state: Tensor, group: slice, temperature: float) -> Tensor:
+    """`state` with the units of `group` at their equilibrium means, given all the other units.
+
+        <x_i> = integral x exp(-(U_i(x) - I_i x) / kT) dx / Z,   I_i = -b_i - sum_j J_ij x_j
+
+    Exact when no two units of the group are coupled to each other.
+
+    Args:
+        potential: V.
+        state: [batch, unit].
+        group: the units that respond.
+        temperature: kT.
+
+    Cost: one coupling field and a quadrature for each unit.
+    """
+    at_zero = state.clone()
+    at_zero[:, group] = 0.0
+    force = -(potential.couplings(at_zero) + potential.bias)[:, group]
+    j2, j3, j4 = (getattr(potential, name).expand(potential.num_units)[group].unique() for name in ("j2", "j3", "j4"))
+    if max(map(len, (j2, j3, j4))) > 1:
+        raise ValueError("group: its units must have the same on-site coefficients")
+    responded = at_zero
+    responded[:, group] = neuron_activation(force, j2.item(), j3.item(), j4.item(), temperature)
+    return responded
