@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+from thermotorch import simulate
 from thermotorch.models.generator import ThermodynamicGenerator
 
 
@@ -89,3 +90,144 @@ def test_progress_counts_samples_and_zero_samples_are_none(small):
     assert small.generate(0).shape == (0, 1, 3, 3)
     with pytest.raises(ValueError, match="sample_ids"):
         small.generate(3, sample_ids=torch.arange(2))
+
+
+def randomised(**config) -> ThermodynamicGenerator:
+    torch.manual_seed(0)
+    model = ThermodynamicGenerator(**{"image_shape": (1, 3, 3), "hidden": 5, "t_final": 0.5, "dt": 0.01, **config})
+    for parameter in model.potential.couplings.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def test_layers_are_coupled_to_their_neighbours_only():
+    model = randomised(hidden=[5, 4], hidden_hidden=False, num_classes=3)
+    bonds = model.potential.couplings.mask()
+    visible, first, second, label = slice(0, 9), slice(9, 14), slice(14, 18), slice(18, 21)
+    expected = torch.zeros(21, 21, dtype=torch.bool)
+    for a, b in ((visible, first), (first, second), (second, label)):
+        expected[a, b] = expected.T[a, b] = True
+    assert torch.equal(bonds, expected)
+    assert model.hidden == slice(9, 18)
+
+
+def test_wells_by_group():
+    model = randomised(j2={"hidden": -0.5}, j4={"visible": 2.0})
+    assert torch.equal(model.potential.j2, torch.tensor([1.0] * 9 + [-0.5] * 5))
+    assert torch.equal(model.potential.j4, torch.tensor([2.0] * 9 + [1.0] * 5))
+    with pytest.raises(ValueError, match="hiden"):
+        randomised(j2={"hiden": -0.5})
+
+
+def test_label_units_stand_where_they_are_put_and_choose_the_image():
+    model = randomised(num_classes=3)
+    labels = torch.tensor([2, 0])
+    start = model.start(2, labels=labels)
+    assert torch.equal(start[:, -3:], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+    run = model.denoise(start)
+    assert torch.equal(run.state[:, -3:], start[:, -3:])
+    assert (run.state[:, :-3] != start[:, :-3]).all()
+    # The same noise with other labels is another image; the label acts through its couplings to the hidden units alone.
+    assert not torch.equal(model.generate(2, labels=labels), model.generate(2, labels=labels.flip(0)))
+    model.potential.couplings.set_block("hidden", "label", torch.zeros(5, 3))
+    assert torch.equal(model.generate(2, labels=labels), model.generate(2, labels=labels.flip(0)))
+
+
+def test_classes_follow_the_sample_number_by_default():
+    model = randomised(num_classes=3)
+    ids = torch.tensor([4, 8])
+    wanted = model.generate(2, sample_ids=ids, labels=torch.tensor([1, 2]))
+    assert torch.equal(model.generate(2, sample_ids=ids), wanted)
+
+
+@pytest.mark.parametrize(
+    "labels, words", [([0, 3], "classes below 3"), ([0], "2 classes"), ([-1, 0], "classes below 3")]
+)
+def test_labels_that_do_not_fit_are_refused(labels, words):
+    with pytest.raises(ValueError, match=words):
+        randomised(num_classes=3).generate(2, labels=torch.tensor(labels))
+
+
+def test_a_machine_without_labels_cannot_be_asked():
+    with pytest.raises(ValueError, match="no label units"):
+        randomised().generate(2, labels=torch.tensor([0, 1]))
+
+
+def test_inpainting_holds_the_known_pixels_and_draws_the_others():
+    model = randomised(display_range=(-0.75, 0.75))
+    known = torch.rand(4, 1, 3, 3, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(1, 3, 3, dtype=torch.bool)
+    mask[:, :2] = True
+    drawn = model.generate(4, known=known, mask=mask)
+    torch.testing.assert_close(drawn[:, :, :2], known[:, :, :2], rtol=0, atol=1e-6)
+    changed = torch.where(mask, known, 1 - known)  # what is not known does not matter
+    assert torch.equal(model.generate(4, known=changed, mask=mask), drawn)
+    assert (drawn[:, :, 2] != model.generate(4)[:, :, 2]).any()  # and what is known does
+    with pytest.raises(ValueError, match="go together"):
+        model.generate(4, known=known)
+    with pytest.raises(ValueError, match="bool tensor"):
+        model.generate(4, known=known, mask=mask.float())
+
+
+def test_the_read_out_is_the_average_of_the_last_states():
+    model = randomised(readout_time=0.1)
+    start = model.noise(3)
+    whole = model.denoise(start, record=1)
+    reading = model.read(start)
+    torch.testing.assert_close(reading.state, whole.states[-10:].mean(0), rtol=0, atol=1e-6)
+    torch.testing.assert_close(reading.heat, whole.heat, rtol=0, atol=1e-5)
+
+
+def test_an_integrating_read_out_is_unbiased_and_quieter():
+    """Uncoupled units at equilibrium: the mean stays 0, the variance falls by the number of independent looks."""
+    model = ThermodynamicGenerator((1, 4, 4), hidden=1, t_final=4.0, dt=0.01, readout_time=2.0, temperature=0.1)
+    start = model.noise(500)
+    averaged, snapshot = model.read(start).state, model.denoise(start).state
+    error = averaged.std() / math.sqrt(averaged.numel())
+    assert abs(averaged.mean()) < 4 * error
+    # relaxation rate 2 j2 + O(kT) = 2 to 2.5 over a window of 2: var falls by (1 - (1 - e^-y) / y) 2 / y, y = 4 to 5
+    assert 0.30 < averaged.var() / snapshot.var() < 0.40
+
+
+def test_readout_longer_than_the_run_is_refused():
+    with pytest.raises(ValueError, match="less than t_final"):
+        randomised(readout_time=0.5)
+
+
+def test_a_schedule_of_ones_is_no_schedule():
+    autonomous, scheduled = randomised(), randomised(schedule={"gain": [1.0] * 3, "temperature": [1.0] * 3})
+    start = autonomous.noise(3)
+    one, other = autonomous.denoise(start, record=7), scheduled.denoise(start, record=7)
+    torch.testing.assert_close(one.state, other.state, rtol=0, atol=1e-6)
+    torch.testing.assert_close(one.heat, other.heat, rtol=0, atol=1e-5)
+    torch.testing.assert_close(one.states, other.states, rtol=0, atol=1e-6)
+    torch.testing.assert_close(one.times, other.times)
+
+
+def test_a_schedule_turns_temperature_and_gain():
+    """Two segments by hand: other temperature, then couplings and biases twice as strong."""
+    model = randomised(schedule={"temperature": [3.0, 1.0], "gain": [1.0, 2.0]}, visible_bias=True)
+    torch.nn.init.normal_(model.potential.bias, std=0.3)
+    start = model.noise(3)
+    half = {"dt": 0.01, "steps": 25}
+    first = simulate(model.potential, start, temperature=0.3, **half)
+    strong = copy.deepcopy(model.potential)
+    with torch.no_grad():
+        for parameter in strong.parameters():
+            parameter *= 2
+    second = simulate(strong, first.state, temperature=0.1, start_step=25, **half)
+    run = model.denoise(start)
+    torch.testing.assert_close(run.state, second.state, rtol=0, atol=1e-6)
+    torch.testing.assert_close(run.heat, first.heat + second.heat, rtol=0, atol=1e-5)
+
+
+def test_gradients_reach_the_couplings_through_every_segment():
+    model = randomised(schedule={"gain": [0.5, 2.0]}, readout_time=0.05)
+    model.read(model.noise(2)).state.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.potential.couplings.parameters())
+
+
+@pytest.mark.parametrize("schedule, words", [({"gian": [1.0]}, "gian"), ({"gain": [1.0], "temperature": [1.0, 2.0]}, "equally")])
+def test_schedules_that_do_not_fit_are_refused(schedule, words):
+    with pytest.raises(ValueError, match=words):
+        randomised(schedule=schedule)

@@ -24,6 +24,15 @@ class Samples(NamedTuple):
     work: Tensor  # [sample], work done by switching the trained potential on at the start
 
 
+class Segment(NamedTuple):
+    """A part of a scheduled run, with constant knobs."""
+
+    first: int  # steps first ... last - 1
+    last: int
+    temperature: float
+    gain: float  # of couplings and biases
+
+
 class Reading(NamedTuple):
     """A machine at its observation time."""
 
@@ -52,6 +61,9 @@ class ThermodynamicGenerator(nn.Module):
             defaults are the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
         integrator: see `simulate`.
         readout_time: the read-out integrates over this last part of the run; 0 reads a snapshot.
+        schedule: makes it a scheduled machine, which is not autonomous: global knobs follow a fixed program of equally
+            long segments, `{"temperature": [...], "gain": [...]}`, each knob with one factor for each segment, of kT and
+            of all couplings and biases. None: nothing changes during the run.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
@@ -73,6 +85,7 @@ class ThermodynamicGenerator(nn.Module):
         display_range: Sequence[float] = (-0.35, 0.95),
         integrator: str = "euler_maruyama",
         readout_time: float = 0.0,
+        schedule: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         layers = [hidden] if isinstance(hidden, int) else list(hidden)
@@ -90,13 +103,16 @@ class ThermodynamicGenerator(nn.Module):
             "display_range": list(display_range),
             "integrator": integrator,
             "readout_time": readout_time,
+            "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
         }
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
         self.steps, self.readout_steps = round(t_final / dt), round(readout_time / dt)
-        if not 0 <= self.readout_steps <= self.steps:
-            raise ValueError(f"readout_time: expected 0 ... t_final = {t_final}, got {readout_time}")
+        if not 0 <= self.readout_steps < self.steps:
+            raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
+        self.segments = _segments(schedule, self.steps, temperature)
         couplings = _couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
+        self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
         self.visible = couplings.slices["visible"]
         self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
         unit = torch.arange(couplings.num_units)
@@ -157,24 +173,29 @@ class ThermodynamicGenerator(nn.Module):
         mask: Tensor | None = None,
         steps: int | None = None,
         start_step: int = 0,
+        stream: Stream = Stream.DYNAMICS,
     ) -> Trajectory:
         """Run the trained machine from `state` [sample, unit] for its observation time, or for `steps` of it.
 
         Label units are held, and visible units where `mask` [channel, height, width] says so.
         """
-        return simulate(
-            self.potential,
-            state,
-            steps=self.steps if steps is None else steps,
-            dt=self.dt,
-            temperature=self.temperature,
-            seed=seed,
-            sample_ids=sample_ids,
-            clamp=self._held(mask),
-            integrator=self.integrator,
-            record=record,
-            start_step=start_step,
-        )
+        last = self.steps if steps is None else start_step + steps
+        common = {
+            "dt": self.dt, "seed": seed, "sample_ids": sample_ids, "clamp": self._held(mask), "integrator": self.integrator,
+            "record": record, "stream": stream,
+        }  # fmt: skip
+        runs = []
+        for segment in self.segments:
+            first, end = max(start_step, segment.first), min(last, segment.last)
+            if first < end:
+                runs.append(
+                    _simulate_scaled(
+                        self.potential, segment.gain, state, steps=end - first, start_step=first,
+                        temperature=segment.temperature, **common,
+                    )
+                )  # fmt: skip
+                state = runs[-1].state
+        return runs[0] if len(runs) == 1 else _joined(runs)
 
     def read(
         self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, mask: Tensor | None = None
@@ -237,9 +258,23 @@ class ThermodynamicGenerator(nn.Module):
             return Samples(empty.view(0, *self.image_shape), empty, empty)
         return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
-    def generate(self, num_samples: int, **arguments) -> Tensor:
-        """The images of `sample`, which has the same arguments: [sample, channel, height, width] in [0, 1]."""
-        return self.sample(num_samples, **arguments).images
+    def generate(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """The images of `sample`: [sample, channel, height, width] in [0, 1]."""
+        return self.sample(
+            num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
+            progress=progress,
+        ).images  # fmt: skip
 
     def to_images(self, state: Tensor) -> Tensor:
         """Visible units as pictures: [..., unit] -> [..., channel, height, width] in [0, 1]."""
@@ -299,6 +334,55 @@ def _couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes
         groups["label"] = num_classes
         pairs.append((names[-1], "label"))
     return BlockCouplings(groups, pairs)
+
+
+def _segments(schedule: Mapping[str, Sequence[float]] | None, steps: int, temperature: float) -> list[Segment]:
+    if schedule is None:
+        return [Segment(0, steps, temperature, 1.0)]
+    if unknown := set(schedule) - {"temperature", "gain"}:
+        raise ValueError(f"schedule: unknown knobs {sorted(unknown)}, expected temperature and gain")
+    lengths = {len(factors) for factors in schedule.values()}
+    if len(lengths) != 1 or not 1 <= (count := lengths.pop()) <= steps:
+        raise ValueError(f"schedule: expected equally many factors for each knob, 1 ... {steps}, got {dict(schedule)}")
+    ones = [1.0] * count
+    bounds = [round(steps * number / count) for number in range(count + 1)]
+    knobs = zip(schedule.get("temperature", ones), schedule.get("gain", ones), strict=True)
+    return [
+        Segment(first, last, temperature * heat, float(gain))
+        for (first, last), (heat, gain) in zip(pairwise(bounds), knobs, strict=True)
+    ]
+
+
+class _Run(nn.Module):
+    """`simulate` as the forward pass of a module, whose parameters `functional_call` can replace."""
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self.potential = potential
+
+    def forward(self, state: Tensor, **arguments) -> Trajectory:
+        return simulate(self.potential, state, **arguments)
+
+
+def _simulate_scaled(potential: Potential, gain: float, state: Tensor, **arguments) -> Trajectory:
+    """`simulate` with couplings and biases multiplied by `gain`."""
+    if gain == 1.0:
+        return simulate(potential, state, **arguments)
+    scaled = {f"potential.{name}": gain * value for name, value in potential.named_parameters()}
+    return torch.func.functional_call(_Run(potential), scaled, (state,), arguments)
+
+
+def _joined(runs: list[Trajectory]) -> Trajectory:
+    """Consecutive runs as one. `work` is that of the drives: turning a knob between two runs does not count as heat."""
+    recorded = runs[0].states is not None
+    return Trajectory(
+        state=runs[-1].state,
+        heat=torch.stack([run.heat for run in runs]).sum(0),
+        work=torch.stack([run.work for run in runs]).sum(0),
+        step=runs[-1].step,
+        states=torch.cat([run.states for run in runs]) if recorded else None,
+        times=torch.cat([run.times for run in runs]) if recorded else None,
+    )
 
 
 def _by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:

@@ -1,15 +1,22 @@
 """Pure losses and closed-form fits: how thermodynamic computers are trained, without any training loop."""
 
 from thermotorch.objectives.closed_form import ReverseMoments, fit_closed_form
+from thermotorch.objectives.contrastive import contrastive_loss, mean_response
+from thermotorch.objectives.energy_distance import energy_distance, feature_distance, feature_scales
 from thermotorch.objectives.forward_action import forward_action, guide_path
 from thermotorch.objectives.online import online_update
 from thermotorch.objectives.reverse_action import reverse_action
 
 __all__ = [
     "ReverseMoments",
+    "contrastive_loss",
+    "energy_distance",
+    "feature_distance",
+    "feature_scales",
     "fit_closed_form",
     "forward_action",
     "guide_path",
+    "mean_response",
     "online_update",
     "reverse_action",
 ]

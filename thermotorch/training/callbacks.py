@@ -9,6 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torchvision.utils import save_image
 
+from thermotorch.evaluation.metrics import class_probabilities, features, frechet_distance, recognised_fraction
+from thermotorch.zoo import load_checkpoint
+
 
 class SampleGrid(Callback):
     """Writes a PNG grid of generated images every `every_n_steps` updates and at the end of training.
@@ -83,6 +86,44 @@ class SampleGrid(Callback):
         if trainer.world_size > 1:
             values = pl_module.all_gather(values.to(pl_module.device)).flatten(0, 1)
         return values[: self.num_samples]
+
+
+class HeldOutDistance(Callback):
+    """Logs the Frechet distance of samples to the validation images, `val/frechet`, and their recognised fraction.
+
+    Distances are taken in the judge's feature space, between the same numbers of samples and of validation images; the
+    test set stays unseen. Averaged weights are used where training keeps them.
+
+    Args:
+        every_n_steps: updates between evaluations.
+        num_samples: samples, and validation images, at most as many as there are.
+        seed: of the samples; keep it off the seeds that samples are reported for.
+        judge: checkpoint of the feature network.
+    """
+
+    def __init__(
+        self, every_n_steps: int = 250, num_samples: int = 1000, seed: int = 1 << 20, judge: str = "feature_net.mnist"
+    ) -> None:
+        self.every_n_steps, self.num_samples, self.seed = every_n_steps, num_samples, seed
+        self.net = load_checkpoint(judge)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loaders = trainer.datamodule.val_dataloader()
+        images = torch.cat([batch["image"] for loader in loaders for batch in loader]) if loaders else torch.empty(0)
+        if len(images) < 3:
+            raise ValueError("HeldOutDistance: there are no validation images; set data.val_size")
+        self._real = features(self.net, images[: self.num_samples])
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if trainer.global_step % self.every_n_steps or not trainer.is_global_zero:
+            return
+        with averaged_weights(trainer, pl_module):
+            images = pl_module.model.generate(len(self._real), seed=self.seed).cpu()
+        distance, _ = frechet_distance(features(self.net, images), self._real)
+        recognised, _ = recognised_fraction(class_probabilities(self.net, images))
+        pl_module.log_dict(
+            {"val/frechet": distance, "val/recognised": recognised}, prog_bar=True, rank_zero_only=True,
+        )  # fmt: skip
 
 
 class ExponentialAverage:

@@ -1,0 +1,119 @@
+"""Training of a generative machine to be right when it is read: by contrast, end to end through the run, or one after the
+other.
+
+Both draw samples as the machine is used, from noise for its observation time. Sample number `step x batch_size + slot` is a
+pure function of the seed, so a resumed run equals an uninterrupted one.
+"""
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thermotorch.dynamics import Stream
+from thermotorch.models.feature_net import FeatureNet
+from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
+from thermotorch.training.optimizers import build_optimizer
+from thermotorch.zoo import create_model, load_checkpoint
+
+_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
+_POOLED = 7  # maps of features larger than this are averaged over 2 x 2
+
+
+class ObservationTimeModule(LightningModule):
+    """Contrastive learning for the first updates, then the distance of whole runs to the data.
+
+    Args:
+        model: `{"name": "generator", "config": {...}}`.
+        optimizer: see `build_optimizer`.
+        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `features`, the
+            checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
+            be the network that judges samples. `initial_std` of the couplings.
+        seed: of the initial couplings and the thermal noise.
+
+    Raises:
+        ValueError: end-to-end updates without a feature network, or with the judge itself.
+        TypeError: an unknown objective.
+    """
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__()
+        defaults = {"contrastive_steps": None, "features": None, "initial_std": 0.01}
+        if unknown := set(objective or {}) - set(defaults):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
+        settings = {**defaults, **(objective or {})}
+        if settings["contrastive_steps"] is not None and settings["features"] is None:
+            raise ValueError("objective.features: updates after contrastive_steps need a feature network, such as feature_net.training")
+        if settings["features"] == "feature_net.mnist":
+            raise ValueError("objective.features: feature_net.mnist judges the samples, so nothing may be trained on it")
+        self.save_hyperparameters()
+        self.settings, self.seed = settings, seed
+        self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
+        generator = torch.Generator().manual_seed(seed)
+        for bonds in self.model.potential.couplings.parameters():
+            nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
+        # Frozen, and no part of what is saved.
+        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
+        self._scales: list[float] | None = None
+
+    def forward(self, state: Tensor) -> Tensor:
+        return self.model(state)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        first = self.settings["contrastive_steps"]
+        contrast = first is None or batch["step"] < first
+        loss = self.contrast(batch) if contrast else self.distance(batch)
+        name = "train/contrast" if contrast else "train/distance"
+        self.log(name, loss, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
+        return loss
+
+    def contrast(self, batch: dict) -> Tensor:
+        """The contrastive loss of a batch of images and as many samples."""
+        model, noise = self.model, self._noise(batch)
+        with torch.no_grad():
+            start = model.start(len(batch["slot"]), labels=batch["label"], **noise)
+            negative = model.denoise(start, **noise).state
+            positive = start.clone()
+            positive[:, model.visible] = model.to_state(batch["image"])
+            if model.responds_at_once:
+                positive, negative = (
+                    mean_response(model.potential, state, model.hidden, model.temperature) for state in (positive, negative)
+                )
+            else:
+                everywhere = torch.ones(model.image_shape, dtype=torch.bool, device=start.device)
+                positive = model.denoise(positive, mask=everywhere, stream=Stream.DATA, **noise).state
+        return contrastive_loss(model.potential, positive, negative)
+
+    def distance(self, batch: dict) -> Tensor:
+        """The feature distance of as many samples as the batch has images, differentiable through the whole run."""
+        noise = self._noise(batch)
+        with torch.no_grad():
+            start = self.model.start(len(batch["slot"]), labels=batch["label"], **noise)
+        images = self.model.to_images(self.model.read(start, **noise).state)
+        net = self._features[0].to(self.device)
+        if self._scales is None:
+            self._scales = feature_scales(self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(net))
+        classes = F.one_hot(batch["label"], self.model.num_classes).to(images) if self.model.num_classes else None
+        return feature_distance(images, batch["image"], net_blocks(net), self._scales, classes)
+
+    def configure_optimizers(self) -> dict:
+        return build_optimizer(self.parameters(), self.hparams.optimizer)
+
+    def _noise(self, batch: dict) -> dict:
+        ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        return {"seed": self.seed + _SEED_OFFSET, "sample_ids": ids}
+
+
+def net_blocks(net: FeatureNet):
+    """Images -> the blocks in which `feature_distance` is taken: pixels, every layer of the network, its features."""
+
+    def blocks(images: Tensor) -> list[Tensor]:
+        found, maps = [images.flatten(1)], images
+        for layer in net.convolutions:
+            maps = layer(maps)
+            if isinstance(layer, nn.ReLU):
+                found.append((F.avg_pool2d(maps, 2) if maps.shape[-1] > _POOLED else maps).flatten(1))
+        return [*found, net.to_features(maps.flatten(1))]
+
+    return blocks
