@@ -1,16 +1,16 @@
 """Generative thermodynamic computers: images from noise by the natural dynamics of fluctuating units."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Stream, Trajectory, simulate
+from thermotorch.models.layers import by_group, layered_couplings
 from thermotorch.models.noising import Noising, uncoupled
+from thermotorch.models.schedule import joined, segments_of, simulate_scaled
 from thermotorch.potential import Potential
 
 Progress = Callable[[int, int], None]
@@ -22,15 +22,6 @@ class Samples(NamedTuple):
     images: Tensor  # [sample, channel, height, width] in [0, 1]
     heat: Tensor  # [sample], heat given to the bath during the generation
     work: Tensor  # [sample], work done by switching the trained potential on at the start
-
-
-class Segment(NamedTuple):
-    """A part of a scheduled run, with constant knobs."""
-
-    first: int  # steps first ... last - 1
-    last: int
-    temperature: float
-    gain: float  # of couplings and biases
 
 
 class Reading(NamedTuple):
@@ -110,8 +101,8 @@ class ThermodynamicGenerator(nn.Module):
         self.steps, self.readout_steps = round(t_final / dt), round(readout_time / dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
-        self.segments = _segments(schedule, self.steps, temperature)
-        couplings = _couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
+        self.segments = segments_of(schedule, self.steps, temperature)
+        couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
         self.visible = couplings.slices["visible"]
         self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
@@ -119,7 +110,7 @@ class ThermodynamicGenerator(nn.Module):
         held = unit >= self.hidden.stop
         fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
         self.potential = Potential(
-            couplings, _by_group("j2", j2, couplings), 0.0, _by_group("j4", j4, couplings),
+            couplings, by_group("j2", j2, couplings), 0.0, by_group("j4", j4, couplings),
             fixed_bias=fixed_bias if fixed_bias.any() else None,
         )  # fmt: skip
 
@@ -189,24 +180,30 @@ class ThermodynamicGenerator(nn.Module):
             first, end = max(start_step, segment.first), min(last, segment.last)
             if first < end:
                 runs.append(
-                    _simulate_scaled(
+                    simulate_scaled(
                         self.potential, segment.gain, state, steps=end - first, start_step=first,
                         temperature=segment.temperature, **common,
                     )
                 )  # fmt: skip
                 state = runs[-1].state
-        return runs[0] if len(runs) == 1 else _joined(runs)
+        return runs[0] if len(runs) == 1 else joined(runs)
 
     def read(
-        self, state: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None, mask: Tensor | None = None
+        self,
+        state: Tensor,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        mask: Tensor | None = None,
+        start_step: int = 0,
     ) -> Reading:
-        """`denoise` for the observation time and read out, differentiably; arguments of `denoise`."""
+        """Run from `state` at `start_step` to the observation time and read out; differentiable. Arguments of `denoise`."""
         common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
-        if not self.readout_steps:
-            run = self.denoise(state, **common)
-            return Reading(run.state, run.heat)
         first = self.steps - self.readout_steps
-        before = self.denoise(state, steps=first, **common)
+        if not self.readout_steps:
+            run = self.denoise(state, steps=self.steps - start_step, start_step=start_step, **common)
+            return Reading(run.state, run.heat)
+        before = self.denoise(state, steps=first - start_step, start_step=start_step, **common)
         after = self.denoise(before.state, steps=self.readout_steps, start_step=first, record=1, **common)
         return Reading(after.states.mean(0), before.heat + after.heat)
 
@@ -322,73 +319,3 @@ class ThermodynamicGenerator(nn.Module):
             raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
         if mask.dtype != torch.bool or mask.shape != self.image_shape:
             raise ValueError(f"mask: expected a bool tensor {self.image_shape}, got {mask.dtype} {tuple(mask.shape)}")
-
-
-def _couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
-    names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
-    groups = {"visible": visible, **dict(zip(names, layers, strict=True))}
-    pairs = list(pairwise(groups))
-    if hidden_hidden:
-        pairs += [(name, name) for name in names]
-    if num_classes:
-        groups["label"] = num_classes
-        pairs.append((names[-1], "label"))
-    return BlockCouplings(groups, pairs)
-
-
-def _segments(schedule: Mapping[str, Sequence[float]] | None, steps: int, temperature: float) -> list[Segment]:
-    if schedule is None:
-        return [Segment(0, steps, temperature, 1.0)]
-    if unknown := set(schedule) - {"temperature", "gain"}:
-        raise ValueError(f"schedule: unknown knobs {sorted(unknown)}, expected temperature and gain")
-    lengths = {len(factors) for factors in schedule.values()}
-    if len(lengths) != 1 or not 1 <= (count := lengths.pop()) <= steps:
-        raise ValueError(f"schedule: expected equally many factors for each knob, 1 ... {steps}, got {dict(schedule)}")
-    ones = [1.0] * count
-    bounds = [round(steps * number / count) for number in range(count + 1)]
-    knobs = zip(schedule.get("temperature", ones), schedule.get("gain", ones), strict=True)
-    return [
-        Segment(first, last, temperature * heat, float(gain))
-        for (first, last), (heat, gain) in zip(pairwise(bounds), knobs, strict=True)
-    ]
-
-
-class _Run(nn.Module):
-    """`simulate` as the forward pass of a module, whose parameters `functional_call` can replace."""
-
-    def __init__(self, potential: Potential) -> None:
-        super().__init__()
-        self.potential = potential
-
-    def forward(self, state: Tensor, **arguments) -> Trajectory:
-        return simulate(self.potential, state, **arguments)
-
-
-def _simulate_scaled(potential: Potential, gain: float, state: Tensor, **arguments) -> Trajectory:
-    """`simulate` with couplings and biases multiplied by `gain`."""
-    if gain == 1.0:
-        return simulate(potential, state, **arguments)
-    scaled = {f"potential.{name}": gain * value for name, value in potential.named_parameters()}
-    return torch.func.functional_call(_Run(potential), scaled, (state,), arguments)
-
-
-def _joined(runs: list[Trajectory]) -> Trajectory:
-    """Consecutive runs as one. `work` is that of the drives: turning a knob between two runs does not count as heat."""
-    recorded = runs[0].states is not None
-    return Trajectory(
-        state=runs[-1].state,
-        heat=torch.stack([run.heat for run in runs]).sum(0),
-        work=torch.stack([run.work for run in runs]).sum(0),
-        step=runs[-1].step,
-        states=torch.cat([run.states for run in runs]) if recorded else None,
-        times=torch.cat([run.times for run in runs]) if recorded else None,
-    )
-
-
-def _by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:
-    """An on-site coefficient for each unit; groups that the dict leaves out have 1."""
-    if not isinstance(value, Mapping):
-        return value
-    if unknown := set(value) - set(couplings.slices):
-        raise ValueError(f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted(couplings.slices)}")
-    return torch.cat([torch.full((part.stop - part.start,), float(value.get(group, 1.0))) for group, part in couplings.slices.items()])

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from thermotorch.dynamics import Stream
 from thermotorch.models.feature_net import FeatureNet
@@ -27,9 +28,12 @@ class ObservationTimeModule(LightningModule):
     Args:
         model: `{"name": "generator", "config": {...}}`.
         optimizer: see `build_optimizer`.
+            A phase of each kind has a warm-up and a half cosine of the learning rate of its own.
         objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
-            be the network that judges samples. `initial_std` of the couplings.
+            be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
+            (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
+            the distance phase relative to that of the contrastive one. `initial_std` of the couplings.
         seed: of the initial couplings and the thermal noise.
 
     Raises:
@@ -39,7 +43,9 @@ class ObservationTimeModule(LightningModule):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        defaults = {"contrastive_steps": None, "features": None, "initial_std": 0.01}
+        defaults = {
+            "contrastive_steps": None, "features": None, "gradient_time": None, "distance_rate": 0.2, "initial_std": 0.01,
+        }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
         settings = {**defaults, **(objective or {})}
@@ -87,10 +93,13 @@ class ObservationTimeModule(LightningModule):
 
     def distance(self, batch: dict) -> Tensor:
         """The feature distance of as many samples as the batch has images, differentiable through the whole run."""
-        noise = self._noise(batch)
+        model, noise, time = self.model, self._noise(batch), self.settings["gradient_time"]
+        first = 0 if time is None else max(0, min(model.steps - round(time / model.dt), model.steps - model.readout_steps))
         with torch.no_grad():
-            start = self.model.start(len(batch["slot"]), labels=batch["label"], **noise)
-        images = self.model.to_images(self.model.read(start, **noise).state)
+            state = model.start(len(batch["slot"]), labels=batch["label"], **noise)
+            if first:
+                state = model.denoise(state, steps=first, **noise).state
+        images = model.to_images(model.read(state, start_step=first, **noise).state)
         net = self._features[0].to(self.device)
         if self._scales is None:
             self._scales = feature_scales(self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(net))
@@ -98,7 +107,15 @@ class ObservationTimeModule(LightningModule):
         return feature_distance(images, batch["image"], net_blocks(net), self._scales, classes)
 
     def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+        spec, first = dict(self.hparams.optimizer), self.settings["contrastive_steps"]
+        if first is None or spec.get("decay_steps") is None or not 0 < first < spec["decay_steps"]:
+            return build_optimizer(self.parameters(), spec)
+        last = spec.pop("decay_steps")
+        phases = [build_optimizer(self.parameters(), {**spec, "decay_steps": steps}) for steps in (first, last - first)]
+        one, other = (phase["lr_scheduler"]["scheduler"].lr_lambdas[0] for phase in phases)
+        rate = self.settings["distance_rate"]
+        schedule = LambdaLR(phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first))
+        return {"optimizer": phases[0]["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _noise(self, batch: dict) -> dict:
         ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
@@ -106,7 +123,7 @@ class ObservationTimeModule(LightningModule):
 
 
 def net_blocks(net: FeatureNet):
-    """Images -> the blocks in which `feature_distance` is taken: pixels, every layer of the network, its features."""
+    """Images -> the blocks of `feature_distance`: pixels, every layer of the network, features, logits, probabilities."""
 
     def blocks(images: Tensor) -> list[Tensor]:
         found, maps = [images.flatten(1)], images
@@ -114,6 +131,8 @@ def net_blocks(net: FeatureNet):
             maps = layer(maps)
             if isinstance(layer, nn.ReLU):
                 found.append((F.avg_pool2d(maps, 2) if maps.shape[-1] > _POOLED else maps).flatten(1))
-        return [*found, net.to_features(maps.flatten(1))]
+        features = net.to_features(maps.flatten(1))
+        logits = net.to_logits(F.relu(features))
+        return [*found, features, logits, logits.softmax(1)]
 
     return blocks

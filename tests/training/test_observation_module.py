@@ -1,0 +1,110 @@
+"""Training a machine to be right when it is read, on the 8x8 digits: it learns, resumes, and keeps off the judge."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from thermotorch.models.feature_net import FeatureNet
+from thermotorch.training.callbacks import HeldOutDistance
+from thermotorch.training.data import Digits8x8Data
+from thermotorch.training.observation_module import ObservationTimeModule, net_blocks
+from thermotorch.zoo import save_checkpoint
+
+ADAM = {"name": "adam", "lr": 3e-3, "betas": [0.5, 0.99]}
+
+
+def machine(**config) -> dict:
+    config = {
+        "image_shape": [1, 8, 8], "hidden": 32, "hidden_hidden": False, "visible_bias": True, "temperature": 0.03,
+        "t_final": 2.0, "dt": 0.1, "integrator": "alternating", "j2": {"visible": 0.5, "hidden": -0.5}, "display_range": [-0.75, 0.75],
+        "readout_time": 0.2, **config,
+    }  # fmt: skip
+    return {"name": "generator", "config": config}
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory) -> str:
+    """An untrained feature network for 8x8 images; random features tell laws apart too."""
+    torch.manual_seed(0)
+    net = FeatureNet(image_size=8, widths=[8, 8], num_features=16)
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    weights, _ = save_checkpoint(net, "feature_net.random8x8", tmp_path_factory.mktemp("zoo"), fields)
+    return str(weights)
+
+
+def train(module: ObservationTimeModule, folder: Path, steps: int, *callbacks, ckpt: Path | None = None, **data):
+    trainer = Trainer(
+        default_root_dir=folder, accelerator="cpu", devices=1, max_steps=steps, max_epochs=-1, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        callbacks=[ModelCheckpoint(folder, save_last=True, every_n_train_steps=1), *callbacks],
+    )  # fmt: skip
+    trainer.fit(module, datamodule=Digits8x8Data(**{"batch_size": 32, "digits": [0, 1], **data}), ckpt_path=ckpt)
+    return trainer
+
+
+def pixel_error(module: ObservationTimeModule) -> float:
+    """How far the mean and the spread of the pixels of samples are from those of the digits."""
+    images, _ = Digits8x8Data(digits=[0, 1]).train_images()
+    drawn = module.model.generate(200, seed=11)
+    return ((drawn.mean(0) - images.mean(0)).square().mean() + (drawn.std(0) - images.std(0)).square().mean()).item()
+
+
+@pytest.mark.parametrize("config", [{}, {"hidden": [24, 12]}, {"num_classes": 2}])
+def test_contrast_brings_the_samples_to_the_data(config, tmp_path):
+    module = ObservationTimeModule(machine(**config), ADAM)
+    before = pixel_error(module)
+    train(module, tmp_path, 120)
+    assert pixel_error(module) < 0.3 * before
+
+
+def test_end_to_end_updates_shrink_the_distance_that_they_follow(features, tmp_path):
+    module = ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 40, "features": features})
+    train(module, tmp_path / "contrast", 40)
+    before, batch = pixel_error(module), {"step": 10**6, "slot": torch.arange(200), "label": torch.zeros(200).long()}
+    batch["image"] = Digits8x8Data(digits=[0, 1]).train_images()[0][:200]
+    first = module.distance(batch).item()
+    more = ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 40, "features": features})
+    train(more, tmp_path / "distance", 80, ckpt=tmp_path / "contrast" / "last.ckpt")
+    assert more.distance(batch).item() < 0.8 * first
+    assert pixel_error(more) < before
+
+
+def test_resumed_training_equals_uninterrupted_training(features, tmp_path):
+    objective = {"contrastive_steps": 2, "features": features}
+    whole = ObservationTimeModule(machine(), ADAM, objective)
+    train(whole, tmp_path / "whole", 4)
+    train(ObservationTimeModule(machine(), ADAM, objective), tmp_path / "half", 1)
+    resumed = ObservationTimeModule(machine(), ADAM, objective)
+    train(resumed, tmp_path / "rest", 4, ckpt=tmp_path / "half" / "last.ckpt")
+    for (name, expected), found in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(expected, found), name
+
+
+def test_the_judge_is_refused_as_a_teacher():
+    with pytest.raises(ValueError, match="judges"):
+        ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 0, "features": "feature_net.mnist"})
+    with pytest.raises(ValueError, match="need a feature network"):
+        ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 0})
+    with pytest.raises(TypeError, match="contrastve"):
+        ObservationTimeModule(machine(), ADAM, {"contrastve": 1})
+
+
+def test_blocks_are_the_pixels_the_layers_and_the_features():
+    net, images = FeatureNet(widths=[4, 6], num_features=5), torch.rand(3, 1, 28, 28)
+    blocks = net_blocks(net)(images)
+    assert [block.shape[1] for block in blocks] == [784, 4 * 7 * 7, 6 * 7 * 7, 6 * 7 * 7, 5, 10, 10]
+    assert torch.equal(blocks[0], images.flatten(1))
+    torch.testing.assert_close(blocks[4], net.features(images))
+    torch.testing.assert_close(blocks[6], net(images).softmax(1))
+
+
+def test_held_out_distance_is_that_of_validation_images(features, tmp_path):
+    module = ObservationTimeModule(machine(), ADAM)
+    trainer = train(module, tmp_path, 2, HeldOutDistance(every_n_steps=2, num_samples=50, seed=3, judge=features), val_size=60)
+    assert trainer.callback_metrics["val/frechet"] > 0
+    assert 0 <= trainer.callback_metrics["val/recognised"] <= 1
+    with pytest.raises(ValueError, match="val_size"):
+        train(module, tmp_path, 3, HeldOutDistance(judge=features))

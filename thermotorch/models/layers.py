@@ -1,0 +1,38 @@
+"""The anatomy of a layered machine: which groups of units there are, which of them couple, and the wells of each."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from thermotorch.couplings import BlockCouplings
+
+
+def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
+    """Groups "visible", "hidden" (or "hidden1", "hidden2", ...) and "label", each coupled to its neighbours.
+
+    With `hidden_hidden` also all pairs within each hidden layer. Labels couple to the last hidden layer.
+    """
+    names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
+    groups = {"visible": visible, **dict(zip(names, layers, strict=True))}
+    pairs = list(pairwise(groups))
+    if hidden_hidden:
+        pairs += [(name, name) for name in names]
+    if num_classes:
+        groups["label"] = num_classes
+        pairs.append((names[-1], "label"))
+    return BlockCouplings(groups, pairs)
+
+
+def by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:
+    """An on-site coefficient for each unit; "hidden" stands for all hidden layers, groups that are left out have 1."""
+    if not isinstance(value, Mapping):
+        return value
+    if unknown := set(value) - {*couplings.slices, "hidden"}:
+        raise ValueError(f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted({*couplings.slices, 'hidden'})}")
+
+    def of(group: str) -> float:
+        return value.get(group, value.get("hidden", 1.0) if group.startswith("hidden") else 1.0)
+
+    return torch.cat([torch.full((part.stop - part.start,), float(of(group))) for group, part in couplings.slices.items()])

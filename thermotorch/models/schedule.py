@@ -1,0 +1,73 @@
+"""A run under a fixed program: global knobs, the same for all units, that change from segment to segment.
+
+A machine with one segment is autonomous; one with more is not, and is never counted among the autonomous ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.dynamics import Trajectory, simulate
+from thermotorch.potential import Potential
+
+
+class Segment(NamedTuple):
+    """A part of a scheduled run, with constant knobs."""
+
+    first: int  # steps first ... last - 1
+    last: int
+    temperature: float
+    gain: float  # of couplings and biases
+
+
+def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temperature: float) -> list[Segment]:
+    """The equally long segments of a schedule, factors of kT and of couplings and biases by knob; None is a single one."""
+    if schedule is None:
+        return [Segment(0, steps, temperature, 1.0)]
+    if unknown := set(schedule) - {"temperature", "gain"}:
+        raise ValueError(f"schedule: unknown knobs {sorted(unknown)}, expected temperature and gain")
+    lengths = {len(factors) for factors in schedule.values()}
+    if len(lengths) != 1 or not 1 <= (count := lengths.pop()) <= steps:
+        raise ValueError(f"schedule: expected equally many factors for each knob, 1 ... {steps}, got {dict(schedule)}")
+    ones = [1.0] * count
+    bounds = [round(steps * number / count) for number in range(count + 1)]
+    knobs = zip(schedule.get("temperature", ones), schedule.get("gain", ones), strict=True)
+    return [
+        Segment(first, last, temperature * heat, float(gain))
+        for (first, last), (heat, gain) in zip(pairwise(bounds), knobs, strict=True)
+    ]
+
+
+class _Run(nn.Module):
+    """`simulate` as the forward pass of a module, whose parameters `functional_call` can replace."""
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self.potential = potential
+
+    def forward(self, state: Tensor, **arguments) -> Trajectory:
+        return simulate(self.potential, state, **arguments)
+
+
+def simulate_scaled(potential: Potential, gain: float, state: Tensor, **arguments) -> Trajectory:
+    """`simulate` with couplings and biases multiplied by `gain`."""
+    if gain == 1.0:
+        return simulate(potential, state, **arguments)
+    scaled = {f"potential.{name}": gain * value for name, value in potential.named_parameters()}
+    return torch.func.functional_call(_Run(potential), scaled, (state,), arguments)
+
+
+def joined(runs: list[Trajectory]) -> Trajectory:
+    """Consecutive runs as one. `work` is that of the drives: turning a knob between two runs does not count as heat."""
+    recorded = runs[0].states is not None
+    return Trajectory(
+        state=runs[-1].state,
+        heat=torch.stack([run.heat for run in runs]).sum(0),
+        work=torch.stack([run.work for run in runs]).sum(0),
+        step=runs[-1].step,
+        states=torch.cat([run.states for run in runs]) if recorded else None,
+        times=torch.cat([run.times for run in runs]) if recorded else None,
+    )
