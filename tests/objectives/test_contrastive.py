@@ -70,3 +70,16 @@ def test_mean_response_against_quadrature(machine):
 def test_groups_of_different_wells_are_refused(machine):
     with pytest.raises(ValueError, match="same on-site"):
         mean_response(machine, torch.zeros(1, 3, dtype=torch.float64), slice(1, 3), TEMPERATURE)
+
+
+def test_mean_response_of_many_units_is_interpolated_closely():
+    """A cold double well, whose response is steepest: slope var / kT = 8 at zero force."""
+    couplings = BlockCouplings({"visible": 4, "hidden": 300}, [("visible", "hidden")])
+    torch.manual_seed(0)
+    torch.nn.init.normal_(couplings.blocks["visible-hidden"], std=3.0)
+    potential = Potential(couplings, torch.cat([torch.full((4,), 0.5), torch.full((300,), -0.5)]))
+    state, hidden = torch.randn(300, 304), slice(4, 304)
+    together = mean_response(potential, state, hidden, 0.03)
+    alone = torch.cat([mean_response(potential, rows, hidden, 0.03) for rows in state[:60].split(20)])
+    torch.testing.assert_close(together[:60], alone, rtol=0, atol=1e-3)
+    assert (together[:60] - alone).square().mean().sqrt() < 1e-4

@@ -101,6 +101,7 @@ class ThermodynamicGenerator(nn.Module):
         self.steps, self.readout_steps = round(t_final / dt), round(readout_time / dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
+        self.precision = "ieee"  # of products in `simulate`; training may lower it
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
@@ -173,7 +174,7 @@ class ThermodynamicGenerator(nn.Module):
         last = self.steps if steps is None else start_step + steps
         common = {
             "dt": self.dt, "seed": seed, "sample_ids": sample_ids, "clamp": self._held(mask), "integrator": self.integrator,
-            "record": record, "stream": stream,
+            "record": record, "stream": stream, "precision": self.precision,
         }  # fmt: skip
         runs = []
         for segment in self.segments:

@@ -33,7 +33,8 @@ class ObservationTimeModule(LightningModule):
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
             (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
-            the distance phase relative to that of the contrastive one. `initial_std` of the couplings.
+            the distance phase relative to that of the contrastive one. `precision` of the products in training. `initial_std`
+            of the couplings.
         seed: of the initial couplings and the thermal noise.
 
     Raises:
@@ -44,7 +45,8 @@ class ObservationTimeModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         defaults = {
-            "contrastive_steps": None, "features": None, "gradient_time": None, "distance_rate": 0.2, "initial_std": 0.01,
+            "contrastive_steps": None, "features": None, "gradient_time": None, "distance_rate": 0.2, "precision": "ieee",
+            "initial_std": 0.01,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
@@ -69,7 +71,9 @@ class ObservationTimeModule(LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         first = self.settings["contrastive_steps"]
         contrast = first is None or batch["step"] < first
+        self.model.precision = self.settings["precision"]
         loss = self.contrast(batch) if contrast else self.distance(batch)
+        self.model.precision = "ieee"  # samples are drawn exactly
         name = "train/contrast" if contrast else "train/distance"
         self.log(name, loss, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
         return loss
