@@ -83,6 +83,20 @@ def test_resumed_training_equals_uninterrupted_training(features, tmp_path):
         assert torch.equal(expected, found), name
 
 
+def test_a_machine_with_labels_starts_from_one_without(tmp_path):
+    plain = ObservationTimeModule(machine(), ADAM, seed=1).model
+    torch.nn.init.normal_(plain.potential.bias)
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    path, _ = save_checkpoint(plain, "generator.plain", tmp_path, fields)
+    told = ObservationTimeModule(machine(num_classes=3), ADAM, {"start_from": str(path)}, seed=2).model.potential
+    expected = plain.potential
+    assert torch.equal(told.couplings.block("visible", "hidden"), expected.couplings.block("visible", "hidden"))
+    assert torch.equal(told.bias[:-3], expected.bias) and not told.bias[-3:].any()
+    assert told.couplings.block("hidden", "label").any()
+    with pytest.raises(ValueError, match="start_from"):
+        ObservationTimeModule(machine(hidden=16), ADAM, {"start_from": str(path)})
+
+
 def test_the_judge_is_refused_as_a_teacher():
     with pytest.raises(ValueError, match="judges"):
         ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 0, "features": "feature_net.mnist"})

@@ -34,7 +34,8 @@ class ObservationTimeModule(LightningModule):
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
             (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
             the distance phase relative to that of the contrastive one. `precision` of the products in training. `initial_std`
-            of the couplings.
+            of the couplings; with `start_from`, a checkpoint of a machine with the same units but for labels, only of those
+            that it does not have.
         seed: of the initial couplings and the thermal noise.
 
     Raises:
@@ -46,7 +47,7 @@ class ObservationTimeModule(LightningModule):
         super().__init__()
         defaults = {
             "contrastive_steps": None, "features": None, "gradient_time": None, "distance_rate": 0.2, "precision": "ieee",
-            "initial_std": 0.01,
+            "initial_std": 0.01, "start_from": None,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
@@ -61,6 +62,8 @@ class ObservationTimeModule(LightningModule):
         generator = torch.Generator().manual_seed(seed)
         for bonds in self.model.potential.couplings.parameters():
             nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
+        if settings["start_from"]:
+            self._start_from(load_checkpoint(settings["start_from"], expect="generator"))
         # Frozen, and no part of what is saved.
         self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
         self._scales: list[float] | None = None
@@ -120,6 +123,16 @@ class ObservationTimeModule(LightningModule):
         rate = self.settings["distance_rate"]
         schedule = LambdaLR(phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first))
         return {"optimizer": phases[0]["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @torch.no_grad()
+    def _start_from(self, other: ThermodynamicGenerator) -> None:
+        own = dict(self.model.potential.couplings.named_parameters())
+        for name, bonds in other.potential.couplings.named_parameters():
+            if name not in own or own[name].shape != bonds.shape:
+                raise ValueError(f"objective.start_from: its couplings {name} {tuple(bonds.shape)} are not in this machine")
+            own[name].copy_(bonds)
+        bias = other.potential.bias
+        self.model.potential.bias[: len(bias)] = bias
 
     def _noise(self, batch: dict) -> dict:
         ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
