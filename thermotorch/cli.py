@@ -285,18 +285,19 @@ def benchmark(cfg: DictConfig) -> Path:
 
 
 def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> list[Path]:
-    """The figures of the paper for a generator; the noising row needs the images of its card, and is left out without them."""
+    """The figures of the paper for a generator. The noising row needs the images of its card, normalised one by one, as
+    machines that learn to reverse a noising do; without them it is left out."""
     from thermotorch.evaluation.figures import save_figures
     from thermotorch.models.generator import ThermodynamicGenerator
     from thermotorch.zoo import load_card
 
     if not isinstance(model, ThermodynamicGenerator):
         raise ValueError(f"figures: only a thermodynamic generator has them, {cfg.model!r} is a {type(model).__name__}")
-    pixels = None
-    if Path(cfg.data_dir, "MNIST", "raw").is_dir():
+    pixels, card = None, load_card(cfg.model)
+    if card["data"].get("normalisation") == "per_image" and Path(cfg.data_dir, "MNIST", "raw").is_dir():
         from thermotorch.training.data import recorded_data
 
-        data = recorded_data(load_card(cfg.model)["data"], cfg.data_dir)
+        data = recorded_data(card["data"], cfg.data_dir)
         data.setup()
         pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
     return list(save_figures(model, folder, seed=cfg.seed, pixels=pixels))

@@ -233,3 +233,9 @@ def test_gradients_reach_the_couplings_through_every_segment():
 def test_schedules_that_do_not_fit_are_refused(schedule, words):
     with pytest.raises(ValueError, match=words):
         randomised(schedule=schedule)
+
+
+@pytest.mark.parametrize("config", [{"hidden": [5, 4]}, {"num_classes": 3}, {"j2": {"hidden": -0.5}}])
+def test_machines_without_a_noising_protocol_say_so(config):
+    with pytest.raises(ValueError, match="noising"):
+        randomised(**config).noising()

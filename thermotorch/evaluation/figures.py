@@ -42,7 +42,8 @@ def save_figures(
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, model.steps // frames)
     ids = torch.arange(rows * rows)
-    start = model.noise(len(ids), seed=seed, sample_ids=ids)
+    labels = ids % model.num_classes if model.num_classes else None
+    start = model.start(len(ids), seed=seed, sample_ids=ids, labels=labels)
     run = model.denoise(start, seed=seed, sample_ids=ids, record=every)
     states = torch.cat([start[None], run.states])
     pictures = {
@@ -79,7 +80,8 @@ def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
 
 def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
     """Couplings of hidden units to the visible layer, each scaled by its largest: blue positive, red negative."""
-    block = model.potential.couplings.block("visible", "hidden").detach().T[:count]
+    couplings = model.potential.couplings
+    block = couplings.block(*list(couplings.groups)[:2]).detach().T[:count]
     field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *model.image_shape)[:, :1]
     white = 1.0 - field.abs()
     colours = torch.cat([torch.where(field > 0, white, 1.0), white, torch.where(field > 0, 1.0, white)], 1)

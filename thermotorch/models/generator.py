@@ -116,7 +116,13 @@ class ThermodynamicGenerator(nn.Module):
         )  # fmt: skip
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
-        """The noising protocol whose reverse this machine is to follow: same units, temperature and clock."""
+        """The noising protocol whose reverse this machine is to follow: same units, temperature and clock.
+
+        Raises:
+            ValueError: a machine with layers, labels or different wells, for which the protocol is not defined.
+        """
+        if self.num_classes or any(not isinstance(self.config[name], int | float) for name in ("hidden", "j2", "j4")):
+            raise ValueError("noising: defined for one hidden layer, no labels, and the same wells everywhere")
         names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
         return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
