@@ -346,7 +346,8 @@ def test_protocol_files_are_the_protocols_of_the_library(name):
 
 
 def test_benchmark_writes_its_table(run, capsys):
-    folder = run(cli.benchmark_main, "batch_sizes=[2]", "steps=2", "+model.image_shape=[1,4,4]", "+model.hidden=4")
+    settings = ["cases=[simulate]", "batch_sizes=[2]", "steps=20", "repeats=1"]
+    folder = run(cli.benchmark_main, *settings, "+model.image_shape=[1,4,4]", "+model.hidden=4")
     assert (folder / "benchmark.md").read_text() in capsys.readouterr().out
     assert (folder / "benchmark.json").is_file()
 

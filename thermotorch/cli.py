@@ -272,15 +272,16 @@ def compare(cfg: DictConfig) -> Path:
 
 def benchmark(cfg: DictConfig) -> Path:
     """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
-    from thermotorch.evaluation.benchmark import as_markdown, benchmark_simulate
+    from thermotorch.evaluation import benchmark as speed
 
     run = Path(cfg.output_dir)
     settings = OmegaConf.to_container(cfg, resolve=True)
-    keys = ("batch_sizes", "steps", "repeats", "seed", "model")
-    result = benchmark_simulate(**{key: settings[key] for key in keys})
+    keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "model")
+    result = speed.benchmark(**{key: settings[key] for key in keys}, device=_device(cfg.device))
     (run / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (run / "benchmark.md").write_text(as_markdown(result), encoding="utf-8")
-    print(as_markdown(result))
+    (run / "benchmark.md").write_text(speed.as_markdown(result), encoding="utf-8")
+    speed.save_figure(result, run / "benchmark.png")
+    print(speed.as_markdown(result))
     return run
 
 

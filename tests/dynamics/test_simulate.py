@@ -380,3 +380,18 @@ def test_unknown_precision_is_refused_with_the_closest():
     potential = tt.Potential(tt.DenseCouplings(3))
     with pytest.raises(ValueError, match="precision: unknown 'tf23', expected one of .* did you mean 'tf32'"):
         tt.simulate(potential, torch.zeros(1, 3), steps=1, dt=1e-3, temperature=1.0, precision="tf23")
+
+
+@pytest.mark.parametrize("couplings, observers, chosen", [
+    (tt.DenseCouplings(6), {}, "splitting"),
+    (tt.LatticeCouplings((70, 70), [(0, 1)]), {}, "heun"),
+    (tt.BlockCouplings({"unit": 4900}, []), {}, "splitting"),
+    (tt.DenseCouplings(6), {"action": "PathAction"}, "euler_maruyama")])
+def test_automatic_choice_of_the_integrator(couplings, observers, chosen):
+    potential = tt.Potential(couplings)
+    observers = {name: tt.PathAction(potential) for name in observers}
+    common = dict(steps=2, dt=0.01, temperature=0.1, observers=observers)
+    with torch.no_grad():
+        found, expected = (tt.simulate(potential, torch.ones(2, potential.num_units), integrator=name, **common)
+                           for name in ("auto", chosen))
+    assert torch.equal(found.state, expected.state)

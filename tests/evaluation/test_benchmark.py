@@ -2,38 +2,46 @@ import pytest
 import torch
 
 from thermotorch.dynamics import simulate
-from thermotorch.evaluation.benchmark import as_markdown, benchmark_simulate, plain_loop
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.evaluation.benchmark import as_markdown, benchmark, save_figure
 
-SMALL = {"image_shape": [1, 4, 4], "hidden": 8}
-
-
-def test_the_plain_loop_runs_the_same_dynamics():
-    """At zero temperature both programs follow the same path; at any other the loop's noise has the right size."""
-    torch.manual_seed(0)
-    generator = ThermodynamicGenerator(**SMALL)
-    potential = generator.potential
-    with torch.no_grad():
-        for parameter in potential.parameters():
-            parameter.normal_(std=0.3)
-    state = torch.randn(3, 24)
-    coefficients = (potential.couplings.matrix().detach(), potential.bias.detach(), 1.0, 1.0)
-    expected = simulate(potential, state, steps=100, dt=1e-3, temperature=0.0).state
-    found = plain_loop(*coefficients, state, steps=100, dt=1e-3, temperature=0.0)
-    torch.testing.assert_close(found, expected.detach())
-    jump = plain_loop(*coefficients, state.repeat(2000, 1), steps=1, dt=1e-6, temperature=0.1) - state.repeat(2000, 1)
-    assert jump.var().item() == pytest.approx(2 * 0.1 * 1e-6, rel=0.02)
+SMALL = {"image_shape": [1, 4, 4], "hidden": 8, "t_final": 0.025}
 
 
-def test_every_row_is_the_median_of_the_runs_it_lists():
-    result = benchmark_simulate(batch_sizes=[1, 4], steps=3, repeats=3, model=SMALL)
-    assert [(row["batch"], row["program"][:5]) for row in result["rows"]] == [
-        (1, "simul"), (1, "plain"), (4, "simul"), (4, "plain"),
-    ]  # fmt: skip
+@pytest.fixture(scope="module")
+def result() -> dict:
+    return benchmark(batch_sizes=[1, 4], steps=20, repeats=3, model=SMALL)
+
+
+def test_every_row_is_the_median_of_the_runs_it_lists(result):
     for row in result["rows"]:
         assert len(row["seconds"]) == 3
-        assert row["steps_per_second"] == pytest.approx(3 / sorted(row["seconds"])[1])
-        assert row["normals_per_second"] == pytest.approx(row["steps_per_second"] * row["batch"] * 24)
-    table = as_markdown(result)
-    assert result["hardware"] in table
-    assert table.count("\n|") == 2 + len(result["rows"])
+        assert row["median_seconds"] == sorted(row["seconds"])[1]
+    for what in {row["what"] for row in result["rows"]}:
+        first, *others = [row for row in result["rows"] if row["what"] == what]
+        assert first["program"].startswith("eager torch")
+        assert first["times_as_fast"] == 1.0
+        for row in others:
+            assert row["times_as_fast"] == pytest.approx(first["median_seconds"] / row["median_seconds"])
+
+
+def test_every_case_has_ours_beside_eager_torch(result):
+    assert [what.split()[0] for what in dict.fromkeys(row["what"] for row in result["rows"])] == [
+        "24", "24", "layer", "training"]  # fmt: skip
+    for what in {row["what"] for row in result["rows"]}:
+        assert "thermotorch" in {row["program"] for row in result["rows"] if row["what"] == what}
+
+
+def test_operations_are_counted_as_the_programs_do_them(result):
+    """Eager torch multiplies with the whole matrix, ours with its blocks; a splitting step with the whole again."""
+    batch_4 = [row for row in result["rows"] if row["what"].endswith("batch 4")]
+    counted = {row["program"]: row["flops_per_second"] * row["median_seconds"] for row in batch_4}
+    assert counted["eager torch loop"] == pytest.approx(2 * 24 * 24 * 4 * 20)
+    assert counted["thermotorch"] == pytest.approx(2 * (2 * 16 * 8 + 8 * 8) * 4 * 20)
+    assert counted["thermotorch, splitting, 20 x dt"] == pytest.approx(2 * 24 * 24 * 4 * 2)
+
+
+def test_the_table_and_the_figure_hold_every_row(result, tmp_path):
+    text = as_markdown(result)
+    assert result["hardware"] in text
+    assert all(row["program"] in text for row in result["rows"])
+    assert save_figure(result, tmp_path / "benchmark.png").stat().st_size > 1000

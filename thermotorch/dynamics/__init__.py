@@ -87,7 +87,8 @@ def simulate(
             asked more than once per step); held during a step.
         clamp: bool [unit]; those units keep their values in `state`.
         integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
-            "alternating" (couplings between two sets of groups only).
+            "alternating" (couplings between two sets of groups only); or "auto": the splitting scheme, Heun where the
+            dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction`.
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.

@@ -22,6 +22,15 @@ def unavailable() -> str | None:
     return None
 
 
+def peak_flops() -> float | None:
+    """Float32 operations per second of all threads, if each does nothing but multiply-adds; None without the library."""
+    if unavailable() is not None:
+        return None
+    measure = library().thermotorch_peak_flops
+    measure.restype = ctypes.c_double
+    return measure() * torch.get_num_threads()
+
+
 _Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
-from thermotorch.dynamics.observe import Observer
+from thermotorch.dynamics.observe import Observer, PathAction
 from thermotorch.dynamics.op import PRECISIONS
 from thermotorch.potential import Potential
 
@@ -20,6 +20,7 @@ Drive = Tensor | Callable[[int], Tensor]
 
 _MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 _MAX_STEP = 1 << 56
+_MOST_UNITS_IN_AN_EXPONENTIAL = 4096  # a dense matrix of this size takes 64 MB and its exponential under a TFLOP
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def check(
         seed,
         _check_sample_ids(sample_ids, batch, state.device),
         _check_drive(drive, batch, unit, state),
-        _check_integrator(integrator),
+        _check_integrator(integrator, potential, observers or {}),
         record,
         start_step,
         stream,
@@ -177,9 +178,14 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
     )
 
 
-def _check_integrator(name: str) -> str:
-    choose("integrator", name, INTEGRATORS)
-    return name
+def _check_integrator(name: str, potential: Potential, observers: Mapping[str, Observer]) -> str:
+    if name != "auto":
+        choose("integrator", name, {**INTEGRATORS, "auto": None})
+        return name
+    if any(isinstance(observer, PathAction) for observer in observers.values()):
+        return "euler_maruyama"  # whose path weight it is
+    affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.num_bonds
+    return "splitting" if affordable else "heun"
 
 
 def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:

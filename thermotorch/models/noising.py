@@ -10,7 +10,7 @@ number of pixels). Source: Whitelam, PRL 136, 037101 (2026), Eq. 7, and the prog
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,11 @@ class Noising:
     j4: float = 1.0
     strength: float = 2.0
     ramp: float = 0.75
+    integrator: str = "euler_maruyama"
+
+    def coarser(self, times: int) -> "Noising":
+        """The same protocol in steps `times` as long, by the splitting scheme, whose error at 20 is that of Euler-Maruyama."""
+        return replace(self, dt=times * self.dt, integrator="splitting")
 
     @property
     def steps(self) -> int:
@@ -72,6 +77,7 @@ class Noising:
             "steps": self.steps,
             "dt": self.dt,
             "temperature": self.temperature,
+            "integrator": self.integrator,
             "seed": seed,
             "sample_ids": sample_ids,
             "stream": Stream.DATA,  # never the noise that a machine generates with, whatever its seed

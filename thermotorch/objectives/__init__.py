@@ -6,6 +6,7 @@ from thermotorch.objectives.energy_distance import energy_distance, feature_dist
 from thermotorch.objectives.forward_action import forward_action, guide_path
 from thermotorch.objectives.online import online_update
 from thermotorch.objectives.reverse_action import reverse_action
+from thermotorch.objectives.splitting_action import splitting_action
 
 __all__ = [
     "ReverseMoments",
@@ -19,4 +20,5 @@ __all__ = [
     "mean_response",
     "online_update",
     "reverse_action",
+    "splitting_action",
 ]

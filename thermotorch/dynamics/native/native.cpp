@@ -1,4 +1,6 @@
 // The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
+#include <chrono>
+
 #include "action.h"
 #include "alternating.h"
 #include "langevin.h"
@@ -38,6 +40,29 @@ int thermotorch_reverse_action(const Action* p) {
 
 int thermotorch_reverse_action_backward(const Action* p) {
     return guarded([&] { action::backward(*p); });
+}
+
+// Floating-point operations per second of one core that does nothing but multiply-adds in registers.
+double thermotorch_peak_flops() {
+    constexpr int CHAINS = 12;
+    constexpr int64_t ROUNDS = 1 << 20;
+    double best = 0;
+    for (int repeat = 0; repeat < 5; ++repeat) {
+        Floats chain[CHAINS];
+        for (int c = 0; c < CHAINS; ++c) chain[c] = all(1.0f + c);
+        const auto start = std::chrono::steady_clock::now();
+        for (int64_t i = 0; i < ROUNDS; ++i) {
+#pragma GCC unroll 12
+            for (int c = 0; c < CHAINS; ++c) chain[c] = fma(chain[c], all(0.999f), all(0.001f));
+        }
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        Floats sum = {};
+        for (int c = 0; c < CHAINS; ++c) sum += chain[c];
+        volatile float keep = sum[0];  // so that nothing is left out
+        (void)keep;
+        best = std::max(best, 2.0 * LANES * CHAINS * ROUNDS / seconds);
+    }
+    return best;
 }
 
 // normals[row, unit] of one step, for tests.

@@ -1,0 +1,117 @@
+"""The same equation as others would run it: a loop in eager torch, torchsde, jax. Each is a function of the start state.
+
+    dx = -(2 j2 x + 4 j4 x^3 + b + J x) dt + sqrt(2 kT dt) xi
+
+They have no heat, no work, no clamps, no noise per sample: what a user would write first, or find installed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+Run = Callable[[Tensor], object]
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The machine and the run: couplings [unit, unit], bias [unit], on-site coefficients, steps of dt at temperature."""
+
+    couplings: Tensor
+    bias: Tensor
+    j2: float
+    j4: float
+    steps: int
+    dt: float
+    temperature: float
+
+    def gradient(self, x: Tensor) -> Tensor:
+        return 2.0 * self.j2 * x + 4.0 * self.j4 * x**3 + self.bias + x @ self.couplings
+
+    @property
+    def amplitude(self) -> float:
+        return (2.0 * self.temperature * self.dt) ** 0.5
+
+
+def installed(equation: Equation) -> dict[str, Run]:
+    """The rivals that can be imported here, the eager loop first."""
+    runs = {"eager torch loop": lambda state: plain_loop(equation, state)}
+    if find_spec("torchsde") and equation.bias.device.type == "cpu":
+        runs["torchsde euler"] = lambda state: torchsde_euler(equation, state)
+    if find_spec("jax") and equation.bias.device.type == "cpu":
+        runs["jax scan"] = jax_scan(equation)
+        if find_spec("diffrax"):
+            runs["diffrax Euler"] = diffrax_euler(equation)
+    return runs
+
+
+def plain_loop(equation: Equation, state: Tensor) -> Tensor:
+    """Euler-Maruyama written by hand, noise from torch's global generator. Differentiable by autograd."""
+    for _ in range(equation.steps):
+        state = state - equation.dt * equation.gradient(state) + equation.amplitude * torch.randn_like(state)
+    return state
+
+
+@torch.no_grad()
+def torchsde_euler(equation: Equation, state: Tensor) -> Tensor:
+    """`torchsde.sdeint(method="euler")` with its default Brownian motion."""
+    import torchsde
+
+    diffusion = torch.full_like(state, (2.0 * equation.temperature) ** 0.5)
+
+    class Machine:
+        noise_type, sde_type = "diagonal", "ito"
+
+        def f(self, t: Tensor, x: Tensor) -> Tensor:
+            return -equation.gradient(x)
+
+        def g(self, t: Tensor, x: Tensor) -> Tensor:
+            return diffusion
+
+    times = torch.tensor([0.0, equation.steps * equation.dt])
+    return torchsde.sdeint(Machine(), state, times, method="euler", dt=equation.dt)[-1]
+
+
+def jax_scan(equation: Equation) -> Run:
+    """A jitted `lax.scan` with a key for each step."""
+    import jax
+    import jax.numpy as jnp
+
+    couplings, bias = jnp.asarray(equation.couplings.numpy()), jnp.asarray(equation.bias.detach().numpy())
+
+    @jax.jit
+    def run(state, key):
+        def step(x, key):
+            gradient = 2.0 * equation.j2 * x + 4.0 * equation.j4 * x**3 + bias + x @ couplings
+            return x - equation.dt * gradient + equation.amplitude * jax.random.normal(key, x.shape), None
+
+        return jax.lax.scan(step, state, jax.random.split(key, equation.steps))[0]
+
+    return lambda state: run(jnp.asarray(state.numpy()), jax.random.key(0)).block_until_ready()
+
+
+def diffrax_euler(equation: Equation) -> Run:
+    """`diffrax.Euler` with the cheapest Brownian motion it has, `UnsafeBrownianPath`, jitted."""
+    import diffrax
+    import jax
+    import jax.numpy as jnp
+
+    couplings, bias = jnp.asarray(equation.couplings.numpy()), jnp.asarray(equation.bias.detach().numpy())
+    scale, end = (2.0 * equation.temperature) ** 0.5, equation.steps * equation.dt
+
+    @jax.jit
+    def run(state, key):
+        import lineax
+
+        drift = diffrax.ODETerm(lambda t, x, _: -(2.0 * equation.j2 * x + 4.0 * equation.j4 * x**3 + bias + x @ couplings))
+        path = diffrax.UnsafeBrownianPath(shape=state.shape, key=key)
+        noise = diffrax.ControlTerm(lambda t, x, _: lineax.DiagonalLinearOperator(jnp.full_like(x, scale)), path)
+        solved = diffrax.diffeqsolve(
+            diffrax.MultiTerm(drift, noise), diffrax.Euler(), 0.0, end, equation.dt, state, max_steps=equation.steps + 1,
+            adjoint=diffrax.DirectAdjoint(),
+        )  # fmt: skip
+        return solved.ys[-1]
+
+    return lambda state: run(jnp.asarray(state.numpy()), jax.random.key(0)).block_until_ready()
