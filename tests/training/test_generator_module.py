@@ -39,12 +39,13 @@ def train(module, folder: Path, steps: int, batch_size: int = 1, ckpt: str | Non
 
 @pytest.mark.slow
 def test_all_three_ways_reach_the_same_loss(tmp_path):
-    """The solve gives the optimum that both rules approach; they go most of the way to it."""
+    """The solve gives the optimum that the rules approach, on coarse paths too; they go most of the way to it."""
     at_zero = None
     actions = {}
     ways = {
         "closed form": (ClosedFormModule, {"batches": 8, "held_out_every": 4, "validate_every": 8}, 8, 12),
         "trajectory": (TrajectoryModule, {"validate_every": 120}, 120, 2),
+        "coarse": (TrajectoryModule, {"validate_every": 120, "coarse": 10}, 120, 2),
         "online": (OnlineModule, {"validate_every": 120}, 120, 2),
     }
     for name, (cls, objective, steps, batch_size) in ways.items():
@@ -58,7 +59,7 @@ def test_all_three_ways_reach_the_same_loss(tmp_path):
             at_zero = module.validation_action().item()
     gain = at_zero - actions["closed form"]
     assert gain > 0.1
-    for name in ("trajectory", "online"):
+    for name in ("trajectory", "coarse", "online"):
         assert 0.75 * gain < at_zero - actions[name] < 1.05 * gain, actions
 
 
