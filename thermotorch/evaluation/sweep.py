@@ -129,6 +129,7 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
     except ImportError as error:
         raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[plots]'") from error
     axis, *others = sweep.axes
@@ -147,12 +148,19 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
                 [row.stderr or 0.0 for row in rows],
                 marker="o", markersize=4, linewidth=1.2, capsize=2, label=label or None,
             )  # fmt: skip
-        if _spans_decades([point.setting[axis] for point in sweep.points]):
+        places = list(dict.fromkeys(point.setting[axis] for point in sweep.points))
+        if _spans_decades(places):
             panel.set_xscale("log")
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xticks(places, [_text(place) for place in places], fontsize="small")
         if _spans_decades([point.rows[metric].value for point in sweep.points]):
             panel.set_yscale("log")
+            panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            panel.yaxis.set_minor_locator(NullLocator())
         unit = sweep.points[0].rows[metric].unit
-        panel.set(xlabel=axis.rpartition(".")[2].replace("_", " "), ylabel=f"{metric}\n[{unit}]" if unit else metric)
+        name = metric.replace(" (", "\n(")
+        panel.set(xlabel=axis.rpartition(".")[2].replace("_", " "), ylabel=f"{name}\n[{unit}]" if unit else name)
         panel.grid(alpha=0.3)
     if others:
         figure.axes[0].legend(fontsize="small")
