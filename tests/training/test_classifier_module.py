@@ -116,6 +116,8 @@ def test_its_loss_is_the_cross_entropy_of_a_run_plus_the_heat():
     run = module.model.run(images, seed=0, sample_ids=torch.arange(12, 18))
     torch.testing.assert_close(plain, F.cross_entropy(4.0 * module.model.read(run), batch["label"]))
     torch.testing.assert_close(loss({"heat": 0.01})[1], plain + 0.01 * run.heat.mean())
+    blunt = F.cross_entropy(0.5 * module.model.read(run), batch["label"])
+    torch.testing.assert_close(loss({"sharpness": 0.5})[1], blunt)
     assert not torch.equal(loss({}, step=3)[1], plain)
     assert not torch.equal(loss({"dt": 0.01})[1], plain)
     faulty = loss({"bits": 3, "mismatch": 0.1})[0]

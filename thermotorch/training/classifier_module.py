@@ -101,6 +101,7 @@ class EndToEndModule(ClassifierModule):
         objective: beside the jitter
 
             - dt, integrator: of the training runs, coarser than the model's own; null keeps those.
+            - sharpness: of the loss; null is that of the model, which is for calibrated probabilities.
             - heat: weight of the mean heat of a run, per kT.
             - label_smoothing: of the cross-entropy.
             - bits, mismatch: train imperfect devices, a new one at each step; see `imperfect_parameters`.
@@ -109,7 +110,8 @@ class EndToEndModule(ClassifierModule):
     """
 
     defaults: ClassVar[dict[str, Any]] = {
-        "dt": None, "integrator": None, "heat": 0.0, "label_smoothing": 0.0, "bits": None, "mismatch": 0.0,
+        "dt": None, "integrator": None, "sharpness": None, "heat": 0.0, "label_smoothing": 0.0, "bits": None,
+        "mismatch": 0.0,
     }  # fmt: skip
     model: ThermodynamicClassifier
 
@@ -117,7 +119,7 @@ class EndToEndModule(ClassifierModule):
         settings, step = self.settings, batch["step"]
         coarse = {key: settings[key] for key in ("dt", "integrator")}
         run = self.run_of_a_device(step, self.augmented(batch), self.seed, self.sample_ids(batch), **coarse)
-        logits = self.model.sharpness * self.model.read(run)
+        logits = (settings["sharpness"] or self.model.sharpness) * self.model.read(run)
         loss = F.cross_entropy(logits, batch["label"], label_smoothing=settings["label_smoothing"])
         heat = run.heat.mean() / self.model.layer.temperature
         scores = {"train/loss": loss, "train/heat_kT": heat}
