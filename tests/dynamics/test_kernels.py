@@ -52,3 +52,14 @@ def test_kernels_compile_for_compute_capability_9(precision):
         # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun.
         allowed = 700 if "M" in variant.constants or "heun" in variant.name else 0
         assert found.spilled <= allowed, f"{variant.name} spills {found.spilled} bytes"
+
+
+@pytest.mark.slow
+def test_every_launch_binds_and_compiles():
+    """The arguments as they are passed, with what Triton makes of their values and addresses."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "tests.dynamics.kernels.compile_launches"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kernels = {"trajectory", "retrace", "advance", "retreat", "flows", "residual"}
+    assert all(f"'{name}'" in done.stdout for name in kernels), done.stdout

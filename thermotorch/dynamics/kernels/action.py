@@ -92,7 +92,7 @@ def gradients_of_residuals(
     return of_matrix, of_bias
 
 
-@triton.jit(do_not_specialize=("rows", "batch"))
+@triton.jit(do_not_specialize=("rows", "batch"), do_not_specialize_on_alignment=("weights",))
 def residual(
     states, operand, couplings, couplings_low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility, weights, residuals,
     rows, batch, units, pitch, dt, inverse_weight, inverse_push,

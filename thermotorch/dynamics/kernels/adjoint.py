@@ -236,7 +236,8 @@ def retrace(
         put(out, lam_b, row, b, batch, units)
 
 
-@triton.jit(do_not_specialize=("batch",))
+# Steps of a stored path lie at any address: not a kernel for every combination of theirs.
+@triton.jit(do_not_specialize=("batch",), do_not_specialize_on_alignment=("point", "vector", "enters", "next_vector"))
 def retreat(
     point, vector, operand, lam, plus, enters, transposed, transposed_low, out, next_vector, next_operand,
     j2, j3, j4, mobility, batch, units, pitch, dt,
