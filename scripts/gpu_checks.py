@@ -195,17 +195,17 @@ def large(bench: Bench) -> None:
         machine = Machine(units, bench.size(batch, 5), bench.device)
         for precision in ("ieee",) if bench.dry else ("bf16", "tf32", "ieee"):
             row = bench.measure(
-                f"streamed, {units} units, batch {batch}, {steps} steps, {precision}",
+                f"streamed, {units} units, batch {batch}, {steps} steps, {precision}, as chosen",
                 lambda m=machine, p=precision: kernels.langevin(*m.arguments(steps, p)),
                 lambda m=machine: m.eager(tenth), steps / tenth, repeats=3,
                 **(limits[precision] if batch == 1024 else {}),
             )  # fmt: skip
-            if batch in (1024, 8192) and not bench.dry:
-                by_library = bench.measure(
-                    f"the same with products by cuBLAS, batch {batch}, {precision}",
-                    lambda m=machine, p=precision: streamed.langevin(Run.of(*m.arguments(steps, p)), library=True), repeats=3,
+            for library in (False, True) if batch > 256 else ():
+                bench.measure(
+                    f"  batch {batch}, {precision}, by {'cuBLAS and a kernel' if library else 'one fused kernel'}",
+                    lambda m=machine, p=precision, b=library: streamed.langevin(Run.of(*m.arguments(steps, p)), library=b),
+                    repeats=3,
                 )  # fmt: skip
-                row.notes["by cuBLAS, ms"] = round(by_library.ms, 2)
             row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
 
 
@@ -213,17 +213,16 @@ def tiles(bench: Bench) -> None:
     """Which tile is fastest for one step of 1296 units: what `tile_for` should say."""
     units, batch, steps = bench.size(1296, 70), bench.size(1024, 5), bench.size(100, 2)
     machine = Machine(units, batch, bench.device)
-    shapes = [(64, 64, 4), (64, 128, 4), (128, 64, 4), (128, 64, 8), (128, 128, 8), (128, 256, 8)]
+    shapes = [(64, 64, 4), (64, 128, 4), (128, 64, 4), (128, 64, 8), (128, 128, 8)]
     for precision in ("ieee",) if bench.dry else ("bf16", "tf32"):
         for m, n, warps in shapes[:1] if bench.dry else shapes:
-            for stages in (3,) if bench.dry else (3, 4):
-                tile = pipeline.Tile(m, n, 64 if precision == "bf16" else 32, warps, stages)
-                run = Run.of(*machine.arguments(steps, precision))
-                try:
-                    bench.measure(f"tile {m} x {n}, {warps} warps, {stages} stages, {steps} steps, {precision}",
-                                  lambda r=run, t=tile: streamed.langevin(r, tile=t), repeats=3)  # fmt: skip
-                except Exception as error:  # noqa: BLE001  a tile may not fit
-                    print(f"tile {m} x {n}, {warps} warps, {stages} stages, {precision}: {type(error).__name__}", flush=True)
+            tile = pipeline.Tile(m, n, 64 if precision == "bf16" else 32, warps, 4 if m * n <= 8192 else 3)
+            run = Run.of(*machine.arguments(steps, precision))
+            try:
+                bench.measure(f"tile {m} x {n}, {warps} warps, {steps} steps, {precision}",
+                              lambda r=run, t=tile: streamed.langevin(r, tile=t), repeats=3)  # fmt: skip
+            except Exception as error:  # noqa: BLE001  a tile may not fit
+                print(f"tile {m} x {n}, {warps} warps, {precision}: {type(error).__name__}", flush=True)
 
 
 def actions(bench: Bench) -> None:

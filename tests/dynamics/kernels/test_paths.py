@@ -15,6 +15,7 @@ CASES = {
     "force of each step": Case(20, 9, 3, drive="step"),
     "force of each step and sample": Case(20, 9, 3, "heun", drive="step and sample"),
     "samples from the middle of a group": Case(70, 18, 3, drive="unit", first_sample=3, clamped=9, keep=1),
+    "the last samples there are": Case(20, 18, 2, first_sample=2**34 - 24),
     "shuffled samples": Case(80, 18, 3, "heun", shuffled=True, record=1),
     "every unit clamped": Case(12, 5, 3, clamped=12),
     "no couplings, no noise": Case(12, 5, 3, coupling=0.0, temperature=0.0),

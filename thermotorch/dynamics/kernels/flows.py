@@ -120,7 +120,7 @@ def flows(
 ):  # fmt: skip
     """One tile of one launch; `clock` holds seed, step, and the row of the push, `offset` counts from them."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
-    row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M)
+    row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M, 2)
     unit = tile_column * N + tl.arange(0, N)
     inside = (row[:, None] < batch) & (unit[None, :] < units)
     x = tl.load(point + row[:, None] * pitch + unit[None, :], mask=inside, other=0.0)
@@ -133,7 +133,7 @@ def flows(
         seed = tl.load(clock)
         step = tl.load(clock + 1) + offset
         xi = tile_normals(
-            x, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, FAST
+            x, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, 2, FAST
         )
         n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
         z = take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi

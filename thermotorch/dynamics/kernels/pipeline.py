@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 
 import torch
@@ -14,6 +15,7 @@ from thermotorch.dynamics.kernels.run import Timeline
 
 CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
 GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
+FEW = 512  # samples up to which latency is what matters
 KEPT_PIPELINES = 2
 
 
@@ -34,7 +36,7 @@ def tile_for(batch: int, precision: str, normals: int = 1) -> Tile:
     `normals` is how many of them an element needs: two do not fit beside the sums of the widest tile.
     """
     k = 64 if precision == "bf16" else 32
-    if batch <= 512:
+    if batch <= FEW:
         return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
     return Tile(128, 64 if precision == "ieee" or normals > 1 else 128, k, 8, 3)
 
@@ -150,7 +152,7 @@ class Pipeline:
         """Record a graph. A first step outside it compiles the kernels; the state it spoils is put back."""
         saved = self.points[self.now].clone(), self.operands[self.now].clone(), self.now
         self.launch(0)
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        current, side = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
         side.wait_stream(current)
         graph, self.now = torch.cuda.CUDAGraph(), 0
         with torch.cuda.stream(side):
@@ -163,6 +165,12 @@ class Pipeline:
         self.graph, self.now = graph, saved[2]
         self.points[self.now].copy_(saved[0])
         self.operands[self.now].copy_(saved[1])
+
+
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """Where graphs are captured; always the same, since cuBLAS keeps a workspace for each stream."""
+    return torch.cuda.Stream(device)
 
 
 _pipelines: OrderedDict[tuple, Pipeline] = OrderedDict()

@@ -75,7 +75,7 @@ def trajectory(
 ):  # fmt: skip
     """All steps of the program's samples. `_a` belongs to the first column block, `_b` to the second where there is one."""
     first_row = tl.program_id(0).to(tl.int64) * ROWS
-    row, sample, first_sample, counting = rows_of_tile(ids, first_row, batch, ROWS)
+    row, sample, first_sample, counting = rows_of_tile(ids, first_row, batch, ROWS, 2)
     first_step = (start_high.to(tl.int64) << 32) | (start_low.to(tl.int64) & 0xFFFFFFFF)
 
     size = batch.to(tl.int64) * units
@@ -96,11 +96,11 @@ def trajectory(
     AHEAD: tl.constexpr = 1 if SCHEME == "leimkuhler_matthews" else 0
     if AHEAD:  # averages the normals of this step and the next, which are carried along
         old_a = tile_normals(
-            x_a, sample, first_sample, counting, a, first_step, stream, key_low, key_high, ROWS, FAST
+            x_a, sample, first_sample, counting, a, first_step, stream, key_low, key_high, ROWS, 2, FAST
         )
         if SECOND > 0:
             old_b = tile_normals(
-            x_b, sample, first_sample, counting, b, first_step, stream, key_low, key_high, ROWS, FAST
+            x_b, sample, first_sample, counting, b, first_step, stream, key_low, key_high, ROWS, 2, FAST
         )
 
     until_record = first_record + 0
@@ -108,11 +108,11 @@ def trajectory(
     for k in range(steps):
         step = first_step + k + AHEAD
         noise_a = tile_normals(
-            x_a, sample, first_sample, counting, a, step, stream, key_low, key_high, ROWS, FAST
+            x_a, sample, first_sample, counting, a, step, stream, key_low, key_high, ROWS, 2, FAST
         )
         if SECOND > 0:
             noise_b = tile_normals(
-            x_b, sample, first_sample, counting, b, step, stream, key_low, key_high, ROWS, FAST
+            x_b, sample, first_sample, counting, b, step, stream, key_low, key_high, ROWS, 2, FAST
         )
         if AHEAD:
             new_a = noise_a

@@ -6,8 +6,9 @@ it that the next step multiplies). Steps are replayed from a CUDA graph of an ev
 step number from memory; batches are run in pieces whose state stays in the second-level cache.
 
 The same kernel also takes products made before it by cuBLAS (`library=True`): two launches and one more trip of the field
-through the cache, against products that share their loads between processors. Its bits depend on the batch, so it is not
-the default; `scripts/gpu_checks.py` measures both.
+through the cache, against products that share their loads between processors and noise that is shared by four. That is
+the default for large batches with rounded operands; "ieee" stays with the fused product, whose bits do not depend on the
+batch. `scripts/gpu_checks.py` measures both.
 """
 
 import triton
@@ -15,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from thermotorch.dynamics.kernels.matmul import matmul
-from thermotorch.dynamics.kernels.pipeline import Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
+from thermotorch.dynamics.kernels.pipeline import FEW, Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
 from thermotorch.dynamics.kernels.run import Run
 from thermotorch.dynamics.kernels.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
@@ -24,10 +25,12 @@ POINTWISE = Tile(32, 128, 64, 4, 1)  # without a product of its own
 
 
 def langevin(
-    run: Run, guesses: Tensor | None = None, tile: Tile | None = None, library: bool = False
+    run: Run, guesses: Tensor | None = None, tile: Tile | None = None, library: bool | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """End state, recorded and kept states of a run of any size; with `keep` 1 also Heun's guesses, if asked for."""
     end, recorded, kept = run.outputs()
+    if library is None:
+        library = tile is None and run.precision != "ieee" and run.batch > FEW
     normals = 2 if run.integrator == "leimkuhler_matthews" else 1
     tile = tile or (POINTWISE if library else tile_for(run.batch, run.precision, normals))
     rows = piece(run, tile)
@@ -117,7 +120,8 @@ def advance(
     at the guess `point` of the first. "leimkuhler_matthews": Euler-Maruyama with the mean of two steps' normals.
     """
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
-    row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M)
+    SHARED: tl.constexpr = 2 if PRODUCT else 4
+    row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M, SHARED)
     unit = tile_column * N + tl.arange(0, N)
     if PRODUCT:
         field = matrix_product(operand, couplings, couplings_low, row, unit, pitch, M, N, BK, PRECISION)
@@ -127,9 +131,9 @@ def advance(
     seed = tl.load(clock)
     step = tl.load(clock + 1) + offset
     key_low, key_high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    noise = tile_normals(field, sample, first_sample, counting, unit, step, stream, key_low, key_high, M, FAST)
+    noise = tile_normals(field, sample, first_sample, counting, unit, step, stream, key_low, key_high, M, SHARED, FAST)
     if STAGE == "leimkuhler_matthews":
-        after = tile_normals(field, sample, first_sample, counting, unit, step + 1, stream, key_low, key_high, M, FAST)
+        after = tile_normals(field, sample, first_sample, counting, unit, step + 1, stream, key_low, key_high, M, SHARED, FAST)
         noise = 0.5 * (noise + after)
 
     inside = (row[:, None] < batch) & (unit[None, :] < units)

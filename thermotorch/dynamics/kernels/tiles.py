@@ -72,15 +72,16 @@ def on_site(x, a2, a3, a4):
 
 
 @triton.jit
-def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr):
-    """Which rows of a [rows, units] tensor a tile of the resident kernel holds, their samples, and the samples' order.
+def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr, SHARED: tl.constexpr):
+    """Which rows of a [rows, units] tensor a tile holds, their samples, and the samples' order.
 
-    Tile row t holds row 2 (t mod 8) + t div 8 of each 16. A thread of a tensor core's accumulator owns tile rows t and
-    t + 8, which are then neighbours, the two normals of one Box-Muller transform. The order is whether the samples count
-    up from a multiple of four, as they do unless the caller chose them, so that they can be computed and not looked up.
+    A thread of a tensor core's accumulator owns tile rows t and t + 8, one of a tile that was loaded (32 rows, 4 warps)
+    t + 16 and t + 24 as well. These are made neighbours, SHARED of them, which can share one block of noise: tile row t
+    holds row SHARED (t mod 8) + t div 8 of each 8 SHARED. The order is whether the samples count up from a multiple of
+    four, as they do unless the caller chose them, so that they can be computed and not looked up.
     """
     t = tl.arange(0, ROWS)
-    row = first_row + (t & -16) + 2 * (t & 7) + ((t >> 3) & 1)
+    row = first_row + (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))
     sample = tl.load(ids + row, mask=row < rows, other=0)
     first_sample = tl.load(ids + first_row)
     counting = ((sample == first_sample + (row - first_row)) & ((first_sample & 3) == 0)) | (row >= rows)
@@ -90,23 +91,25 @@ def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr):
 @triton.jit
 def tile_normals(
     like, sample, first_sample, counting, unit, step, stream, key_low, key_high,
-    ROWS: tl.constexpr, FAST: tl.constexpr,
+    ROWS: tl.constexpr, SHARED: tl.constexpr, FAST: tl.constexpr,
 ):  # fmt: skip
-    """Normals [ROWS, units] for a tile of the resident kernel, made by the threads that hold `like` and need them.
+    """Normals [ROWS, units] for a tile of `rows_of_tile`, made by the threads that hold `like` and need them.
 
-    Written element by element; but where samples count, the compiler sees that tile rows t and t + 8 have the same
-    counter, and makes one block for both. Sharing it by four would take a trip through shared memory and its barriers.
+    Written element by element; but where samples count, the compiler sees that rows of a tile that are multiples of 8
+    apart have the same counter, and makes one block for all of them that a thread owns. Sharing it by four where a thread
+    owns two would take a trip through shared memory and its barriers.
     """
     t = tl.arange(0, ROWS)[:, None]
     # A zero, but one that Triton takes for a function of `like`, so that all that follows has its layout.
     zero = ((like.to(tl.uint32, bitcast=True) >> 16) >> 16).to(tl.int32)
     here, t = unit[None, :] + zero, t + zero
     if counting:
-        group = ((first_sample >> 2) + (t >> 4) * 4).to(tl.uint32) + ((t & 7) >> 1).to(tl.uint32)
+        index = (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))  # sample minus the first
+        group = ((first_sample >> 2).to(tl.int32) + (index >> 2)).to(tl.uint32)
         w0, w1, w2, w3 = words(here, group, step, stream, key_low, key_high)
-        upper = (t & 1) == 0
+        upper = (index & 2) == 0
         z0, z1 = box_muller(tl.where(upper, w0, w2), tl.where(upper, w1, w3), FAST)
-        z = tl.where((t & 8) == 0, z0, z1)
+        z = tl.where((index & 1) == 0, z0, z1)
     else:
         z = one_normal(here, sample[:, None] + zero, step, stream, key_low, key_high, FAST)
     return z
