@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import nn
 
 from thermotorch.evaluation.rows import Row
@@ -70,4 +71,5 @@ def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
     matplotlib.use("agg")
     picture = folder / f"{name}.png"
     importlib.import_module(TASKS[name]).draw(result.curves).savefig(picture, dpi=110, bbox_inches="tight")
+    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)  # lines need no more colours
     return [data, picture]

@@ -132,9 +132,11 @@ def draw(curves: dict[str, Any]) -> "Figure":
         goal = curves["goals"][name]
         right.set(xscale="log", yscale="log", title=f"{what}: time to an error of {goal:g}", xlabel="units")
         right.set_ylabel("seconds")
-    key = "dots: device; lines: theory;\ndashed: CG here;\ntriangles: Cholesky, LU here"
-    panels[1][0].legend(frameon=False, fontsize="x-small", title=key, title_fontsize="x-small", loc="lower left")
-    panels[0][2].legend(frameon=False, fontsize="x-small")
+    key = "dots: device; lines: what theory predicts for it; dashed: conjugate gradients here; triangles: Cholesky, LU here"
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, title=key, loc="outside lower center", ncols=len(sizes))
+    panels[0][2].set_ylim(top=1e7)
+    panels[0][2].legend(frameon=False, fontsize="small", loc="upper left")
     return figure
 
 
