@@ -276,7 +276,7 @@ def benchmark(cfg: DictConfig) -> Path:
 
     run = Path(cfg.output_dir)
     settings = OmegaConf.to_container(cfg, resolve=True)
-    keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "model")
+    keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "processor_time", "model")
     result = speed.benchmark(**{key: settings[key] for key in keys}, device=_device(cfg.device))
     (run / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     (run / "benchmark.md").write_text(speed.as_markdown(result), encoding="utf-8")
