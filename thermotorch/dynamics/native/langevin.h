@@ -188,7 +188,7 @@ class Adjoint {
         : p_(p), units_(units), transposed_(transposed), gradients_(gradients), row_(row), rows_(rows),
           size_(rows * units.shape.stride), stages_(p.integrator == HEUN ? 2 : 1),
           stepper_(p, units, couplings, row, rows), states_(p.run.segment() * stages_ * size_), lambda_(size_),
-          field_(size_), force_(size_), of_guess_(stages_ == 2 ? size_ : 0), beyond_(stages_ == 2 ? size_ : 0) {}
+          field_(size_), force_(size_), total_(size_), of_guess_(stages_ == 2 ? size_ : 0), beyond_(stages_ == 2 ? size_ : 0) {}
 
     void run() {
         const Run& run = p_.run;
@@ -206,6 +206,8 @@ class Adjoint {
             }
         }
         copy_out(shape(), lambda_.data(), rows_, run.grad_state + row_ * run.units);
+        gradients_.bias.add(0, row_, rows_, total_.data());
+        if (p_.drive.steps == 1) gradients_.drive.add(0, row_, rows_, total_.data());
     }
 
   private:
@@ -232,11 +234,11 @@ class Adjoint {
         for (int64_t r = 0; r < rows_; ++r)
             for (int64_t i = 0; i < shape().vectors * LANES; i += LANES) {
                 const int64_t at = r * shape().stride + i;
-                const Floats slope = units_.curvature(load(x + at), i);
-                store(to + at, fma(-slope, load(force + at), load(to + at)) - load(field_.data() + at));
+                const Floats slope = units_.curvature(load(x + at), i), a = load(force + at);
+                store(to + at, fma(-slope, a, load(to + at)) - load(field_.data() + at));
+                store(total_.data() + at, load(total_.data() + at) + a);
             }
-        gradients_.bias.add(0, row_, rows_, force);
-        gradients_.drive.add(k, row_, rows_, force);
+        if (p_.drive.steps > 1) gradients_.drive.add(k, row_, rows_, force);
         gradients_.couplings.add(x, force, rows_);
     }
 
@@ -272,7 +274,7 @@ class Adjoint {
     Gradients& gradients_;
     int64_t row_, rows_, size_, stages_;
     Stepper stepper_;
-    Buffer states_, lambda_, field_, force_, of_guess_, beyond_;
+    Buffer states_, lambda_, field_, force_, total_, of_guess_, beyond_;  // total: of the forces of all steps
 };
 
 static void backward(const Langevin& p) {

@@ -103,6 +103,7 @@ class CouplingsSum {
 
     void add(const float* states, const float* forces, int64_t rows) {
         if (!sum_.size()) return;
+        if (rows >= ROWS) return add_outer(couplings_, shape_, states, forces, rows, sum_);
         for (int64_t done = 0; done < rows;) {
             const int64_t count = std::min(rows - done, ROWS - held_);
             std::memcpy(states_.data() + held_ * shape_.stride, states + done * shape_.stride, 4 * count * shape_.stride);
@@ -139,10 +140,11 @@ static inline Buffer padded(const Shape& shape, const float* from) {
     return to;
 }
 
-// Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache,
-// enough for every thread to have some, whole tiles.
+// Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache, and
+// at most 64, which is enough to hide the cost of reading the couplings; enough for every thread to have some; whole tiles.
 static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t states) {
-    const int64_t most = std::max<int64_t>(TILE_ROWS, (int64_t(800) << 10) / (states * 4 * shape.stride));
+    const int64_t fit = (int64_t(800) << 10) / (states * 4 * shape.stride);
+    const int64_t most = std::min<int64_t>(64, std::max<int64_t>(TILE_ROWS, fit));
     const int64_t share = (run.batch + run.threads - 1) / run.threads;
     const int64_t chunks = (share + most - 1) / most;
     const int64_t rows = (share + chunks - 1) / std::max<int64_t>(1, chunks);
