@@ -121,6 +121,16 @@ def test_wells_by_group():
         randomised(j2={"hiden": -0.5})
 
 
+def test_mobility_by_group_is_that_of_simulate():
+    model = randomised(mobility={"hidden": 2.0})
+    mobility = torch.tensor([1.0] * 9 + [2.0] * 5)
+    start = torch.randn(2, 14, generator=torch.Generator().manual_seed(0))
+    by_hand = simulate(model.potential, start, steps=50, dt=0.01, temperature=0.1, mobility=mobility).state
+    assert torch.equal(model.denoise(start).state, by_hand)
+    with torch.no_grad():
+        assert not torch.allclose(by_hand, randomised().denoise(start).state, atol=1e-2)
+
+
 def test_label_units_stand_where_they_are_put_and_choose_the_image():
     model = randomised(num_classes=3)
     labels = torch.tensor([2, 0])

@@ -48,6 +48,7 @@ class ThermodynamicGenerator(nn.Module):
             at zero for the others; 0 for a machine that is told nothing.
         temperature, t_final, dt: kT, observation time, time step.
         j2, j4: on-site coefficients of all units, or a dict of them by group ("visible", "hidden" or "hidden1", ...).
+        mobility: mu of all units, or by group: how fast a group moves, beside the others.
         display_range: states of a visible unit that are shown black and white; linear between, clipped outside. The
             defaults are the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
         integrator: see `simulate`.
@@ -73,6 +74,7 @@ class ThermodynamicGenerator(nn.Module):
         dt: float = 1e-3,
         j2: float | Mapping[str, float] = 1.0,
         j4: float | Mapping[str, float] = 1.0,
+        mobility: float | Mapping[str, float] = 1.0,
         display_range: Sequence[float] = (-0.35, 0.95),
         integrator: str = "euler_maruyama",
         readout_time: float = 0.0,
@@ -91,6 +93,7 @@ class ThermodynamicGenerator(nn.Module):
             "dt": dt,
             "j2": dict(j2) if isinstance(j2, Mapping) else j2,
             "j4": dict(j4) if isinstance(j4, Mapping) else j4,
+            "mobility": dict(mobility) if isinstance(mobility, Mapping) else mobility,
             "display_range": list(display_range),
             "integrator": integrator,
             "readout_time": readout_time,
@@ -105,6 +108,7 @@ class ThermodynamicGenerator(nn.Module):
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
+        self.register_buffer("mobility", torch.as_tensor(by_group("mobility", mobility, couplings)), persistent=False)
         self.visible = couplings.slices["visible"]
         self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
         unit = torch.arange(couplings.num_units)
@@ -136,6 +140,7 @@ class ThermodynamicGenerator(nn.Module):
             steps=self.steps,
             dt=self.dt,
             temperature=self.temperature,
+            mobility=self.mobility,
             seed=seed,
             sample_ids=sample_ids,
             clamp=self._held(),
@@ -180,7 +185,7 @@ class ThermodynamicGenerator(nn.Module):
         last = self.steps if steps is None else start_step + steps
         common = {
             "dt": self.dt, "seed": seed, "sample_ids": sample_ids, "clamp": self._held(mask), "integrator": self.integrator,
-            "record": record, "stream": stream, "precision": self.precision,
+            "record": record, "stream": stream, "precision": self.precision, "mobility": self.mobility,
         }  # fmt: skip
         runs = []
         for segment in self.segments:
