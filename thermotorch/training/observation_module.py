@@ -27,8 +27,7 @@ class ObservationTimeModule(LightningModule):
 
     Args:
         model: `{"name": "generator", "config": {...}}`.
-        optimizer: see `build_optimizer`.
-            A phase of each kind has a warm-up and a half cosine of the learning rate of its own.
+        optimizer: see `build_optimizer`; each phase has a warm-up and a half cosine of its own.
         objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
