@@ -28,7 +28,8 @@ class ObservationTimeModule(LightningModule):
     Args:
         model: `{"name": "generator", "config": {...}}`.
         optimizer: see `build_optimizer`; each phase has a warm-up and a half cosine of its own.
-        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `features`, the
+        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `contrastive_time`, how
+            long a machine runs before it is contrasted with the data (None: its observation time); `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
             (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
@@ -45,8 +46,8 @@ class ObservationTimeModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         defaults = {
-            "contrastive_steps": None, "features": None, "gradient_time": None, "distance_rate": 0.2, "precision": "ieee",
-            "initial_std": 0.01, "start_from": None,
+            "contrastive_steps": None, "contrastive_time": None, "features": None, "gradient_time": None, "distance_rate": 0.2,
+            "precision": "ieee", "initial_std": 0.01, "start_from": None,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
@@ -82,10 +83,11 @@ class ObservationTimeModule(LightningModule):
 
     def contrast(self, batch: dict) -> Tensor:
         """The contrastive loss of a batch of images and as many samples."""
-        model, noise = self.model, self._noise(batch)
+        model, noise, time = self.model, self._noise(batch), self.settings["contrastive_time"]
+        steps = None if time is None else round(time / model.dt)
         with torch.no_grad():
             start = model.start(len(batch["slot"]), labels=batch["label"], **noise)
-            negative = model.denoise(start, **noise).state
+            negative = model.denoise(start, steps=steps, **noise).state
             positive = start.clone()
             positive[:, model.visible] = model.to_state(batch["image"])
             if model.responds_at_once:
@@ -94,7 +96,7 @@ class ObservationTimeModule(LightningModule):
                 )
             else:
                 everywhere = torch.ones(model.image_shape, dtype=torch.bool, device=start.device)
-                positive = model.denoise(positive, mask=everywhere, stream=Stream.DATA, **noise).state
+                positive = model.denoise(positive, steps=steps, mask=everywhere, stream=Stream.DATA, **noise).state
         return contrastive_loss(model.potential, positive, negative)
 
     def distance(self, batch: dict) -> Tensor:
