@@ -164,7 +164,7 @@ def test_last_needs_an_earlier_run_of_the_same_thing(run):
     ("argument", "message"),
     [
         ("experiment=ddpm_mnst", "unknown experiment 'ddpm_mnst'; did you mean 'ddpm_mnist'"),
-        ("model=genrator", "unknown model 'genrator'; did you mean 'generator'?"),
+        ("model=genrator", "unknown model 'genrator'; did you mean 'generator' or 'generator_mnist'?"),
         ("data=mnist,digits", "unknown data 'digits'; did you mean 'digits8x8'"),
     ],
 )
@@ -223,6 +223,7 @@ def zoo_of_stand_ins(tmp_path_factory, digits8x8):
     torch.manual_seed(0)
     for name, config in {
         "generator.three_digits": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
+        "generator.mnist": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
         "ddpm.mnist": {"image_size": 8, "block_out_channels": [8, 8]},
         "feature_net.mnist": {"image_size": 8},
     }.items():
