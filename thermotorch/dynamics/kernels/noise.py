@@ -1,6 +1,6 @@
 """The noise of `thermotorch.dynamics.noise` inside kernels: same counters, same words, normals equal to 1e-6.
 
-One Philox block serves the four samples of a group, and no data moves between them. The Gaussian is our own Box-Muller:
+One Philox block serves the four samples of a group. The Gaussian is our own Box-Muller:
 the angle is reduced to an octant on the integer itself, so two short polynomials give its sine and cosine to 3e-8. It
 costs 0.5 special-function instruction per normal and no stack, where a library sine brings its slow path along.
 """
@@ -75,17 +75,8 @@ def words(unit, group, step, stream, key_low, key_high):
 
 
 @triton.jit
-def four_normals(unit, group, step, stream, key_low, key_high, FAST: tl.constexpr):
-    """The normals of samples 4 group ... 4 group + 3."""
-    w0, w1, w2, w3 = words(unit, group, step, stream, key_low, key_high)
-    z0, z1 = box_muller(w0, w1, FAST)
-    z2, z3 = box_muller(w2, w3, FAST)
-    return z0, z1, z2, z3
-
-
-@triton.jit
 def one_normal(unit, sample, step, stream, key_low, key_high, FAST: tl.constexpr):
-    """The normal of each sample on its own: for samples that do not come in whole groups, at four times the cost."""
+    """The normal of each sample on its own, at four times the cost of one that shares its block (`tiles.tile_normals`)."""
     w0, w1, w2, w3 = words(unit, sample >> 2, step, stream, key_low, key_high)
     lane = tl.broadcast_to((sample & 3).to(tl.int32), w0.shape)
     z0, z1 = box_muller(tl.where(lane < 2, w0, w2), tl.where(lane < 2, w1, w3), FAST)

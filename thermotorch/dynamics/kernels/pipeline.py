@@ -82,6 +82,8 @@ class Couplings:
         if self.precision == "ieee":
             high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
             self.low[: self.units, : self.units] = matrix - high
+        elif self.precision == "tf32":  # to the nearest; a tensor core cuts off
+            high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
         self.high[: self.units, : self.units] = high
 
     @property

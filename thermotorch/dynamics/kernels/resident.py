@@ -96,24 +96,24 @@ def trajectory(
     AHEAD: tl.constexpr = 1 if SCHEME == "leimkuhler_matthews" else 0
     if AHEAD:  # averages the normals of this step and the next, which are carried along
         old_a = tile_normals(
-            x_a, sample, first_sample, counting, a, first_step, stream, key_low, key_high, ROWS, 2, FAST
-        )
+            x_a, sample, first_sample, counting, a, first_step, stream, key_low, key_high, ROWS, 2, FAST,
+        )  # fmt: skip
         if SECOND > 0:
             old_b = tile_normals(
-            x_b, sample, first_sample, counting, b, first_step, stream, key_low, key_high, ROWS, 2, FAST
-        )
+                x_b, sample, first_sample, counting, b, first_step, stream, key_low, key_high, ROWS, 2, FAST,
+            )  # fmt: skip
 
     until_record = first_record + 0
     until_keep = keep + 0
     for k in range(steps):
         step = first_step + k + AHEAD
         noise_a = tile_normals(
-            x_a, sample, first_sample, counting, a, step, stream, key_low, key_high, ROWS, 2, FAST
-        )
+            x_a, sample, first_sample, counting, a, step, stream, key_low, key_high, ROWS, 2, FAST,
+        )  # fmt: skip
         if SECOND > 0:
             noise_b = tile_normals(
-            x_b, sample, first_sample, counting, b, step, stream, key_low, key_high, ROWS, 2, FAST
-        )
+                x_b, sample, first_sample, counting, b, step, stream, key_low, key_high, ROWS, 2, FAST,
+            )  # fmt: skip
         if AHEAD:
             new_a = noise_a
             noise_a = 0.5 * (old_a + new_a)

@@ -33,6 +33,12 @@ def split(x):
 
 
 @triton.jit
+def rounded(x):
+    """x to the nearest number of 11 significant bits: a tensor core would cut the rest off, always towards zero."""
+    return ((x.to(tl.int32, bitcast=True) + 4096) & -8192).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def take_couplings(
     matrix, row0, column0, scale, units, N: tl.constexpr, M: tl.constexpr, PRECISION: tl.constexpr
 ):
@@ -43,8 +49,8 @@ def take_couplings(
         high = piece.to(tl.bfloat16)
         low = high
     elif PRECISION == "tf32":
-        high = piece
-        low = piece
+        high = rounded(piece)
+        low = high
     else:
         high, low = split(piece)
     return high, low
@@ -56,7 +62,7 @@ def product(x, high, low, PRECISION: tl.constexpr):
     if PRECISION == "bf16":
         field = tl.dot(x.to(tl.bfloat16), high)
     elif PRECISION == "tf32":
-        field = tl.dot(x, high, input_precision="tf32")
+        field = tl.dot(rounded(x), high, input_precision="tf32")
     else:
         x_high, x_low = split(x)
         field = tl.dot(x_low, high, input_precision="tf32")
@@ -72,6 +78,12 @@ def on_site(x, a2, a3, a4):
 
 
 @triton.jit
+def place_in_tile(t, SHARED: tl.constexpr):
+    """Which row of the tensor, counted from the tile's first, tile row t holds; see `rows_of_tile`."""
+    return (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))
+
+
+@triton.jit
 def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr, SHARED: tl.constexpr):
     """Which rows of a [rows, units] tensor a tile holds, their samples, and the samples' order.
 
@@ -80,8 +92,7 @@ def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr, SHARED: tl.constexpr)
     holds row SHARED (t mod 8) + t div 8 of each 8 SHARED. The order is whether the samples count up from a multiple of
     four, as they do unless the caller chose them, so that they can be computed and not looked up.
     """
-    t = tl.arange(0, ROWS)
-    row = first_row + (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))
+    row = first_row + place_in_tile(tl.arange(0, ROWS), SHARED)
     sample = tl.load(ids + row, mask=row < rows, other=0)
     first_sample = tl.load(ids + first_row)
     counting = ((sample == first_sample + (row - first_row)) & ((first_sample & 3) == 0)) | (row >= rows)
@@ -104,7 +115,7 @@ def tile_normals(
     zero = ((like.to(tl.uint32, bitcast=True) >> 16) >> 16).to(tl.int32)
     here, t = unit[None, :] + zero, t + zero
     if counting:
-        index = (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))  # sample minus the first
+        index = place_in_tile(t, SHARED)
         group = ((first_sample >> 2).to(tl.int32) + (index >> 2)).to(tl.uint32)
         w0, w1, w2, w3 = words(here, group, step, stream, key_low, key_high)
         upper = (index & 2) == 0
