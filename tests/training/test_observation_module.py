@@ -72,8 +72,9 @@ def test_end_to_end_updates_shrink_the_distance_that_they_follow(features, tmp_p
     assert pixel_error(more) < before
 
 
-def test_resumed_training_equals_uninterrupted_training(features, tmp_path):
-    objective = {"contrastive_steps": 2, "features": features}
+@pytest.mark.parametrize("persistent", [False, True])
+def test_resumed_training_equals_uninterrupted_training(features, persistent, tmp_path):
+    objective = {"contrastive_steps": 3, "persistent": persistent, "features": features}
     whole = ObservationTimeModule(machine(), ADAM, objective)
     train(whole, tmp_path / "whole", 4)
     train(ObservationTimeModule(machine(), ADAM, objective), tmp_path / "half", 1)
@@ -81,6 +82,18 @@ def test_resumed_training_equals_uninterrupted_training(features, tmp_path):
     train(resumed, tmp_path / "rest", 4, ckpt=tmp_path / "half" / "last.ckpt")
     for (name, expected), found in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(expected, found), name
+
+
+def test_persistent_runs_go_on_where_they_were(tmp_path):
+    module = ObservationTimeModule(machine(), ADAM, {"persistent": True, "contrastive_time": 0.5})
+    train(module, tmp_path, 1)
+    before = module.chains.clone()
+    assert before.shape == (32, 64 + 32)
+    batch = {"step": 1, "slot": torch.arange(32), "label": torch.zeros(32).long(), "image": torch.zeros(32, 1, 8, 8)}
+    module.contrast(batch)
+    with torch.no_grad():
+        wanted = module.model.denoise(before, steps=5, **module._noise(batch)).state
+    assert torch.equal(module.chains, wanted)
 
 
 def test_a_machine_with_labels_starts_from_one_without(tmp_path):

@@ -29,7 +29,8 @@ class ObservationTimeModule(LightningModule):
         model: `{"name": "generator", "config": {...}}`.
         optimizer: see `build_optimizer`; each phase has a warm-up and a half cosine of its own.
         objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `contrastive_time`, how
-            long a machine runs before it is contrasted with the data (None: its observation time); `features`, the
+            long a machine runs before it is contrasted with the data (None: its observation time); `persistent`, whether
+            these runs go on from update to update instead of starting from noise each time; `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
             (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
@@ -46,7 +47,7 @@ class ObservationTimeModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         defaults = {
-            "contrastive_steps": None, "contrastive_time": None, "features": None, "gradient_time": None, "distance_rate": 0.2,
+            "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None, "gradient_time": None, "distance_rate": 0.2,
             "precision": "ieee", "initial_std": 0.01, "start_from": None,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
@@ -64,6 +65,8 @@ class ObservationTimeModule(LightningModule):
             nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
         if settings["start_from"]:
             self._start_from(load_checkpoint(settings["start_from"], expect="generator"))
+        # Where persistent runs are; in the checkpoint, so that a resumed run equals an uninterrupted one.
+        self.register_buffer("chains", torch.empty(0), persistent=settings["persistent"])
         # Frozen, and no part of what is saved.
         self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
         self._scales: list[float] | None = None
@@ -87,7 +90,11 @@ class ObservationTimeModule(LightningModule):
         steps = None if time is None else round(time / model.dt)
         with torch.no_grad():
             start = model.start(len(batch["slot"]), labels=batch["label"], **noise)
+            if self.settings["persistent"] and len(self.chains):  # labels of this batch, units of the last one
+                start[:, : model.hidden.stop] = self.chains[:, : model.hidden.stop]
             negative = model.denoise(start, steps=steps, **noise).state
+            if self.settings["persistent"]:
+                self.chains = negative
             positive = start.clone()
             positive[:, model.visible] = model.to_state(batch["image"])
             if model.responds_at_once:
@@ -134,6 +141,10 @@ class ObservationTimeModule(LightningModule):
             own[name].copy_(bonds)
         bias = other.potential.bias
         self.model.potential.bias[: len(bias)] = bias
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        if "chains" in checkpoint["state_dict"]:
+            self.chains = torch.empty_like(checkpoint["state_dict"]["chains"])
 
     def _noise(self, batch: dict) -> dict:
         ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
