@@ -2,7 +2,7 @@
 
 python scripts/classifier_figures.py neuron
 python scripts/classifier_figures.py cosine outputs/train/cosine_genetic/RUN outputs/train/cosine_gradient/RUN
-python scripts/classifier_figures.py classifier --data-dir DATA [RUN ...]    runs with other prices of heat
+python scripts/classifier_figures.py classifier [RUN ...] --data-dir DATA    runs with other prices of heat
 """
 
 import argparse
@@ -23,8 +23,10 @@ FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 
 def history(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """(simulated runs, error) of a finished training of the cosine."""
-    with open(run / "csv" / "version_0" / "metrics.csv", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["train/runs"] and row["val/phi"]]
+    rows = []
+    for path in sorted(run.glob("csv/version_*/metrics.csv")):  # one for each time the run was continued
+        with open(path, encoding="utf-8") as file:
+            rows += [row for row in csv.DictReader(file) if row["train/runs"] and row["val/phi"]]
     return tuple(torch.tensor([float(row[name]) for row in rows]) for name in ("train/runs", "val/phi"))
 
 
@@ -39,11 +41,11 @@ def classifier(runs: list[Path], data_dir: str) -> None:
     images, labels = named_data("MNIST", data_dir).test_images()
     uncertainty_figure(model, images, labels).savefig(FIGURES / "uncertainty.png", dpi=100)
     series = {
-        "shipped, by time 0.02 ... 0.4": [
-            point(observed_at(model, t), images, labels) for t in (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4)
+        "shipped, read at 0.02 ... 0.3": [
+            point(observed_at(model, t), images, labels) for t in (0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
         ],
-        "shipped, by temperature 1 ... 1000": [
-            point(hotter(model, factor), images, labels) for factor in (1, 3, 10, 30, 100, 300, 1000)
+        "shipped, 1 ... 300 times hotter": [
+            point(hotter(model, factor), images, labels) for factor in (1, 3, 10, 30, 100, 300)
         ],
         "teacher and student": [point(load_checkpoint("classifier.teacher_student"), images, labels)],
     }

@@ -13,10 +13,10 @@ def computer() -> LayeredComputer:
 
 
 def test_a_constant_answer_scores_the_plateau():
-    """phi of y = c: c^2 plus the mean square of the cosine, 1/2 and half of 1/50 for the end point that counts twice."""
+    """phi of y = c: c^2 plus the mean square of the cosine, 1/2 and half of 1/16 for the end point that counts twice."""
     model = computer()
     model.output.data.zero_()
-    assert cosine_error(model, 1.0, samples=1) == pytest.approx(0.5 + 0.5 / 50, abs=1e-5)
+    assert cosine_error(model, 1.0, samples=1) == pytest.approx(0.5 + 0.5 / 16, abs=1e-5)
 
 
 def test_the_activations_are_drawn_for_three_wells_and_finite_times():

@@ -55,7 +55,7 @@ def activation_figure(
 
 
 @torch.no_grad()
-def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 100, inputs: int = 50, seed: int = 1) -> float:
+def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 25, inputs: int = 16, seed: int = 1) -> float:
     """phi of a computer read at another time than it was trained for."""
     z = torch.linspace(0, 1, inputs)
     return (model(z, samples, seed, t_final=t_final) - torch.cos(2 * pi * z)).square().mean().item()
@@ -63,7 +63,7 @@ def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 100, 
 
 @torch.no_grad()
 def cosine_figure(
-    histories: Mapping[str, tuple[Tensor, Tensor]], models: Mapping[str, LayeredComputer], samples: int = 200, seed: int = 1
+    histories: Mapping[str, tuple[Tensor, Tensor]], models: Mapping[str, LayeredComputer], samples: int = 50, seed: int = 1
 ) -> "Figure":
     """Training curves with their plateau, the fit, and the notch of the error at the trained observation time.
 
@@ -82,7 +82,7 @@ def cosine_figure(
     training.legend(frameon=False)
     z = torch.linspace(0, 1, 101)
     fit.plot(z, torch.cos(2 * pi * z), color="black", label="cos 2$\\pi$z")
-    times = torch.linspace(0.2, 2.0, 37)
+    times = torch.linspace(0.2, 2.0, 13)
     for name, model in models.items():
         fit.plot(z, model(z, samples, seed), label=name)
         notch.plot(times, [cosine_error(model, time, seed=seed) for time in times.tolist()], label=name)

@@ -29,7 +29,7 @@ class CosineTask:
     """
 
     defaults: ClassVar[dict[str, Any]] = {
-        "inputs": 32, "samples": 16, "dt": 0.02, "integrator": "euler_maruyama", "validate_every": 10,
+        "inputs": 32, "samples": 16, "dt": 0.02, "integrator": "splitting", "validate_every": 10,
     }  # fmt: skip
 
     def __init__(self, model: LayeredComputer, settings: Mapping[str, Any], seed: int) -> None:

@@ -81,7 +81,10 @@ class _GeneticModule(LightningModule):
 class GeneticCosineModule(_GeneticModule):
     """Whitelam & Casert's training of the layered computer; settings of the task as in `CosineTask`."""
 
-    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults}
+    # The splitting scheme would take the exponential of all members' couplings as one matrix.
+    defaults: ClassVar[dict[str, Any]] = {
+        **_GeneticModule.defaults, **CosineTask.defaults, "integrator": "euler_maruyama",
+    }  # fmt: skip
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
