@@ -113,7 +113,8 @@ def classification_rows(
             for number in range(protocol.devices)
         ])  # fmt: skip
         what = f"{protocol.bits}-bit couplings, " if protocol.bits else ""
-        over_runs(f"test accuracy, one run, {what}{protocol.mismatch:.0%} mismatch", values, f"{protocol.devices} devices")
+        metric = f"test accuracy, one run, {what}{protocol.mismatch:.0%} mismatch"
+        over_runs(metric, values, f"{protocol.devices} devices")
     rows += [
         row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", num_samples=0),
         row("time", seconds / (n * protocol.runs), "s per inference", note=describe_hardware(device)),

@@ -14,7 +14,7 @@ from thermotorch.models.classifier import ThermodynamicClassifier
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PUBLISHED = {"paper, 91.7 %": (1e5, 0.917)}  # heat per inference in kT and accuracy of one run, Whitelam PNAS 123 (2026)
+PUBLISHED = {"paper, 91.7 %": (1e5, 0.917)}  # heat in kT and accuracy of one run, Whitelam, PNAS 123 (2026)
 
 
 class Point(NamedTuple):
@@ -28,7 +28,7 @@ class Point(NamedTuple):
 def uncertainty_figure(
     model: ThermodynamicClassifier, images: Tensor, labels: Tensor, runs: int = 10, seed: int = 0
 ) -> "Figure":
-    """Reliability, and accuracy when the least certain are rejected: one run, several, and the same machine without noise."""
+    """Reliability, and error when the least certain are rejected: one run, several, and the machine without noise."""
     found = model.infer(images, runs=runs, seed=seed).outputs
     predictive = {
         "one run": model.probabilities(found[:, :1]),
@@ -74,7 +74,7 @@ def observed_at(model: ThermodynamicClassifier, t_final: float) -> Thermodynamic
 
 
 def frontier_figure(series: Mapping[str, Sequence[Point]]) -> "Figure":
-    """Error rate against heat per inference, one line for each way to change a machine; the paper's point beside them."""
+    """Error rate against heat per inference, one line for each way to change a machine, and the paper's point."""
     figure = new_figure(6, 4)
     axes = figure.subplots()
     for name, points in series.items():

@@ -55,7 +55,9 @@ def activation_figure(
 
 
 @torch.no_grad()
-def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 25, inputs: int = 16, seed: int = 1) -> float:
+def cosine_error(
+    model: LayeredComputer, t_final: float, *, samples: int = 25, inputs: int = 16, seed: int = 1
+) -> float:
     """phi of a computer read at another time than it was trained for."""
     z = torch.linspace(0, 1, inputs)
     return (model(z, samples, seed, t_final=t_final) - torch.cos(2 * pi * z)).square().mean().item()
@@ -63,7 +65,10 @@ def cosine_error(model: LayeredComputer, t_final: float, *, samples: int = 25, i
 
 @torch.no_grad()
 def cosine_figure(
-    histories: Mapping[str, tuple[Tensor, Tensor]], models: Mapping[str, LayeredComputer], samples: int = 50, seed: int = 1
+    histories: Mapping[str, tuple[Tensor, Tensor]],
+    models: Mapping[str, LayeredComputer],
+    samples: int = 50,
+    seed: int = 1,
 ) -> "Figure":
     """Training curves with their plateau, the fit, and the notch of the error at the trained observation time.
 

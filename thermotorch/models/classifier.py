@@ -143,5 +143,5 @@ class ThermodynamicClassifier(nn.Module):
         return Inference(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Predictive distribution of repeated runs: the mean over runs of softmax(sharpness x). [..., run, class] -> [..., class]."""
+        """Predictive distribution, the mean over runs of softmax(sharpness x): [..., run, class] -> [..., class]."""
         return (self.sharpness * outputs).softmax(-1).mean(-2)

@@ -4,7 +4,7 @@
     <x>(I) = integral x exp(-U / kT) dx / integral exp(-U / kT) dx,   d<x>/dI = var(x) / kT
 
 The activation is known exactly, so a digital network with these neurons can be trained and carried over to a device.
-Limits for j3 = 0: <x> = I / (2 j2) for j4 = 0 at any temperature, and (I / (4 j4))^(1/3) for large I: it never saturates.
+Limits for j3 = 0: <x> = I / (2 j2) for j4 = 0 at any temperature, and (I / (4 j4))^(1/3) for large I, unsaturated.
 Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
 """
 
@@ -125,7 +125,7 @@ class _Well:
         if not all(map(isfinite, (j2, j3, j4, self.temperature))):
             raise ValueError(f"j2, j3, j4 and temperature must be finite, got {self}")
         if j4 < 0 or (j4 == 0 and (j3 != 0 or j2 <= 0)):
-            raise ValueError(f"the neuron has no lower bound: j4 must be positive, or zero with j3 = 0 < j2; got {self}")
+            raise ValueError(f"the neuron has no lower bound: j4 > 0, or 0 with j3 = 0 < j2, got {self}")
         if self.temperature < 0:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
 

@@ -17,7 +17,7 @@ class ThermodynamicConvNet(nn.Module):
         hidden: hidden units of the thermodynamic layer; its output units are as many.
         num_classes: logits.
         temperature, t_final, dt, integrator: of the layer.
-        strength: force on the units per feature of order one, so that they are pushed harder than the noise shakes them.
+        strength: force on the units per feature of order one, so that the input outdoes the noise.
 
     An example of the layer at work, not a published machine.
     """

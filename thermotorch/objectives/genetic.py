@@ -55,7 +55,8 @@ def next_generation(
     """
     size = len(losses)
     if any(len(values) != size for values in population.values()):
-        raise ValueError(f"losses: expected one for each member, found {size} for {len(next(iter(population.values())))}")
+        members = len(next(iter(population.values())))
+        raise ValueError(f"losses: expected one for each member, found {size} for {members}")
     if not 1 <= keep <= size or size % keep:
         raise ValueError(f"keep: expected a divisor of the population's size {size}, found {keep}")
     if generation < 1:

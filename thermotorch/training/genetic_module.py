@@ -59,7 +59,7 @@ class _GeneticModule(LightningModule):
     @torch.no_grad()
     def training_step(self, batch: dict, batch_idx: int) -> None:
         if self.trainer.world_size > 1:
-            raise ValueError("a population is one simulation and cannot be shared by several processes; use trainer=cpu")
+            raise ValueError("a population is one simulation and cannot be shared by processes; use trainer=cpu")
         population = self.population
         losses = self.losses(population, batch)
         winner = int(best(losses, 1))
@@ -129,7 +129,8 @@ class GeneticClassifierModule(_GeneticModule):
         steps = round(layer.t_final / dt)
         state = run_population(
             layer.potential, members, force, steps=steps, dt=layer.t_final / steps, temperature=layer.temperature,
-            seed=self.seed, sample_ids=batch["step"] * len(force) + batch["slot"], integrator=self.settings["integrator"],
+            seed=self.seed, sample_ids=batch["step"] * len(force) + batch["slot"],
+            integrator=self.settings["integrator"],
         )  # fmt: skip
         logits = self.model.sharpness * state[..., layer.potential.couplings.slices["output"]]
         labels = batch["label"].repeat_interleave(logits.shape[1])

@@ -24,7 +24,7 @@ class TeacherStudentModule(ClassifierModule):
         objective: beside the jitter
 
             - teacher_steps: updates of the teacher.
-            - teacher_hidden: widths of its hidden layers, which add up to the student's hidden units; null is two equal ones.
+            - teacher_hidden: widths of its hidden layers, together the student's hidden units; null is two equal ones.
             - guide: force per activation. With less than about 10 the guide drowns in the noise of kT = 1.
             - dt: of the guide paths.
 
@@ -46,7 +46,8 @@ class TeacherStudentModule(ClassifierModule):
         widths = list(self.settings["teacher_hidden"] or (half, layer.hidden - half))
         if sum(widths) != layer.hidden:
             raise ValueError(
-                f"teacher_hidden: expected widths that add up to the student's {layer.hidden} hidden units, found {widths}"
+                f"teacher_hidden: expected widths that add up to the student's {layer.hidden} hidden units, "
+                f"found {widths}"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
