@@ -36,9 +36,11 @@ def cosine(runs: list[Path]) -> None:
     cosine_figure({name: history(run) for name, run in named.items()}, models).savefig(FIGURES / "cosine.png", dpi=100)
 
 
-def classifier(runs: list[Path], data_dir: str) -> None:
+def classifier(runs: list[Path], data_dir: str, count: int) -> None:
     model = load_checkpoint("classifier.end_to_end")
     images, labels = named_data("MNIST", data_dir).test_images()
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
+    images, labels = images[chosen], labels[chosen]
     uncertainty_figure(model, images, labels).savefig(FIGURES / "uncertainty.png", dpi=100)
     series = {
         "shipped, read at 0.02 ... 0.3": [
@@ -61,13 +63,14 @@ def main() -> None:
     parser.add_argument("what", choices=("neuron", "cosine", "classifier"))
     parser.add_argument("runs", type=Path, nargs="*", help="folders of finished training runs")
     parser.add_argument("--data-dir", default="data", help="folder that holds MNIST/raw")
+    parser.add_argument("--images", type=int, default=10_000, help="test images, chosen at random")
     arguments = parser.parse_args()
     if arguments.what == "neuron":
         activation_figure().savefig(FIGURES / "neuron.png", dpi=100)
     elif arguments.what == "cosine":
         cosine(arguments.runs)
     else:
-        classifier(arguments.runs, arguments.data_dir)
+        classifier(arguments.runs, arguments.data_dir, arguments.images)
 
 
 if __name__ == "__main__":
