@@ -110,6 +110,16 @@ def test_a_machine_with_labels_starts_from_one_without(tmp_path):
         ObservationTimeModule(machine(hidden=16), ADAM, {"start_from": str(path)})
 
 
+def test_labels_are_strengthened_about_what_they_share():
+    module = ObservationTimeModule(machine(num_classes=3), ADAM, {"label_gain": 2.5})
+    bonds = module.model.potential.couplings.blocks["hidden-label"]
+    before, image = bonds.detach().clone(), module.model.potential.couplings.blocks["visible-hidden"].detach().clone()
+    module._strengthen_labels(2.5)
+    torch.testing.assert_close(bonds.mean(1), before.mean(1))
+    torch.testing.assert_close(bonds[:, 1] - bonds[:, 0], 2.5 * (before[:, 1] - before[:, 0]))
+    assert torch.equal(module.model.potential.couplings.blocks["visible-hidden"], image)
+
+
 def test_the_judge_is_refused_as_a_teacher():
     with pytest.raises(ValueError, match="judges"):
         ObservationTimeModule(machine(), ADAM, {"contrastive_steps": 0, "features": "feature_net.mnist"})

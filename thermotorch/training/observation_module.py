@@ -34,7 +34,9 @@ class ObservationTimeModule(LightningModule):
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
             (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
-            the distance phase relative to that of the contrastive one. `precision` of the products in training. `initial_std`
+            the distance phase relative to that of the contrastive one. `label_gain`, by which the differences between the
+            labels' couplings are multiplied when the distance phase begins: contrast leaves them too weak to be obeyed.
+            `precision` of the products in training. `initial_std`
             of the couplings; with `start_from`, a checkpoint of a machine with the same units but for labels, only of those
             that it does not have.
         seed: of the initial couplings and the thermal noise.
@@ -47,8 +49,9 @@ class ObservationTimeModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         defaults = {
-            "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None, "gradient_time": None, "distance_rate": 0.2,
-            "precision": "ieee", "initial_std": 0.01, "start_from": None,
+            "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
+            "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
+            "start_from": None,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
@@ -77,6 +80,8 @@ class ObservationTimeModule(LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         first = self.settings["contrastive_steps"]
         contrast = first is None or batch["step"] < first
+        if batch["step"] == first:
+            self._strengthen_labels(self.settings["label_gain"])
         self.model.precision = self.settings["precision"]
         loss = self.contrast(batch) if contrast else self.distance(batch)
         self.model.precision = "ieee"  # samples are drawn exactly
@@ -131,6 +136,12 @@ class ObservationTimeModule(LightningModule):
         rate = self.settings["distance_rate"]
         schedule = LambdaLR(phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first))
         return {"optimizer": phases[0]["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @torch.no_grad()
+    def _strengthen_labels(self, gain: float) -> None:
+        for name, bonds in self.model.potential.couplings.blocks.items():
+            if name.endswith("-label"):  # what all labels have in common stays
+                bonds.lerp_(bonds.mean(1, keepdim=True).expand_as(bonds), 1.0 - gain)
 
     @torch.no_grad()
     def _start_from(self, other: ThermodynamicGenerator) -> None:
