@@ -339,7 +339,7 @@ def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, m
     (report,) = run_dir.rglob("report.json")
     models = json.loads(report.read_text())["models"]
     assert {name: model["finished"] for name, model in models.items()} == {
-        "generator.three_digits": True,
+        "generator.mnist": True,
         "ddpm.mnist": False,
     }
 
