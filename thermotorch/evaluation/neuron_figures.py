@@ -87,10 +87,11 @@ def cosine_figure(
     training.legend(frameon=False)
     z = torch.linspace(0, 1, 101)
     fit.plot(z, torch.cos(2 * pi * z), color="black", label="cos 2$\\pi$z")
-    times = torch.linspace(0.2, 2.0, 13)
+    times = torch.linspace(0.2, 2.0, 19)  # the trained time, 1, among them
     for name, model in models.items():
         fit.plot(z, model(z, samples, seed), label=name)
-        notch.plot(times, [cosine_error(model, time, seed=seed) for time in times.tolist()], label=name)
+        errors = [cosine_error(model, time, samples=samples, seed=seed) for time in times.tolist()]
+        notch.plot(times, errors, label=name)
     fit.set(xlabel="input z", ylabel=f"output, {samples} runs averaged")
     fit.legend(frameon=False)
     notch.axvline(next(iter(models.values())).t_final, color="grey", linestyle=":")
