@@ -199,3 +199,18 @@ def test_memory_of_a_long_run_is_that_of_a_short_one():
             tt.simulate(potential, start, steps=steps, dt=1e-3, temperature=0.1, backend="cpu")
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # kB
     assert peaks[1] - peaks[0] < 10_000
+
+
+def test_gradients_are_the_same_to_the_bit_whenever_they_are_computed():
+    """Several threads share the batch; which takes which rows must not depend on who is faster."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        first, *others = (
+            results("cpu", "bipartite, several chunks", "a force each", steps=40)
+            for _ in range(12)
+        )
+    finally:
+        torch.set_num_threads(threads)
+    for other in others:
+        assert all(torch.equal(other[key], value) for key, value in first.items())

@@ -151,16 +151,16 @@ static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t
     return std::max<int64_t>(1, (rows + TILE_ROWS - 1) / TILE_ROWS) * TILE_ROWS;
 }
 
-// body(thread, first row, number of rows) for all chunks of the batch.
+// body(thread, first row, number of rows) for all chunks of the batch. Which thread takes which chunk is fixed, so that a
+// thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is repeated.
 template <class Body>
 static void for_chunks(const Run& run, int64_t rows, Body&& body) {
     const int64_t chunks = (run.batch + rows - 1) / rows;
     const int64_t workers = std::min(run.threads, chunks);
-    std::atomic<int64_t> next{0};
     std::atomic<bool> out_of_memory{false};
     auto work = [&](int64_t thread) {
         try {
-            for (int64_t chunk; (chunk = next++) < chunks;)
+            for (int64_t chunk = thread; chunk < chunks; chunk += workers)
                 body(thread, chunk * rows, std::min(rows, run.batch - chunk * rows));
         } catch (const std::bad_alloc&) {
             out_of_memory = true;
