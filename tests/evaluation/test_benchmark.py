@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from thermotorch.dynamics import simulate
 from thermotorch.evaluation.benchmark import as_markdown, benchmark, save_figure
 
 SMALL = {"image_shape": [1, 4, 4], "hidden": 8, "t_final": 0.025}

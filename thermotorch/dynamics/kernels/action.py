@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from thermotorch.dynamics.kernels.matmul import matmul
-from thermotorch.dynamics.kernels.pipeline import Couplings, Tile, tile_for
+from thermotorch.dynamics.kernels.pipeline import Couplings, tile_for
 from thermotorch.dynamics.kernels.tiles import on_site, place, put, split, take, take_units
 
 CHUNK_ELEMENTS = 1 << 26  # of states taken together: 256 MB of p
