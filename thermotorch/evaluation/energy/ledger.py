@@ -1,0 +1,124 @@
+"""The energy of one sample, contribution by contribution: where every joule of a comparison is written down."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from thermotorch.evaluation.rows import KINDS
+
+LANDAUER = "Landauer bound"  # a scale to read the other lines by: last, and in no total
+TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One contribution to the energy of a sample.
+
+    Args:
+        contribution: what the energy is spent on.
+        joule: per sample; None exactly when the kind is "unavailable". Negative where energy is gained.
+        low, high: the range that the uncertainty of the model leaves, around `joule`; None where none is stated.
+        kind: "modelled" for a device that was not at hand, "measured" on this machine, or "unavailable".
+        source: where the number is from.
+        note: what a reader must know beside it.
+
+    Raises:
+        ValueError: fields that contradict each other.
+    """
+
+    contribution: str
+    joule: float | None
+    low: float | None
+    high: float | None
+    kind: str
+    source: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"ledger line {self.contribution!r}"
+        if self.kind not in KINDS:
+            raise ValueError(f"kind of {where}: expected one of {', '.join(KINDS)}, found {self.kind!r}")
+        if (self.joule is None) != (self.kind == "unavailable"):
+            raise ValueError(
+                f"{where}: joule is None exactly when the kind is 'unavailable', found {self.joule!r} and {self.kind!r}"
+            )
+        if (self.low is None) != (self.high is None) or (self.joule is None and self.low is not None):
+            raise ValueError(f"{where}: low and high are given together, and only with joule")
+        for name in ("joule", "low", "high"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} of {where}: expected a finite number, found {value}")
+        if self.low is not None and not self.low <= self.joule <= self.high:
+            raise ValueError(f"{where}: expected low <= joule <= high, found {self.low}, {self.joule}, {self.high}")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every contribution to the energy of one sample of a model, on one device or class of hardware.
+
+    Args:
+        model: its label in the comparison.
+        scenario: the device or hardware that the joules are for.
+        lines: the contributions, all modelled or all measured, apart from unavailable ones; Landauer's bound last.
+
+    Raises:
+        ValueError: modelled and measured lines in one ledger, a contribution twice, or a scale that is not last.
+    """
+
+    model: str
+    scenario: str
+    lines: tuple[LedgerLine, ...]
+
+    def __post_init__(self) -> None:
+        where = f"ledger of {self.model!r}, {self.scenario!r}"
+        kinds = {line.kind for line in self.lines} - {"unavailable"}
+        if len(kinds) > 1:
+            raise ValueError(f"{where}: modelled and measured joules never share a ledger; make one of each")
+        names = [line.contribution for line in self.lines]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{where}: {', '.join(repeated)} more than once")
+        if LANDAUER in names[:-1]:
+            raise ValueError(f"{where}: {LANDAUER} is a scale and comes last")
+
+    @property
+    def contributions(self) -> tuple[LedgerLine, ...]:
+        """The lines without the scale."""
+        return tuple(line for line in self.lines if line.contribution != LANDAUER)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Contributions whose energy is not known: the total lacks them."""
+        return tuple(line.contribution for line in self.contributions if line.joule is None)
+
+    @property
+    def kind(self) -> str:
+        """ "modelled" or "measured"; "unavailable" when no contribution is known."""
+        return next((line.kind for line in self.contributions if line.joule is not None), "unavailable")
+
+    @property
+    def total(self) -> LedgerLine:
+        """Sum of the known contributions; its range is that of all of them at their low and at their high together."""
+        known = [line for line in self.contributions if line.joule is not None]
+        note = f"lower bound: without {', '.join(self.missing)}" if self.missing and known else ""
+        if not known:
+            return LedgerLine(TOTAL, None, None, None, "unavailable", "no contribution is known", note)
+        low = sum(line.joule if line.low is None else line.low for line in known)
+        high = sum(line.joule if line.high is None else line.high for line in known)
+        return LedgerLine(
+            TOTAL, sum(line.joule for line in known), low, high, self.kind, "sum of the contributions", note
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a report or a cache."""
+        return {"model": self.model, "scenario": self.scenario, "lines": [asdict(line) for line in self.lines]}
+
+    @classmethod
+    def from_dict(cls, ledger: Mapping[str, Any]) -> "Ledger":
+        """The ledger that `to_dict` wrote.
+
+        Raises:
+            ValueError: fields that contradict each other.
+            TypeError: a field that is missing or not known.
+        """
+        return cls(ledger["model"], ledger["scenario"], tuple(LedgerLine(**line) for line in ledger["lines"]))
