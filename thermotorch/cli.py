@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,11 +27,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.zoo.names import unknown_name
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from thermotorch.evaluation.rows import Row
-
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
     (folder for folder in (_package / "configs", _package.parent / "configs") if (folder / "train.yaml").is_file()),
@@ -40,8 +35,6 @@ CONFIG_DIR = next(
 ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
 
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
-
-_NOISED_IMAGES = 10  # rows of the noising figure at most
 
 log = logging.getLogger(__name__)
 
@@ -119,19 +112,22 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
+    from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.samples import write_samples
     from thermotorch.zoo import load_checkpoint
 
     run = Path(cfg.output_dir)
-    model = load_checkpoint(cfg.model).to(_device(cfg.device))
+    model = load_checkpoint(cfg.model).to(named_device(cfg.device))
     options = OmegaConf.to_container(cfg.options, resolve=True)
     with progress_bar(cfg.model) as progress:
         paths = write_samples(
             model, cfg.num_samples, run, seed=cfg.seed, batch_size=cfg.batch_size, options=options, progress=progress
         )
     if cfg.figures:
-        paths += _figures(cfg, model, run / "figures")
+        from thermotorch.training.tasks import save_figures_of
+
+        paths += save_figures_of(cfg.model, model, run / "figures", seed=cfg.seed, data_dir=cfg.data_dir)
     print(f"{cfg.num_samples} samples of {cfg.model}, seed {cfg.seed}:", *paths, sep="\n")
     return run
 
@@ -139,21 +135,26 @@ def sample(cfg: DictConfig) -> Path:
 def evaluate(cfg: DictConfig) -> Path:
     """Measures one trained model (`configs/zoo/evaluate.yaml`), prints its rows, and writes them.
 
-    `task` is one of `TASKS`; null means the one that the model names as its own, or else generating images.
+    `task` is one of those in `training/tasks.py`; null means the one that the model names as its own, or else
+    generating images.
     """
+    from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.markdown import number
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.models.imperfect import realise
+    from thermotorch.training import tasks
     from thermotorch.zoo import load_checkpoint
 
-    changes = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("config", "imperfections")}
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    changes = {key: settings[key] for key in ("config", "imperfections")}
     model = realise(load_checkpoint(cfg.model, config=changes["config"]), **changes["imperfections"])
-    model = model.to(_device(cfg.device))
-    task = cfg.task or getattr(model, "task", "generate")
-    if task not in TASKS:
-        raise unknown_name("task", task, TASKS)
     with progress_bar(cfg.model) as bar:
-        protocol, rows = TASKS[task](cfg, model, lambda what, done, total: bar(done, total, what))
+        task, protocol, rows = tasks.run(
+            settings,
+            model.to(named_device(cfg.device)),
+            _command("thermotorch-evaluate"),
+            lambda what, done, total: bar(done, total, what),
+        )
     found: dict[str, Any] = {"model": cfg.model, "task": task, **changes, "protocol": protocol, "metrics": [], "energy": []}
     for row in rows:
         found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
@@ -163,52 +164,6 @@ def evaluate(cfg: DictConfig) -> Path:
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(path)
     return path.parent
-
-
-def _generate(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
-    """Images by the generation protocol, judged, timed and metered."""
-    from thermotorch.evaluation.compare import evaluate as run_protocol
-    from thermotorch.evaluation.feature_space import FeatureSpace
-    from thermotorch.evaluation.protocol import Protocol
-    from thermotorch.training.known_images import known_images
-
-    protocol = Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True))
-    result = run_protocol(
-        cfg.model,
-        model,
-        protocol,
-        FeatureSpace.from_zoo(cfg.judge).to(_device(cfg.device)),
-        known=known_images(cfg.model, cfg.data_dir),
-        command=_command("thermotorch-evaluate"),
-        progress=progress,
-    )
-    return protocol.to_dict(), result.rows
-
-
-def _classify(cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
-    """The test images of the data set that the model was trained on."""
-    from thermotorch.evaluation.classification import ClassificationProtocol, classification_rows
-    from thermotorch.training.data import named_data
-    from thermotorch.zoo import load_card
-
-    protocol = ClassificationProtocol(**OmegaConf.to_container(cfg.classification, resolve=True))
-    data = named_data(load_card(cfg.model)["data"]["name"], cfg.data_dir)
-    images, labels = (part.to(_device(cfg.device)) for part in data.test_images())
-    rows = classification_rows(
-        model, images, labels, protocol, command=_command("thermotorch-evaluate"), progress=progress
-    )
-    return protocol.to_dict(), rows
-
-
-def _linear_algebra(task: str, cfg: DictConfig, model: "nn.Module", progress: Callable) -> tuple[dict, list["Row"]]:
-    """What a stochastic processing unit computes; the data of the figure, and the figure, go into the run folder."""
-    from thermotorch.evaluation.linear_algebra import run_task, write_task
-
-    settings = OmegaConf.to_container(cfg[task], resolve=True)
-    command = _command("thermotorch-evaluate")
-    result = run_task(task, model, settings, command, progress=lambda done, total: progress(task, done, total))
-    print(*write_task(task, result, Path(cfg.output_dir)), sep="\n")
-    return settings, result.rows
 
 
 class SweepReport(Callback):
@@ -228,14 +183,6 @@ class SweepReport(Callback):
             print(error)
 
 
-# What a model can be put to, by name: (configuration, model, progress) -> (settings, rows).
-TASKS = {
-    "generate": _generate,
-    "classify": _classify,
-    **{task: partial(_linear_algebra, task) for task in ("invert", "mitigation", "scaling")},
-}
-
-
 def compare(cfg: DictConfig) -> Path:
     """Compares two trained models (`configs/zoo/compare.yaml`) and returns the folder of the report.
 
@@ -243,6 +190,7 @@ def compare(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.compare import compare as run_protocol
     from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
     from thermotorch.evaluation.report import write_report
@@ -250,7 +198,7 @@ def compare(cfg: DictConfig) -> Path:
     from thermotorch.zoo import load_card, load_checkpoint
 
     run = Path(cfg.output_dir)
-    device = _device(cfg.device)
+    device = named_device(cfg.device)
     space = FeatureSpace.from_zoo(cfg.judge).to(device)
     models = {name: load_checkpoint(name).to(device) for name in (cfg.a, cfg.b)}
     try:
@@ -273,42 +221,17 @@ def compare(cfg: DictConfig) -> Path:
 def benchmark(cfg: DictConfig) -> Path:
     """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
     from thermotorch.evaluation import benchmark as speed
+    from thermotorch.evaluation.hardware import named_device
 
     run = Path(cfg.output_dir)
     settings = OmegaConf.to_container(cfg, resolve=True)
     keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "processor_time", "model")
-    result = speed.benchmark(**{key: settings[key] for key in keys}, device=_device(cfg.device))
+    result = speed.benchmark(**{key: settings[key] for key in keys}, device=named_device(cfg.device))
     (run / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     (run / "benchmark.md").write_text(speed.as_markdown(result), encoding="utf-8")
     speed.save_figure(result, run / "benchmark.png")
     print(speed.as_markdown(result))
     return run
-
-
-def _figures(cfg: DictConfig, model: "nn.Module", folder: Path) -> list[Path]:
-    """The figures of the paper for a generator. The noising row needs the images of its card, normalised one by one, as
-    machines that learn to reverse a noising do; without them it is left out."""
-    from thermotorch.evaluation.figures import save_figures
-    from thermotorch.models.generator import ThermodynamicGenerator
-    from thermotorch.zoo import load_card
-
-    if not isinstance(model, ThermodynamicGenerator):
-        raise ValueError(f"figures: only a thermodynamic generator has them, {cfg.model!r} is a {type(model).__name__}")
-    pixels, card = None, load_card(cfg.model)
-    if card["data"].get("normalisation") == "per_image" and Path(cfg.data_dir, "MNIST", "raw").is_dir():
-        from thermotorch.training.data import recorded_data
-
-        data = recorded_data(card["data"], cfg.data_dir)
-        data.setup()
-        pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
-    return list(save_figures(model, folder, seed=cfg.seed, pixels=pixels))
-
-
-def _device(name: str) -> str:
-    """`auto` is the GPU when there is one."""
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def _command(program: str) -> str:

@@ -110,7 +110,7 @@ def test_what_is_done_is_saved_before_an_interruption(space):
     with pytest.raises(KeyboardInterrupt):
         compare({"a": Device(), "b": Interrupted()}, PROTOCOL, space, save=saved.append)
     assert [list(comparison.results) for comparison in saved] == [[], ["a"]]
-    assert saved[-1].names == ["a", "b"]
+    assert saved[-1].labels == ["a", "b"]
 
 
 def test_no_models_are_refused(space):

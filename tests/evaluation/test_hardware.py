@@ -1,9 +1,14 @@
 import torch
 
-from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.hardware import describe_hardware, named_device
 
 
 def test_hardware_is_one_line_with_what_decides_the_speed():
     line = describe_hardware()
     assert "\n" not in line and not line.startswith(",")
     assert f"{torch.get_num_threads()} of " in line and f"torch {torch.__version__}" in line
+
+
+def test_auto_is_the_gpu_when_there_is_one():
+    assert named_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert named_device("cuda:1") == "cuda:1"

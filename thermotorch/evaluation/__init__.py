@@ -1,15 +1,17 @@
 """Quality, speed and energy of generators, by one protocol and side by side."""
 
-from thermotorch.evaluation.compare import Comparison, ModelResult, compare, evaluate
+from thermotorch.evaluation.compare import compare, evaluate
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.evaluation.meter import EnergyMeter
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report import write_report
+from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
 from thermotorch.evaluation.rows import Row
 
 __all__ = [
     "Comparison",
+    "CurvePoint",
     "EnergyMeter",
     "FeatureSpace",
     "ModelResult",

@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,58 +16,11 @@ from thermotorch.evaluation.meter import EnergyMeter
 from thermotorch.evaluation.novelty import KnownImages
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality import quality_rows, real_rows
+from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.rows import Row, joined
 
 Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 _SHOWN = 64  # images kept for the picture
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """What the protocol gave for one model.
-
-    Args:
-        name: of the model.
-        thermodynamic: whether it is a simulated thermodynamic device; else it is a digital model.
-        sampling: how a digital model was sampled, in words; part of its rows' notes.
-        rows: every number.
-        images: the first 64 samples, [64, c, h, w] in [0, 1].
-        class_counts: how many samples the judge took for each class.
-    """
-
-    name: str
-    thermodynamic: bool
-    sampling: str
-    rows: list[Row]
-    images: Tensor
-    class_counts: list[int]
-
-    def row(self, metric: str) -> Row | None:
-        """The row of a metric, if there is one."""
-        return next((row for row in self.rows if row.metric == metric), None)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The results of several models under one protocol, complete or, after an interruption, as far as they got.
-
-    Args:
-        names: all models that were asked for, in order.
-        protocol: what they were put through.
-        space: the judge.
-        hardware: what the measurements ran on.
-        command: what gives the comparison again.
-        real: the distances that as many real images score: the floor of the distances.
-        results: by name; the models that are not in it were not reached.
-    """
-
-    names: list[str]
-    protocol: Protocol
-    space: FeatureSpace
-    hardware: str
-    command: str
-    real: list[Row]
-    results: Mapping[str, ModelResult] = field(default_factory=dict)
 
 
 def compare(
@@ -100,7 +53,7 @@ def compare(
         raise ValueError("models: expected at least one, found none")
     device = next(next(iter(models.values())).parameters()).device
     comparison = Comparison(
-        names=list(models),
+        entries={name: name for name in models},
         protocol=protocol,
         space=space,
         hardware=describe_hardware(device),

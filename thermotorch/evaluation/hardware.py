@@ -16,6 +16,11 @@ def describe_hardware(device: str | torch.device = "cpu") -> str:
     return f"{_processor()}, {threads} of {os.cpu_count()} threads, torch {torch.__version__}"
 
 
+def named_device(name: str) -> str:
+    """The device of a configuration: `auto` is the GPU when there is one, anything else is itself."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

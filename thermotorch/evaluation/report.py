@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thermotorch.evaluation.compare import Comparison
 from thermotorch.evaluation.pictures import side_by_side
 from thermotorch.evaluation.report_text import report_text
+from thermotorch.evaluation.results import Comparison
 
 REPORT_FORMAT = 1
 
@@ -23,7 +23,7 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
     Returns:
         The paths written: `report.md`, `report.json` and, once there are images, `samples.png`.
     """
-    cards = cards or {}
+    cards = {label: cards[name] for label, name in comparison.entries.items() if name in cards} if cards else {}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text, data, picture = (folder / name for name in ("report.md", "report.json", "samples.png"))
@@ -34,17 +34,17 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
         return [text, data]
     of = f"of {comparison.protocol.num_samples:,} samples, seed {comparison.protocol.seed}"
     results = comparison.results.values()
-    panels = [(result.name, f"the first {len(result.images)} {of}", result.images) for result in results]
+    panels = [(result.label, f"the first {len(result.images)} {of}", result.images) for result in results]
     side_by_side(panels).save(picture, optimize=True)
     return [text, data, picture]
 
 
 def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[str, Any]:
-    """The content of `report.json`: everything in the report, as plain numbers and strings."""
+    """The content of `report.json`: everything in the report, as plain numbers and strings; `cards` by label."""
     models = {}
-    for name in comparison.names:
-        card, result = cards.get(name, {}), comparison.results.get(name)
-        models[name] = {
+    for label in comparison.labels:
+        card, result = cards.get(label, {}), comparison.results.get(label)
+        models[label] = {
             "finished": result is not None,
             "sha256": card.get("sha256"),
             "rows": [row.to_dict() for row in result.rows] if result else [],

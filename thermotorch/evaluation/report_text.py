@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 
-from thermotorch.evaluation.compare import Comparison, ModelResult
 from thermotorch.evaluation.energy import ARITHMETIC, HARDWARE, HEAT, JOULE, OVERHEAD, WORK
 from thermotorch.evaluation.markdown import bullet, number, table
+from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.rows import Row
 from thermotorch.units import ROOM_TEMPERATURE
 
@@ -33,8 +33,8 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     """The content of `report.md`; `picture` is the file name of the sample grids."""
     done = comparison.results
     protocol = comparison.protocol
-    lines = [f"# {' and '.join(comparison.names)} compared", ""]
-    if missing := [name for name in comparison.names if name not in done]:
+    lines = [f"# {' and '.join(comparison.labels)} compared", ""]
+    if missing := [name for name in comparison.labels if name not in done]:
         lines += [f"**Not finished:** {', '.join(missing)}. What follows is what was measured before.", ""]
     settings = f"{protocol.num_samples:,} samples from each model, seed {protocol.seed}"
     lines += [f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.", ""]
@@ -43,7 +43,7 @@ def report_text(comparison: Comparison, cards: Mapping[str, Mapping], picture: s
     if verdict := list(_verdict(comparison)):
         lines += ["## Verdict", "", *verdict, ""]
     lines += ["## The models", "", _models(comparison, cards), ""]
-    lines += [bullet(f"{name}: {note}") for name in comparison.names if (note := cards.get(name, {}).get("notes"))] + [
+    lines += [bullet(f"{name}: {note}") for name in comparison.labels if (note := cards.get(name, {}).get("notes"))] + [
         ""
     ]
     lines += ["## Quality and speed", "", _TABLE_KEY, "", _quality(comparison, cards), ""]
@@ -115,14 +115,14 @@ def _ratios(comparison: Comparison) -> Iterator[str]:
     for digital in digital_models:
         for device in devices:
             heat = device.row(HEAT_IN_JOULE)
-            below = f"heat of {device.name} (modelled, ideal device, heat only)"
+            below = f"heat of {device.label} (modelled, ideal device, heat only)"
             for hardware in HARDWARE:
-                above = f"arithmetic of {digital.name} (modelled, {hardware.name}, arithmetic only)"
+                above = f"arithmetic of {digital.label} (modelled, {hardware.name}, arithmetic only)"
                 row = digital.row(f"{ARITHMETIC}, {hardware.name}")
                 yield bullet(f"Energy of a sample: {above} / {below} = {row.value / heat.value:.1e}.")
             for row in digital.rows:
                 if row.metric.startswith(DRAWN) and row.value is not None:
-                    above = f"joules drawn by {digital.name} here (measured, {row.metric.removeprefix(DRAWN)})"
+                    above = f"joules drawn by {digital.label} here (measured, {row.metric.removeprefix(DRAWN)})"
                     yield bullet(f"Energy of a sample: {above} / {below} = {row.value / heat.value:.1e}.")
     if devices and digital_models:
         yield bullet(
@@ -132,7 +132,7 @@ def _ratios(comparison: Comparison) -> Iterator[str]:
 
 def _models(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
     rows = []
-    for name in comparison.names:
+    for name in comparison.labels:
         card, result = cards.get(name, {}), comparison.results.get(name)
         kind = "-" if result is None else "thermodynamic device, simulated" if result.thermodynamic else "digital"
         size = card.get("parameters") or (result and result.row("parameters").value)
@@ -158,24 +158,24 @@ def _quality(comparison: Comparison, cards: Mapping[str, Mapping]) -> str:
         return not row.unit.startswith(_ENERGY_UNITS) and row.metric != "parameters"
 
     now = {name: list(filter(wanted, result.rows)) for name, result in comparison.results.items()}
-    recorded = {name: list(filter(wanted, recorded_rows(cards.get(name, {})))) for name in comparison.names}
+    recorded = {name: list(filter(wanted, recorded_rows(cards.get(name, {})))) for name in comparison.labels}
     lines = []
     for metric in dict.fromkeys(row.metric for rows in (*now.values(), *recorded.values()) for row in rows):
         arrow = next((f" {arrow}" for start, arrow in _BETTER.items() if metric.startswith(start)), "")
         for source, rows, real in (("this run", now, comparison.real), ("card", recorded, [])):
             columns = [
                 [row for row in rows_of if row.metric == metric]
-                for rows_of in (*(rows.get(name, ()) for name in comparison.names), real)
+                for rows_of in (*(rows.get(name, ()) for name in comparison.labels), real)
             ]
             for line in zip_longest(*columns):  # a card may hold one metric for several samplers
                 lines.append([metric + arrow, source, *(_value(row) if row else "-" for row in line), *_origin(line)])
         for row in comparison.space.recorded:  # the judge's card says of which real images
             if row.metric.startswith(f"{metric} of real"):
                 lines.append(
-                    [row.metric + arrow, "card", *("-" for _ in comparison.names), _value(row), *_origin([row])]
+                    [row.metric + arrow, "card", *("-" for _ in comparison.labels), _value(row), *_origin([row])]
                 )
-    header = ["quantity", "source", *comparison.names, "real digits", "unit", "samples", "seed", "kind"]
-    return table(header, lines, right=range(2, len(comparison.names) + 3))
+    header = ["quantity", "source", *comparison.labels, "real digits", "unit", "samples", "seed", "kind"]
+    return table(header, lines, right=range(2, len(comparison.labels) + 3))
 
 
 def _origin(rows: Iterable[Row | None]) -> list[str]:
@@ -194,7 +194,7 @@ def _origin(rows: Iterable[Row | None]) -> list[str]:
 def _classes(results: Iterable[ModelResult]) -> str:
     results = list(results)
     header = ["samples of", *map(str, range(len(results[0].class_counts)))]
-    rows = [[result.name, *(f"{count:,}" for count in result.class_counts)] for result in results]
+    rows = [[result.label, *(f"{count:,}" for count in result.class_counts)] for result in results]
     return table(header, rows, right=range(1, len(header)))
 
 
@@ -203,7 +203,7 @@ def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[st
     now = {name: result.rows for name, result in comparison.results.items()}
     sources = [
         (name, source, any(row.metric == HEAT for row in rows), rows)
-        for name in comparison.names
+        for name in comparison.labels
         for source, rows in (("this run", now.get(name, [])), ("card", recorded_rows(cards.get(name, {}))))
         if any(row.unit.startswith(_ENERGY_UNITS) for row in rows)
     ]
@@ -241,7 +241,7 @@ def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[st
 
     digital = [result for result in comparison.results.values() if not result.thermodynamic]
     lines = [
-        [result.name, hardware.name, _cell(result.rows, f"{ARITHMETIC}, {hardware.name}"), "modelled", hardware.source]
+        [result.label, hardware.name, _cell(result.rows, f"{ARITHMETIC}, {hardware.name}"), "modelled", hardware.source]
         for result in digital
         for hardware in HARDWARE
     ]
@@ -281,7 +281,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 def _commands(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[str]:
     lines = {"this report": comparison.command}
-    for name in comparison.names:
+    for name in comparison.labels:
         card = cards.get(name, {})
         lines[f"training of {name}"] = card.get("training", {}).get("command", "")
         recorded = dict.fromkeys(row.command for row in recorded_rows(card) if row.command)

@@ -1,0 +1,104 @@
+"""What a trained model can be put to, by name: generating images, classifying them, linear algebra on a simulated board.
+
+A task takes plain settings, those of `configs/zoo/evaluate.yaml`, and gives back rows. The data that a model was trained
+on is looked up here, which is why this stands on the floor of the training.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from thermotorch.evaluation.classification import ClassificationProtocol, classification_rows
+from thermotorch.evaluation.compare import Progress, evaluate
+from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.figures import save_figures
+from thermotorch.evaluation.linear_algebra import run_task, write_task
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.rows import Row
+from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.training.data import named_data, recorded_data
+from thermotorch.training.known_images import known_images
+from thermotorch.zoo import load_card
+from thermotorch.zoo.names import unknown_name
+
+Task = Callable[[Mapping[str, Any], nn.Module, str, Progress], tuple[dict, list[Row]]]
+
+_NOISED_IMAGES = 10  # rows of the noising figure at most
+
+
+def run(settings: Mapping[str, Any], model: nn.Module, command: str, progress: Progress) -> tuple[str, dict, list[Row]]:
+    """Puts a model to `settings["task"]`; None means the one that the model names as its own, or else generating images.
+
+    Args:
+        settings: those of `configs/zoo/evaluate.yaml`, plain.
+        model: what `settings["model"]` names, on its device.
+        command: what gives the rows again.
+        progress: called with (description, done, total).
+
+    Returns:
+        The task, the settings that its numbers depend on, and its rows.
+
+    Raises:
+        ValueError: no such task, or the model cannot do it.
+    """
+    task = settings["task"] or getattr(model, "task", "generate")
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    return task, *TASKS[task](settings, model, command, progress)
+
+
+def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, data_dir: str) -> list[Path]:
+    """The figures of the paper for a generator of the zoo, and the paths written.
+
+    The noising row needs the images of the model's card, normalised one by one, as machines that learn to reverse a
+    noising do; without them it is left out.
+
+    Raises:
+        ValueError: the model is no thermodynamic generator.
+    """
+    if not isinstance(model, ThermodynamicGenerator):
+        raise ValueError(f"figures: only a thermodynamic generator has them, {name!r} is a {type(model).__name__}")
+    pixels, card = None, load_card(name)
+    if card["data"].get("normalisation") == "per_image" and Path(data_dir, "MNIST", "raw").is_dir():
+        data = recorded_data(card["data"], data_dir)
+        data.setup()
+        pixels = data.normalise(data.train_images()[0])[:_NOISED_IMAGES].flatten(1)
+    return list(save_figures(model, folder, seed=seed, pixels=pixels))
+
+
+def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
+    """Images by the generation protocol, judged, timed and metered."""
+    protocol = Protocol(**settings["protocol"])
+    name, device = settings["model"], next(model.parameters()).device
+    space, known = FeatureSpace.from_zoo(settings["judge"]).to(device), known_images(name, settings["data_dir"])
+    result = evaluate(name, model, protocol, space, known=known, command=command, progress=progress)
+    return protocol.to_dict(), result.rows
+
+
+def _classify(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
+    """The test images of the data set that the model was trained on."""
+    protocol = ClassificationProtocol(**settings["classification"])
+    data = named_data(load_card(settings["model"])["data"]["name"], settings["data_dir"])
+    device = next(model.parameters()).device
+    images, labels = (part.to(device) for part in data.test_images())
+    return protocol.to_dict(), classification_rows(model, images, labels, protocol, command=command, progress=progress)
+
+
+def _linear_algebra(
+    task: str, settings: Mapping, model: nn.Module, command: str, progress: Progress
+) -> tuple[dict, list[Row]]:
+    """What a stochastic processing unit computes; the data of the figure, and the figure, go into the run folder."""
+    own = settings[task]
+    result = run_task(task, model, own, command, progress=lambda done, total: progress(task, done, total))
+    print(*write_task(task, result, Path(settings["output_dir"])), sep="\n")
+    return own, result.rows
+
+
+TASKS: dict[str, Task] = {
+    "generate": _generate,
+    "classify": _classify,
+    **{task: partial(_linear_algebra, task) for task in ("invert", "mitigation", "scaling")},
+}
