@@ -18,7 +18,7 @@ from thermotorch.evaluation.metrics import RECOGNISED, class_probabilities, feat
 from thermotorch.training.data import MNISTData
 from thermotorch.training.release import release
 from thermotorch.zoo import load_card, load_checkpoint, record_rows, save_checkpoint, save_reference
-from thermotorch.zoo.checkpoints import GIVEN_TO_SAVE
+from thermotorch.zoo.cards import GIVEN_TO_SAVE
 
 VALIDATION = 5000  # training images that the experiment feature_net keeps for validation
 SEED = 0

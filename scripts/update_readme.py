@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thermotorch.evaluation.model_table import model_table
 from thermotorch.zoo import load_card
-from thermotorch.zoo.checkpoints import packaged_folder
+from thermotorch.zoo.lookup import packaged_folder
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- begin: scripts/update_readme.py -->", "<!-- end -->"

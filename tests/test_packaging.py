@@ -79,7 +79,7 @@ from hydra import compose, initialize_config_dir
 from thermotorch import cli, zoo
 assert cli.__file__.startswith({str(tmp_path)!r}), cli.__file__
 assert str(cli.CONFIG_DIR) == {str(tmp_path / "site" / "thermotorch" / "configs")!r}
-assert str(zoo.checkpoints.packaged_folder()) == {str(tmp_path / "site" / "thermotorch" / "checkpoints")!r}
+assert str(zoo.lookup.packaged_folder()) == {str(tmp_path / "site" / "thermotorch" / "checkpoints")!r}
 assert zoo.list_checkpoints() == {sorted(path.stem for path in (ROOT / "checkpoints").glob("*.json"))!r}
 with initialize_config_dir(str(cli.CONFIG_DIR), version_base="1.3"):
     for experiment in {EXPERIMENTS!r}:

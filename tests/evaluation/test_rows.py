@@ -3,7 +3,7 @@ import math
 import pytest
 
 from thermotorch.evaluation.rows import Row, unavailable
-from thermotorch.zoo.checkpoints import OPTIONAL_ROW_FIELDS, ROW_FIELDS, ROW_KINDS
+from thermotorch.zoo.cards import OPTIONAL_ROW_FIELDS, ROW_FIELDS, ROW_KINDS
 
 ROW = Row("time", 0.25, "s per sample", 256, 0, "measured", stderr=0.01, command="thermotorch-compare", note="one core")
 

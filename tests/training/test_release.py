@@ -6,7 +6,7 @@ import torch
 from thermotorch import cli
 from thermotorch.training.release import release, trained_model
 from thermotorch.zoo import load_card, load_checkpoint
-from thermotorch.zoo.checkpoints import check_card
+from thermotorch.zoo.cards import check_card
 
 RUN = ["experiment=ddpm_mnist", "data=digits8x8", "debug=fast", "+model.config.block_out_channels=[8,8]"]
 

@@ -5,17 +5,9 @@ import torch
 from torch import nn
 
 from thermotorch.zoo import checkpoints, registry
-from thermotorch.zoo.checkpoints import (
-    check_card,
-    checkpoint_folders,
-    find_checkpoint,
-    list_checkpoints,
-    load_card,
-    load_checkpoint,
-    load_reference,
-    save_checkpoint,
-    save_reference,
-)
+from thermotorch.zoo.cards import check_card
+from thermotorch.zoo.checkpoints import load_card, load_checkpoint, load_reference, save_checkpoint, save_reference
+from thermotorch.zoo.lookup import find_checkpoint, list_checkpoints
 
 ROW = {
     "metric": "accuracy",
@@ -137,17 +129,6 @@ def test_missing_files_are_named(saved, tmp_path):
     saved[1].with_suffix(".json").unlink()
     with pytest.raises(FileNotFoundError, match="its card .* is missing"):
         load_checkpoint(saved[1])
-
-
-def test_home_comes_before_the_packaged_folder(saved, monkeypatch, tmp_path):
-    monkeypatch.setenv("THERMOTORCH_HOME", str(tmp_path))
-    assert checkpoint_folders()[0] == tmp_path
-    assert "affine.test" in list_checkpoints()
-    assert find_checkpoint("affine.test") == saved[1]
-    with pytest.raises(ValueError, match="unknown checkpoint 'afine.test'; did you mean 'affine.test'"):
-        find_checkpoint("afine.test")
-    monkeypatch.delenv("THERMOTORCH_HOME")
-    assert "affine.test" not in list_checkpoints()
 
 
 def test_saving_refuses_what_could_not_be_loaded(tmp_path):

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from torch import nn
 
-from thermotorch.zoo import registry
+from thermotorch.zoo import plugins, registry
 from thermotorch.zoo.registry import architecture, architectures, build_model, register_model
 
 
@@ -66,30 +66,71 @@ def test_an_unknown_argument_lists_the_close_matches():
         build_model("doubler", {"widht": 5})
 
 
-def test_another_package_adds_an_architecture_without_being_imported(monkeypatch):
-    plugin = EntryPoint("tripler", f"{__name__}:Doubler", "thermotorch.models")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [plugin] if group == plugin.group else [])
-    monkeypatch.setattr(registry, "_plugins_found", False)
+@pytest.fixture
+def installed(monkeypatch):
+    """Sets the entry points of other packages: name = value."""
+
+    def install(**values: str) -> None:
+        found = tuple(EntryPoint(name, value, plugins.MODELS) for name, value in values.items())
+        monkeypatch.setattr(plugins, "announced", lambda group: found if group == plugins.MODELS else ())
+        monkeypatch.setattr(registry, "_plugins_found", False)
+
+    return install
+
+
+def test_another_package_adds_an_architecture_without_being_imported(installed, monkeypatch):
+    installed(tripler=f"{__name__}:Doubler")
+    monkeypatch.setattr(EntryPoint, "load", lambda plugin: pytest.fail("loaded"))
     assert "tripler" in architectures()
+
+
+def test_a_plugin_is_loaded_when_its_name_is_looked_up(installed):
+    installed(tripler=f"{__name__}:Doubler")
     assert architecture("tripler") is Doubler
+    assert build_model("tripler", {"width": 2}).linear.weight.shape == (4, 2)
 
 
-def test_a_plugin_that_cannot_be_loaded_names_itself_and_harms_nobody_else(monkeypatch):
-    plugins = [EntryPoint("broken", "no_such_package:Model", "thermotorch.models")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: plugins)
-    monkeypatch.setattr(registry, "_plugins_found", False)
-    assert {"broken", "generator"} <= set(architectures())
-    with pytest.raises(ImportError, match="plugin 'no_such_package:Model'"):
+def test_a_plugin_without_its_package_warns_and_harms_nobody_else(installed):
+    installed(broken="no_such_package:Model", tripler=f"{__name__}:Doubler")
+    with pytest.warns(UserWarning, match="plugin 'no_such_package:Model' .*cannot be loaded"):
+        assert {"broken", "generator", "tripler"} <= set(architectures())
+    assert build_model("tripler", {}).config["width"] == 3
+    with pytest.raises(ImportError, match=r"'broken' of plugin 'no_such_package:Model' .*No module named 'no_such_package'"):
         architecture("broken")
 
 
-def test_a_plugin_under_a_taken_name_is_ignored_with_a_warning(monkeypatch):
-    plugins = [EntryPoint("generator", "other_package:Model", "thermotorch.models")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: plugins)
-    monkeypatch.setattr(registry, "_plugins_found", False)
+def test_a_plugin_that_fails_at_import_names_itself(installed, tmp_path, monkeypatch):
+    (tmp_path / "half_a_package.py").write_text("raise RuntimeError('not today')")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(broken="half_a_package:Model", tripler=f"{__name__}:Doubler")
+    with pytest.raises(ImportError, match="plugin 'half_a_package:Model' .* cannot be loaded: RuntimeError: not today"):
+        architecture("broken")
+    assert architecture("tripler") is Doubler
+    assert architecture("generator")
+
+
+def test_an_entry_point_that_names_a_module_says_what_to_write(installed):
+    installed(tripler=__name__)
+    with pytest.raises(ImportError, match="is a module; its entry point should name a class: tripler = 'package.module:Class'"):
+        architecture("tripler")
+
+
+def test_an_announced_class_may_also_be_decorated(installed):
+    installed(doubler=f"{__name__}:Doubler")
+    register_model("doubler")(Doubler)
+    assert architecture("doubler") is Doubler
+    installed(tripler=f"{__name__}:Other")
+    with pytest.raises(ValueError, match="already registered by plugin"):
+        register_model("tripler")(Doubler)
+
+
+@pytest.mark.parametrize("name", ["generator", "a.tag"])
+def test_a_plugin_whose_name_cannot_be_used_is_ignored_with_a_warning(installed, name):
+    installed(**{name: "other_package:Model"})
     with pytest.warns(UserWarning, match="'other_package:Model' .* is ignored"):
         assert "generator" in architectures()
-    assert registry._architectures["generator"] is not plugins[0]
+    assert "a.tag" not in architectures()
+    assert registry._architectures["generator"] == "thermotorch.models.generator:ThermodynamicGenerator"
 
 
 def test_the_zoo_imports_no_model():

@@ -1,5 +1,13 @@
-"""From a training run to the zoo: weights, card, and the rows that an evaluation found."""
+"""From a training run to the zoo, and on to the Hugging Face Hub: weights, card, and the rows of an evaluation.
 
+python -m thermotorch.training.release outputs/train/ddpm_mnist/RUN ddpm.mine --folder zoo
+thermotorch-evaluate model=zoo/ddpm.mine.safetensors protocol=full
+python -m thermotorch.training.release --record outputs/evaluate/RUN/evaluation.json ddpm.mine --folder zoo
+python -m thermotorch.training.release zoo/ddpm.mine.safetensors --hub upload
+hf upload OWNER/REPOSITORY upload
+"""
+
+import argparse
 import json
 import os
 from pathlib import Path
@@ -8,9 +16,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from thermotorch.evaluation.hub_folder import export_folder
 from thermotorch.training.data import RECORDED
 from thermotorch.training.resume import LAST
-from thermotorch.zoo import create_model, save_checkpoint
+from thermotorch.zoo import create_model, record_rows, save_checkpoint
 
 RECORD = "training.json"
 
@@ -63,3 +72,35 @@ def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
         {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     )
     return model.eval()
+
+
+def main(folder: str | os.PathLike | None = None) -> None:
+    """The command line above. `folder` is the zoo folder when `--folder` is not given; by default $THERMOTORCH_HOME."""
+    folder = folder or os.environ.get("THERMOTORCH_HOME")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, nargs="?", help="folder of a finished training run; with --record an evaluation.json")
+    parser.add_argument("name", help="architecture.tag, such as ddpm.mnist; with --hub alone any checkpoint")
+    parser.add_argument("--record", action="store_true", help="enter the rows of an evaluation into an existing card")
+    parser.add_argument("--folder", type=Path, default=folder, help="zoo folder (default: %(default)s)")
+    parser.add_argument("--notes", default="", help="what a user of the weights must know")
+    parser.add_argument("--hub", type=Path, metavar="FOLDER", help="also write the checkpoint in the form of the Hub")
+    parser.add_argument("--picture", type=Path, help="an image of samples to show on the Hub")
+    arguments = parser.parse_intermixed_args()
+    checkpoint = arguments.name
+    if arguments.source is None and (arguments.hub is None or arguments.record):
+        parser.error("source: expected the folder of a run, or --hub FOLDER to write a checkpoint that exists")
+    if arguments.source is not None:
+        if arguments.folder is None:
+            parser.error("--folder: expected the zoo folder, or set THERMOTORCH_HOME")
+        checkpoint = Path(arguments.folder, f"{arguments.name}.safetensors")
+        if arguments.record:
+            found = json.loads(arguments.source.read_text(encoding="utf-8"))
+            print(record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"]))
+        else:
+            print(*release(arguments.source, arguments.name, arguments.folder, notes=arguments.notes), sep="\n")
+    if arguments.hub is not None:
+        print(*export_folder(checkpoint, arguments.hub, picture=arguments.picture), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
 """Models by name, and their trained weights."""
 
 from thermotorch.zoo.checkpoints import (
-    list_checkpoints,
     load_card,
     load_checkpoint,
     load_reference,
@@ -10,6 +9,7 @@ from thermotorch.zoo.checkpoints import (
     save_reference,
 )
 from thermotorch.zoo.factory import create_model, list_models
+from thermotorch.zoo.lookup import list_checkpoints
 from thermotorch.zoo.registry import register_model
 
 __all__ = [

@@ -5,20 +5,23 @@ import os
 
 from torch import nn
 
-from thermotorch.zoo.checkpoints import list_checkpoints, load_card, load_checkpoint
-from thermotorch.zoo.names import unknown_name
+from thermotorch.zoo.checkpoints import load_card, load_checkpoint
+from thermotorch.zoo.lookup import is_address, list_checkpoints, unknown_checkpoint
 from thermotorch.zoo.registry import architectures, build_model
 
 
 def create_model(
-    name: str, pretrained: bool = False, checkpoint: str | os.PathLike | None = None, **config
+    name: str | os.PathLike, pretrained: bool = False, checkpoint: str | os.PathLike | None = None, **config
 ) -> nn.Module:
     """A model by name, fresh or trained.
 
     Args:
-        name: `architecture`, or `architecture.tag` for the configuration (and weights) of a checkpoint.
+        name: `architecture`, or `architecture.tag` for the configuration (and weights) of a checkpoint. The path of a
+            checkpoint (its `.safetensors` file or its folder) or `hf://owner/repository[@revision]` means its trained
+            model, whatever `pretrained` says. `lookup.py` tells where names are looked for.
         pretrained: load the weights of `architecture.tag`. False gives fresh weights in the same configuration.
-        checkpoint: path of a `.safetensors` file to load instead of a named checkpoint; it must hold `architecture`.
+        checkpoint: path of a `.safetensors` file or folder to load instead of a named checkpoint, or an address of the
+            Hub; it must hold `architecture`.
         config: constructor arguments of the architecture; beside a checkpoint they replace those of its card.
 
     Returns:
@@ -28,9 +31,13 @@ def create_model(
         ValueError: the name is unknown (the message lists the close matches), or the checkpoint cannot be trusted.
         TypeError: `config` holds an argument that the architecture does not take.
     """
+    if is_address(name):
+        if checkpoint is not None:
+            raise ValueError(f"checkpoint: expected none beside the path or address {os.fspath(name)!r}, found {checkpoint!r}")
+        return load_checkpoint(name, config=config)
     kind, _, tag = name.partition(".")
     if kind not in architectures():
-        raise unknown_name("model", name, [*architectures(), *list_checkpoints()])
+        raise unknown_checkpoint("model", name, [*architectures(), *list_checkpoints()])
     if checkpoint is not None:
         return load_checkpoint(checkpoint, expect=kind, config=config)
     if pretrained and not tag:
@@ -42,5 +49,8 @@ def create_model(
 
 
 def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
-    """Sorted names that match a shell-style pattern: architectures, or with `pretrained` the trained models."""
+    """Sorted names that match a shell-style pattern: architectures, or with `pretrained` the trained models.
+
+    Both include what other installed packages add (see `plugins.py`); `load_card(name).path` says where one is.
+    """
     return fnmatch.filter(list_checkpoints() if pretrained else architectures(), pattern)

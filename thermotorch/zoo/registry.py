@@ -3,17 +3,17 @@
 A name is `architecture` or `architecture.tag`: the architecture is a class registered here, the tag is one trained
 set of weights for it (see `checkpoints.py`). Built-in classes are named by their dotted path and imported on first
 use, so that importing the zoo imports no model. Other packages add theirs with `register_model`, or without being
-imported first through an entry point of the group `thermotorch.models` (name = architecture, value = the class).
+imported first through an entry point (see `plugins.py`).
 """
 
 import importlib
 import inspect
-import warnings
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from torch import nn
 
+from thermotorch.zoo import plugins
 from thermotorch.zoo.names import unknown_name
 
 Builder = Callable[..., nn.Module]
@@ -49,7 +49,7 @@ def register_model(name: str, *, override: bool = False) -> Callable[[Builder], 
 
     def register(builder: Builder) -> Builder:
         known = _known()
-        if name in known and not override:
+        if name in known and not override and not _announces(known[name], builder):
             raise ValueError(
                 f"architecture {name!r} of {_origin(builder)} is already registered by {_origin(known[name])}; "
                 f"choose another name or pass override=True"
@@ -80,10 +80,7 @@ def architecture(name: str) -> Builder:
         module, _, attribute = found.partition(":")
         found = _architectures[name] = getattr(importlib.import_module(module), attribute)
     elif isinstance(found, EntryPoint):
-        try:
-            found = _architectures[name] = found.load()
-        except Exception as error:
-            raise ImportError(f"architecture {name!r} of {_origin(found)} cannot be loaded: {error}") from error
+        found = _architectures[name] = _load(name, found)
     return found
 
 
@@ -107,16 +104,37 @@ def _known() -> dict[str, str | EntryPoint | Builder]:
     global _plugins_found
     if not _plugins_found:
         _plugins_found = True
-        for plugin in entry_points(group="thermotorch.models"):
-            if plugin.name in _architectures:
+        for plugin in plugins.announced(plugins.MODELS):
+            if not plugin.name or "." in plugin.name:
+                plugins.warn_about(plugin, f"is ignored: {plugin.name!r} is no architecture name without a dot")
+            elif plugin.name in _architectures:
                 taken_by = _origin(_architectures[plugin.name])
-                warnings.warn(
-                    f"{_origin(plugin)} is ignored: architecture {plugin.name!r} is already registered by {taken_by}",
-                    stacklevel=3,
-                )
+                plugins.warn_about(plugin, f"is ignored: architecture {plugin.name!r} is already registered by {taken_by}")
             else:
                 _architectures[plugin.name] = plugin
+                if not plugins.can_be_found(plugin):
+                    plugins.warn_about(plugin, f"cannot be loaded, so there is no {plugin.name!r}: its package is missing")
     return _architectures
+
+
+def _load(name: str, plugin: EntryPoint) -> Builder:
+    """What a plugin announces, imported now."""
+    try:
+        found = plugin.load()
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ImportError(f"architecture {name!r} of {_origin(plugin)} cannot be loaded: {problem}") from error
+    if not callable(found):
+        raise ImportError(
+            f"architecture {name!r} of {_origin(plugin)} is a {type(found).__name__}; "
+            f"its entry point should name a class: {name} = 'package.module:Class'"
+        )
+    return found
+
+
+def _announces(entry: str | EntryPoint | Builder, builder: Builder) -> bool:
+    """Whether an entry of the table is the announcement of this very builder, which its package decorates as well."""
+    return isinstance(entry, EntryPoint) and entry.value == f"{builder.__module__}:{builder.__qualname__}"
 
 
 def _origin(entry: str | EntryPoint | Builder) -> str:
@@ -124,6 +142,5 @@ def _origin(entry: str | EntryPoint | Builder) -> str:
     if isinstance(entry, str):
         return entry.replace(":", ".")
     if isinstance(entry, EntryPoint):
-        package = entry.dist.name if entry.dist else "unknown package"
-        return f"plugin {entry.value!r} (package {package})"
+        return plugins.origin(entry)
     return f"{entry.__module__}.{entry.__qualname__}"

@@ -1,0 +1,83 @@
+"""`hf://owner/repository`, with a stand-in for the Hub's client; and the client itself without a network."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from thermotorch.zoo import create_model, hub, load_card, load_checkpoint, save_checkpoint
+from thermotorch.zoo.hub import download
+
+FIELDS = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    download.cache_clear()
+    yield
+    download.cache_clear()
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository in the Hub's cache, and the calls that a stand-in client got."""
+    weights, card = save_checkpoint(create_model("feature_net", image_size=8, widths=[2]), "feature_net.x", tmp_path, FIELDS)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    weights.rename(folder / "model.safetensors")
+    card.rename(folder / "config.json")
+    calls = []
+
+    def snapshot_download(repository, **arguments):
+        calls.append((repository, arguments))
+        return str(folder)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=snapshot_download))
+    return folder, calls
+
+
+def test_an_address_is_a_model(repository):
+    folder, calls = repository
+    model = create_model("hf://somebody/small-net@v1.0", num_classes=10)
+    assert model.config["widths"] == [2]
+    assert not model.training
+    (call,) = calls
+    assert call == ("somebody/small-net", {"revision": "v1.0", "allow_patterns": ["*.json", "*.safetensors"]})
+    assert load_card("hf://somebody/small-net@v1.0").path == folder / "config.json"
+    assert len(calls) == 1, "one process, one revision"
+
+
+def test_without_a_revision_the_default_branch_is_asked_for(repository):
+    load_checkpoint("hf://somebody/net", expect="feature_net")
+    assert repository[1][0][1]["revision"] is None
+    with pytest.raises(ValueError, match="expected architecture 'ddpm', found 'feature_net'"):
+        create_model("ddpm", checkpoint="hf://somebody/net")
+
+
+def test_weights_from_the_hub_are_checked_like_any_others(repository):
+    weights = repository[0] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match="was altered"):
+        create_model("hf://somebody/net")
+
+
+@pytest.mark.parametrize("address", ["hf://net", "hf://a/b/c", "hf://a/b@", "hf:///b", "hf://a/b@v 1"])
+def test_addresses_that_cannot_exist_are_refused_before_asking(address, repository):
+    with pytest.raises(ValueError, match=r"expected hf://owner/repository or hf://owner/repository@revision"):
+        create_model(address)
+    assert repository[1] == []
+
+
+def test_without_a_network_the_error_says_what_to_do(monkeypatch, tmp_path):
+    """The real client, told to stay offline, with an empty cache."""
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as caught:
+        create_model("hf://somebody/net@v1")
+    message = str(caught.value)
+    assert message.startswith("checkpoint 'hf://somebody/net@v1' is not in the Hub's cache and could not be downloaded (")
+    assert "`hf download somebody/net --revision v1 --local-dir FOLDER`" in message
+    assert hub.download.cache_info().currsize == 0, "a failure is not remembered"

@@ -1,0 +1,112 @@
+"""Where a checkpoint is: by path, by address on the Hugging Face Hub, or by name.
+
+A path or an address means itself. A name is looked for, first match wins, in
+
+1. the folder $THERMOTORCH_HOME, if set;
+2. the checkpoints that ship with thermotorch;
+3. the folders of other packages (see `plugins.py`), in the order of their entry points' names.
+
+A checkpoint is two files side by side, or a folder in the form of the Hub:
+
+| form | weights | card |
+| --- | --- | --- |
+| files | `<name>.safetensors` | `<name>.json` |
+| folder | `<name>/model.safetensors` | `<name>/config.json` |
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from thermotorch.zoo.hub import SCHEME, download
+from thermotorch.zoo.names import unknown_name
+from thermotorch.zoo.plugins import plugin_folders
+
+FOLDER_WEIGHTS, FOLDER_CARD = "model.safetensors", "config.json"
+
+
+def packaged_folder() -> Path:
+    """The folder of the checkpoints that ship with the package: inside it when installed, beside it in a clone."""
+    package = Path(__file__).resolve().parent.parent
+    inside, beside = package / "checkpoints", package.parent / "checkpoints"
+    return inside if inside.is_dir() else beside
+
+
+def checkpoint_folders() -> list[Path]:
+    """Where names are looked for, first match wins: $THERMOTORCH_HOME if set, the packaged ones, those of plugins."""
+    home = os.environ.get("THERMOTORCH_HOME")
+    return [*([Path(home).expanduser()] if home else []), packaged_folder(), *plugin_folders()]
+
+
+def list_checkpoints() -> list[str]:
+    """The names of all checkpoints that can be loaded, sorted."""
+    folders = checkpoint_folders()
+    files = {path.stem for folder in folders for path in folder.glob("*.json")}
+    return sorted(files | {path.parent.name for folder in folders for path in folder.glob(f"*.*/{FOLDER_CARD}")})
+
+
+def is_address(name: str | os.PathLike) -> bool:
+    """Whether `name` says where a checkpoint is, rather than what it is called.
+
+    That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare word
+    is a name, even when the working directory holds a folder of that name.
+    """
+    if not isinstance(name, str):
+        return True
+    return "/" in name or os.sep in name or name.endswith(".safetensors")
+
+
+def find_checkpoint(name: str | os.PathLike) -> Path:
+    """The path of the weights of a checkpoint.
+
+    Args:
+        name: a name; the path of a `.safetensors` file or of a folder in the form of the Hub; or
+            `hf://owner/repository[@revision]`, which is downloaded unless it is in the Hub's cache.
+
+    Raises:
+        ValueError: no checkpoint of that name; the message lists the close matches.
+        FileNotFoundError: a path was given and nothing is there, or the Hub could not be asked.
+    """
+    text = os.fspath(name)
+    if not is_address(name):
+        if places := _places(text):
+            return places[0]
+        raise unknown_checkpoint("checkpoint", text, list_checkpoints())
+    path = download(text) if text.startswith(SCHEME) else Path(text).expanduser()
+    if path.is_dir():
+        path /= FOLDER_WEIGHTS
+        if not path.with_name(FOLDER_CARD).is_file():
+            raise FileNotFoundError(f"checkpoint {text!r}: expected {FOLDER_CARD} and {FOLDER_WEIGHTS} in that folder")
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {text!r}: no such file")
+    return path
+
+
+def hidden_checkpoints(name: str | os.PathLike) -> list[Path]:
+    """The weights of the same name that `find_checkpoint` passes over, because another place comes first."""
+    return [] if is_address(name) else _places(os.fspath(name))[1:]
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a weights file is."""
+    beside = weights.with_suffix(".json")
+    return weights.with_name(FOLDER_CARD) if weights.name == FOLDER_WEIGHTS and not beside.is_file() else beside
+
+
+def unknown_checkpoint(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not known, which may have been meant as a folder of the working directory."""
+    error = unknown_name(kind, name, known)
+    if (Path(name) / FOLDER_CARD).is_file():
+        return ValueError(f"{error}; for the folder of that name write './{name}'")
+    return error
+
+
+def _places(name: str) -> list[Path]:
+    """The weights of every checkpoint of a name, the one that is taken first."""
+    places = []
+    for folder in checkpoint_folders():
+        if (folder / f"{name}.json").is_file():
+            places.append(folder / f"{name}.safetensors")
+        if (folder / name / FOLDER_CARD).is_file():
+            places.append(folder / name / FOLDER_WEIGHTS)
+    return places
