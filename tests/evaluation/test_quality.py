@@ -6,6 +6,7 @@ import torch
 from tests.evaluation.stand_ins import CLASSES, feature_space, noise
 from thermotorch.evaluation import Protocol
 from thermotorch.evaluation.metrics import frechet_distance, nearest_training_distance
+from thermotorch.evaluation.neighbours import neighbours
 from thermotorch.evaluation.novelty import KnownImages
 from thermotorch.evaluation.quality import quality_rows, real_rows
 
@@ -23,6 +24,14 @@ def test_rows_are_about_the_images_given():
     rows = by_metric(rows)
     expected, stderr = frechet_distance(space.net.features(images).detach(), space.reference)
     assert (rows[DISTANCE].value, rows[DISTANCE].stderr) == (pytest.approx(expected), pytest.approx(stderr))
+    row = rows[DISTANCE]
+    assert row.low < row.value < row.high
+    assert (row.high - row.low) / 4 == pytest.approx(row.stderr, rel=0.5)
+    kernel = rows["kernel distance (thermotorch-test-v1)"]
+    assert kernel.low < kernel.value < kernel.high
+    near = neighbours(space.net.features(images).detach(), space.reference, PROTOCOL.neighbours)
+    for metric in ("precision", "recall", "density", "coverage"):
+        assert rows[f"{metric} (thermotorch-test-v1)"].value == pytest.approx(getattr(near, metric))
     distance, _ = nearest_training_distance(images, known.training)
     assert rows["nearest training image, mean"].value == pytest.approx(distance.mean().item())
     assert sum(counts) == 40
@@ -45,7 +54,7 @@ def test_samples_that_were_asked_for_a_class_are_scored_by_it():
 def test_real_images_score_what_samples_of_the_same_law_do():
     protocol, space = replace(PROTOCOL, num_samples=100), feature_space(2000)
     real = by_metric(real_rows(protocol, space))[DISTANCE]
-    assert real.num_samples == 100 and real.note == "100 real images against the other 1,900"
+    assert real.num_samples == 100 and real.note.startswith("100 real images against the other 1,900, ")
     same = by_metric(quality_rows(noise(100, 5), protocol, space)[0])[DISTANCE]
     assert abs(real.value - same.value) < 4 * (real.stderr**2 + same.stderr**2) ** 0.5
     other = by_metric(quality_rows(noise(100, 5).square(), protocol, space)[0])[DISTANCE]
@@ -53,5 +62,5 @@ def test_real_images_score_what_samples_of_the_same_law_do():
 
 
 def test_a_reference_too_small_to_be_split_has_no_floor():
-    assert len(real_rows(replace(PROTOCOL, num_samples=100), feature_space(200))) == 2
+    assert len(real_rows(replace(PROTOCOL, num_samples=100), feature_space(200))) == 6
     assert real_rows(replace(PROTOCOL, num_samples=101), feature_space(200)) == []

@@ -5,7 +5,8 @@ import pytest
 from thermotorch.evaluation.rows import Row, unavailable
 from thermotorch.zoo.cards import OPTIONAL_ROW_FIELDS, ROW_FIELDS, ROW_KINDS
 
-ROW = Row("time", 0.25, "s per sample", 256, 0, "measured", stderr=0.01, command="thermotorch-compare", note="one core")
+ROW = Row("time", 0.25, "s per sample", 256, 0, "measured", stderr=0.01, command="thermotorch-compare", note="one core",
+          low=0.23, high=0.28)  # fmt: skip
 
 
 def test_a_row_survives_being_written_and_read():
@@ -33,6 +34,8 @@ def test_a_value_of_zero_is_kept():
         ({"kind": "unavailable"}, "the value is None exactly when the kind is 'unavailable'"),
         ({"value": math.nan}, "value of row 'time': expected a finite number, found nan"),
         ({"stderr": math.inf}, "stderr of row 'time': expected a finite number, found inf"),
+        ({"high": None}, "low and high are given together"),
+        ({"high": math.inf}, "high of row 'time': expected a finite number"),
         ({"sample": 3}, "unknown field of a row 'sample'"),
     ],
 )

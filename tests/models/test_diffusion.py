@@ -145,7 +145,7 @@ def test_its_config_rebuilds_it(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sampler": "euler"}, r"sampler: expected one of \['ddim', 'ddpm', 'dpm\+\+'\], found 'euler'"),
+        ({"sampler": "euler"}, r"sampler: expected one of dpm\+\+, ddim, ddpm, found 'euler'"),
         ({"steps": 0}, "steps: expected 1 ... 1000"),
         ({"steps": 1001}, "steps: expected 1 ... 1000"),
         ({"sample_ids": torch.arange(3)}, "sample_ids: expected 2 ids"),
@@ -162,3 +162,20 @@ def test_bad_requests_are_refused(model, arguments, message):
 def test_bad_configurations_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         DiffusionModel(**arguments)
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_STEPS)
+def test_whoever_watches_sees_noise_become_the_images(model, sampler):
+    seen = {}
+    images = model.generate(3, seed=5, sampler=sampler, steps=4, watch=lambda step, frame: seen.update({step: frame}))
+    assert list(seen) == [0, 1, 2, 3, 4]
+    assert torch.equal(seen[4], images)
+    assert torch.equal(images, model.generate(3, seed=5, sampler=sampler, steps=4))
+    assert (seen[0] == 0).any() and (seen[0] == 1).any()  # standard normals, clipped
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_steps_are_the_samplers_own_unless_given(model):
+    assert (model.steps_of("ddpm"), model.steps_of("ddim"), model.steps_of("dpm++", 7)) == (
+        model.config["num_train_timesteps"], 50, 7,
+    )  # fmt: skip

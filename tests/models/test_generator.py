@@ -249,3 +249,28 @@ def test_schedules_that_do_not_fit_are_refused(schedule, words):
 def test_machines_without_a_noising_protocol_say_so(config):
     with pytest.raises(ValueError, match="noising"):
         randomised(**config).noising()
+
+
+@pytest.mark.parametrize("readout", [0.0, 0.008])
+def test_frames_are_what_the_machine_would_have_shown_then(small, readout):
+    model = ThermodynamicGenerator(**{**small.config, "readout_time": readout})
+    model.load_state_dict(small.state_dict())
+    plain = model.sample(5, seed=3)
+    seen = model.sample(5, seed=3, batch_size=2, times=[0.0, 0.004, 0.03, 0.05])
+    assert plain.frames is None and seen.frames.shape == (4, 5, 1, 3, 3)
+    torch.testing.assert_close(seen.images, plain.images, rtol=0, atol=1e-6)  # matrix products differ in their last bit
+    torch.testing.assert_close(seen.heat, plain.heat, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen.frames[-1], seen.images, rtol=0, atol=0)
+    start = model.start(5, seed=3)
+    states = torch.cat([start[None], model.denoise(start, seed=3, record=1).states])
+    width = max(1, model.readout_steps)
+    expected = [start, states[1:5].mean(0) if readout else states[4], states[31 - width : 31].mean(0)]
+    for frame, state in zip(seen.frames, expected, strict=False):
+        torch.testing.assert_close(frame, model.to_images(state), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("times", [[0.02, 0.01], [0.06], [-0.01], [0.045]])
+def test_times_that_cannot_be_read_are_refused(small, times):
+    model = ThermodynamicGenerator(**{**small.config, "readout_time": 0.01})
+    with pytest.raises(ValueError, match="times: "):
+        model.sample(2, times=times)

@@ -16,6 +16,10 @@ class Protocol:
         steps: network evaluations for each image of a digital model; None is the sampler's default.
         kernel_subsets: random subsets that the kernel distance averages.
         kernel_subset_size: images of each side in such a subset.
+        neighbours: k of precision, recall, density and coverage.
+        resamples: of the bootstrap intervals.
+        curve_points: observation times at which a thermodynamic model is also judged, the last one its own; the same
+            run serves all. 0 leaves the curve out.
 
     Raises:
         ValueError: a number out of range.
@@ -29,9 +33,14 @@ class Protocol:
     steps: int | None = 10
     kernel_subsets: int = 100
     kernel_subset_size: int = 100
+    neighbours: int = 5
+    resamples: int = 200
+    curve_points: int = 6
 
     def __post_init__(self) -> None:
-        for name, least in (("num_samples", 3), ("batch_size", 1), ("kernel_subsets", 1), ("kernel_subset_size", 2)):
+        least_of = {"num_samples": 3, "batch_size": 1, "kernel_subsets": 1, "kernel_subset_size": 2, "neighbours": 1,
+                    "resamples": 2, "curve_points": 0}  # fmt: skip
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
         if self.kernel_subset_size > self.num_samples:
@@ -39,6 +48,8 @@ class Protocol:
                 f"kernel_subset_size: expected at most num_samples = {self.num_samples}, "
                 f"found {self.kernel_subset_size}; write kernel_subset_size={self.num_samples // 2}"
             )
+        if self.neighbours >= self.num_samples:
+            raise ValueError(f"neighbours: expected fewer than num_samples = {self.num_samples}, found {self.neighbours}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps: expected at least 1, or null for the sampler's default, found {self.steps}")
 

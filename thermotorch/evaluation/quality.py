@@ -8,8 +8,10 @@ from torch import Tensor
 
 from thermotorch.evaluation import metrics
 from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.neighbours import neighbours
 from thermotorch.evaluation.novelty import KnownImages, novelty_rows
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.resampling import frechet_replicates, interval, kernel_replicates
 from thermotorch.evaluation.rows import Row, joined
 
 
@@ -59,16 +61,44 @@ def quality_rows(
 def distance_rows(
     features: Tensor, reference: Tensor, protocol: Protocol, space_name: str, command: str, note: str
 ) -> list[Row]:
-    """Frechet and kernel distance of features [n, feature] from reference features [m, feature]."""
+    """Frechet and kernel distance of features [n, feature] from reference features [m, feature], with 95 % intervals, and
+    the fidelity and variety of the features among their neighbours."""
     row = partial(Row, unit="", num_samples=len(features), seed=protocol.seed, kind="measured", command=command)
     frechet, frechet_error = metrics.frechet_distance(features, reference)
     kernel, deviation, kernel_error = metrics.kernel_distance(
         features, reference, protocol.kernel_subsets, protocol.kernel_subset_size, protocol.seed
     )
+    replicates = [
+        function(features, reference, protocol.resamples, protocol.seed)
+        for function in (frechet_replicates, kernel_replicates)
+    ]
+    # The mean over random subsets has a scatter of its own.
+    chance = torch.randn(protocol.resamples, generator=torch.Generator().manual_seed(protocol.seed))
+    replicates[1] += chance.to(replicates[1]) * deviation / math.sqrt(protocol.kernel_subsets)
+    (low, high), (kernel_low, kernel_high) = map(interval, (frechet, kernel), replicates)
     subsets = f"{protocol.kernel_subsets} subsets of {protocol.kernel_subset_size}, standard deviation {deviation:.3g}"
+    bootstrap = f"interval of {protocol.resamples} resamples of the samples"
     return [
-        row(f"Frechet distance ({space_name})", frechet, stderr=frechet_error, note=note),
-        row(f"kernel distance ({space_name})", kernel, stderr=kernel_error, note=joined(note, subsets)),
+        row(f"Frechet distance ({space_name})", frechet, stderr=frechet_error, low=low, high=high,
+            note=joined(note, bootstrap)),
+        row(f"kernel distance ({space_name})", kernel, stderr=kernel_error, low=kernel_low, high=kernel_high,
+            note=joined(note, subsets, bootstrap)),
+        *neighbour_rows(features, reference, protocol, space_name, command, note),
+    ]  # fmt: skip
+
+
+def neighbour_rows(
+    features: Tensor, reference: Tensor, protocol: Protocol, space_name: str, command: str, note: str
+) -> list[Row]:
+    """Precision, recall, density and coverage of features [n, feature] against reference features [m, feature]."""
+    found = neighbours(features, reference, protocol.neighbours)
+    row = partial(Row, unit="", num_samples=len(features), seed=protocol.seed, kind="measured", command=command,
+                  note=joined(note, f"k = {protocol.neighbours}; depends on both counts"))  # fmt: skip
+    return [
+        row(f"precision ({space_name})", found.precision, stderr=found.precision_stderr),
+        row(f"recall ({space_name})", found.recall),
+        row(f"density ({space_name})", found.density, stderr=found.density_stderr),
+        row(f"coverage ({space_name})", found.coverage),
     ]
 
 

@@ -22,6 +22,7 @@ class Row:
         seed: the seed they were generated with.
         kind: "measured" on this machine, "modelled" for a device that was not at hand, or "unavailable".
         stderr: standard error of the value, in its unit.
+        low, high: ends of its 95 % interval, in its unit, where one was determined.
         command: what to type to get it again.
         note: what a reader must know beside the number.
 
@@ -38,6 +39,8 @@ class Row:
     stderr: float | None = None
     command: str = ""
     note: str = ""
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -47,14 +50,17 @@ class Row:
                 f"row {self.metric!r}: the value is None exactly when the kind is 'unavailable', "
                 f"found {self.value!r} and {self.kind!r}"
             )
-        for name, value in (("value", self.value), ("stderr", self.stderr)):
+        if (self.low is None) != (self.high is None) or (self.low is not None and self.value is None):
+            raise ValueError(f"row {self.metric!r}: low and high are given together, and only with a value")
+        for name in ("value", "stderr", "low", "high"):
+            value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name} of row {self.metric!r}: expected a finite number, found {value}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as it stands in a card: without the standard error or the note when there is none."""
-        row = asdict(self)
-        return {key: value for key, value in row.items() if not (key in ("stderr", "note") and value in (None, ""))}
+        """The row as it stands in a card: without the standard error, the interval or the note when there is none."""
+        optional = ("stderr", "note", "low", "high")
+        return {key: value for key, value in asdict(self).items() if not (key in optional and value in (None, ""))}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Row":

@@ -98,6 +98,20 @@ class DiffusionModel(nn.Module):
             labels = torch.full_like(timesteps, classes)
         return self.unet(padded, timesteps, labels).sample[..., :height, :width]
 
+    def steps_of(self, sampler: str, steps: int | None = None) -> int:
+        """Steps of a sampler, by default its own number of them.
+
+        Raises:
+            ValueError: an unknown sampler, or a number of steps out of range.
+        """
+        if sampler not in SAMPLER_STEPS:
+            raise ValueError(f"sampler: expected one of {', '.join(SAMPLER_STEPS)}, found {sampler!r}")
+        trained = self.config["num_train_timesteps"]
+        steps = (SAMPLER_STEPS[sampler] or trained) if steps is None else steps
+        if not 1 <= steps <= trained:
+            raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
+        return steps
+
     def loss(self, images: Tensor, noise: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean squared error of the prediction at the noised images.
 
@@ -126,6 +140,7 @@ class DiffusionModel(nn.Module):
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
+        self.steps_of(sampler)  # known, or refused
         schedule = {key: self.config[key] for key in ("num_train_timesteps", "beta_schedule", "prediction_type")}
         if sampler == "dpm++":
             # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is infinite.
@@ -134,9 +149,7 @@ class DiffusionModel(nn.Module):
             )
         if sampler == "ddim":
             return DDIMScheduler(**schedule, timestep_spacing="trailing")
-        if sampler == "ddpm":
-            return DDPMScheduler(**schedule, timestep_spacing="trailing")
-        raise ValueError(f"sampler: expected one of {sorted(SAMPLER_STEPS)}, found {sampler!r}")
+        return DDPMScheduler(**schedule, timestep_spacing="trailing")
 
     @torch.no_grad()
     def generate(
@@ -151,6 +164,7 @@ class DiffusionModel(nn.Module):
         steps: int | None = None,
         labels: Tensor | None = None,
         guidance: float | None = None,
+        watch: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Images from noise.
 
@@ -165,6 +179,8 @@ class DiffusionModel(nn.Module):
             labels: int64 [num_samples], classes for a model that is told them; default `id % num_classes`.
             guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, default the model's own; unless
                 it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, with w there one less).
+            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the batch at hand,
+                before the first step with 0 and after each.
 
         Returns:
             float [num_samples, c, h, w] in [0, 1], on the model's device.
@@ -174,12 +190,7 @@ class DiffusionModel(nn.Module):
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
-        trained, classes = self.config["num_train_timesteps"], self.config["num_classes"]
-        scheduler = self.scheduler(sampler)
-        if steps is None:
-            steps = SAMPLER_STEPS[sampler] or trained
-        if not 1 <= steps <= trained:
-            raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
+        classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
@@ -202,13 +213,17 @@ class DiffusionModel(nn.Module):
             state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(device)
             told = labels[rows].to(device)
             scheduler.set_timesteps(steps, device=device)
-            for timestep in scheduler.timesteps:
+            if watch is not None:
+                watch(0, _shown(state))
+            for step, timestep in enumerate(scheduler.timesteps, 1):
                 prediction = self._predict(state, timestep.expand(len(state)), told, guidance)
                 state = scheduler.step(prediction, timestep, state, **draws).prev_sample
                 done += len(state)
+                if watch is not None:
+                    watch(step, _shown(state))
                 if progress is not None:
                     progress(done, total)
-            images[rows] = (state.clamp(-1.0, 1.0) + 1.0) / 2.0
+            images[rows] = _shown(state)
         return images
 
     def _predict(self, state: Tensor, timesteps: Tensor, labels: Tensor, guidance: float) -> Tensor:
@@ -218,6 +233,11 @@ class DiffusionModel(nn.Module):
         both = torch.cat((labels, torch.full_like(labels, self.config["num_classes"])))
         of_class, of_any = self(torch.cat((state, state)), torch.cat((timesteps, timesteps)), both).chunk(2)
         return of_any + guidance * (of_class - of_any)
+
+
+def _shown(state: Tensor) -> Tensor:
+    """Pixels from the network's [-1, 1] to [0, 1], clipped."""
+    return (state.clamp(-1.0, 1.0) + 1.0) / 2.0
 
 
 def _generator(seed: int, sample_id: int) -> torch.Generator:

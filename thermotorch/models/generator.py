@@ -1,6 +1,7 @@
 """Generative thermodynamic computers: images from noise by the natural dynamics of fluctuating units."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ class Samples(NamedTuple):
     images: Tensor  # [sample, channel, height, width] in [0, 1]
     heat: Tensor  # [sample], heat given to the bath during the generation
     work: Tensor  # [sample], work done by switching the trained potential on at the start
+    frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the times asked for
 
 
 class Reading(NamedTuple):
@@ -211,13 +213,36 @@ class ThermodynamicGenerator(nn.Module):
     ) -> Reading:
         """Run from `state` at `start_step` to the observation time and read out; differentiable. Arguments of `denoise`."""
         common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
-        first = self.steps - self.readout_steps
-        if not self.readout_steps:
-            run = self.denoise(state, steps=self.steps - start_step, start_step=start_step, **common)
-            return Reading(run.state, run.heat)
-        before = self.denoise(state, steps=first - start_step, start_step=start_step, **common)
-        after = self.denoise(before.state, steps=self.readout_steps, start_step=first, record=1, **common)
-        return Reading(after.states.mean(0), before.heat + after.heat)
+        return self.readings(state, [self.steps], start_step=start_step, **common)[-1]
+
+    def readings(
+        self,
+        state: Tensor,
+        at: Sequence[int],
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        mask: Tensor | None = None,
+        start_step: int = 0,
+    ) -> list[Reading]:
+        """`read` at each of the steps `at`, in increasing order, of one run, which goes on as if nobody had looked.
+
+        A reading averages over the read-out time before it, or since the last reading if that was later.
+        """
+        common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
+        found, heat, step = [], state.new_zeros(len(state)), start_step
+        for end in at:
+            first = max(step, end - self.readout_steps)
+            if first > step:
+                run = self.denoise(state, steps=first - step, start_step=step, **common)
+                state, heat = run.state, heat + run.heat
+            shown = state
+            if end > first:
+                run = self.denoise(state, steps=end - first, start_step=first, record=1, **common)
+                state, heat, shown = run.state, heat + run.heat, run.states.mean(0)
+            found.append(Reading(shown, heat))
+            step = end
+        return found
 
     @torch.no_grad()
     def sample(
@@ -231,6 +256,7 @@ class ThermodynamicGenerator(nn.Module):
         mask: Tensor | None = None,
         batch_size: int = 256,
         progress: Progress | None = None,
+        times: Sequence[float] = (),
     ) -> Samples:
         """Generate images and account for their energy.
 
@@ -242,30 +268,37 @@ class ThermodynamicGenerator(nn.Module):
                 [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
             batch_size: how many are simulated together.
             progress: called with (samples done, num_samples) after each batch.
+            times: increasing, 0 ... t_final: what the machine would have shown, had it been read then, goes into `frames`,
+                on the CPU. The samples are the same with and without.
 
         Raises:
-            ValueError: ids, labels, known or mask that do not fit.
+            ValueError: ids, labels, known, mask or times that do not fit.
         """
         ids = torch.arange(num_samples) if sample_ids is None else sample_ids
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
         labels = self._check_labels(labels, ids)
         self._check_known(known, mask, num_samples)
+        at = self._steps_at(times)
+        ends = at if self.steps in at else [*at, self.steps]
         device, batches = self.potential.bias.device, []
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(device)
             told = None if labels is None else labels[rows].to(device)
             given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
             start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, **given)
-            end = self.read(start, seed=seed, sample_ids=chunk, mask=given.get("mask"))
+            seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=given.get("mask"))
             switching = start @ self.potential.bias + self.potential.couplings.energy(start)
-            batches.append((self.to_images(end.state), end.heat / self.temperature, switching / self.temperature))
+            images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
+            frames = [self.to_images(reading.state).cpu() for reading in seen[: len(at)]]
+            batches.append((images, heat, switching / self.temperature, *([torch.stack(frames, 1)] if at else [])))
             if progress is not None:
-                progress(sum(len(images) for images, _, _ in batches), num_samples)
+                progress(int(rows[-1]) + 1, num_samples)
         if not batches:
             empty = self.potential.bias.new_empty(0)
             return Samples(empty.view(0, *self.image_shape), empty, empty)
-        return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+        images, heat, work, *frames = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        return Samples(images, heat, work, frames[0].transpose(0, 1) if at else None)
 
     def generate(
         self,
@@ -308,6 +341,14 @@ class ThermodynamicGenerator(nn.Module):
         if mask is not None:
             held[self.visible] = mask.flatten().to(held.device)
         return held
+
+    def _steps_at(self, times: Sequence[float]) -> list[int]:
+        at = [round(time / self.dt) for time in times]
+        if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):
+            raise ValueError(f"times: expected increasing ones, 0 ... {self.t_final}, a step of {self.dt} apart, got {times}")
+        if any(self.steps - self.readout_steps < step < self.steps for step in at):
+            raise ValueError(f"times: the read-out takes the last {self.readout_steps * self.dt:g}, got {times}")
+        return at
 
     def _check_labels(self, labels: Tensor | None, ids: Tensor) -> Tensor | None:
         if not self.num_classes:

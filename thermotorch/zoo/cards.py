@@ -12,7 +12,7 @@ WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parame
 GIVEN_TO_SAVE = ("data", "metrics", "energy", "training", "licence", "notes")
 OPTIONAL_FIELDS = ("reference",)
 ROW_FIELDS = {"metric", "value", "unit", "num_samples", "seed", "kind", "command"}
-OPTIONAL_ROW_FIELDS = {"stderr", "note"}
+OPTIONAL_ROW_FIELDS = {"stderr", "note", "low", "high"}
 ROW_KINDS = ("measured", "modelled", "unavailable")
 
 

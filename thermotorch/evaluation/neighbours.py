@@ -1,0 +1,75 @@
+"""Fidelity and variety apart: generated and real images among each other's nearest neighbours in feature space.
+
+A ball around every image reaches as far as its k-th neighbour of its own kind; the union of the balls stands for the
+region where images of that kind are.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_BLOCK = 1024  # rows of a distance matrix in memory
+
+
+class Neighbours(NamedTuple):
+    """Four numbers that are 1, or nearly, for samples of the same law as the reference."""
+
+    precision: float  # fraction of samples inside a ball of a real image
+    recall: float  # fraction of real images inside a ball of a sample
+    density: float  # balls of real images around a sample, over k; may exceed 1
+    coverage: float  # fraction of real images whose ball holds a sample
+    precision_stderr: float  # over the samples
+    density_stderr: float
+
+
+def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
+    """Precision, recall, density and coverage of generated features in a feature space.
+
+    All depend on both sample counts: the balls shrink as the images grow denser, so only equal counts compare. Two sets
+    of one law have density 1 and coverage `1 - prod_{i=1..k} (m - i) / (n + m - i)` on average, whatever the law.
+
+    Args:
+        features: [n, feature] of the generated images, n > k.
+        reference: [m, feature] of real images, m > k.
+        k: which neighbour the balls reach to; what is exactly as far away is outside.
+
+    Raises:
+        ValueError: too few images for k neighbours.
+
+    Cost: n^2 + m^2 + n m distances, 1024 x max(n, m) of them in memory.
+    Source: Kynkaanniemi et al., NeurIPS 2019 (precision, recall, Eqs. 1-2); Naeem et al., ICML 2020 (density, coverage,
+    Eqs. 4-6).
+    """
+    n, m = len(features), len(reference)
+    if not 1 <= k < min(n, m):
+        raise ValueError(f"k: expected at least 1 and fewer than the {n} samples and {m} real images, found {k}")
+    real, generated = _radii(reference, k), _radii(features, k)
+    around = torch.zeros(n, dtype=torch.int64, device=features.device)  # real balls around each sample
+    covered, recalled = (torch.zeros(m, dtype=torch.bool, device=features.device) for _ in range(2))
+    for rows in torch.arange(n).split(_BLOCK):
+        distance = torch.cdist(features[rows], reference)
+        inside = distance < real
+        around[rows] = inside.sum(1)
+        covered |= inside.any(0)
+        recalled |= (distance < generated[rows, None]).any(0)
+    held, precision = around.double() / k, (around > 0).double().mean().item()
+    return Neighbours(
+        precision=precision,
+        recall=recalled.double().mean().item(),
+        density=held.mean().item(),
+        coverage=covered.double().mean().item(),
+        precision_stderr=math.sqrt(precision * (1.0 - precision) / n),
+        density_stderr=held.std().item() / math.sqrt(n),
+    )
+
+
+def _radii(points: Tensor, k: int) -> Tensor:
+    """Distance of each point [n, feature] to its k-th nearest other one: [n]."""
+    radii = []
+    for rows in torch.arange(len(points)).split(_BLOCK):
+        distance = torch.cdist(points[rows], points)
+        distance[torch.arange(len(rows)), rows] = math.inf
+        radii.append(distance.kthvalue(k, 1).values)
+    return torch.cat(radii)
