@@ -108,3 +108,15 @@ def test_stable_dt_looks_where_the_unit_will_go(on_site, state, field, curvature
     potential = tt.Potential(tt.DenseCouplings(2).double(), **on_site)
     found = potential.stable_dt(torch.full((2,), state, dtype=torch.float64), drive=torch.tensor([field, 0.0]).double())
     assert found == pytest.approx(2 / curvature, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("driven", [False, True])
+def test_a_bound_of_the_couplings_gives_a_bound_of_stable_dt(seed, driven):
+    torch.manual_seed(seed)
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(random_matrix(8)), bias=torch.randn(8).double())
+    state, drive = 4 * torch.randn(16, 8, dtype=torch.float64), 20 * torch.randn(16, 8, dtype=torch.float64)
+    arguments = (state, drive if driven else None, 0.5)
+    exact = torch.linalg.eigvalsh(potential.couplings.matrix().detach()).abs().max().item()
+    bounded = potential.stable_dt(*arguments, coupling_norm=potential.couplings.frobenius_norm())
+    assert bounded <= potential.stable_dt(*arguments, coupling_norm=exact) <= potential.stable_dt(*arguments) * (1 + 1e-12)

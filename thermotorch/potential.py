@@ -104,15 +104,16 @@ class Potential(nn.Module):
 
         x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site
         force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate,
-        not a proof: a trained machine may be carried further out. `coupling_norm` stands for |J|, by default the
-            spectral norm (about 20
-        coupling fields).
+        not a proof: a trained machine may be carried further out. `coupling_norm`, an upper bound of |J|, stands for the
+        spectral norm (about 20 coupling fields) and bounds the field of the couplings, so that no product is computed: the
+        answer is shorter, never longer.
         """
-        norm = self.couplings.spectral_norm() if coupling_norm is None else coupling_norm
-        field = self.bias + self.couplings(state)
-        if drive is not None:
-            field = field - drive
-        field = field.abs().reshape(-1, self.num_units).amax(0)
+        push = self.bias if drive is None else self.bias - drive
+        if coupling_norm is None:
+            norm, field = self.couplings.spectral_norm(), (push + self.couplings(state)).abs()
+        else:
+            norm, field = coupling_norm, push.abs() + coupling_norm * state.norm(dim=-1).amax()
+        field = field.reshape(-1, self.num_units).amax(0)
         quadratic, quartic = (2 * self.j2).clamp_min(1e-12), (4 * self.j4).clamp_min(1e-12)
         reach = torch.stack(
             [

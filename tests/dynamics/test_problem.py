@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from thermotorch.dynamics.problem import all_finite
 
 
 def run(**changed):
@@ -102,3 +103,11 @@ def test_the_published_machines_run_without_a_warning():
         warnings.simplefilter("error")
         run(dt=1e-3, temperature=0.1)
         run(dt=1e-3, temperature=1.0)
+
+
+def test_finite_numbers_whose_sum_overflows_are_finite():
+    assert all_finite(torch.full((4, 3), 3e38))
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        assert not all_finite(torch.tensor([1.0, bad, 2.0]))
+    assert not all_finite(torch.tensor([float("inf"), -float("inf")]))
+    assert all_finite(torch.empty(0, 3))

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics import action_op, cpu, op, splitting
 from thermotorch.dynamics.observe import Transition
-from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
+from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential
 
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
@@ -87,7 +87,7 @@ def run(problem: Problem) -> Trajectory:
         if problem.drive is not None:  # a constant force: its work telescopes
             work = (problem.drive.constant * (state - problem.state)).sum(-1)
         observed = {}
-        if not torch.compiler.is_compiling() and not torch.isfinite(state).all():
+        if not torch.compiler.is_compiling() and not all_finite(state):
             _report_divergence(problem, steps)
     end = problem.start_step + problem.steps
     times = None if problem.record is None else problem.record_times()
@@ -201,7 +201,7 @@ def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, 
             after = chunk(*arguments)
         state, work, carries, kept = after
         parts.append(kept)
-        if not torch.isfinite(state).all():
+        if not all_finite(state):
             _report_divergence(problem, steps)
     recorded = torch.cat(parts) if parts else state.new_empty(0, *state.shape)
     observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}

@@ -217,19 +217,33 @@ def _(grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push
     return _fake_gradients([state, whole_push, half_push, *((whole, half) if needs_couplings else ())])
 
 
+def _spare_gradients(ctx, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """No zeros in place of gradients that nobody gives: those of the kept states alone are as large as the states."""
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+    ctx.num_recorded = len(output[1])
+
+
+def _given(ctx, state: Tensor, grad_state: Tensor | None, grad_recorded: Tensor | None) -> tuple[Tensor, Tensor]:
+    grad_state = torch.zeros_like(state) if grad_state is None else grad_state
+    grad_recorded = state.new_zeros(ctx.num_recorded, *state.shape) if grad_recorded is None else grad_recorded
+    return grad_state.contiguous(), grad_recorded.contiguous()
+
+
 def _setup_langevin(ctx, inputs, output) -> None:
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *numbers = inputs
     ctx.save_for_backward(state, output[2], bias, j2, j3, j4, mobility, drive, sample_ids, *blocks)
     ctx.places, ctx.numbers = (list(rows), list(columns)), numbers
     ctx.needs = any(block.requires_grad for block in blocks), drive is not None and drive.requires_grad
-    ctx.mark_non_differentiable(output[2])
+    _spare_gradients(ctx, output)
 
 
 def _langevin_gradient(ctx, grad_state, grad_recorded, _):
     state, kept, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks = ctx.saved_tensors
+    given = _given(ctx, state, grad_state, grad_recorded)
     needs_blocks, needs_drive = ctx.needs
     start, of_bias, of_drive, *of_blocks = langevin_backward(
-        grad_state.contiguous(), grad_recorded.contiguous(), state, kept, blocks, *ctx.places, bias, j2, j3, j4, mobility,
+        *given, state, kept, blocks, *ctx.places, bias, j2, j3, j4, mobility,
         drive, sample_ids, *ctx.numbers, needs_blocks, needs_drive,
     )  # fmt: skip
     of_blocks = of_blocks if needs_blocks else [None] * len(blocks)
@@ -245,12 +259,13 @@ def _setup_splitting(ctx, inputs, output) -> None:
     ctx.save_for_backward(state, output[2], *tensors)
     ctx.numbers = inputs[10:]
     ctx.needs_couplings = any(matrix is not None and matrix.requires_grad for matrix in tensors[:2])
-    ctx.mark_non_differentiable(output[2])
+    _spare_gradients(ctx, output)
 
 
 def _splitting_gradient(ctx, grad_state, grad_recorded, _):
+    given = _given(ctx, ctx.saved_tensors[0], grad_state, grad_recorded)
     start, whole_push, half_push, *matrices = splitting_backward(
-        grad_state.contiguous(), grad_recorded.contiguous(), *ctx.saved_tensors, *ctx.numbers, ctx.needs_couplings
+        *given, *ctx.saved_tensors, *ctx.numbers, ctx.needs_couplings
     )
     return (start, *(matrices or (None, None)), whole_push, half_push, *[None] * (5 + len(ctx.numbers)))
 

@@ -164,6 +164,11 @@ def wants_gradient(problem: Problem) -> bool:
     return bool(problem.observers) or any(tensor.requires_grad for tensor in inputs)
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """A finite sum says so at a tenth of the cost of asking every number; a sum may overflow, hence the second question."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+
+
 def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
     """The error of a step that left the finite numbers: names it, the sample, the unit, and a dt to try."""
     # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
@@ -203,7 +208,7 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
         )
     if _traced():
         return state.shape[0], state.shape[1]
-    if not torch.isfinite(state).all():
+    if not all_finite(state):
         raise ValueError("state: every value must be finite")
     return state.shape[0], state.shape[1]
 

@@ -17,7 +17,7 @@ struct NoiseStep {
 //
 // Units of even and odd lanes are computed apart, in 64-bit lanes whose high halves may hold anything; in the first two
 // rounds the words that all units share are computed once.
-static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at, Words words[4]) {
+__attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at, Words words[4]) {
     Words lane;
     for (int i = 0; i < LANES; ++i) lane[i] = i;
     const Longs units = (Longs)(lane + unit);
@@ -75,7 +75,7 @@ static inline Floats logarithm(Floats x) {
 
 // Two normals from two words: r cos(a), r sin(a), with r^2 = -2 ln((w + 1/2) / 2^32) and a = 2 pi w' / 2^32.
 // The octant comes from the integer, exactly. Coefficients: Cephes sinf, cosf.
-static inline void box_muller(Words w, Words angle, Floats& first, Floats& second) {
+__attribute__((always_inline)) static inline void box_muller(Words w, Words angle, Floats& first, Floats& second) {
     const Floats radius = root(logarithm((to_floats(w) + 0.5f) * 2.3283064365386963e-10f) * -2.0f);
     const Words quarter = (angle + 0x20000000u) >> 30;
     const Floats x = to_floats((Ints)(angle - (quarter << 30))) * 1.4629180792671596e-9f;

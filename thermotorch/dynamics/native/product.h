@@ -67,6 +67,8 @@ class Couplings {
     }
 
   private:
+    static constexpr int64_t ROWS_AT_ONCE = 16;  // a transposed block is read along its rows, a cache line at a time
+
     std::vector<Range> ranges(int64_t first, int64_t last) const {
         std::vector<Range> found;
         for (const Block& b : blocks_)
@@ -91,10 +93,20 @@ class Couplings {
                 if (from >= to) continue;
                 for (const Range& range : panel.ranges) {
                     if (b.row < range.begin || b.row >= range.end) continue;
-                    for (int64_t i = 0; i < b.rows; ++i)
-                        for (int64_t j = from; j < to; ++j)
-                            body(b.data[i * b.row_stride + (j - b.column) * b.column_stride],
-                                 range.offset + (b.row + i - range.begin) * width + j - first);
+                    const int64_t at = range.offset + (b.row - range.begin) * width - first;
+                    auto element = [&](int64_t i, int64_t j, int64_t across) {
+                        body(b.data[i * b.row_stride + (j - b.column) * across], at + i * width + j);
+                    };
+                    for (int64_t begin = 0; begin < b.rows; begin += ROWS_AT_ONCE) {
+                        const int64_t end = std::min(begin + ROWS_AT_ONCE, b.rows);
+                        if (b.column_stride == 1) {
+                            for (int64_t i = begin; i < end; ++i)
+                                for (int64_t j = from; j < to; ++j) element(i, j, 1);
+                        } else {
+                            for (int64_t j = from; j < to; ++j)
+                                for (int64_t i = begin; i < end; ++i) element(i, j, b.column_stride);
+                        }
+                    }
                 }
             }
         }
