@@ -14,14 +14,21 @@ def _entry_point(name):
     def load(**config):
         return create_model(name, pretrained=True, **config)
 
-    card = _load_card(name)
-    trained_on = f", trained on {card['data']['name']}" if "name" in card["data"] else ""
     load.__name__ = load.__qualname__ = name.replace(".", "_")
     load.__doc__ = (
-        f"The trained model {name!r}: {card['parameters']:,} parameters{trained_on}, licence {card['licence']}.\n\n"
-        f"{card['notes']}\n\nArgs:\n    config: constructor arguments that replace those of its card.\n"
+        f"The trained model {name!r}: {_description(name)}\n\n"
+        "Args:\n    config: constructor arguments that replace those of its card.\n"
     )
     return load
+
+
+def _description(name):
+    try:
+        card = _load_card(name)
+        data = f", trained on {card['data']['name']}" if "name" in card["data"] else ""
+        return f"{card['parameters']:,} parameters{data}, licence {card['licence']}.\n\n{card['notes']}"
+    except (OSError, ValueError, KeyError) as error:  # one damaged card of the user's must not take the others away
+        return f"its card cannot be read: {error}"
 
 
 for _name in _list_models(pretrained=True):

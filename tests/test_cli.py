@@ -191,6 +191,30 @@ def test_only_known_libraries_are_built():
         cli.instantiate(nested)
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "thermotorch.cli.os.system",  # what we import is not ours
+        "thermotorch.cli.Path",
+        "thermotorch.cli.train",  # no class
+        "torch.nn.modules.module.torch.Generator",
+    ],
+)
+def test_what_an_allowed_module_has_imported_is_not_built(target):
+    with pytest.raises(ValueError, match=f"_target_: expected a class of .* found '{target}'"):
+        cli.instantiate(OmegaConf.create({"_target_": target}))
+
+
+def test_classes_of_a_package_that_announces_itself_are_built(monkeypatch):
+    node = OmegaConf.create({"_target_": "collections.OrderedDict"})
+    with pytest.raises(ValueError, match="a package of your own is allowed once it announces a model"):
+        cli.instantiate(node)
+    monkeypatch.setattr(cli, "plugin_packages", lambda: ("collections",))
+    assert type(cli.instantiate(node)).__name__ == "OrderedDict"
+    with pytest.raises(ValueError, match="found 'collections.namedtuple'"):
+        cli.instantiate(OmegaConf.create({"_target_": "collections.namedtuple"}))
+
+
 def test_errors_of_a_constructor_arrive_unwrapped():
     with pytest.raises(ValueError, match=r"^normalisation: expected"):
         cli.instantiate(
@@ -371,3 +395,10 @@ def test_data_folder_comes_from_the_environment(monkeypatch):
     assert configure().paths.data_dir == "/somewhere"
     monkeypatch.delenv("THERMOTORCH_DATA")
     assert configure().paths.data_dir == "data"
+
+
+@pytest.mark.parametrize("model", ["hf://owner/net", "hf://owner/net@v1.0", "./folder", "/a/b.safetensors"])
+def test_a_model_may_be_an_address(model):
+    with initialize_config_dir(str(cli.CONFIG_DIR / "zoo"), version_base="1.3"):
+        for name in ("sample", "evaluate"):
+            assert compose(name, [f"model={model}"]).model == model

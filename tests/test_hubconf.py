@@ -37,7 +37,7 @@ def test_every_shipped_checkpoint_loads_far_from_the_clone(tmp_path):
     program = f"""
 import sys
 sys.path = [entry for entry in sys.path if entry != {str(ROOT)!r}]
-sys.meta_path = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "") + str(finder)]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
 import torch
 for name in {SHIPPED!r}:
     model = torch.hub.load({str(ROOT)!r}, name.replace(".", "_"), source="local")
@@ -67,3 +67,10 @@ def test_list_and_help_speak_of_models(home, monkeypatch):
         assert "parameters" in text
     assert "trained on MNIST, licence Apache-2.0." in torch.hub.help("owner/thermotorch", "ddpm_mnist")
     assert "pretrained" in torch.hub.help("owner/thermotorch", "create_model")
+
+
+def test_a_damaged_card_takes_no_other_model_away(home, tmp_path, monkeypatch):
+    (tmp_path / "generator.broken.json").write_text("{")
+    assert torch.hub.load(str(ROOT), "generator_small", source="local").config["hidden"] == 3
+    monkeypatch.setattr(torch.hub, "_get_cache_or_reload", lambda *arguments, **settings: str(ROOT))
+    assert "its card cannot be read: card" in torch.hub.help("owner/thermotorch", "generator_broken")

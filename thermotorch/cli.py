@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.zoo.names import unknown_name
+from thermotorch.zoo.plugins import plugin_packages
 
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
@@ -43,19 +44,27 @@ OmegaConf.register_new_resolver("or", lambda value, default: default if value is
 
 
 def instantiate(node: DictConfig, **kwargs: Any) -> Any:
-    """Builds the object that a configuration node describes; only our, torch's and Lightning's classes are built.
+    """Builds the object that a configuration node describes: of a class of ours, torch's, Lightning's or a plugin's.
+
+    A plugin is an installed package that announces models or checkpoints to thermotorch (`zoo/plugins.py`): who
+    installs it trusts its code. A configuration, which may come from anywhere, reaches no other code: no function, and
+    nothing that those packages have imported themselves, such as `thermotorch.cli.os.system`.
 
     Args:
         node: a node with `_target_`; what is nested in it is built too, and arrives as plain dicts and lists.
         kwargs: further arguments, which replace those of the node.
 
     Raises:
-        ValueError: a `_target_` outside `ALLOWED_TARGETS`.
+        ValueError: a `_target_` that is no class of these packages; nothing has been built.
         Exception: whatever the constructor raises, not wrapped.
     """
+    allowed = (*ALLOWED_TARGETS, *(f"{package}." for package in plugin_packages()))
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
-        if not target.startswith(ALLOWED_TARGETS):
-            raise ValueError(f"_target_: expected a class of {', '.join(ALLOWED_TARGETS)} found {target!r}")
+        if not (target.startswith(allowed) and _is_defined_in(target, (*allowed, "lightning.fabric."))):
+            raise ValueError(
+                f"_target_: expected a class of {', '.join(allowed)} found {target!r}; a package of your own is allowed "
+                f"once it announces a model to thermotorch (entry point group 'thermotorch.models')"
+            )
     try:
         return hydra.utils.instantiate(node, _convert_="all", **kwargs)
     except InstantiationException as error:
@@ -97,7 +106,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with interrupt_ends_the_step():
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
     record = {
-        "command": _command("thermotorch-train"),
+        "command": _command(HydraConfig.get().job.name),
         "experiment": cfg.run_name,
         "seed": cfg.seed,
         "seconds": round(time.perf_counter() - started, 1),
@@ -237,6 +246,12 @@ def benchmark(cfg: DictConfig) -> Path:
 def _command(program: str) -> str:
     """What the user typed, for the record."""
     return shlex.join([program, *HydraConfig.get().overrides.task])
+
+
+def _is_defined_in(target: str, packages: tuple[str, ...]) -> bool:
+    """Whether a dotted name is a class whose own module is in one of the packages."""
+    found = hydra.utils.get_object(target)
+    return isinstance(found, type) and f"{found.__module__}.".startswith(packages)
 
 
 def _targets(node: Any) -> Iterator[str]:

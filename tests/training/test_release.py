@@ -1,10 +1,14 @@
+import json
+import re
+import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from thermotorch import cli
-from thermotorch.training.release import release, trained_model
+from thermotorch.training.release import main, release, trained_model
 from thermotorch.zoo import load_card, load_checkpoint
 from thermotorch.zoo.cards import check_card
 
@@ -57,3 +61,74 @@ def test_a_run_of_another_architecture_is_refused(finished, tmp_path):
 def test_a_run_that_has_not_finished_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="last.ckpt is missing, so this is no finished training run"):
         release(tmp_path, "ddpm.trial", tmp_path)
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """Runs the command line and returns the paths it printed."""
+    monkeypatch.setenv("THERMOTORCH_HOME", str(tmp_path / "zoo"))
+
+    def run(*arguments: object) -> list[Path]:
+        monkeypatch.setattr(sys, "argv", ["release", *map(str, arguments)])
+        main()
+        return [Path(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def test_from_a_run_to_a_card_to_a_folder_for_the_hub(finished, tmp_path, command):
+    """The run becomes a checkpoint, an evaluation enters its card, and the folder for the Hub holds both."""
+    weights, card_file = command(finished, "ddpm.trial", "--notes", "two steps")
+    assert (weights, card_file) == (tmp_path / "zoo" / "ddpm.trial.safetensors", tmp_path / "zoo" / "ddpm.trial.json")
+    fields = {"value": 0.25, "unit": "", "num_samples": 8, "seed": 3, "kind": "measured", "command": "evaluate"}
+    rows = {"metrics": [{"metric": "recognised fraction", **fields}], "energy": []}
+    (tmp_path / "evaluation.json").write_text(json.dumps(rows))
+    (tmp_path / "samples.png").write_bytes(b"picture")
+    upload = tmp_path / "upload"
+    arguments = ["--record", tmp_path / "evaluation.json", "--hub", upload, "ddpm.trial"]
+    recorded, *written = command(*arguments, "--picture", tmp_path / "samples.png")
+    assert recorded == card_file
+    names = {"README.md", "config.json", "model.safetensors", "samples.png"}
+    assert {path.name for path in written} == {path.name for path in upload.iterdir()} == names
+    card = load_card(upload)
+    assert card["metrics"] == rows["metrics"]
+    assert card["notes"] == "two steps"
+    readme = (upload / "README.md").read_text()
+    assert re.search(r"^\| recognised fraction +\| 0.25 +\| +8 \| +3 \| `evaluate` ", readme, re.MULTILINE)
+    assert "thermotorch-train experiment=ddpm_mnist" in readme
+    expected = load_checkpoint(weights).generate(1, seed=3, steps=2)
+    assert torch.equal(load_checkpoint(upload).generate(1, seed=3, steps=2), expected)
+    for folder in (finished, tmp_path):
+        assert str(folder) not in readme + (upload / "config.json").read_text(), "no machine paths"
+
+
+def test_a_checkpoint_that_exists_is_written_for_the_hub(tmp_path, command):
+    assert command("generator.three_digits", "--hub", tmp_path / "upload") == [
+        tmp_path / "upload" / name for name in ("README.md", "config.json", "model.safetensors")
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["ddpm.trial"], ["ddpm.trial", "--record"], []])
+def test_a_command_that_cannot_mean_anything_says_what_is_missing(command, arguments, capsys):
+    with pytest.raises(SystemExit):
+        command(*arguments)
+    assert "release: error: " in capsys.readouterr().err
+
+
+def test_without_a_zoo_folder_it_asks_for_one(command, monkeypatch, capsys):
+    monkeypatch.delenv("THERMOTORCH_HOME")
+    with pytest.raises(SystemExit):
+        command("run", "ddpm.trial")
+    assert "--folder: expected the zoo folder, or set THERMOTORCH_HOME" in capsys.readouterr().err
+
+
+def test_the_script_of_the_clone_releases_into_its_checkpoints(tmp_path, monkeypatch, capsys):
+    script = Path(__file__).resolve().parents[2] / "scripts" / "release_checkpoint.py"
+    monkeypatch.setattr(sys, "argv", ["release_checkpoint.py", "spu.8cell", "--hub", str(tmp_path)])
+    runpy.run_path(str(script), run_name="__main__")
+    assert str(tmp_path / "config.json") in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["release_checkpoint.py", "--help"])
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(script), run_name="__main__")
+    assert str(script.parent.parent / "checkpoints") in capsys.readouterr().out

@@ -21,7 +21,8 @@ def forget():
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository in the Hub's cache, and the calls that a stand-in client got."""
-    weights, card = save_checkpoint(create_model("feature_net", image_size=8, widths=[2]), "feature_net.x", tmp_path, FIELDS)
+    model = create_model("feature_net", image_size=8, widths=[2])
+    weights, card = save_checkpoint(model, "feature_net.x", tmp_path, FIELDS)
     folder = tmp_path / "snapshot"
     folder.mkdir()
     weights.rename(folder / "model.safetensors")
@@ -78,6 +79,6 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         create_model("hf://somebody/net@v1")
     message = str(caught.value)
-    assert message.startswith("checkpoint 'hf://somebody/net@v1' is not in the Hub's cache and could not be downloaded (")
+    assert message.startswith("checkpoint 'hf://somebody/net@v1' is not in the Hub's cache and could not be")
     assert "`hf download somebody/net --revision v1 --local-dir FOLDER`" in message
     assert hub.download.cache_info().currsize == 0, "a failure is not remembered"

@@ -41,7 +41,7 @@ def test_a_path_comes_before_every_name(places):
     assert create_model(path).num_features == create_model(str(path)).num_features == 3
     assert create_model("feature_net", checkpoint=path).num_features == 3
     assert create_model(path, num_classes=10).config["num_classes"] == 10
-    with pytest.raises(ValueError, match="expected none beside the path"):
+    with pytest.raises(ValueError, match="expected none beside the address"):
         create_model(path, checkpoint=path)
 
 

@@ -1,4 +1,4 @@
-"""The README.md of a checkpoint on the Hugging Face Hub: metadata that its search understands, then the card in words."""
+"""The README.md of a checkpoint on the Hugging Face Hub: metadata for its search, then the card in words."""
 
 import inspect
 import re
@@ -50,7 +50,7 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
 
     task, data = pipeline_tag(model), card["data"].get("name")
     dataset = HUB_DATASETS.get(data)
-    rows = [row for row in card["metrics"] if row["kind"] == "measured" and row["num_samples"] and row["metric"] != "time"]
+    rows = [row for row in card["metrics"] if row["kind"] == "measured" and row["num_samples"]]
     results = [
         EvalResult(
             task_type=task,
@@ -62,6 +62,7 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
             metric_args={key: row[key] for key in _ARGUMENTS if row.get(key) not in (None, "")},
         )
         for row in (rows if dataset and task else [])
+        if row["metric"] != "time"
     ]
     licence = card["licence"].lower()
     known = licence in HUB_LICENCES
@@ -84,9 +85,10 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
         f"A `{kind.__name__}` of thermotorch, {card['parameters']:,} parameters"
         f"{f', trained on {data}' if data else ''}. {(inspect.getdoc(kind) or '').partition(chr(10) * 2)[0]}".strip(),
         card["notes"],
-        f"![Samples of {card['name']}, not selected]({picture})" if picture else "",
+        f"![Samples of {card['name']}]({picture})" if picture else "",
     ]
-    needs = "" if package == "thermotorch" else f", and the package `{package}`, which adds `{card['architecture']}` to it"
+    adds = f", and the package `{package}`, which adds `{card['architecture']}` to it"
+    needs = adds if package != "thermotorch" else ""
     load = (
         f"## Use\n\nIt needs thermotorch{needs}.\n\n```python\nimport thermotorch as tt\n\n"
         'model = tt.create_model("hf://OWNER/REPOSITORY")  # or the path of this folder\n'
@@ -113,11 +115,12 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
 def _numbers(card: Mapping) -> list[str]:
     """The rows of the card by kind, so that modelled and measured ones share no table."""
     rows = [*card["metrics"], *card["energy"]]
-    unknown = [f"{row['metric']} ({row.get('note') or 'no reason given'})" for row in rows if row["kind"] == "unavailable"]
+    missing = [row for row in rows if row["kind"] == "unavailable"]
+    unknown = "; ".join(f"{row['metric']} ({row.get('note') or 'no reason given'})" for row in missing)
     return [
         *_table("Measured", [row for row in rows if row["kind"] == "measured"]),
         *_table("Modelled, for a device that was not at hand", [row for row in rows if row["kind"] == "modelled"]),
-        *([f"Not determined: {'; '.join(unknown)}."] if unknown else []),
+        *([f"Not determined: {unknown}."] if unknown else []),
     ]
 
 

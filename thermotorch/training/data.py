@@ -288,15 +288,17 @@ class Updates(LightningDataModule):
         return Batches(*nothing, 1, 0, position=lambda count: progress.processed)
 
 
+DATA_SETS = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}  # by the names that model cards use
+
+
 def named_data(name: str, data_dir: str, **part: Any) -> ImageData:
     """The data set that a model card calls `name`, as far as it is on this machine; nothing is downloaded.
 
     `part` are the arguments of `ImageData` that choose among its images.
     """
-    known = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}
-    if name not in known:
-        raise unknown_name("data set", name, known)
-    return known[name](data_dir, download=False, **part)
+    if name not in DATA_SETS:
+        raise unknown_name("data set", name, DATA_SETS)
+    return DATA_SETS[name](data_dir, download=False, **part)
 
 
 def recorded_data(record: Mapping[str, Any], data_dir: str) -> ImageData:

@@ -1,14 +1,17 @@
 """The images that a model of the zoo has seen, for finding copies of them among its samples."""
 
 from thermotorch.evaluation.novelty import KnownImages
-from thermotorch.training.data import recorded_data
+from thermotorch.training.data import DATA_SETS, recorded_data
 from thermotorch.zoo import load_card
 
 
 def known_images(name: str, data_dir: str) -> KnownImages | None:
-    """What the model `name` was trained on, and test images of the same classes; None if they are not on this machine."""
+    """What the model `name` was trained on, and test images of the same classes.
+
+    None if they are not on this machine, or are of a data set that another package brought.
+    """
     record = load_card(name)["data"]
-    if "name" not in record:
+    if record.get("name") not in DATA_SETS:
         return None
     try:
         training, _ = recorded_data(record, data_dir).fitted_images()

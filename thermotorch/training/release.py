@@ -78,7 +78,8 @@ def main(folder: str | os.PathLike | None = None) -> None:
     """The command line above. `folder` is the zoo folder when `--folder` is not given; by default $THERMOTORCH_HOME."""
     folder = folder or os.environ.get("THERMOTORCH_HOME")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, nargs="?", help="folder of a finished training run; with --record an evaluation.json")
+    source = "folder of a finished training run; with --record an evaluation.json"
+    parser.add_argument("source", type=Path, nargs="?", help=source)
     parser.add_argument("name", help="architecture.tag, such as ddpm.mnist; with --hub alone any checkpoint")
     parser.add_argument("--record", action="store_true", help="enter the rows of an evaluation into an existing card")
     parser.add_argument("--folder", type=Path, default=folder, help="zoo folder (default: %(default)s)")

@@ -33,7 +33,7 @@ def create_model(
     """
     if is_address(name):
         if checkpoint is not None:
-            raise ValueError(f"checkpoint: expected none beside the path or address {os.fspath(name)!r}, found {checkpoint!r}")
+            raise ValueError(f"checkpoint: expected none beside the address {os.fspath(name)!r}, found {checkpoint!r}")
         return load_checkpoint(name, config=config)
     kind, _, tag = name.partition(".")
     if kind not in architectures():

@@ -1,4 +1,4 @@
-"""Checkpoints on the Hugging Face Hub: `hf://owner/repository[@revision]`. The only file of the zoo that asks a network."""
+"""Checkpoints on the Hugging Face Hub: `hf://owner/repository[@revision]`. Nothing else in the zoo needs a network."""
 
 import re
 from functools import cache
@@ -23,7 +23,7 @@ def download(address: str) -> Path:
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise ValueError(f"checkpoint {address!r}: expected {SCHEME}owner/repository or {SCHEME}owner/repository@revision")
+        raise ValueError(f"checkpoint {address!r}: expected hf://owner/repository or hf://owner/repository@revision")
     repository, revision = match["repository"], match["revision"]
     from huggingface_hub import snapshot_download
 

@@ -33,7 +33,7 @@ def packaged_folder() -> Path:
 
 
 def checkpoint_folders() -> list[Path]:
-    """Where names are looked for, first match wins: $THERMOTORCH_HOME if set, the packaged ones, those of plugins."""
+    """Where names are looked for, first match first: $THERMOTORCH_HOME if set, our own, those of plugins."""
     home = os.environ.get("THERMOTORCH_HOME")
     return [*([Path(home).expanduser()] if home else []), packaged_folder(), *plugin_folders()]
 

@@ -109,11 +109,13 @@ def _known() -> dict[str, str | EntryPoint | Builder]:
                 plugins.warn_about(plugin, f"is ignored: {plugin.name!r} is no architecture name without a dot")
             elif plugin.name in _architectures:
                 taken_by = _origin(_architectures[plugin.name])
-                plugins.warn_about(plugin, f"is ignored: architecture {plugin.name!r} is already registered by {taken_by}")
+                problem = f"is ignored: architecture {plugin.name!r} is already registered by {taken_by}"
+                plugins.warn_about(plugin, problem)
             else:
                 _architectures[plugin.name] = plugin
                 if not plugins.can_be_found(plugin):
-                    plugins.warn_about(plugin, f"cannot be loaded, so there is no {plugin.name!r}: its package is missing")
+                    problem = f"cannot be loaded, so there is no {plugin.name!r}: its package is missing"
+                    plugins.warn_about(plugin, problem)
     return _architectures
 
 

@@ -32,7 +32,8 @@ def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
     data = path.read_bytes()
     if (expected := _expected_length(data)) is None or len(data) < expected:
         raise ValueError(
-            f"checkpoint {label} is truncated: {len(data)} bytes of {expected or 'an unreadable header'}; fetch it again"
+            f"checkpoint {label} is truncated: {len(data)} bytes of {expected or 'an unreadable header'}; "
+            f"fetch it again"
         )
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ValueError(f"checkpoint {label} was altered: its card says sha256 {sha256}, found {found}")

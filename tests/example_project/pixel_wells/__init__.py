@@ -1,0 +1,1 @@
+"""A thermodynamic computer with one unit for each pixel and no couplings."""

@@ -1,0 +1,1 @@
+"""Our own configurations; those of thermotorch are found beside them."""
