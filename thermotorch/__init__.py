@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings, LatticeCouplings
-from thermotorch.dynamics import Moments, PathAction, StabilityWarning, Stream, Trajectory, simulate
+from thermotorch.dynamics import Moments, PathAction, PathWeights, StabilityWarning, Stream, Trajectory, simulate
 from thermotorch.dynamics.linear import OrnsteinUhlenbeck
 from thermotorch.dynamics.underdamped import simulate_underdamped
 from thermotorch.layer import ThermodynamicLayer
@@ -23,6 +23,7 @@ __all__ = [
     "Moments",
     "OrnsteinUhlenbeck",
     "PathAction",
+    "PathWeights",
     "Potential",
     "StabilityWarning",
     "Stream",

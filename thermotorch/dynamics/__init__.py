@@ -11,6 +11,7 @@ from thermotorch.dynamics.integrators import INTEGRATORS
 from thermotorch.dynamics.linear import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
+from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose
 from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
@@ -22,6 +23,8 @@ __all__ = [
     "Observer",
     "OrnsteinUhlenbeck",
     "PathAction",
+    "PathWeights",
+    "PathWeightsResult",
     "Problem",
     "StabilityWarning",
     "Stream",
@@ -88,13 +91,13 @@ def simulate(
         clamp: bool [unit]; those units keep their values in `state`.
         integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
             "alternating" (couplings between two sets of groups only); or "auto": the splitting scheme, Heun where the
-            dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction`.
+            dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction` or `PathWeights`.
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.
         start_step: number of the first step; `trajectory.step` of an earlier run continues it exactly.
         stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
-        observers: by name; see `observe.py`.
+        observers: by name; see `observe.py`, and `path_weights.py` for entropy production.
         precision: what a backend may round state and couplings to in their product, "ieee" (float32), "tf32" or "bf16"
             (11 and 8 significant bits); state, sums and everything else keep theirs. The reference never rounds.
 

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics import action_op, op
+from thermotorch.dynamics import action_op, op, weights_op
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.build import CompilerUnavailable, library
 
@@ -85,6 +85,12 @@ class _Splitting(ctypes.Structure):
         ("grad_whole_push", _Pointer),
         ("grad_half_push", _Pointer),
     ]
+
+
+class _PathWeights(ctypes.Structure):
+    """`PathWeights` of native/weights.h."""
+
+    _fields_ = [("langevin", _Langevin), ("sums", _Pointer)]
 
 
 class _Action(ctypes.Structure):
@@ -233,6 +239,29 @@ def _splitting_backward(
     pushes = a.force(whole_push), a.force(half_push), *map(a.pointer, others[:2])
     _call("thermotorch_splitting_backward", _Splitting(run, *units, *pushes))
     return [of_state, *others]
+
+
+@weights_op.path_weights.register_kernel("cpu")
+def _path_weights(
+    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
+    stream, integrator, record, precision="ieee",
+):  # fmt: skip
+    end = torch.empty_like(state, memory_format=torch.contiguous_format)
+    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
+    sums = state.new_zeros(len(state), 3, dtype=torch.float64)
+    if not state.numel():
+        return end, recorded, sums
+    a = _Arguments()
+    run = _Run(
+        *state.shape, steps, start_step, stream, record, 0, torch.get_num_threads(), precision == "bf16", len(blocks),
+        seed % (1 << 64),
+        a.blocks(blocks, rows, columns), *map(a.pointer, (sample_ids, state, end, recorded)),
+    )  # fmt: skip
+    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
+    langevin = _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive),
+                         colour=a.colour(integrator, blocks, rows, columns, state.shape[1]))  # fmt: skip
+    _call("thermotorch_path_weights", _PathWeights(langevin, a.pointer(sums)))
+    return end, recorded, sums
 
 
 @action_op.reverse_action.register_kernel("cpu")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from thermotorch.dynamics import action_op, cpu, op, splitting
-from thermotorch.dynamics.observe import Transition
+from thermotorch.dynamics import action_op, cpu, op, splitting, weights_op
+from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential
 
@@ -79,7 +79,9 @@ def run(problem: Problem) -> Trajectory:
     """Advance `problem.state` by `problem.steps` steps."""
     steps = (_Splitting if problem.integrator_name == "splitting" else _Langevin)(problem)
     changing = problem.drive is not None and problem.drive.constant is None
-    if changing or problem.observers:
+    if (changing or problem.observers) and _sums_alone(problem, steps):
+        state, work, recorded, observed = _run_with_sums(problem, steps)
+    elif changing or problem.observers:
         state, work, recorded, observed = _run_in_chunks(problem, steps)
     else:
         state, recorded = steps(problem.state, problem.start_step, problem.steps, problem.record or 0)
@@ -139,6 +141,17 @@ class _Langevin(_Operator):
         )  # fmt: skip
         return end, recorded
 
+    def with_sums(
+        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Also the sums of `weights_op.path_weights`."""
+        problem = self.problem
+        return weights_op.path_weights(
+            state.contiguous(), *self.couplings, *self.units, self.constant if force is None else force,
+            problem.sample_ids, steps, problem.dt, problem.temperature, self.seed, first, self.stream,
+            problem.integrator_name, record, problem.precision,
+        )  # fmt: skip
+
 
 class _Splitting(_Operator):
     def __init__(self, problem: Problem) -> None:
@@ -170,6 +183,47 @@ class _Splitting(_Operator):
         return end, recorded
 
 
+def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | None, Tensor | None]:
+    """The drive of `count` steps, one by one and as [count, 1 or batch, unit]."""
+    if problem.drive is None:
+        return None, None
+    forces = [problem.drive(step) for step in range(first, first + count)]
+    return forces, torch.stack(torch.broadcast_tensors(*forces)).view(count, -1, problem.state.shape[1])
+
+
+def _sums_alone(problem: Problem, steps: _Operator) -> bool:
+    """Whether work and the path weights of the run itself are all that its single steps are wanted for."""
+    covered = problem.state.device.type == "cpu" and problem.integrator_name in weights_op.INTEGRATORS and not steps.gradient
+    return covered and all(
+        isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in problem.observers.values()
+    )
+
+
+def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
+    """As `_run_in_chunks`, with work and weights added up by the operator; in chunks only if the drive changes."""
+    state, end, every = problem.state, problem.start_step + problem.steps, problem.record or 0
+    changing = problem.drive is not None and problem.drive.constant is None
+    length = max(1, _CHUNK_ELEMENTS // state.shape[1] if changing else problem.steps)
+    sums, parts = state.new_zeros(len(state), 3, dtype=torch.float64), [state.new_empty(0, *state.shape)]
+    for first in range(problem.start_step, end, length):
+        count = min(length, end - first)
+        force = _forces(problem, first, count)[1] if changing else None
+        state, recorded, added = steps.with_sums(state, first, count, every, force)
+        sums += added
+        parts.append(recorded)
+        if not all_finite(state):
+            _report_divergence(problem, steps)
+    work, forward, ratio = sums.unbind(1)
+    if problem.drive is not None and not changing:
+        work = (problem.drive.constant * (state - problem.state)).sum(-1)
+    observed = {}
+    if problem.observers:
+        physics = {"dt": problem.dt, "temperature": problem.temperature, "mobility": problem.mobility}
+        width = log_width(problem.potential, integrator=problem.integrator_name, **physics)
+        observed = dict.fromkeys(problem.observers, PathWeightsResult(forward - problem.steps * width, ratio))
+    return state, work.to(state), torch.cat(parts), observed
+
+
 def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
     """State, work, recorded states and observations, chunk by chunk; with gradients each chunk is a checkpoint."""
     state = problem.state
@@ -179,15 +233,14 @@ def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, 
     length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // state.shape[1])
 
     def chunk(before: Tensor, work: Tensor, carries: dict[str, Any], first: int, count: int) -> tuple:
-        forces = None if problem.drive is None else [problem.drive(step) for step in range(first, first + count)]
-        force = None if forces is None else torch.stack(torch.broadcast_tensors(*forces)).view(count, -1, before.shape[1])
+        forces, force = _forces(problem, first, count)
         after, states = steps(before, first, count, 1, force)
         path = torch.cat([before[None], states])
         if force is not None:
             work = work + (force * (path[1:] - path[:-1])).sum((0, 2))
         for k in range(count if carries else 0):
             pushed = None if forces is None else forces[k]
-            seen = Transition(first + k, path[k], path[k + 1], pushed, problem.dt, problem.temperature, problem.mobility)
+            seen = problem.transition(first + k, path[k], path[k + 1], pushed)
             carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
         every = problem.record
         kept = states[:0] if every is None else states[every - 1 - first % every :: every]

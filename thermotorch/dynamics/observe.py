@@ -25,6 +25,7 @@ class Transition(NamedTuple):
     dt: float
     temperature: float
     mobility: Tensor | float  # zero where clamped
+    integrator: str = "euler_maruyama"
 
 
 class Observer(Protocol):

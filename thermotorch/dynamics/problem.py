@@ -12,8 +12,9 @@ from torch import Tensor
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
-from thermotorch.dynamics.observe import Observer, PathAction
+from thermotorch.dynamics.observe import Observer, PathAction, Transition
 from thermotorch.dynamics.op import PRECISIONS
+from thermotorch.dynamics.path_weights import PathWeights, refusal
 from thermotorch.potential import Potential
 
 Drive = Tensor | Callable[[int], Tensor]
@@ -57,6 +58,10 @@ class Problem:
     @property
     def integrator(self) -> Integrator:
         return INTEGRATORS[self.integrator_name]
+
+    def transition(self, step: int, before: Tensor, after: Tensor, drive: Tensor | None) -> Transition:
+        """One step as observers see it."""
+        return Transition(step, before, after, drive, self.dt, self.temperature, self.mobility, self.integrator_name)
 
     def second_colour(self) -> Tensor:
         """Units that `integrator="alternating"` updates first, bool [unit]; ValueError if there are no two colours."""
@@ -128,6 +133,8 @@ def check(
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
     _check_number("dt", dt, positive=True)
     _check_number("temperature", temperature, positive=False)
+    integrator = _check_integrator(integrator, potential, observers or {})
+    _check_observers(observers or {}, integrator, temperature)
     return Problem(
         potential,
         state,
@@ -138,7 +145,7 @@ def check(
         seed,
         _check_sample_ids(sample_ids, batch, state.device),
         _check_drive(drive, batch, unit, state),
-        _check_integrator(integrator, potential, observers or {}),
+        integrator,
         record,
         start_step,
         stream,
@@ -187,10 +194,16 @@ def _check_integrator(name: str, potential: Potential, observers: Mapping[str, O
     if name != "auto":
         choose("integrator", name, {**INTEGRATORS, "auto": None})
         return name
-    if any(isinstance(observer, PathAction) for observer in observers.values()):
+    if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
         return "euler_maruyama"  # whose path weight it is
     affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.num_bonds
     return "splitting" if affordable else "heun"
+
+
+def _check_observers(observers: Mapping[str, Observer], integrator: str, temperature: float) -> None:
+    for name, observer in observers.items():
+        if isinstance(observer, PathWeights) and (reason := refusal(integrator, temperature)):
+            raise ValueError(f"observers[{name!r}]: {reason}")
 
 
 def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 from thermotorch.dynamics import splitting
 from thermotorch.dynamics.integrators import System
 from thermotorch.dynamics.noise import NormalStream, Stream
-from thermotorch.dynamics.observe import Transition
 from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
 
 
@@ -97,7 +96,7 @@ class _Loop:
             if force is not None:
                 work = work + (force * (after - x)).sum(-1)
             if problem.observers:
-                seen = Transition(step, x, after, force, problem.dt, problem.temperature, problem.mobility)
+                seen = problem.transition(step, x, after, force)
                 carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
             if problem.record is not None and (step + 1) % problem.record == 0:
                 kept.append(after)

@@ -49,6 +49,15 @@ class OnSite:
         y = x + self.shift
         return y * torch.rsqrt(1 + self.stiffness * y * y) - self.shift
 
+    def unrelax(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The state that N(h/2) takes to x, the logarithm of its slope there, and whether there is one (else 0, 0)."""
+        y = x + self.shift
+        inside = 1 - self.stiffness * y * y
+        reachable = inside > 0
+        inside = torch.where(reachable, inside, 1.0)
+        z = torch.where(reachable, y * torch.rsqrt(inside) - self.shift, 0.0)
+        return z, 1.5 * inside.log(), reachable
+
     def diffuse(self, x: Tensor, xi: Tensor) -> Tensor:
         """O(h)."""
         return self.decay * x + self.spread * xi

@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 from thermotorch.dynamics.linear import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
+from thermotorch.dynamics.path_weights import PathWeights
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
 from thermotorch.dynamics.transition import LinearTransition
 from thermotorch.potential import Potential
@@ -119,8 +120,9 @@ def simulate_underdamped(
     mass = _per_unit("mass", mass, state, zero=False)
     friction = _per_unit("friction", friction, state, zero=True)
     for name, observer in problem.observers.items():
-        if isinstance(observer, PathAction):
-            raise TypeError(f"observers[{name!r}]: PathAction weighs overdamped steps; write simulate(...) for it")
+        if isinstance(observer, PathAction | PathWeights):
+            what = type(observer).__name__
+            raise TypeError(f"observers[{name!r}]: {what} weighs overdamped steps; write simulate(...) for it")
     free = (torch.as_tensor(problem.mobility) > 0).to(state)
     if velocity is None:
         noise = normals(seed, problem.sample_ids, _VELOCITY_STEP, 1, state.shape[1], Stream.INITIAL, state.dtype)[0]

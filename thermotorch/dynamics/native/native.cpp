@@ -5,6 +5,7 @@
 #include "alternating.h"
 #include "langevin.h"
 #include "splitting.h"
+#include "weights.h"
 
 template <class Call>
 static int guarded(Call&& call) {
@@ -32,6 +33,10 @@ int thermotorch_splitting(const Splitting* p) {
 
 int thermotorch_splitting_backward(const Splitting* p) {
     return guarded([&] { splitting::backward(*p); });
+}
+
+int thermotorch_path_weights(const PathWeights* p) {
+    return guarded([&] { weights::forward(*p); });
 }
 
 int thermotorch_reverse_action(const Action* p) {

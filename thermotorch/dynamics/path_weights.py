@@ -1,0 +1,151 @@
+"""How likely a simulated path is, and how likely its time reverse: the exact entropy production of the discrete path.
+
+A scheme with Gaussian noise gives each step x -> x' a density p(x' | x). For a path of such steps
+
+    log_forward = sum over steps of ln p_k(x' | x)          log_ratio = log_forward - sum over steps of ln p~_k(x | x')
+
+where p~_k is the density of the same step, force and temperature held as they were, run in the opposite order. What is
+exact for these numbers, at any time step and in any drive, and what holds up to the time step:
+
+    <rho(x_T) e^(-log_ratio) / p(x_0)> = 1      exact, for starts from p and any density rho: the integral fluctuation theorem
+    log_ratio + ln p(x_0) - ln p_T(x_T)         the entropy produced, in units of k; its mean is not negative: exact
+    dV = work - heat                            exact: the first law of `Trajectory`
+    log_ratio = heat / kT                       up to O(dt) for every path; exact for uncoupled or two-coloured quadratic
+                                                units under "alternating", whose steps obey detailed balance
+
+Sources: Sekimoto, Stochastic Energetics (2010), ch. 4; Seifert, Rep. Prog. Phys. 75, 126001 (2012), section 2;
+Crooks, Phys. Rev. E 60, 2721 (1999). That they are exact for the chain of a numerical scheme, whatever it approximates:
+Sivak, Chodera and Crooks, Phys. Rev. X 3, 011007 (2013).
+"""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics import splitting
+from thermotorch.dynamics.alternating import second_colour
+from thermotorch.dynamics.observe import Transition
+from thermotorch.dynamics.weights_op import INTEGRATORS
+from thermotorch.potential import Potential
+
+_HALF_LOG_2_PI = 0.5 * log(2 * pi)
+
+
+@dataclass(frozen=True)
+class PathWeightsResult:
+    """Log weights of each path, float64 [batch]; those of two consecutive runs add up to those of both."""
+
+    log_forward: Tensor  # ln P[path | its start]
+    log_ratio: Tensor  # ln P[path | its start] - ln P~[reversed path | its end]; heat / kT up to the time step
+
+    @property
+    def log_reverse(self) -> Tensor:
+        """ln P~[reversed path | its end]."""
+        return self.log_forward - self.log_ratio
+
+    def __add__(self, other: "PathWeightsResult") -> "PathWeightsResult":
+        return PathWeightsResult(self.log_forward + other.log_forward, self.log_ratio + other.log_ratio)
+
+
+@dataclass(frozen=True)
+class PathWeights:
+    """Observer: the log weights of every path and of its time reverse, exact for the integrator that is used.
+
+    The integrators with a transition density are "euler_maruyama" and "alternating"; the noise is that of
+
+        euler_maruyama   x' = x + mu dt (f - dV/dx) + kick xi, in the reverse x = x' + mu dt (f - dV/dx(x')) + kick xi'
+        alternating      the reverse moves the first colour before the second, each in the field that it moved in
+
+    With y = N(z) the quartic half step of "alternating", a state beyond the reach of N has no way back and log_ratio is
+    +inf: only a start that no step leads to.
+
+    Args:
+        potential: the one that is simulated.
+        reverse: whose reversed path; default: the same. A machine in training, say.
+        reverse_driven: the reversed path feels the run's drive too.
+
+    Result: a `PathWeightsResult`; clamped units carry no weight. Refused at temperature 0 and for other integrators.
+    Cost: on the CPU backend, under `torch.no_grad` and with `reverse` left alone, the run itself adds them up. The coupling
+    fields are those of the run; what is added for each unit and step made runs 2-4 % longer for 1296 units fully coupled,
+    12 % for 784 + 512 units under "alternating", 36 % for 32 units (processor time, one thread, batches of 64, 64 and
+    1000). Otherwise the steps are looked at one by one in torch, differentiably: six to seven times as long.
+    """
+
+    potential: Potential
+    reverse: Potential | None = None
+    reverse_driven: bool = True
+
+    def of_run(self, potential: Potential) -> bool:
+        """Whether both directions are weighed with what drives a run of `potential`."""
+        return self.potential is potential and self.reverse in (None, potential) and self.reverse_driven
+
+    def start(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        zero = state.new_zeros(len(state), dtype=torch.float64)
+        return zero, zero
+
+    def update(self, carry: tuple[Tensor, Tensor], transition: Transition) -> tuple[Tensor, Tensor]:
+        step = transition
+        density = _alternating if step.integrator == "alternating" else _euler_maruyama
+        forth = density(self.potential, step, step.before, step.after, step.drive)
+        drive = step.drive if self.reverse_driven else None
+        back = density(self.reverse or self.potential, step, step.after, step.before, drive)
+        free = torch.as_tensor(step.mobility, device=step.before.device).expand(step.before.shape[1]) > 0
+        # The two sums of squares nearly cancel: they are subtracted unit by unit.
+        ratio = (back.residual - forth.residual) * (back.residual + forth.residual) / 2 + back.width - forth.width
+        forward = -forth.residual.square() / 2 - forth.width - _HALF_LOG_2_PI
+        lost = torch.where((free & ~back.reachable).any(-1), torch.inf, 0.0)
+        return carry[0] + _sum(forward, free), carry[1] + _sum(ratio, free) + lost
+
+    def result(self, carry: tuple[Tensor, Tensor]) -> PathWeightsResult:
+        return PathWeightsResult(*carry)
+
+
+def _sum(values: Tensor, free: Tensor) -> Tensor:
+    return torch.where(free, values, 0.0).double().sum(-1)
+
+
+class _Density(NamedTuple):
+    """ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi), for each free unit; no density where not reachable."""
+
+    residual: Tensor
+    width: Tensor
+    reachable: Tensor
+
+
+def _euler_maruyama(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
+    gradient = potential.gradient(start) if drive is None else potential.gradient(start) - drive
+    rate = torch.as_tensor(step.mobility, dtype=start.dtype, device=start.device).expand(start.shape[1]) * step.dt
+    kick = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
+    return _Density((end - start + rate * gradient) / kick, kick.log(), torch.ones_like(start, dtype=torch.bool))
+
+
+def _alternating(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
+    flows = splitting.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
+    pieces = potential.couplings.pieces()
+    places, shapes = ([row for row, _, _ in pieces], [c for _, c, _ in pieces]), [tuple(b.shape) for _, _, b in pieces]
+    second = second_colour(*places, shapes, potential.num_units).to(start.device)
+    between = torch.where(second, step.after, step.before)  # in either direction: the other colour's state in each move
+    force = (0.0 if drive is None else drive) - flows.bias - potential.couplings(between)
+    z, slope, reachable = flows.unrelax(end)
+    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
+    residual = (z - flows.decay * flows.relax(start) - flows.gain * force) / spread
+    return _Density(residual, spread.log() + slope, reachable)
+
+
+def log_width(potential: Potential, *, integrator: str, dt: float, temperature: float, mobility: Tensor | float) -> float:
+    """Sum over the units that move of ln sqrt(2 pi) and of the logarithm of the width of a step's noise."""
+    flows = splitting.on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
+    width = flows.spread if integrator == "alternating" else (2 * temperature * flows.rate).sqrt()
+    return (width[flows.rate > 0].double().log() + _HALF_LOG_2_PI).sum().item()
+
+
+def refusal(integrator: str, temperature: float) -> str | None:
+    """Why paths of such a run have no weights, or None."""
+    if integrator not in INTEGRATORS:
+        return f"integrator={integrator!r} has no transition density, expected one of {', '.join(map(repr, INTEGRATORS))}"
+    if temperature == 0:
+        return "at temperature 0 a path has no density; write a positive temperature"
+    return None
