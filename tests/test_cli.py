@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -247,7 +248,7 @@ def zoo_of_stand_ins(tmp_path_factory, digits8x8):
     torch.manual_seed(0)
     for name, config in {
         "generator.three_digits": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
-        "generator.mnist": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
+        "generator.mnist": {"image_shape": [1, 8, 8], "hidden": 5, "t_final": 0.02},
         "ddpm.mnist": {"image_size": 8, "block_out_channels": [8, 8]},
         "feature_net.mnist": {"image_size": 8},
     }.items():
@@ -259,8 +260,9 @@ def zoo_of_stand_ins(tmp_path_factory, digits8x8):
 
 
 @pytest.fixture
-def stand_ins(zoo_of_stand_ins, monkeypatch):
+def stand_ins(zoo_of_stand_ins, monkeypatch, tmp_path):
     monkeypatch.setenv("THERMOTORCH_HOME", str(zoo_of_stand_ins))
+    monkeypatch.setattr("thermotorch.evaluation.cache.results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("THERMOTORCH_DATA", "no data")
 
 
@@ -366,6 +368,57 @@ def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, m
         "generator.mnist": True,
         "ddpm.mnist": False,
     }
+
+
+def test_the_command_of_the_issue_takes_its_shorthands(run, stand_ins):
+    quick = [f"{setting}" for setting in TINY if not setting.startswith("protocol.num_samples")]
+    folder = run(cli.compare_main, "a=generator.mnist", "b=ddpm.mnist", "num_samples=9", "seed=4", *quick)
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["protocol"]["num_samples"], report["protocol"]["seed"], report["protocol"]["steps"]) == (9, 4, 2)
+    assert list(report["models"]) == ["generator.mnist", "ddpm.mnist"]
+
+
+def test_any_models_and_several_samplers_and_a_rerun_from_the_cache(run, stand_ins, capsys):
+    command = ["models=[generator.mnist,generator.three_digits,ddpm.mnist]", "samplers=[ddim:1,dpm++:2]", *TINY]
+    labels = ["generator.mnist", "generator.three_digits", "ddpm.mnist, ddim 1", "ddpm.mnist, dpm++ 2"]
+    first = json.loads((run(cli.compare_main, *command) / "report.json").read_text())["models"]
+    assert list(first) == labels and "from the cache of" not in capsys.readouterr().out
+    again = json.loads((run(cli.compare_main, *command) / "report.json").read_text())["models"]
+    printed = capsys.readouterr().out
+    for label in labels:
+        assert f"{label}: from the cache of 20" in printed
+        assert again[label]["rows"] == first[label]["rows"]
+    run(cli.compare_main, *command, "cache=false")
+    assert "from the cache of" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["a=generator.mnst", "b=ddmp.mnist"],
+         ["unknown checkpoint 'generator.mnst'; did you mean 'generator.mnist'", "unknown checkpoint 'ddmp.mnist'; did you mean 'ddpm.mnist'"]),
+        (["b=feature_net.mnist"],
+         ["feature_net.mnist makes no images, it judges them: judge=feature_net.mnist. Models that make images: ddpm.mnist, "]),
+        (["models=[classifier.end_to_end,ddpm.mnist]"],
+         ["classifier.end_to_end makes no images, it is measured by: thermotorch-evaluate model=classifier.end_to_end"]),
+        (["a=gaussians.mnist"], ["gaussians.mnist makes images of 1x28x28 and the judge takes 1x8x8"]),
+        (["a=ddpm.mnist"], ["models: ddpm.mnist more than once"]),
+        (["samplers=[ddmi:10,ddim:5000]"],
+         ["unknown sampler of ddpm.mnist 'ddmi'; did you mean 'ddpm' or 'ddim'", "steps: expected 1 ... 1000 (num_train_timesteps), found 5000"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_said_before_any_compute(run, stand_ins, monkeypatch, arguments, messages):
+    monkeypatch.setattr(import_module("thermotorch.evaluation.compare"), "_measured", None)
+    with pytest.raises(SystemExit) as stop:
+        run(cli.compare_main, *arguments, *TINY)
+    for message in messages:
+        assert message in str(stop.value)
+
+
+@pytest.mark.parametrize("name", ["classifier.end_to_end", "spu.8cell"])
+def test_a_model_that_makes_no_images_is_not_sampled(run, name):
+    with pytest.raises(SystemExit, match=f"{name} makes no images, it is measured by: thermotorch-evaluate model={name}"):
+        run(cli.sample_main, f"model={name}")
 
 
 @pytest.mark.parametrize("name", ["quick", "full"])

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +27,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.zoo.names import unknown_name
 from thermotorch.zoo.plugins import plugin_packages
+
+if TYPE_CHECKING:
+    from thermotorch.evaluation.novelty import KnownImages
 
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
@@ -121,13 +124,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
+    from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.samples import write_samples
-    from thermotorch.zoo import load_checkpoint
 
     run = Path(cfg.output_dir)
-    model = load_checkpoint(cfg.model).to(named_device(cfg.device))
+    model = load_generators([cfg.model])[cfg.model].to(named_device(cfg.device))
     options = OmegaConf.to_container(cfg.options, resolve=True)
     with progress_bar(cfg.model) as progress:
         paths = write_samples(
@@ -193,36 +196,50 @@ class SweepReport(Callback):
 
 
 def compare(cfg: DictConfig) -> Path:
-    """Compares two trained models (`configs/zoo/compare.yaml`) and returns the folder of the report.
+    """Compares trained models (`configs/zoo/compare.yaml`) and returns the folder of the report.
 
     The report is written anew after each model, so that Ctrl-C keeps what is done.
     """
+    from thermotorch.evaluation.cache import ResultCache, results_folder
     from thermotorch.evaluation.compare import compare as run_protocol
     from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
     from thermotorch.evaluation.report import write_report
-    from thermotorch.training.known_images import known_images
-    from thermotorch.zoo import load_card, load_checkpoint
+    from thermotorch.zoo import load_card
 
-    run = Path(cfg.output_dir)
-    device = named_device(cfg.device)
-    space = FeatureSpace.from_zoo(cfg.judge).to(device)
-    models = {name: load_checkpoint(name).to(device) for name in (cfg.a, cfg.b)}
+    def known(name: str) -> "KnownImages | None":
+        from thermotorch.training.known_images import known_images  # seconds, which a cached result does not need
+
+        return known_images(name, cfg.data_dir)
+
+    run, device = Path(cfg.output_dir), named_device(cfg.device)
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    protocol = Protocol(**settings["protocol"]).with_samples(cfg.num_samples, cfg.seed)
+    space = FeatureSpace.from_zoo(cfg.judge)
+    models = {name: model.to(device) for name, model in load_generators(settings["models"], space.net).items()}
+    cards = {name: load_card(name) for name in models}
     try:
         with progress_bar("starting") as bar:
-            run_protocol(
+            comparison = run_protocol(
                 models,
-                Protocol(**OmegaConf.to_container(cfg.protocol, resolve=True)),
-                space,
-                known={name: images for name in models if (images := known_images(name, cfg.data_dir))},
+                protocol,
+                space.to(device),
+                samplers=settings["samplers"],
+                known=known,
+                cache=ResultCache(results_folder()) if cfg.cache else None,
+                weights={name: card["sha256"] for name, card in cards.items()},
                 command=_command("thermotorch-compare"),
                 progress=lambda what, done, total: bar(done, total, what),
-                save=partial(write_report, folder=run, cards={name: load_card(name) for name in models}),
+                save=partial(write_report, folder=run, cards=cards),
             )
     except KeyboardInterrupt:
         sys.exit(f"interrupted; what is done is in {run}")
+    for result in comparison.results.values():
+        if result.cached:
+            print(f"{result.label}: from the cache of {result.date}, {result.hardware}; cache=false measures again")
     print(f"report: {run / 'report.md'}")
     return run
 

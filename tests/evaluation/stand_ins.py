@@ -78,3 +78,43 @@ def feature_space(num_reference: int = 200) -> FeatureSpace:
     return FeatureSpace(
         "thermotorch-test-v1", judge, judge.features(noise(num_reference, 99)).detach(), "a stand-in judge"
     )
+
+
+class Watched(Device):
+    """A device that is read on its way: from grey to its samples, four steps of 0.5."""
+
+    t_final = 2.0
+
+    def readable_times(self, fractions):
+        return sorted({round(4 * fraction) / 2 for fraction in fractions})
+
+    def sample(self, num_samples, *, times=(), **options):
+        samples = super().sample(num_samples, **options)
+        images = samples.images
+        frames = torch.stack([torch.full_like(images, 0.5).lerp(images, time / 2.0) for time in times]) if times else None
+        return SeenSamples(*samples, frames)
+
+
+class SeenSamples(NamedTuple):
+    images: Tensor
+    heat: Tensor
+    work: Tensor
+    frames: Tensor | None
+
+
+class WatchedDigital(Digital):
+    """A digital model whose `forward` is its network, evaluated twice a step, and whose states can be watched."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+    @torch.no_grad()
+    def generate(self, num_samples, *, seed=0, batch_size=256, progress=None, sampler="dpm++", steps=None, watch=None):
+        images = noise(num_samples, seed).square()
+        if watch is not None:
+            watch(0, torch.zeros_like(images))
+        for done in range(1, steps + 1):
+            self(torch.cat((images, images)).flatten(1))
+            if watch is not None:
+                watch(done, images * done / steps)
+        return images

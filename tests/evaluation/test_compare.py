@@ -1,10 +1,13 @@
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.evaluation.stand_ins import SIDE, Device, Digital, feature_space, noise
+from tests.evaluation.stand_ins import SIDE, Device, Digital, Watched, WatchedDigital, feature_space, noise
 from thermotorch.evaluation import FeatureSpace, Protocol, compare, evaluate
+from thermotorch.evaluation.cache import ResultCache
+from thermotorch.evaluation.metrics import class_probabilities, features, frechet_distance, recognised_fraction
 from thermotorch.evaluation.novelty import RELATIVE, KnownImages
 
 PROTOCOL = Protocol(
@@ -72,7 +75,7 @@ def test_a_model_that_takes_labels_is_asked_for_each_class_in_turn(space):
 
 def test_each_model_is_compared_with_its_own_training_images(space):
     known = {"a": KnownImages(noise(40, 3), noise(70, 9))}  # the very samples of the device
-    result = compare({"a": Device(), "b": Digital()}, PROTOCOL, space, known=known)
+    result = compare({"a": Device(), "b": Digital()}, PROTOCOL, space, known=known.get)
     assert result.results["a"].row(RELATIVE).value == 0.0
     assert result.results["b"].row(RELATIVE).kind == "unavailable"
 
@@ -116,3 +119,122 @@ def test_what_is_done_is_saved_before_an_interruption(space):
 def test_no_models_are_refused(space):
     with pytest.raises(ValueError, match="models: expected at least one"):
         compare({}, PROTOCOL, space)
+
+
+def test_the_strip_ends_in_the_samples(space):
+    for model, frames in ((Watched(), 5), (WatchedDigital(), 5)):
+        result = evaluate("watched", model, PROTOCOL, space)
+        assert result.strip.shape == (frames, 8, 1, SIDE, SIDE)
+        assert torch.equal(result.strip[-1], result.images[:8])
+        assert result.strip[0].std() == 0
+    assert evaluate("long", WatchedDigital(), replace(PROTOCOL, steps=100), space).strip.shape[0] == 24
+    assert evaluate("unwatched", Digital(), PROTOCOL, space).strip is None
+
+
+def test_the_curve_of_a_device_is_judged_at_halvings_of_its_observation_time(space):
+    result = evaluate("watched", Watched(), replace(PROTOCOL, curve_points=3), space)
+    assert [(point.axis, point.x) for point in result.curve] == [("observation time", x) for x in (0.5, 1.0, 2.0)]
+    for point in result.curve:
+        images = torch.full((40, 1, SIDE, SIDE), 0.5).lerp(noise(40, 3), point.x / 2.0)
+        assert (point.frechet, point.frechet_stderr) == frechet_distance(features(space.net, images), space.reference)
+        assert point.recognised == recognised_fraction(class_probabilities(space.net, images))[0]
+    assert result.curve[-1].frechet == result.row("Frechet distance (thermotorch-test-v1)").value
+    assert evaluate("watched", Watched(), replace(PROTOCOL, curve_points=0), space).curve == ()
+    assert evaluate("unwatched", Device(), PROTOCOL, space).curve == ()
+
+
+def test_a_digital_model_has_one_point_for_each_way_of_sampling_it(space):
+    found = compare({"a": WatchedDigital()}, PROTOCOL, space, samplers=["ddim:3", "dpm++:5"])
+    assert list(found.entries.items()) == [("a, ddim 3", "a"), ("a, dpm++ 5", "a")]
+    points = [point for result in found.results.values() for point in result.curve]
+    assert [(point.axis, point.x) for point in points] == [("network evaluations", 6), ("network evaluations", 10)]
+    for label, result in found.results.items():
+        assert (result.label, result.name) == (label, "a")
+        assert result.curve[0].frechet == result.row("Frechet distance (thermotorch-test-v1)").value
+        assert result.curve[0].recognised == result.row("recognised fraction").value
+    assert found.results["a, ddim 3"].sampling == "sampler ddim, steps 3"
+
+
+def test_speed_warm_up_and_memory_have_rows_of_their_own(space):
+    class Slow(Device):
+        calls = 0
+
+        def sample(self, num_samples, **options):
+            self.calls += 1
+            time.sleep(0.2 if self.calls == 1 else 0.02)
+            return super().sample(num_samples, **options)
+
+    rows = by_metric(evaluate("slow", Slow(), PROTOCOL, space))
+    assert rows["warm-up"].value >= 0.2 and rows["warm-up"].num_samples == 0
+    assert 0.02 <= 40 * rows["time"].value < 0.2
+    assert rows["speed"].value == pytest.approx(1 / rows["time"].value)
+    assert any(metric.startswith("peak memory") for metric in rows)
+
+
+@pytest.fixture
+def judged():
+    """A judge that is known by its weights, so that results can be kept."""
+    return replace(feature_space(), sha256="judge")
+
+
+class Counted(Watched):
+    made = 0
+
+    def sample(self, num_samples, **options):
+        self.made += num_samples
+        return super().sample(num_samples, **options)
+
+
+def test_a_second_comparison_takes_the_results_of_the_first(judged, tmp_path):
+    model, cache = Counted(), ResultCache(tmp_path)
+    arguments = {"cache": cache, "weights": {"a": "1", "b": "1"}}
+    first = compare({"a": model}, PROTOCOL, judged, command="first", **arguments).results["a"]
+    assert (model.made, first.cached) == (48, False)
+    saved = []
+    again = compare({"b": model}, PROTOCOL, judged, command="second", save=saved.append, **arguments)
+    found = again.results["b"]
+    assert model.made == 48
+    assert found.cached and (found.name, found.label) == ("b", "b")
+    assert (found.rows, found.curve, found.date, found.hardware) == (first.rows, first.curve, first.date, first.hardware)
+    assert torch.equal(found.strip, first.strip) and torch.equal(found.images, first.images)
+    assert saved[0].real == compare({"a": model}, PROTOCOL, judged, command="first").real != []
+    assert not compare({"a": model}, PROTOCOL, judged, cache=cache).results["a"].cached  # weights that nobody knows
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"num_samples": 41}, {"neighbours": 4}])
+def test_another_question_is_measured(judged, tmp_path, change):
+    model, arguments = Counted(), {"cache": ResultCache(tmp_path), "weights": {"a": "1"}}
+    compare({"a": model}, PROTOCOL, judged, **arguments)
+    assert not compare({"a": model}, replace(PROTOCOL, **change), judged, **arguments).results["a"].cached
+    assert not compare({"a": model}, PROTOCOL, judged, **{**arguments, "weights": {"a": "2"}}).results["a"].cached
+    assert not compare({"a": model}, PROTOCOL, replace(judged, sha256="x"), **arguments).results["a"].cached
+
+
+def test_a_kept_result_without_the_training_images_is_measured_when_they_are_there(judged, tmp_path):
+    arguments = {"cache": ResultCache(tmp_path), "weights": {"a": "1"}}
+    known = {"a": KnownImages(noise(40, 3), noise(70, 9))}
+    assert compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"].row(RELATIVE).value is None
+    assert compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"].cached
+    found = compare({"a": Device()}, PROTOCOL, judged, known=known.get, **arguments).results["a"]
+    assert (found.cached, found.row(RELATIVE).value) == (False, 0.0)
+    without = compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"]
+    assert (without.cached, without.row(RELATIVE).value) == (True, 0.0)
+
+
+def test_what_was_done_before_an_interruption_is_in_the_cache(judged, tmp_path):
+    class Interrupted(Digital):
+        def generate(self, num_samples, *, sampler="dpm++", steps=None, **options):
+            raise KeyboardInterrupt
+
+    arguments = {"cache": ResultCache(tmp_path), "weights": {"a": "1", "b": "2"}}
+    with pytest.raises(KeyboardInterrupt):
+        compare({"a": Device(), "b": Interrupted()}, PROTOCOL, judged, **arguments)
+    result = compare({"a": Device(), "b": Digital()}, PROTOCOL, judged, **arguments)
+    assert [each.cached for each in result.results.values()] == [True, False]
+
+
+def test_a_wrong_sampler_is_said_before_any_compute(space):
+    model = Counted()
+    with pytest.raises(ValueError, match="samplers: expected 'name' or 'name:steps'"):
+        compare({"a": model, "b": Digital()}, PROTOCOL, space, samplers=["ddim:x"])
+    assert model.made == 0

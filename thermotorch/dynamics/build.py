@@ -54,7 +54,7 @@ def library() -> ctypes.CDLL:
     Raises:
         CompilerUnavailable: no compiler, or it failed; the message holds what it said.
     """
-    path = _cache_folder() / f"native-{_fingerprint()}.so"
+    path = cache_folder() / f"native-{_fingerprint()}.so"
     if not path.exists():
         _build(path)
     try:
@@ -63,9 +63,10 @@ def library() -> ctypes.CDLL:
         raise CompilerUnavailable(f"the compiled CPU backend {path} does not load: {error}") from error
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """`$THERMOTORCH_CACHE`, or `thermotorch` in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thermotorch"
-    return Path(os.environ.get("THERMOTORCH_CACHE") or default)
+    return Path(os.environ.get("THERMOTORCH_CACHE") or default).expanduser()
 
 
 def _fingerprint() -> str:

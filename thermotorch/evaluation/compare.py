@@ -1,26 +1,26 @@
 """One protocol for any models: generate, judge, time and meter each, and set the results side by side."""
 
-import inspect
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from datetime import UTC, datetime
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thermotorch.evaluation import energy
+from thermotorch.evaluation.cache import ResultCache, real_key, result_key
+from thermotorch.evaluation.curve import device_curve, digital_point, network_evaluations
+from thermotorch.evaluation.entries import Entry, entries_of
 from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
 from thermotorch.evaluation.hardware import describe_hardware
-from thermotorch.evaluation.meter import EnergyMeter
-from thermotorch.evaluation.novelty import KnownImages
+from thermotorch.evaluation.novelty import RELATIVE, KnownImages
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality import quality_rows, real_rows
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.evaluation.rows import Row, joined
+from thermotorch.evaluation.rows import Row
 
-Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 _SHOWN = 64  # images kept for the picture
+Known = Callable[[str], KnownImages | None]
 
 
 def compare(
@@ -28,7 +28,10 @@ def compare(
     protocol: Protocol,
     space: FeatureSpace,
     *,
-    known: Mapping[str, KnownImages] | None = None,
+    samplers: Sequence[str] = (),
+    known: Known | None = None,
+    cache: ResultCache | None = None,
+    weights: Mapping[str, str] | None = None,
     command: str = "",
     progress: Progress | None = None,
     save: Callable[[Comparison], None] | None = None,
@@ -39,33 +42,44 @@ def compare(
         models: generators by name, in evaluation mode.
         protocol: the same for all.
         space: the judge.
-        known: by name, what a model was trained on and held-out images of the same kind, to find copies; the rows of
-            models that it lacks are unavailable.
+        samplers: ways to sample the digital models, `name:steps`, each of which is an entry of its own; by default the
+            protocol's one.
+        known: gives by name what a model was trained on and held-out images of the same kind, to find copies; where it
+            gives None, those rows are unavailable. It is asked when its images are needed.
+        cache: where results are kept, and taken from.
+        weights: by name, the sha256 of a model's weights; models that it lacks are not cached.
         command: what gives the comparison again, for the report.
         progress: called with (description, done, total).
-        save: called with the comparison so far, at the start and after each model, so that an interruption loses at
-            most the model at hand; the interruption itself is passed on.
+        save: called with the comparison so far, at the start and after each entry, so that an interruption loses at
+            most the entry at hand; the interruption itself is passed on.
 
     Raises:
-        ValueError: no models, or images that the judge cannot take.
+        ValueError: no models, images that the judge cannot take, or a sampler that does not fit; before any compute.
     """
     if not models:
         raise ValueError("models: expected at least one, found none")
-    device = next(next(iter(models.values())).parameters()).device
+    entries = entries_of(models, protocol, samplers)
+    hardware = describe_hardware(next(next(iter(models.values())).parameters()).device)
     comparison = Comparison(
-        entries={name: name for name in models},
+        entries={entry.label: entry.name for entry in entries},
         protocol=protocol,
         space=space,
-        hardware=describe_hardware(device),
+        hardware=hardware,
         command=command,
-        real=real_rows(protocol, space, command),
+        real=_real_rows(protocol, space, command, hardware, cache),
     )
     keep = save or (lambda comparison: None)
     keep(comparison)
-    for name, model in models.items():
-        images = (known or {}).get(name)
-        result = evaluate(name, model, protocol, space, known=images, command=command, progress=progress)
-        comparison = replace(comparison, results={**comparison.results, name: result})
+    for entry in entries:
+        sha256 = (weights or {}).get(entry.name)
+        key = result_key(entry, sha256, space, hardware) if cache and sha256 and space.sha256 else None
+        result = _cached(entry, cache.load_result(key), known) if key else None
+        if result is None:
+            images = known(entry.name) if known else None
+            result = _measured(entry, space, images, command, progress)
+            if key:
+                cache.save_result(key, result)
+        comparison = replace(comparison, results={**comparison.results, entry.label: result})
         keep(comparison)
     return comparison
 
@@ -83,73 +97,86 @@ def evaluate(
     """Generates from one model as the protocol says and returns everything known about the samples and their cost.
 
     A model with a method `sample` is a thermodynamic device in simulation, and gets heat rows; any other is digital,
-    and gets arithmetic rows. A model that can be told the class is asked for each in turn. Arguments as in `compare`.
+    and gets arithmetic rows. A model that can be told the class is asked for each in turn. Arguments as in `compare`,
+    but for `known`, the images themselves.
 
-    Cost: the protocol's samples, and one more to warm up; the judge takes milliseconds for each.
+    Cost: the protocol's samples, eight more to warm up, and one more of a digital model to count its arithmetic; the
+    judge takes milliseconds for each.
     """
+    (entry,) = entries_of({name: model}, protocol)
+    return _measured(entry, space, known, command, progress)
+
+
+def _measured(
+    entry: Entry, space: FeatureSpace, known: KnownImages | None, command: str, progress: Progress | None
+) -> ModelResult:
     tell = progress or (lambda description, done, total: None)
+    model, protocol = entry.model, entry.protocol
     n, seed = protocol.num_samples, protocol.seed
-    thermodynamic = hasattr(model, "sample")
-    device = next(model.parameters()).device
     options = sampler_options(model, protocol)
     how = in_words(model, options)
-    generate = partial(model.sample if thermodynamic else model.generate, seed=seed, **options)
-    labels = classes_in_turn(model, n)
-    told = {} if labels is None else {"labels": labels}
+    made = generate(entry, how, command, progress)
 
-    tell(f"{name}: warming up", 0, 1)
-    generate(1)
-    tell(f"{name}: generating", 0, 1)
-    with EnergyMeter(device) as meter:
-
-        def on_progress(done: int, total: int) -> None:
-            meter.advance()
-            tell(f"{name}: generating", done, total)
-
-        started = time.perf_counter()
-        samples = generate(n, batch_size=protocol.batch_size, progress=on_progress, **told)
-        images = (samples.images if thermodynamic else samples).cpu()
-        seconds = time.perf_counter() - started
-
-    tell(f"{name}: judging", 0, 1)
-    quality, class_counts = quality_rows(images, protocol, space, known, command, how, labels)
-    speed = joined(f"{describe_hardware(device)}, {protocol.batch_size} at a time, without the warm-up", how)
-    rows = [
-        *quality,
-        Row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", 0, seed, "measured"),
-        Row("time", seconds / n, "s per sample", n, seed, "measured", None, command, speed),
-        *meter.rows(n, seed, command),
-    ]
-    if thermodynamic:
-        rows += energy.heat_rows(samples.heat, seed, command=command)
-        rows += [energy.work_row(samples.work, seed, command), energy.overhead_row(seed)]
+    tell(f"{entry.label}: judging", 0, 1)
+    quality, class_counts = quality_rows(made.images, protocol, space, known, command, how, made.labels)
+    size = sum(parameter.numel() for parameter in model.parameters())
+    rows = [*quality, Row("parameters", size, "", 0, seed, "measured"), *made.rows]
+    if is_thermodynamic(model):
+        rows += energy.heat_rows(made.heat, seed, command=command)
+        rows += [energy.work_row(made.work, seed, command), energy.overhead_row(seed)]
+        curve = device_curve(made.times, made.frames, space)
     else:
-        rows += energy.arithmetic_rows(energy.count_flops(lambda: generate(1)), seed, command, how)
-    rows.append(energy.landauer_row(images[0].numel(), seed))
-    tell(f"{name}: judging", 1, 1)
-    return ModelResult(name, thermodynamic, how, rows, images[:_SHOWN], class_counts)
+        evaluations = 0
+
+        def one() -> None:
+            nonlocal evaluations
+            evaluations = network_evaluations(model, lambda: model.generate(1, seed=seed, **options))
+
+        rows += energy.arithmetic_rows(energy.count_flops(one), seed, command, how)
+        curve = ()
+        if "steps" in options:
+            frechet, recognised = (_row(rows, start) for start in ("Frechet distance", "recognised fraction"))
+            curve = (digital_point(evaluations or options["steps"], frechet, recognised),)
+    rows.append(energy.landauer_row(made.images[0].numel(), seed))
+    tell(f"{entry.label}: judging", 1, 1)
+    return ModelResult(
+        name=entry.name,
+        thermodynamic=is_thermodynamic(model),
+        sampling=how,
+        rows=rows,
+        images=made.images[:_SHOWN],
+        class_counts=class_counts,
+        label=entry.label,
+        strip=made.strip,
+        curve=curve,
+        hardware=describe_hardware(next(model.parameters()).device),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
-def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
-    """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
-    known = inspect.signature(model.generate).parameters
-    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
-
-
-def classes_in_turn(model: nn.Module, num_samples: int) -> Tensor | None:
-    """The classes 0, 1, ..., 0, 1, ... for a model whose `generate` can be told them; None for the others."""
-    classes = getattr(model, "config", {}).get("num_classes")
-    if not classes or "labels" not in inspect.signature(model.generate).parameters:
+def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> ModelResult | None:
+    """A result that was kept, under its label here; None when it lacks what can be determined now."""
+    if found is None:
         return None
-    return torch.arange(num_samples) % classes
+    if found.row(RELATIVE).value is None and known and known(entry.name):
+        return None
+    ledgers = tuple(replace(ledger, model=entry.label) for ledger in found.ledgers)
+    return replace(found, name=entry.name, label=entry.label, ledgers=ledgers, cached=True)
 
 
-def in_words(model: nn.Module, options: Mapping) -> str:
-    """Sampler and steps, and whether the model was told what to draw: `sampler dpm++, steps 20`."""
-    words = [f"{key} {value}" for key, value in options.items() if value is not None]
-    config = getattr(model, "config", {})
-    if config.get("num_classes"):
-        words.append("told each class in turn")
-        if config.get("guidance", 1.0) != 1.0:
-            words.append(f"guidance {config['guidance']:g}")
-    return ", ".join(words)
+def _real_rows(
+    protocol: Protocol, space: FeatureSpace, command: str, hardware: str, cache: ResultCache | None
+) -> list[Row]:
+    """`real_rows`, kept like the results."""
+    if not (cache and space.sha256):
+        return real_rows(protocol, space, command)
+    key = real_key(protocol.to_dict(), space, hardware)
+    if found := cache.load(key):
+        return [Row.from_dict(row) for row in found[0]["rows"]]
+    rows = real_rows(protocol, space, command)
+    cache.save(key, {"rows": [row.to_dict() for row in rows]}, {})
+    return rows
+
+
+def _row(rows: Sequence[Row], start: str) -> Row:
+    return next(row for row in rows if row.metric.startswith(start))

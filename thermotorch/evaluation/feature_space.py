@@ -20,6 +20,7 @@ class FeatureSpace:
         reference: float [m, feature], the features of real images that the network was not trained on.
         description: one line for reports: where the network and the reference come from.
         recorded: rows of the network's card; distances among them are those of real images, the floor of any model.
+        sha256: digests of the network's weights and of the reference, one text; "" when they come from no file.
     """
 
     name: str
@@ -27,6 +28,7 @@ class FeatureSpace:
     reference: Tensor
     description: str = ""
     recorded: tuple[Row, ...] = ()
+    sha256: str = ""
 
     @classmethod
     def from_zoo(cls, checkpoint: str = "feature_net.mnist") -> "FeatureSpace":
@@ -45,6 +47,7 @@ class FeatureSpace:
             reference=reference,
             description=f"{checkpoint} (sha256 {card['sha256'][:12]}{accuracy}) and {len(reference):,} real images",
             recorded=recorded,
+            sha256=f"{card['sha256']} {card['reference']['sha256']}",
         )
 
     def to(self, device: str) -> "FeatureSpace":

@@ -1,6 +1,6 @@
 """What every model of a comparison is put through."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ class Protocol:
     def full(cls) -> "Protocol":
         """The numbers to quote: `configs/zoo/protocol/full.yaml`; hours without a GPU."""
         return cls(name="full", num_samples=10_000, batch_size=250, sampler="ddpm", steps=None, kernel_subset_size=1000)
+
+    def with_samples(self, num_samples: int | None = None, seed: int | None = None) -> "Protocol":
+        """This protocol with another number of samples and another seed, where they are given.
+
+        The subsets of the kernel distance shrink to half the samples where they have to.
+        """
+        n = self.num_samples if num_samples is None else num_samples
+        subset = self.kernel_subset_size if self.kernel_subset_size <= n else max(2, n // 2)
+        return replace(
+            self, num_samples=n, seed=self.seed if seed is None else seed, kernel_subset_size=subset
+        )
 
     def to_dict(self) -> dict:
         """The settings as plain numbers and strings."""

@@ -39,6 +39,8 @@ class DiffusionModel(nn.Module):
         ValueError: `block_out_channels` does not fit the group normalisation.
     """
 
+    samplers = SAMPLER_STEPS
+
     def __init__(
         self,
         image_size: int = 28,

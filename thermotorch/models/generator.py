@@ -342,6 +342,15 @@ class ThermodynamicGenerator(nn.Module):
             held[self.visible] = mask.flatten().to(held.device)
         return held
 
+    def readable_times(self, fractions: Sequence[float]) -> list[float]:
+        """The `times` of `sample` nearest to these fractions of the observation time, at least one read-out time apart."""
+        steps = sorted({round(fraction * self.steps) for fraction in fractions}, reverse=True)
+        kept = steps[:1]
+        for step in steps[1:]:
+            if kept[-1] - step >= max(1, self.readout_steps):
+                kept.append(step)
+        return [step * self.dt for step in reversed(kept)]
+
     def _steps_at(self, times: Sequence[float]) -> list[int]:
         at = [round(time / self.dt) for time in times]
         if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):

@@ -1,0 +1,65 @@
+import pytest
+
+from tests.evaluation.stand_ins import Device, Digital
+from thermotorch.evaluation import Protocol
+from thermotorch.evaluation.entries import entries_of
+
+PROTOCOL = Protocol(sampler="ddim", steps=7)
+
+
+class Sampled(Digital):
+    """With samplers of its own, of up to 100 steps."""
+
+    samplers = {"dpm++": 20, "ddim": 50}
+
+    def steps_of(self, sampler, steps=None):
+        if steps is not None and steps > 100:
+            raise ValueError(f"steps: expected at most 100, found {steps}")
+        return steps or self.samplers[sampler]
+
+
+def test_each_model_is_one_entry_with_the_sampler_of_the_protocol():
+    entries = entries_of({"device": Device(), "digital": Sampled()}, PROTOCOL)
+    assert [(entry.label, entry.name) for entry in entries] == [("device", "device"), ("digital", "digital")]
+    assert all(entry.protocol == PROTOCOL for entry in entries)
+
+
+def test_samplers_multiply_the_models_that_have_them():
+    models = {"device": Device(), "digital": Sampled(), "other": Sampled()}
+    entries = entries_of(models, PROTOCOL, ["dpm++:10", "ddim"])
+    assert [entry.label for entry in entries] == [
+        "device", "digital, dpm++ 10", "digital, ddim 50", "other, dpm++ 10", "other, ddim 50",
+    ]  # fmt: skip
+    assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries[1:3]] == [("dpm++", 10), ("ddim", None)]
+    assert entries[1].model is entries[2].model is models["digital"]
+
+
+@pytest.mark.parametrize(
+    ("samplers", "message"),
+    [
+        (["ddmi:10"], "unknown sampler of digital 'ddmi'; did you mean 'ddim'"),
+        (["ddim:ten"], "samplers: expected 'name' or 'name:steps' such as 'ddim:50', found 'ddim:ten'"),
+        (["ddim:"], "samplers: expected 'name' or 'name:steps'"),
+        (["ddim:101"], "digital, sampler ddim: steps: expected at most 100, found 101"),
+        (["ddim:10", "ddim:10"], "samplers: ddim:10 more than once"),
+    ],
+)
+def test_samplers_that_cannot_work_are_refused(samplers, message):
+    with pytest.raises(ValueError, match=message):
+        entries_of({"digital": Sampled()}, PROTOCOL, samplers)
+
+
+def test_everything_wrong_is_said_at_once():
+    with pytest.raises(ValueError) as error:
+        entries_of({"digital": Sampled()}, PROTOCOL, ["ddim:101", "dmp++:3", "ddim:50"])
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_sampler_of_the_protocol_is_checked_too():
+    with pytest.raises(ValueError, match="unknown sampler of digital 'euler'"):
+        entries_of({"digital": Sampled()}, Protocol(sampler="euler"))
+
+
+def test_samplers_without_a_model_that_has_them_are_refused():
+    with pytest.raises(ValueError, match="samplers: none of device is sampled in several ways"):
+        entries_of({"device": Device()}, PROTOCOL, ["ddim:10"])

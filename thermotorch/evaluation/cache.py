@@ -1,0 +1,139 @@
+"""Results of comparisons on disk, so that the same question is answered once.
+
+A result is known by everything its numbers depend on: the weights, the judge, the protocol, the sampler, the code, and
+the hardware, since seconds and joules belong to the machine they were measured on. One safetensors file holds its
+pictures, and its numbers as JSON among the metadata; nothing is unpickled.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from thermotorch.dynamics.build import cache_folder
+from thermotorch.evaluation.entries import Entry, takes_sampler
+from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.results import ModelResult
+
+CACHE_FORMAT = 1
+_CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
+_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures")  # how it looks is no part of a result
+_LIBRARIES = ("thermotorch", "torch", "diffusers", "torchmetrics")
+
+log = logging.getLogger(__name__)
+
+
+def results_folder() -> Path:
+    """The folder `results` of `$THERMOTORCH_CACHE`, or of `thermotorch` in the user's cache folder."""
+    return cache_folder() / "results"
+
+
+class ResultCache:
+    """Results in a folder, one file each.
+
+    Args:
+        folder: made when the first result is saved.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder)
+
+    def load(self, key: Mapping[str, Any]) -> tuple[dict, dict[str, Tensor]] | None:
+        """What was saved under a key: plain values and tensors; None if nothing was, or the file is damaged."""
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                found = json.loads(file.metadata()["found"])
+                return found, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            log.warning("%s is damaged and measured again: %s", path, error)
+            return None
+
+    def save(self, key: Mapping[str, Any], found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
+        """Writes plain values and tensors under a key, and returns the file: the whole of it or none, also on Ctrl-C."""
+        path = self._path(key)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        metadata = {"key": json.dumps(key), "found": json.dumps(found, allow_nan=False)}
+        data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    def load_result(self, key: Mapping[str, Any]) -> ModelResult | None:
+        """The result of one entry, if there is one that this version understands."""
+        saved = self.load(key)
+        try:
+            return saved and ModelResult.from_dict(*saved)
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("%s is of another version and measured again: %s", self._path(key), error)
+            return None
+
+    def save_result(self, key: Mapping[str, Any], result: ModelResult) -> Path:
+        """Writes the result of one entry."""
+        return self.save(key, result.to_dict(), result.tensors())
+
+    def _path(self, key: Mapping[str, Any]) -> Path:
+        text = json.dumps(key, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
+
+
+def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -> dict[str, Any]:
+    """What the numbers of one entry depend on; `weights` is their sha256. Its label and its protocol's name are not in it."""
+    protocol = entry.protocol.to_dict()
+    del protocol["name"]
+    if not takes_sampler(entry.model):
+        del protocol["sampler"], protocol["steps"]
+    config = {key: value for key, value in sorted(getattr(entry.model, "config", {}).items())}
+    return {"what": "model", "weights": weights, "config": config, **_common(protocol, space, hardware)}
+
+
+def real_key(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> dict[str, Any]:
+    """What the rows of real images depend on."""
+    settings = {key: value for key, value in protocol.items() if key not in ("name", "sampler", "steps", "batch_size")}
+    return {"what": "real images", **_common(settings, space, hardware)}
+
+
+def _common(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> dict[str, Any]:
+    return {
+        "format": CACHE_FORMAT,
+        "code": code_digest(),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "judge": f"{space.name} {space.sha256}",
+        "protocol": dict(protocol),
+        "hardware": hardware,
+    }
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Digest of the sources that make and judge images, so that numbers do not outlive the code that gave them."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for name in _CODE:
+        path = package / name
+        for file in sorted(path.rglob("*") if path.is_dir() else [path]):
+            if file.suffix in (".py", ".h", ".cpp") and not file.stem.startswith(_CODE_OF_REPORTS):
+                digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

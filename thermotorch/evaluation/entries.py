@@ -1,0 +1,86 @@
+"""Who takes part in a comparison: each model, and each way of sampling it."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.zoo.names import unknown_name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One column of a comparison.
+
+    Args:
+        label: what it is called there, unique.
+        name: of the model.
+        model: it makes images.
+        protocol: that of the comparison, with the sampler and steps of this entry.
+    """
+
+    label: str
+    name: str
+    model: nn.Module
+    protocol: Protocol
+
+
+def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = ()) -> list[Entry]:
+    """Every model, those that have samplers once for each sampler.
+
+    Args:
+        models: by name.
+        protocol: of the comparison; its sampler and steps are used when `samplers` is empty.
+        samplers: `name` or `name:steps`, such as "ddpm:1000", "ddim:25", "dpm++".
+
+    Raises:
+        ValueError: a sampler that no model has, or that cannot take so many steps, and all other such errors at once.
+    """
+    if repeated := sorted({text for text in samplers if list(samplers).count(text) > 1}):
+        raise ValueError(f"samplers: {', '.join(repeated)} more than once")
+    entries, problems = [], []
+    asked = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
+    for name, model in models.items():
+        if not takes_sampler(model):
+            entries.append(Entry(name, name, model, protocol))
+            continue
+        for sampler, steps in asked:
+            try:
+                found = _checked(name, model, sampler, steps)
+                label = f"{name}, {sampler} {found}".strip() if samplers else name
+                entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps)))
+            except ValueError as error:
+                problems.append(str(error))
+    if samplers and not any(map(takes_sampler, models.values())):
+        problems.append(f"samplers: none of {', '.join(models)} is sampled in several ways; leave samplers out")
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    return entries
+
+
+def takes_sampler(model: nn.Module) -> bool:
+    """Whether the images of a model depend on a sampler and a number of steps."""
+    return {"sampler", "steps"} <= set(inspect.signature(model.generate).parameters)
+
+
+def _parsed(text: str) -> tuple[str, int | None]:
+    """`ddim:50` -> ("ddim", 50), `ddim` -> ("ddim", None)."""
+    name, colon, steps = str(text).partition(":")
+    if not name or (colon and not steps.isdecimal()):
+        raise ValueError(f"samplers: expected 'name' or 'name:steps' such as 'ddim:50', found {text!r}")
+    return name, int(steps) if steps else None
+
+
+def _checked(name: str, model: nn.Module, sampler: str, steps: int | None) -> int | str:
+    """The number of steps, which the model has been asked about if it can tell."""
+    known = getattr(model, "samplers", None)
+    if known is not None and sampler not in known:
+        raise unknown_name(f"sampler of {name}", sampler, known)
+    if not hasattr(model, "steps_of"):
+        return steps or ""
+    try:
+        return model.steps_of(sampler, steps)
+    except ValueError as error:
+        raise ValueError(f"{name}, sampler {sampler}: {error}") from error

@@ -1,0 +1,153 @@
+"""One model generates as the protocol says: warmed up, watched, timed and metered."""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.evaluation.entries import Entry
+from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.memory import PeakMemory
+from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.rows import Row, joined
+
+Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
+STRIP_IMAGES = 8
+_STRIP_FRAMES = 24
+
+
+class Generation(NamedTuple):
+    """Images and what was seen of their making."""
+
+    images: Tensor  # [n, c, h, w] in [0, 1], on the CPU
+    labels: Tensor | None  # int64 [n], the classes asked for
+    heat: Tensor | None  # [n], of a thermodynamic device, in its kT
+    work: Tensor | None  # [n]
+    strip: Tensor | None  # [frame, image, c, h, w], noise becoming the first images
+    times: list[float]  # at which `frames` were read
+    frames: Tensor | None  # [time, n, c, h, w]
+    rows: list[Row]  # speed, memory and measured energy
+
+
+def generate(entry: Entry, how: str = "", command: str = "", progress: Progress | None = None) -> Generation:
+    """The protocol's samples from one model.
+
+    The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
+    strip. Then the clock starts. A thermodynamic device is read at the times of the curve in the very run that makes the
+    samples, which costs it less than one part in ten.
+
+    Args:
+        entry: the model and its protocol.
+        how: it is sampled, in words, for the notes.
+        command: what gives the rows again.
+        progress: called with (description, done, total).
+    """
+    tell = progress or (lambda description, done, total: None)
+    model, protocol = entry.model, entry.protocol
+    n, seed, device = protocol.num_samples, protocol.seed, next(model.parameters()).device
+    thermodynamic = is_thermodynamic(model)
+    run = partial(model.sample if thermodynamic else model.generate, seed=seed, **sampler_options(model, protocol))
+    labels = classes_in_turn(model, n)
+
+    title = f"{entry.label}: warming up"
+    tell(title, 0, 1)
+    started = time.perf_counter()
+    strip = _strip(model, run, labels, min(n, STRIP_IMAGES), partial(tell, title))
+    _synchronize(device)
+    warm_up = time.perf_counter() - started
+
+    title = f"{entry.label}: generating"
+    tell(title, 0, 1)
+    times = _curve_times(model, protocol.curve_points)
+    told = _told(labels, n) | ({"times": times} if times else {})
+    with PeakMemory(device) as memory, EnergyMeter(device) as meter:
+
+        def on_progress(done: int, total: int) -> None:
+            meter.advance()
+            tell(title, done, total)
+
+        started = time.perf_counter()
+        made = run(n, batch_size=protocol.batch_size, progress=on_progress, **told)
+        images = (made.images if thermodynamic else made).cpu()
+        seconds = time.perf_counter() - started
+
+    speed = joined(f"{describe_hardware(device)}, {protocol.batch_size} at a time, without the warm-up", how)
+    first = f"the first {min(n, STRIP_IMAGES)} samples, with everything that happens once, and each frame looked at"
+    row = partial(Row, seed=seed, kind="measured", command=command)
+    rows = [
+        row("time", seconds / n, "s per sample", n, note=speed),
+        row("speed", n / seconds, "samples per second", n, note=speed),
+        row("warm-up", warm_up, "s", 0, note=first),
+        memory.row(n, seed, command, joined("over the run, after the warm-up", how)),
+        *meter.rows(n, seed, command),
+    ]
+    heat, work = (made.heat, made.work) if thermodynamic else (None, None)
+    return Generation(images, labels, heat, work, strip, times, made.frames if times else None, rows)
+
+
+def is_thermodynamic(model: nn.Module) -> bool:
+    """A model with a method `sample` is a thermodynamic device in simulation, any other is digital."""
+    return hasattr(model, "sample")
+
+
+def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
+    """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
+    known = inspect.signature(model.generate).parameters
+    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
+
+
+def classes_in_turn(model: nn.Module, num_samples: int) -> Tensor | None:
+    """The classes 0, 1, ..., 0, 1, ... for a model whose `generate` can be told them; None for the others."""
+    classes = getattr(model, "config", {}).get("num_classes")
+    if not classes or "labels" not in inspect.signature(model.generate).parameters:
+        return None
+    return torch.arange(num_samples) % classes
+
+
+def in_words(model: nn.Module, options: Mapping) -> str:
+    """Sampler and steps, and whether the model was told what to draw: `sampler dpm++, steps 20`."""
+    words = [f"{key} {value}" for key, value in options.items() if value is not None]
+    config = getattr(model, "config", {})
+    if config.get("num_classes"):
+        words.append("told each class in turn")
+        if config.get("guidance", 1.0) != 1.0:
+            words.append(f"guidance {config['guidance']:g}")
+    return ", ".join(words)
+
+
+def _strip(
+    model: nn.Module, run: Callable, labels: Tensor | None, count: int, progress: Callable[[int, int], None]
+) -> Tensor | None:
+    """The first images made once, and about 24 of their states on the way if the model shows them."""
+    arguments = {"batch_size": count, "progress": progress, **_told(labels, count)}
+    if hasattr(model, "readable_times"):
+        times = model.readable_times([frame / (_STRIP_FRAMES - 1) for frame in range(_STRIP_FRAMES)])
+        return run(count, times=times, **arguments).frames
+    if "watch" not in inspect.signature(run.func).parameters:
+        run(count, **arguments)
+        return None
+    seen: list[Tensor] = []
+    run(count, watch=lambda step, images: seen.append(images.cpu()), **arguments)
+    shown = torch.linspace(0, len(seen) - 1, min(len(seen), _STRIP_FRAMES)).round().long()
+    return torch.stack([seen[step] for step in shown.tolist()])
+
+
+def _curve_times(model: nn.Module, points: int) -> list[float]:
+    """The observation time, its half, its quarter and so on; none for a model that is not read at a time."""
+    if points < 1 or not hasattr(model, "readable_times"):
+        return []
+    return model.readable_times([0.5**halvings for halvings in range(points)])
+
+
+def _told(labels: Tensor | None, count: int) -> dict:
+    return {} if labels is None else {"labels": labels[:count]}
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

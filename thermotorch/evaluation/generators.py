@@ -1,0 +1,63 @@
+"""Generators of the zoo by name. Everything that can be wrong with the names is said at once, and before any compute."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from thermotorch.zoo import list_checkpoints, load_card, load_checkpoint
+from thermotorch.zoo.registry import architecture
+
+
+def load_generators(names: Sequence[str], judge: nn.Module | None = None) -> dict[str, nn.Module]:
+    """The trained models of these names, all of which make images.
+
+    Args:
+        names: checkpoints' names or paths.
+        judge: takes images of one shape, which all models must make; None does not look.
+
+    Raises:
+        ValueError: names that are unknown (with the close matches), repeated, or of models that make no images or images
+            of another shape; one line for each.
+    """
+    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
+        raise ValueError(f"models: {', '.join(repeated)} more than once")
+    problems: list[str] = []
+    for name in names:  # cards first: a typo in the last name is found before the first model is built
+        try:
+            load_card(name)
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    models = {name: load_checkpoint(name) for name in names}
+    for name, model in models.items():
+        if not hasattr(model, "generate"):
+            problems.append(_not_a_generator(name, model))
+        elif judge is not None and tuple(model.image_shape) != tuple(judge.image_shape):
+            made, taken = ("x".join(map(str, one.image_shape)) for one in (model, judge))
+            problems.append(f"{name} makes images of {made} and the judge takes {taken}; write judge= and one for them")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return models
+
+
+def generators() -> list[str]:
+    """The names of all checkpoints that make images, sorted. It imports their architectures."""
+    return [name for name in list_checkpoints() if _makes_images(name)]
+
+
+def _makes_images(name: str) -> bool:
+    try:
+        return hasattr(architecture(load_card(name)["architecture"]), "generate")
+    except (ImportError, ValueError, FileNotFoundError):  # of a package that is not there, or damaged
+        return False
+
+
+def _not_a_generator(name: str, model: nn.Module) -> str:
+    """What to use instead of a model that makes no images, and what makes images."""
+    text = f"{name} makes no images"
+    if hasattr(model, "task"):
+        text += f", it is measured by: thermotorch-evaluate model={name}"
+    elif "reference" in load_card(name):
+        text += f", it judges them: judge={name}"
+    return f"{text}. Models that make images: {', '.join(generators())}"
