@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import torch
 
@@ -20,6 +21,13 @@ _LEAST_SECONDS = 1.0  # the counters tick about every millisecond (RAPL) to ever
 
 class _Unreadable(Exception):
     """A counter is missing or may not be read; the message says why."""
+
+
+class Reading(NamedTuple):
+    """Of one counter."""
+
+    joule: float | None  # drawn since the block began; None when it cannot be told
+    source: str  # the counter, or why there is no number
 
 
 class EnergyMeter:
@@ -71,20 +79,29 @@ class EnergyMeter:
                 self._reasons[name] = str(reason)
                 del self._counters[name]
 
+    def readings(self) -> dict[str, Reading]:
+        """What each counter counted, or why there is nothing to tell."""
+        found = {}
+        for name in self._open:
+            if name in self._reasons:
+                found[name] = Reading(None, self._reasons[name])
+            elif self.seconds < self.least_seconds:
+                short = f"the run lasted {self.seconds:.2g} s and the counter needs {self.least_seconds:g} s"
+                found[name] = Reading(None, short)
+            else:
+                found[name] = Reading(self._counters[name].joule, self._counters[name].source)
+        return found
+
     def rows(self, num_samples: int, seed: int, command: str = "") -> list[Row]:
         """One row for each counter: joule per sample, or "unavailable" and why."""
         rows = []
-        for name in self._open:
+        for name, (joule, source) in self.readings().items():
             metric = f"energy drawn, {name}"
-            if name in self._reasons:
-                rows.append(unavailable(metric, "J per sample", seed, self._reasons[name]))
-            elif self.seconds < self.least_seconds:
-                short = f"the run lasted {self.seconds:.2g} s and the counter needs {self.least_seconds:g} s"
-                rows.append(unavailable(metric, "J per sample", seed, short))
+            if joule is None:
+                rows.append(unavailable(metric, "J per sample", seed, source))
             else:
-                counter = self._counters[name]
-                note = f"{counter.source}: {counter.joule:.4g} J in {self.seconds:.3g} s, other work and idle included"
-                value = counter.joule / num_samples
+                note = f"{source}: {joule:.4g} J in {self.seconds:.3g} s, other work and idle included"
+                value = joule / num_samples
                 rows.append(
                     Row(metric, value, "J per sample", num_samples, seed, "measured", command=command, note=note)
                 )

@@ -62,3 +62,21 @@ def test_arithmetic_energy_is_operations_times_the_joules_of_one():
     assert (horowitz.unit, horowitz.kind) == ("J per sample", "modelled")
     assert all(row.note for row in rows.values())
     assert len(rows) == 1 + len(energy.HARDWARE)
+
+
+def priced(*lines):
+    return energy.Ledger(
+        "machine", "rc_analog", tuple(energy.LedgerLine(name, joule, joule, 2 * joule, "modelled", "here") for name, joule in lines)
+    )
+
+
+def test_overhead_is_every_contribution_but_the_heat():
+    ledger = priced(("heat of the trajectory", 1e-16), ("read-out", 3e-9), ("static bias current", 1e-9))
+    row = energy.overhead_row(7, ledger, command="here")
+    assert (row.value, row.kind, row.seed, row.command) == (pytest.approx(4e-9), "modelled", 7, "here")
+    assert "device model rc_analog, 4.0e-09 to 8.0e-09 J" in row.note and "most of it read-out" in row.note
+
+
+def test_overhead_of_heat_alone_is_not_zero_but_unavailable():
+    row = energy.overhead_row(7, priced(("heat of the trajectory", 1e-16)))
+    assert (row.value, row.kind) == (None, "unavailable")

@@ -7,32 +7,74 @@ from thermotorch.evaluation.energy.card_rows import (
     JOULE,
     OVERHEAD,
     WORK,
-    HardwareClass,
     arithmetic_rows,
-    count_flops,
     heat_rows,
     landauer_row,
     overhead_row,
     work_row,
 )
+from thermotorch.evaluation.energy.contribution import CONTRIBUTIONS, TRAJECTORY
+from thermotorch.evaluation.energy.digital import digital_ledgers, hardware_class
+from thermotorch.evaluation.energy.digital_count import DigitalCount, count, count_flops
+from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, HARDWARE_CLASSES, BoardClass, CircuitClass
+from thermotorch.evaluation.energy.dtca import DTCA
+from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
+from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
+from thermotorch.evaluation.energy.measured import Drawn, measure, measured_ledger, measured_rows
+from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities
+from thermotorch.evaluation.energy.ratio import Ratio, ratio
+from thermotorch.evaluation.energy.rc_analog import RCAnalog
+from thermotorch.evaluation.energy.sensitivity import Effect, Side, sensitivity
+from thermotorch.evaluation.energy.spu_board import SPUBoard
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, thermodynamic_ledgers
 
 __all__ = [
     "ARITHMETIC",
+    "ARITHMETIC_LINE",
+    "CONTRIBUTIONS",
+    "DEVICES",
+    "DTCA",
     "HARDWARE",
+    "HARDWARE_CLASSES",
     "HEAT",
     "JOULE",
     "LANDAUER",
     "OVERHEAD",
     "TOTAL",
+    "TRAJECTORY",
     "WORK",
-    "HardwareClass",
+    "BoardClass",
+    "CircuitClass",
+    "DigitalCount",
+    "Drawn",
+    "Effect",
+    "IdealDevice",
+    "Interval",
     "Ledger",
     "LedgerLine",
+    "MachineRun",
+    "Quantity",
+    "RCAnalog",
+    "Ratio",
+    "SPUBoard",
+    "Side",
     "arithmetic_rows",
+    "count",
     "count_flops",
+    "device",
+    "digital_ledgers",
+    "hardware_class",
     "heat_rows",
     "landauer_row",
+    "machine_run",
+    "measure",
+    "measured_ledger",
+    "measured_rows",
     "overhead_row",
+    "quantities",
+    "ratio",
+    "sensitivity",
+    "thermodynamic_ledgers",
     "work_row",
 ]

@@ -1,17 +1,15 @@
-"""Modelled energy of both kinds of machine, and the count of a digital model's arithmetic.
+"""Energy as rows of model cards: heat of the ideal device, overhead of one that could be built, arithmetic.
 
-What these numbers are: the heat of an ideal thermodynamic device, and the arithmetic of a digital one. What they are
-not: power at the wall. Preparation, programming and read-out of the thermodynamic device, and the memory traffic of the
-digital one, come on top. Measured joules are in `meter.py`; the two kinds never share a column.
+The ledgers hold the contributions one by one, with their ranges; these rows are the few numbers a card keeps. None is
+power at the wall. Measured joules are in `meter.py`; the two kinds never share a column.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from thermotorch.evaluation.rows import Row, unavailable
+from thermotorch.evaluation.energy.contribution import TRAJECTORY
+from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.rows import Row, joined, unavailable
 from thermotorch.units import ROOM_TEMPERATURE, kT_to_joule, landauer_bound
 
 WORK = "work of switching on"
@@ -21,33 +19,11 @@ ARITHMETIC = "arithmetic"
 JOULE = "J per sample"
 
 
-@dataclass(frozen=True)
-class HardwareClass:
-    """A kind of digital hardware: joule per floating-point operation, and what that covers.
-
-    Args:
-        name: as it stands in rows.
-        joule_per_flop: a multiply-add is two operations.
-        source: where the number is from, and what it leaves out.
-    """
-
-    name: str
-    joule_per_flop: float
-    source: str
-
-
-HARDWARE = (
-    HardwareClass(
-        "45 nm fp32",
-        (0.9e-12 + 3.7e-12) / 2,
-        "Horowitz, ISSCC 2014: 0.9 pJ an addition, 3.7 pJ a multiplication; the arithmetic units alone, no memory",
-    ),
-    HardwareClass(
-        "A100 fp32",
-        400 / 19.5e12,
-        "NVIDIA A100 SXM data sheet: 400 W at 19.5 TFLOP/s; the whole board at its peak, which programs stay below",
-    ),
-)
+HARDWARE = (FP32_45NM, A100_FP32)  # of which model cards have rows
+_WHAT = {
+    FP32_45NM: f"{FP32_45NM.joule_per_flop.source}; the arithmetic units alone, no memory",
+    A100_FP32: f"{A100_FP32.peak.source}, {A100_FP32.watt.value:g} W: the whole board at its peak, which programs stay below",
+}
 
 
 def heat_rows(
@@ -83,10 +59,23 @@ def work_row(work: Tensor, seed: int, command: str = "") -> Row:
     return Row(WORK, mean, "kT per sample", len(work), seed, "modelled", stderr, command, note)
 
 
-def overhead_row(seed: int) -> Row:
-    """What the heat leaves out, and no model here prices yet."""
-    note = "preparing the noise, programming the couplings, control and read-out: not modelled yet"
-    return unavailable(OVERHEAD, JOULE, seed, note)
+def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "") -> Row:
+    """What a device spends beside the heat of the trajectory: the other lines of its ledger.
+
+    Args:
+        seed: the samples' seed.
+        ledger: of the device model; None for a machine that no device model prices.
+    """
+    if ledger is None or ledger.kind == "unavailable":
+        return unavailable(OVERHEAD, JOULE, seed, "no device model prices this kind of machine")
+    others = Ledger(ledger.model, ledger.scenario, tuple(x for x in ledger.contributions if x.contribution != TRAJECTORY))
+    total = others.total
+    if total.joule is None:
+        return unavailable(OVERHEAD, JOULE, seed, f"{ledger.scenario}: no other contribution is known")
+    largest = max((line for line in others.lines if line.joule is not None), key=lambda line: line.joule)
+    note = joined(f"device model {ledger.scenario}, {total.low:.1e} to {total.high:.1e} J by its assumptions",
+                  f"most of it {largest.contribution}", total.note)  # fmt: skip
+    return Row(OVERHEAD, total.joule, JOULE, 0, seed, "modelled", command=command, note=note)
 
 
 def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
@@ -97,24 +86,14 @@ def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
     return Row(f"Landauer bound, {bits} bits", landauer_bound(bits, kelvin), JOULE, 0, seed, "modelled", note=note)
 
 
-def count_flops(function: Callable[[], object]) -> int:
-    """Floating-point operations of one call: matrix products, convolutions and attention; a multiply-add is two.
-
-    Element-wise operations count as zero (torch's `FlopCounterMode`).
-    """
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
-
-
 def arithmetic_rows(flops: int, seed: int, command: str = "", note: str = "") -> list[Row]:
     """A digital model's arithmetic for one sample: the count, and its modelled energy on each class of hardware."""
     count = f"counted in one run on one image, matrix products and convolutions{note and ', ' + note}"
     return [
         Row(f"{ARITHMETIC}, operations", flops, "FLOP per sample", 1, seed, "measured", command=command, note=count),
         *(
-            Row(f"{ARITHMETIC}, {hardware.name}", flops * hardware.joule_per_flop, JOULE, 1, seed, "modelled",
-                command=command, note=hardware.source)
+            Row(f"{ARITHMETIC}, {hardware.name}", flops * hardware.joule_per_flop.value, JOULE, 1, seed, "modelled",
+                command=command, note=_WHAT[hardware])
             for hardware in HARDWARE
         ),
     ]  # fmt: skip

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from torch import nn
+
+from thermotorch.evaluation.energy import machine_run
+from thermotorch.models.generator import ThermodynamicGenerator
+
+
+def machine(**options) -> ThermodynamicGenerator:
+    settings = {"image_shape": (1, 3, 3), "hidden": 4, "temperature": 0.2, "t_final": 1.0, "dt": 0.01, "visible_bias": True}
+    model = ThermodynamicGenerator(**{**settings, **options}).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator))
+    return model.double()
+
+
+@pytest.mark.parametrize("options", [{}, {"num_classes": 2}, {"j2": {"visible": 0.5, "hidden": -0.5}}])
+def test_first_law_over_a_cycle(options):
+    """What switching on and off takes from the supply is what the bath gets on the way there and back."""
+    run = machine_run(machine(**options), num_samples=50, seed=3)
+    assert run.heat + run.preparation == pytest.approx(run.work_on + run.work_off, rel=1e-5)
+    assert abs(run.heat) > 1.0 and abs(run.preparation) > 1.0  # the identity is not one of zeros
+
+
+def test_a_machine_without_couplings_spends_nothing_on_switching():
+    model = machine(visible_bias=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    run = machine_run(model, num_samples=400, seed=1)
+    assert (run.work_on, run.work_off, run.returned, run.coupling_slope, run.coupling_loss) == (0, 0, 0, 0, 0)
+    assert run.heat == pytest.approx(-run.preparation, rel=1e-5)
+    assert abs(run.heat) < 4 * run.heat_stderr + 0.2  # equilibrium before and after
+
+
+def test_what_flows_back_is_at_least_what_the_mean_gives_back():
+    run = machine_run(machine(), num_samples=50)
+    assert run.returned >= max(0.0, -run.work_on) + max(0.0, -run.work_off) - 1e-9
+
+
+def test_counts_and_slopes_are_those_of_the_potential():
+    model = machine(num_classes=2)
+    run = machine_run(model, num_samples=20)
+    strength = model.potential.couplings.matrix()
+    bonds = model.potential.couplings.mask().triu(1).nonzero()
+    assert (run.units, run.read_units, run.inputs, run.couplings) == (15, 9, 2, len(bonds))
+    assert run.coupling_slope == pytest.approx(2 * sum(strength[i, j].abs().item() for i, j in bonds))
+
+
+def test_coupling_loss_is_that_of_resistors_across_the_recorded_states():
+    """sum over bonds of |J| <(x_i - x_j)^2> where the bond attracts (J < 0, a plain resistor), crossed where it repels."""
+    model = machine(t_final=0.25)  # 25 records: every step is kept
+    run = machine_run(model, num_samples=8, seed=2)
+    states = model.denoise(model.start(8, seed=2), seed=2, record=1).states.flatten(0, 1)
+    strength, loss = model.potential.couplings.matrix(), 0.0
+    for i, j in model.potential.couplings.mask().triu(1).nonzero().tolist():
+        across = states[:, i] + torch.sign(strength[i, j]) * states[:, j]
+        loss += strength[i, j].abs() * across.square().mean()
+    assert run.coupling_loss == pytest.approx(loss.item())
+    wells = 2 * model.potential.j2.abs() + 12 * model.potential.j4 * states.square().mean(0)
+    assert run.well_slope == pytest.approx(wells.sum().item())
+
+
+def test_heat_of_samples_at_hand_replaces_that_of_the_few():
+    run = machine_run(machine(), num_samples=5, heat=torch.tensor([10.0, 30.0, 20.0, 20.0]))
+    assert run.heat == 20.0
+    assert run.heat_stderr == pytest.approx((200 / 3) ** 0.5 / 2)
+
+
+def test_anything_else_is_refused():
+    with pytest.raises(TypeError, match="expected a thermodynamic generator, found a Linear"):
+        machine_run(nn.Linear(2, 2))

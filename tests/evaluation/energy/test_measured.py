@@ -1,0 +1,90 @@
+import pytest
+
+from thermotorch.evaluation.energy import measure, measured_ledger, measured_rows
+from thermotorch.evaluation.meter import EnergyMeter
+
+
+class Machine:
+    """A processor of 3 W idle and 13 W at work, with its RAPL counter and its clock; one call of work lasts 0.4 s."""
+
+    def __init__(self, powercap) -> None:
+        self.powercap, self.now, self.microjoule = powercap, 100.0, 5_000_000.0
+        zone = powercap / "intel-rapl:0"
+        zone.mkdir()
+        (zone / "name").write_text("package-0\n")
+        (zone / "max_energy_range_uj").write_text("1000000000000\n")
+        self.counter = zone / "energy_uj"
+        self.spend(0.0, 0.0)
+
+    def spend(self, seconds, watt):
+        self.now += seconds
+        self.microjoule += 1e6 * watt * seconds
+        self.counter.write_text(f"{round(self.microjoule)}\n")
+
+    def measure(self, num_samples=10, **options):
+        return measure(
+            lambda: self.spend(0.4, 13.0), num_samples, lambda: EnergyMeter(powercap=self.powercap),
+            sleep=lambda seconds: self.spend(seconds, 3.0), clock=lambda: self.now, **options,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    machine = Machine(tmp_path)
+    monkeypatch.setattr("thermotorch.evaluation.meter.time.perf_counter", lambda: machine.now)
+    return machine
+
+
+def test_idle_is_taken_off(machine):
+    (drawn,) = machine.measure()
+    assert drawn.num_samples == 30  # three calls of 0.4 s fill the second
+    assert drawn.seconds == pytest.approx(1.2)
+    assert drawn.idle_watt == pytest.approx(3.0)
+    assert drawn.gross == pytest.approx(13.0 * 1.2 / 30)
+    assert drawn.idle == pytest.approx(3.0 * 1.2 / 30)
+    assert drawn.net == pytest.approx(10.0 * 1.2 / 30)
+
+
+def test_gross_idle_and_net_are_rows_of_their_own(machine):
+    rows = {row.metric: row for row in measured_rows(machine.measure(), seed=4, command="here")}
+    assert list(rows) == ["energy, CPU package, gross", "energy, CPU package, idle", "energy, CPU package, net"]
+    gross, idle, net = rows.values()
+    assert net.value == pytest.approx(gross.value - idle.value) == pytest.approx(0.4)
+    assert {(row.kind, row.num_samples, row.seed, row.command) for row in rows.values()} == {("measured", 30, 4, "here")}
+
+
+def test_the_ledger_holds_net_joules_whose_range_ends_at_gross(machine):
+    ledger = measured_ledger("ddpm", machine.measure())
+    (line,) = ledger.lines
+    assert (line.joule, line.low, line.high) == pytest.approx((0.4, 0.4, 0.52))
+    assert (ledger.kind, ledger.scenario, line.contribution) == ("measured", "this machine", "CPU package, above idle")
+    assert "3 W" in line.note and "2 s before" in line.note
+
+
+def test_a_longer_window_repeats_the_work(machine):
+    (drawn,) = machine.measure(least_seconds=3.9)
+    assert (drawn.num_samples, drawn.seconds) == (100, pytest.approx(4.0))
+
+
+def test_without_a_counter_the_line_is_unavailable_and_says_why(tmp_path):
+    def work():
+        passed.append(0.7)
+
+    passed = []
+    drawn = measure(
+        work, 5, lambda: EnergyMeter(powercap=tmp_path / "absent", least_seconds=0.0),
+        sleep=lambda seconds: None, clock=lambda: sum(passed),
+    )  # fmt: skip
+    (line,) = measured_ledger("ddpm", drawn).lines
+    assert (line.joule, line.kind) == (None, "unavailable")
+    assert "no processor energy counter" in line.source
+    assert {row.kind for row in measured_rows(drawn, seed=0)} == {"unavailable"}
+
+
+def test_windows_that_are_too_short_and_work_that_does_nothing_are_refused(machine):
+    with pytest.raises(ValueError, match="at least 1"):
+        machine.measure(idle_seconds=0.1)
+    with pytest.raises(ValueError, match="at least 1"):
+        machine.measure(least_seconds=0.1)
+    with pytest.raises(ValueError, match="make more samples in a call"):
+        measure(lambda: None, 1, lambda: EnergyMeter(powercap=machine.powercap), sleep=lambda s: None, clock=lambda: 0.0)

@@ -1,0 +1,43 @@
+"""The ledgers of a digital model, one for each class of hardware."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from thermotorch.evaluation.energy.digital_count import count
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, BoardClass, CircuitClass
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.zoo.names import unknown_name
+
+
+def hardware_class(name: str) -> CircuitClass | BoardClass:
+    """The class of that name.
+
+    Raises:
+        ValueError: an unknown name; it lists the known ones.
+    """
+    known = {hardware.name: hardware for hardware in HARDWARE_CLASSES}
+    if name not in known:
+        raise unknown_name("class of hardware", name, known)
+    return known[name]
+
+
+def digital_ledgers(
+    label: str,
+    model: nn.Module,
+    generate_one: Callable[[], Tensor],
+    *,
+    hardware: Sequence[CircuitClass | BoardClass] = HARDWARE_CLASSES,
+) -> tuple[Ledger, ...]:
+    """What a sample of a digital model costs, on each class of hardware.
+
+    Args:
+        label: of the model in the comparison.
+        model: whose weights are told from other numbers.
+        generate_one: makes one sample [1, ...], with the sampler and steps that are to be priced.
+        hardware: see `HARDWARE_CLASSES`.
+
+    Cost: one sample, counted.
+    """
+    work = count(model, generate_one)
+    return tuple(kind.ledger(label, work) for kind in hardware)

@@ -1,0 +1,156 @@
+"""Classes of digital hardware: what they charge for an operation and for moving a number."""
+
+from dataclasses import dataclass
+
+from thermotorch.evaluation.energy.contribution import landauer, modelled
+from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.quantity import Interval, Quantity
+
+ARITHMETIC_LINE = "arithmetic"
+ON_CHIP = "on-chip memory traffic"
+DRAM = "DRAM traffic"
+WAITING = "waiting for memory"
+
+_HOROWITZ = "Horowitz, ISSCC 2014, Fig. 1.1.9 (45 nm, 0.9 V)"
+_UTILISATION = "assumption: the data sheet's peak is the value; small networks in batch one reach a twentieth or less"
+_SHARE = "assumption: the board's limit at full load is the value; half of it when few units are busy"
+
+
+@dataclass(frozen=True)
+class CircuitClass:
+    """Circuits priced by the operation: arithmetic units, memory on the chip, DRAM.
+
+        arithmetic              flops x joule_per_flop x instruction_overhead
+        on-chip memory traffic  every number that an operation reads or writes, once for each operation
+        DRAM traffic            weights and samples: at least each once a sample, at most weights at every use
+
+    Args:
+        name: as it stands in rows.
+        bytes_per_number: of the precision.
+        joule_per_flop: half of an addition and a multiplication.
+        instruction_overhead: a factor; one is hard-wired arithmetic.
+        joule_per_byte, dram_joule_per_byte: of the two memories.
+    """
+
+    name: str
+    bytes_per_number: int
+    joule_per_flop: Quantity
+    instruction_overhead: Quantity
+    joule_per_byte: Quantity
+    dram_joule_per_byte: Quantity
+
+    def ledger(self, model: str, work: DigitalCount) -> Ledger:
+        """One sample's lines, and Landauer's bound for one bit a pixel."""
+        n = work.num_samples
+        moved = Interval.exact(work.numbers * self.bytes_per_number / n)
+        most = work.weight_numbers / n + work.sample_numbers
+        fetched = Interval(most, work.least_numbers / n, max(most, work.least_numbers / n)) * self.bytes_per_number
+        lines = (
+            modelled(ARITHMETIC_LINE, self.joule_per_flop * self.instruction_overhead * (work.flops / n),
+                     self.joule_per_flop.source, f"{work.flops / n:.4g} operations"),
+            modelled(ON_CHIP, self.joule_per_byte * moved, self.joule_per_byte.source,
+                     f"{moved.value:.3g} bytes: every operation's inputs and outputs, once"),
+            modelled(DRAM, self.dram_joule_per_byte * fetched, self.dram_joule_per_byte.source,
+                     f"{fetched.value:.3g} bytes: weights at every use, and the sample; at least {fetched.low:.3g}, "
+                     "each weight once"),
+        )  # fmt: skip
+        return Ledger(model, self.name, (*lines, landauer(work.sample_numbers)))
+
+
+@dataclass(frozen=True)
+class BoardClass:
+    """A whole board or package at its rated power, for as long as the work takes at its peak rates.
+
+        arithmetic          watt x flops / (peak x utilisation)
+        waiting for memory  watt x what moving the numbers takes longer than that; so the sum is watt x the longer of both
+
+    Programs stay below the peaks, so the value is a lower bound at full power: the idealised figure that is usually
+    quoted. The range says how far programs fall short, and that a board which waits draws less.
+
+    Args:
+        name: as it stands in rows.
+        bytes_per_number: of the precision.
+        watt: of the board.
+        peak: operations a second in this precision, dense.
+        bandwidth: of its memory, bytes a second.
+        utilisation: fraction of the peak that a program reaches.
+    """
+
+    name: str
+    bytes_per_number: int
+    watt: Quantity
+    peak: Quantity
+    bandwidth: Quantity
+    utilisation: Quantity = Quantity(1.0, 0.05, 1.0, "", _UTILISATION)
+
+    @property
+    def joule_per_flop(self) -> Interval:
+        """Of the whole board at its peak."""
+        return self.watt / (self.peak * self.utilisation)
+
+    def ledger(self, model: str, work: DigitalCount) -> Ledger:
+        """One sample's lines, and Landauer's bound for one bit a pixel."""
+        n = work.num_samples
+        arithmetic = Interval.exact(work.flops / n) / (self.peak * self.utilisation)
+        moved = Interval(work.numbers / n, work.least_numbers / n, work.numbers / n) * self.bytes_per_number
+        traffic, least = moved / self.bandwidth, (work.flops / n) / self.peak
+        waiting = Interval(
+            max(0.0, traffic.value - arithmetic.value),
+            max(0.0, traffic.low - arithmetic.high),
+            max(0.0, traffic.high - least.low),
+        )
+        lines = (
+            modelled(ARITHMETIC_LINE, self.watt * arithmetic, self.peak.source, f"{work.flops / n:.4g} operations"),
+            modelled(WAITING, self.watt * waiting, self.bandwidth.source,
+                     f"{moved.value:.3g} bytes if every operation goes to memory; at least {moved.low:.3g}"),
+        )  # fmt: skip
+        return Ledger(model, self.name, (*lines, landauer(work.sample_numbers)))
+
+
+def _exact(value: float, unit: str, source: str) -> Quantity:
+    return Quantity(value, value, value, unit, source)
+
+
+def _circuit(name: str, size: int, add: float, multiply: float, lanes: int) -> CircuitClass:
+    """Horowitz' table: joules of the two operations in one precision; 70 pJ for an instruction that does `lanes`."""
+    flop, source = (add + multiply) / 2, f"{_HOROWITZ}: {add * 1e12:g} pJ an addition, {multiply * 1e12:g} pJ a multiplication"
+    overhead = f"{_HOROWITZ}: hard-wired arithmetic is the value; an instruction of a processor adds 70 pJ, here for {lanes}"
+    return CircuitClass(
+        name, size, _exact(flop, "J", source),
+        Quantity(1.0, 1.0, 1.0 + 70e-12 / (2 * lanes * flop), "", overhead),
+        Quantity(100e-12 / 8, 10e-12 / 8, 100e-12 / 8, "J",
+                 f"{_HOROWITZ}: 100 pJ for 64 bits of a 1 MB memory; 10 pJ of an 8 KB one"),
+        Quantity(2e-9 / 8, 1.3e-9 / 8, 2.6e-9 / 8, "J", f"{_HOROWITZ}: 1.3 to 2.6 nJ for 64 bits of DRAM"),
+    )  # fmt: skip
+
+
+def _board(name: str, size: int, watt: float, peak: float, bandwidth: float, sheet: str) -> BoardClass:
+    return BoardClass(
+        name, size,
+        Quantity(watt, watt / 2, watt, "W", f"{sheet}: {watt:g} W; {_SHARE}"),
+        _exact(peak, "1/s", f"{sheet}: {peak / 1e12:g} T operations a second, dense"),
+        _exact(bandwidth, "B/s", f"{sheet}: {bandwidth / 1e12:g} TB a second"),
+    )  # fmt: skip
+
+
+_A100 = "NVIDIA A100 SXM 80 GB data sheet"
+_H100 = "NVIDIA H100 SXM data sheet"
+_H200 = "NVIDIA H200 SXM data sheet"
+_EPYC = "AMD EPYC 7763 data sheet: 280 W, 64 cores at 2.45 GHz, 8 channels DDR4-3200; 32 fp32 operations a cycle and core"
+
+FP32_45NM = _circuit("45 nm fp32", 4, 0.9e-12, 3.7e-12, 1)
+INT8_45NM = _circuit("45 nm int8", 1, 0.03e-12, 0.2e-12, 4)
+A100_FP32 = _board("A100 fp32", 4, 400.0, 19.5e12, 2.039e12, _A100)
+HARDWARE_CLASSES: tuple[CircuitClass | BoardClass, ...] = (
+    FP32_45NM,
+    INT8_45NM,
+    A100_FP32,
+    _board("A100 fp16", 2, 400.0, 312e12, 2.039e12, _A100),
+    _board("A100 int8", 1, 400.0, 624e12, 2.039e12, _A100),
+    _board("H100 fp32", 4, 700.0, 66.9e12, 3.35e12, _H100),
+    _board("H100 fp16", 2, 700.0, 989.4e12, 3.35e12, _H100),
+    _board("H100 int8", 1, 700.0, 1978.9e12, 3.35e12, _H100),
+    _board("H200 fp16", 2, 700.0, 989.4e12, 4.8e12, _H200),
+    _board("server CPU fp32", 4, 280.0, 64 * 2.45e9 * 32, 0.2048e12, _EPYC),
+)

@@ -1,0 +1,86 @@
+"""The machine's work done by Extropic's all-transistor probabilistic cells (DTCA, Z1)."""
+
+from dataclasses import dataclass
+
+from thermotorch.evaluation.energy.contribution import (
+    PREPARATION,
+    PROGRAMMING,
+    READOUT,
+    STATIC,
+    SWITCHING,
+    TRAJECTORY,
+    landauer,
+    modelled,
+    unknown,
+)
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.machine_run import MachineRun
+from thermotorch.evaluation.energy.quantity import Interval, Quantity
+
+_DTCA = "Jelincic et al., npj Unconventional Computing 3, 30 (2026), circuit model"
+_Z1 = "Extropic, arXiv:2608.01615 (2026), Table IV (SPICE, before silicon), as quoted by others"
+
+
+@dataclass(frozen=True)
+class DTCA:
+    """Priced per cell update, read and write, as its designers do: E = updates x cells x E_cell.
+
+    A cell is one binary unit with few neighbours; the machine has continuous units with many. How one maps to the other
+    is an assumption in every line:
+
+        updates   `updates_per_time` for each unit of time 1 / mu, of the run and of the noise before it
+        cells     `cells_per_unit` binary cells stand for a unit; but no fewer than its couplings need: a cell has
+                  `degree` of them, so that there are at least 2 couplings / degree cells. That these sparse cells can do
+                  what the dense machine does is not shown by anyone
+        reads     of all cells of a read unit; writes, of all cells, once for `samples_per_program` samples
+
+    E_cell holds the random bit (350 aJ, the one number that was measured), bias, clock and wires of a cell, so that
+    the bias current has no line of its own. How couplings are switched off and on for each sample is not published.
+    """
+
+    name = "dtca"
+    joule_per_update: Quantity = Quantity(
+        2e-15, 1.3e-15, 7.09e-15, "J", f"{_DTCA}: 2 fJ, and 1.3 fJ implied by its 1.6 nJ a step; high: {_Z1}"
+    )
+    joule_per_read: Quantity = Quantity(
+        1.692e-12, 1.692e-13, 1.692e-11, "J", f"{_Z1}; range: assumption, a factor of ten, as nothing was measured"
+    )
+    joule_per_write: Quantity = Quantity(
+        153.6e-12, 15.36e-12, 1536e-12, "J", f"{_Z1}; range: assumption, a factor of ten, as nothing was measured"
+    )
+    degree: Quantity = Quantity(12.0, 8.0, 16.0, "", f"{_DTCA}: 12; 8 to 16 in its table and on Z1")
+    cells_per_unit: Quantity = Quantity(
+        1.0, 1.0, 8.0, "", "assumption: one binary cell for a continuous unit, to one for each bit of a pixel"
+    )
+    updates_per_time: Quantity = Quantity(
+        10.0, 1.0, 100.0, "mu x energy unit",
+        "assumption: ten updates for each unit of time, the step of the simulation of generator.mnist; one to a hundred",
+    )  # fmt: skip
+    samples_per_program: Quantity = Quantity(
+        1e4, 1.0, 1e9, "", "assumption: drawn before the couplings are loaded again; 10,000 is one evaluation"
+    )
+
+    def cells(self, run: MachineRun) -> Interval:
+        """Cells that stand for the machine."""
+        needed = 2.0 * run.couplings / self.degree
+        plain = self.cells_per_unit * run.units
+        return Interval(*(max(getattr(needed, end), getattr(plain, end)) for end in ("value", "low", "high")))
+
+    def ledger(self, model: str, run: MachineRun) -> Ledger:
+        """All lines, and Landauer's bound for one bit a pixel."""
+        cells = self.cells(run)
+        update = cells * self.updates_per_time * self.joule_per_update
+        write = cells / self.samples_per_program + self.cells_per_unit * run.inputs
+        mapped = f"{cells.value:,.0f} cells for {run.units:,} units, {self.updates_per_time.value:g} updates a unit of time"
+        lines: tuple[LedgerLine, ...] = (
+            modelled(TRAJECTORY, update * run.run_time, self.joule_per_update.source,
+                     f"{mapped}: assumed, and so is that they do the machine's work"),
+            modelled(PREPARATION, update * run.noise_time, self.joule_per_update.source, f"{mapped}, couplings off"),
+            unknown(SWITCHING, "not published: how the couplings of the cells are switched for each sample"),
+            modelled(READOUT, self.cells_per_unit * self.joule_per_read * run.read_units, self.joule_per_read.source,
+                     f"{self.cells_per_unit.value:g} cells for each of {run.read_units} pixels"),
+            modelled(PROGRAMMING, write * self.joule_per_write, self.joule_per_write.source,
+                     f"all cells once for {self.samples_per_program.value:,.0f} samples, {run.inputs} labels for each"),
+            modelled(STATIC, Interval.exact(0.0), _DTCA, "in the energy of an update"),
+        )  # fmt: skip
+        return Ledger(model, self.name, (*lines, landauer(run.read_units)))

@@ -1,0 +1,66 @@
+"""The device of the papers: its energy is what the laws of thermodynamics charge for its own dynamics."""
+
+from dataclasses import dataclass
+
+from thermotorch.evaluation.energy.contribution import (
+    ONE_KT,
+    PREPARATION,
+    PROGRAMMING,
+    READOUT,
+    SIMULATED,
+    STATIC,
+    SWITCHING,
+    TRAJECTORY,
+    first_law,
+    in_kT,
+    landauer,
+    modelled,
+)
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.machine_run import MachineRun
+from thermotorch.evaluation.energy.quantity import Interval, Quantity
+from thermotorch.units import landauer_bound
+
+
+@dataclass(frozen=True)
+class IdealDevice:
+    """Heat only, at 300 K; memory that is overwritten costs kT ln 2 a bit (Landauer 1961).
+
+        heat of the trajectory      Q = V(start) - V(end), from the simulation
+        preparation of the noise    V_0(end) - V_0(start), with couplings and biases off: it relaxes back by itself
+        switching the potential on  nothing more: that work is the heat of the two lines above (see `MachineRun`).
+                                    At most what flows back to the supply in single runs, if that cannot take it
+        read-out                    bits x read units x kT ln 2
+        input and programming       bits x (couplings + biases) x kT ln 2 / samples_per_program, and the labels
+        static bias current         none
+
+    A lower scale for any real device rather than a proposal of one.
+    """
+
+    name = "ideal"
+    bits: Quantity = Quantity(
+        8.0, 1.0, 8.0, "", "assumption: grey levels of MNIST are 8 bits; one bit tells black from white"
+    )
+    samples_per_program: Quantity = Quantity(
+        1e4, 1.0, 1e9, "", "assumption: drawn before the couplings are loaded again; 10,000 is one evaluation"
+    )
+
+    def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
+        """The contributions, in joule for each sample."""
+        bit, kT = landauer_bound(1), Interval.exact(ONE_KT)
+        program = (run.couplings + run.biases) * self.bits / self.samples_per_program + run.inputs
+        return (
+            in_kT(TRAJECTORY, run.heat, kT, SIMULATED, f"{run.heat:.5g} kT; range: 95 % of its sampling error",
+                  1.96 * run.heat_stderr),
+            in_kT(PREPARATION, run.preparation, kT, SIMULATED, f"{run.preparation:.5g} kT, from {run.num_samples} runs"),
+            modelled(SWITCHING, Interval(0.0, 0.0, run.returned * ONE_KT), SIMULATED,
+                     f"{first_law(run)}; range: a supply that cannot take work back turns it to heat"),
+            modelled(READOUT, self.bits * run.read_units * bit, "Landauer's bound", "overwriting the memory that takes it"),
+            modelled(PROGRAMMING, program * bit, "Landauer's bound",
+                     f"once for {self.samples_per_program.value:,.0f} samples, the {run.inputs} labels for each"),
+            modelled(STATIC, Interval.exact(0.0), "by definition"),
+        )  # fmt: skip
+
+    def ledger(self, model: str, run: MachineRun) -> Ledger:
+        """All lines, and Landauer's bound for one bit a pixel."""
+        return Ledger(model, self.name, (*self.lines(run), landauer(run.read_units)))

@@ -1,0 +1,81 @@
+"""Energy of one model over that of another: a number that says in words what it divides by what."""
+
+from dataclasses import dataclass
+
+from thermotorch.evaluation.energy.ledger import TOTAL, Ledger, LedgerLine
+from thermotorch.zoo.names import unknown_name
+
+_MIXED = "a modelled number divided by a measured one or the reverse, which is no measurement: "
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Joules over joules.
+
+    Args:
+        value: of the ratio.
+        low, high: its range, if both sides err against each other by all they can.
+        words: both sides with model, scenario and kind, the value, and what is missing.
+    """
+
+    value: float
+    low: float
+    high: float
+    words: str
+
+
+def ratio(
+    above: Ledger,
+    below: Ledger,
+    *,
+    above_line: str = TOTAL,
+    below_line: str = TOTAL,
+    mixed: bool = False,
+) -> Ratio:
+    """Joules of `above` over joules of `below`, per sample.
+
+    Args:
+        above, below: the two sides.
+        above_line, below_line: a single contribution to compare in the place of the total.
+        mixed: whether a modelled side may be divided by a measured one; the words then say so.
+
+    Raises:
+        ValueError: one side modelled and the other measured, and not `mixed`; a side without a positive number; an
+            unknown contribution.
+    """
+    top, bottom = _line(above, above_line), _line(below, below_line)
+    for ledger, line in ((above, top), (below, bottom)):
+        if line.joule is None or not line.joule > 0:
+            raise ValueError(f"{_side(ledger, line)}: no positive energy to compare")
+    if (different := top.kind != bottom.kind) and not mixed:
+        raise ValueError(
+            f"{_side(above, top)} over {_side(below, bottom)}: modelled and measured joules are not divided by each "
+            "other; write mixed=True if you mean it, and keep the words it comes with"
+        )
+    value = top.joule / bottom.joule
+    low = _end(top, "low") / _end(bottom, "high")
+    high = _end(top, "high") / _end(bottom, "low") if _end(bottom, "low") > 0 else float("inf")
+    words = f"{_side(above, top)} over {_side(below, bottom)} = {value:.1e} ({low:.0e} to {high:.0e})"
+    missing = [f"{ledger.model} lacks {', '.join(ledger.missing)}"
+               for ledger, line in ((above, top), (below, bottom)) if line.contribution == TOTAL and ledger.missing]  # fmt: skip
+    if missing:
+        words += f"; {'; '.join(missing)}"
+    return Ratio(value, low, high, (_MIXED if different else "") + words)
+
+
+def _line(ledger: Ledger, name: str) -> LedgerLine:
+    if name == TOTAL:
+        return ledger.total
+    lines = {line.contribution: line for line in ledger.contributions}
+    if name not in lines:
+        raise unknown_name(f"contribution of {ledger.scenario}", name, [TOTAL, *lines])
+    return lines[name]
+
+
+def _side(ledger: Ledger, line: LedgerLine) -> str:
+    return f"{line.contribution} of {ledger.model} ({line.kind}, {ledger.scenario})"
+
+
+def _end(line: LedgerLine, end: str) -> float:
+    value = getattr(line, end)
+    return line.joule if value is None else value

@@ -1,0 +1,96 @@
+"""Which assumption moves a ratio of energies, and by how much."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from thermotorch.evaluation.energy.ledger import TOTAL, Ledger
+from thermotorch.evaluation.energy.quantity import quantities, with_value
+from thermotorch.evaluation.energy.ratio import ratio
+
+DECISIVE = 10.0  # an assumption that moves the ratio by this factor or more
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a ratio, so that its hardware can be varied.
+
+    Args:
+        label: of the model.
+        hardware: a device model or a class of hardware: a dataclass of `Quantity` with a method `ledger`.
+        work: the `MachineRun` or `DigitalCount` that it prices.
+        line: the total, or one contribution.
+    """
+
+    label: str
+    hardware: Any
+    work: Any
+    line: str = TOTAL
+
+    def ledger(self) -> Ledger:
+        """Of the hardware as it is."""
+        return self.hardware.ledger(self.label, self.work)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one quantity does to a ratio.
+
+    Args:
+        label, scenario, quantity, unit, source: which.
+        value, low, high: of the quantity.
+        at_low, at_high: the ratio there, over the ratio at the quantity's value.
+        assumed: whether the quantity is an assumption rather than a number from the literature.
+    """
+
+    label: str
+    scenario: str
+    quantity: str
+    unit: str
+    source: str
+    value: float
+    low: float
+    high: float
+    at_low: float
+    at_high: float
+    assumed: bool
+
+    @property
+    def factor(self) -> float:
+        """The larger of the two changes, up or down: at least one."""
+        return max(self.at_low, 1 / self.at_low, self.at_high, 1 / self.at_high)
+
+    @property
+    def decisive(self) -> bool:
+        return self.factor >= DECISIVE
+
+
+def sensitivity(above: Side, below: Side) -> tuple[Effect, ...]:
+    """The ratio above / below with each quantity of either side at its low and at its high, the others at their values.
+
+    Returns:
+        One effect for each quantity, the strongest first.
+
+    Raises:
+        ValueError: as `ratio`.
+
+    Cost: two ledgers for each quantity, microseconds each; nothing is simulated again.
+    """
+    plain = _value(above, below)
+    effects = []
+    for side in (above, below):
+        for name, quantity in quantities(side.hardware):
+            changed = []
+            for value in (quantity.low, quantity.high):
+                other = Side(side.label, with_value(side.hardware, name, value), side.work, side.line)
+                changed.append(_value(other, below) if side is above else _value(above, other))
+            effects.append(
+                Effect(
+                    side.label, side.hardware.name, name, quantity.unit, quantity.source, quantity.value, quantity.low,
+                    quantity.high, changed[0] / plain, changed[1] / plain, quantity.assumed,
+                )
+            )  # fmt: skip
+    return tuple(sorted(effects, key=lambda effect: -effect.factor))
+
+
+def _value(above: Side, below: Side) -> float:
+    return ratio(above.ledger(), below.ledger(), above_line=above.line, below_line=below.line).value
