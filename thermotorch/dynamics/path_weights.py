@@ -13,7 +13,7 @@ exact for these numbers, at any time step and in any drive, and what holds up to
     log_ratio = heat / kT                       up to O(dt) for every path; exact for uncoupled or two-coloured quadratic
                                                 units under "alternating", whose steps obey detailed balance
 
-Sources: Sekimoto, Stochastic Energetics (2010), ch. 4; Seifert, Rep. Prog. Phys. 75, 126001 (2012), section 2;
+Sources: Sekimoto, Stochastic Energetics (Springer, 2010); Seifert, Rep. Prog. Phys. 75, 126001 (2012);
 Crooks, Phys. Rev. E 60, 2721 (1999). That they are exact for the chain of a numerical scheme, whatever it approximates:
 Sivak, Chodera and Crooks, Phys. Rev. X 3, 011007 (2013).
 """

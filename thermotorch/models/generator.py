@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thermotorch.dynamics import Stream, Trajectory, simulate
+from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.models.layers import by_group, layered_couplings
 from thermotorch.models.noising import Noising, uncoupled
-from thermotorch.models.schedule import joined, segments_of, simulate_scaled
+from thermotorch.models.schedule import interaction, run_program, segments_of
 from thermotorch.potential import Potential
 
 Progress = Callable[[int, int], None]
@@ -22,7 +22,7 @@ class Samples(NamedTuple):
 
     images: Tensor  # [sample, channel, height, width] in [0, 1]
     heat: Tensor  # [sample], heat given to the bath during the generation
-    work: Tensor  # [sample], work done by switching the trained potential on at the start
+    work: Tensor  # [sample], work done by switching the potential on at the start, and by turning the gain of a schedule
     frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the times asked for
 
 
@@ -31,6 +31,7 @@ class Reading(NamedTuple):
 
     state: Tensor  # [sample, unit], averaged over the read-out time
     heat: Tensor  # [sample], given to the bath until then, in the potential's unit
+    work: Tensor  # [sample], done until then by turning the gain, in that unit
 
 
 class ThermodynamicGenerator(nn.Module):
@@ -179,28 +180,19 @@ class ThermodynamicGenerator(nn.Module):
         steps: int | None = None,
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
+        observers: Mapping[str, Observer] | None = None,
     ) -> Trajectory:
         """Run the trained machine from `state` [sample, unit] for its observation time, or for `steps` of it.
 
-        Label units are held, and visible units where `mask` [channel, height, width] says so.
+        Label units are held, and visible units where `mask` [channel, height, width] says so. `work` is that of turning
+        the gain of a scheduled machine; observers of such a machine must be of the kind whose results add up.
         """
         last = self.steps if steps is None else start_step + steps
-        common = {
-            "dt": self.dt, "seed": seed, "sample_ids": sample_ids, "clamp": self._held(mask), "integrator": self.integrator,
-            "record": record, "stream": stream, "precision": self.precision, "mobility": self.mobility,
-        }  # fmt: skip
-        runs = []
-        for segment in self.segments:
-            first, end = max(start_step, segment.first), min(last, segment.last)
-            if first < end:
-                runs.append(
-                    simulate_scaled(
-                        self.potential, segment.gain, state, steps=end - first, start_step=first,
-                        temperature=segment.temperature, **common,
-                    )
-                )  # fmt: skip
-                state = runs[-1].state
-        return runs[0] if len(runs) == 1 else joined(runs)
+        return run_program(
+            self.potential, self.segments, state, first=start_step, last=last, dt=self.dt, seed=seed, sample_ids=sample_ids,
+            clamp=self._held(mask), integrator=self.integrator, record=record, stream=stream, precision=self.precision,
+            mobility=self.mobility, observers=observers,
+        )  # fmt: skip
 
     def read(
         self,
@@ -230,17 +222,18 @@ class ThermodynamicGenerator(nn.Module):
         A reading averages over the read-out time before it, or since the last reading if that was later.
         """
         common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
-        found, heat, step = [], state.new_zeros(len(state)), start_step
+        found, step = [], start_step
+        heat = work = state.new_zeros(len(state))
         for end in at:
             first = max(step, end - self.readout_steps)
             if first > step:
                 run = self.denoise(state, steps=first - step, start_step=step, **common)
-                state, heat = run.state, heat + run.heat
+                state, heat, work = run.state, heat + run.heat, work + run.work
             shown = state
             if end > first:
                 run = self.denoise(state, steps=end - first, start_step=first, record=1, **common)
-                state, heat, shown = run.state, heat + run.heat, run.states.mean(0)
-            found.append(Reading(shown, heat))
+                state, heat, work, shown = run.state, heat + run.heat, work + run.work, run.states.mean(0)
+            found.append(Reading(shown, heat, work))
             step = end
         return found
 
@@ -288,10 +281,10 @@ class ThermodynamicGenerator(nn.Module):
             given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
             start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, **given)
             seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=given.get("mask"))
-            switching = start @ self.potential.bias + self.potential.couplings.energy(start)
+            work = self.segments[0].gain * interaction(self.potential, start) + seen[-1].work
             images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
             frames = [self.to_images(reading.state).cpu() for reading in seen[: len(at)]]
-            batches.append((images, heat, switching / self.temperature, *([torch.stack(frames, 1)] if at else [])))
+            batches.append((images, heat, work / self.temperature, *([torch.stack(frames, 1)] if at else [])))
             if progress is not None:
                 progress(int(rows[-1]) + 1, num_samples)
         if not batches:

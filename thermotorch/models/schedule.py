@@ -4,7 +4,10 @@ A machine with one segment is autonomous; one with more is not, and is never cou
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
+from operator import add
 from typing import NamedTuple
 
 import torch
@@ -60,8 +63,43 @@ def simulate_scaled(potential: Potential, gain: float, state: Tensor, **argument
     return torch.func.functional_call(_Run(potential), scaled, (state,), arguments)
 
 
+def run_program(
+    potential: Potential, segments: Sequence[Segment], state: Tensor, *, first: int, last: int, **arguments
+) -> Trajectory:
+    """Steps first ... last - 1 of a program, from `state`.
+
+    Turning the gain from g to g' at a state x does the work (g' - g) (V_J(x) + b.x), V_J the energy of the couplings. It
+    is counted with the first step of a segment, except the very first of the program, before which nothing is known;
+    so the first law holds for a whole run, V_last(end) - V_first(start) = work - heat, and for every part of it.
+
+    Args:
+        first, last: within the program, first < last.
+        arguments: of `simulate`, but for steps, start_step and temperature. What the observers give must add up from
+            segment to segment, as `PathWeights` do, where there are several.
+    """
+    runs: list[Trajectory] = []
+    gains = [None, *(segment.gain for segment in segments)]
+    for before, segment in zip(gains, segments, strict=False):
+        begin, end = max(first, segment.first), min(last, segment.last)
+        if begin >= end:
+            continue
+        turned = before is not None and begin == segment.first and before != segment.gain
+        work = (segment.gain - before) * interaction(potential, state) if turned else None
+        run = simulate_scaled(
+            potential, segment.gain, state, steps=end - begin, start_step=begin, temperature=segment.temperature, **arguments
+        )
+        runs.append(run if work is None else replace(run, work=run.work + work))
+        state = run.state
+    return runs[0] if len(runs) == 1 else joined(runs)
+
+
+def interaction(potential: Potential, state: Tensor) -> Tensor:
+    """Energy of couplings and biases, [..., unit] -> [...]: the work of switching them on at `state`."""
+    return state @ potential.live_bias() + potential.couplings.energy(state)
+
+
 def joined(runs: list[Trajectory]) -> Trajectory:
-    """Consecutive runs as one. `work` is that of the drives: turning a knob between two runs does not count as heat."""
+    """Consecutive runs as one. Heat, work and what was observed add up."""
     recorded = runs[0].states is not None
     return Trajectory(
         state=runs[-1].state,
@@ -70,4 +108,5 @@ def joined(runs: list[Trajectory]) -> Trajectory:
         step=runs[-1].step,
         states=torch.cat([run.states for run in runs]) if recorded else None,
         times=torch.cat([run.times for run in runs]) if recorded else None,
+        observed={name: reduce(add, (run.observed[name] for run in runs)) for name in runs[0].observed},
     )

@@ -1,0 +1,130 @@
+"""Free-energy differences from the work of driving a machine, and the work that was wasted: Jarzynski, Bennett, Crooks.
+
+A machine in equilibrium is taken from potential A to potential B, however fast; W is the work that this took. Then
+
+    <exp(-W / kT)> = exp(-dF / kT)                    Jarzynski, PRL 78, 2690 (1997), Eq. 2
+    P_forward(W) / P_reverse(-W) = exp((W - dF)/kT)   Crooks, PRE 60, 2721 (1999), Eq. 2; reverse: from equilibrium in B
+    <W> - dF = kT KL(P_forward || P_reverse) >= 0     the second law; Kawai, Parrondo, Van den Broeck, PRL 98, 080602 (2007)
+
+All three are exact for steps that keep the Boltzmann law of the potential at hand, such as those of "alternating" with
+quadratic units, at any time step; for others they hold up to the time step. `simulate` holds V fixed, so that a protocol
+is a sequence of runs, and the work of changing V at a state x is V_next(x) - V(x) (`models/schedule.py` does that). Of a
+run that a force drives in a fixed V, `trajectory.work` obeys <exp(-work / kT)> = 1 (Bochkov and Kuzovlev, 1977), and the
+work that counts -f.x as energy obeys Jarzynski's equality.
+"""
+
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Estimate(NamedTuple):
+    value: float
+    stderr: float
+
+
+def jarzynski(work: Tensor, temperature: float) -> Estimate:
+    """dF = -kT ln <exp(-W / kT)>.
+
+    Trust it only where the spread of the work is a few kT: the mean then rests on more than a few rare paths. Otherwise it
+    is too high, and its standard error too low (Jarzynski, PRE 73, 046105 (2006)).
+
+    Args:
+        work: [path], from equilibrium.
+        temperature: kT in the same unit.
+
+    Returns:
+        The free-energy difference with its standard error, to first order in 1 / path.
+
+    Raises:
+        ValueError: fewer than two paths, or work that is not finite.
+    """
+    exponent = -_checked("work", work) / temperature
+    weight = torch.exp(exponent - exponent.max())
+    value = -temperature * (exponent.max() + weight.mean().log())
+    return Estimate(value.item(), (temperature * weight.std() / (weight.mean() * len(weight) ** 0.5)).item())
+
+
+def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
+    """dF by Bennett's acceptance ratio: of all estimates from work in both directions, the one with the least variance.
+
+        sum over forward of 1 / (1 + exp(M + (W - dF) / kT)) = sum over reverse of 1 / (1 + exp(-M + (W + dF) / kT)),
+        M = ln(number forward / number reverse)
+
+    Args:
+        forward, reverse: [path], the work from A to B, from equilibrium in A, and of the reversed protocol from
+            equilibrium in B; their numbers may differ.
+        temperature: kT in the same unit.
+
+    Returns:
+        F(B) - F(A) with its standard error, which is that of independent paths.
+
+    Raises:
+        ValueError: fewer than two paths in a direction, or work that is not finite.
+
+    Source: Bennett, J. Comput. Phys. 22, 245 (1976); Crooks, PRE 61, 2361 (2000), for work instead of energies.
+    """
+    there, back = (_checked(name, w) / temperature for name, w in (("forward", forward), ("reverse", reverse)))
+    shift = log(len(there) / len(back))
+
+    def accepted(guess: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.sigmoid(guess - shift - there), torch.sigmoid(shift - guess - back)
+
+    low, high = torch.minimum(there.min(), -back.max()) - 60, torch.maximum(there.max(), -back.min()) + 60
+    low, high = low - abs(shift), high + abs(shift)
+    for _ in range(200):  # the difference of the two sums increases with the guess
+        middle = (low + high) / 2
+        first, second = accepted(middle)
+        low, high = (low, middle) if first.sum() > second.sum() else (middle, high)
+    spread = sum(f.var(correction=0) / (f.mean() ** 2 * len(f)) for f in accepted(middle))
+    return Estimate(temperature * middle.item(), temperature * float(spread) ** 0.5)
+
+
+def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
+    """1 / kT, from the law that ln P_forward(W) / P_reverse(-W) is a straight line in W: a thermometer, and a check.
+
+    Logistic regression of the direction on W: the line of greatest likelihood, no histogram. A slope other than the bath's
+    1 / kT says that work is counted wrongly, that the start was no equilibrium, or that the bath has another temperature.
+
+    Args:
+        forward, reverse: as in `bennett`.
+
+    Returns:
+        The slope, in one over the unit of work, with its standard error.
+
+    Raises:
+        ValueError: as in `bennett`, or work in the two directions that does not overlap.
+
+    Source: Shirts, Bair, Hooker and Pande, PRL 91, 140601 (2003), with the slope left free.
+    """
+    there, back = _checked("forward", forward), -_checked("reverse", reverse)
+    if there.min() > back.max() or there.max() < back.min():
+        raise ValueError("forward and reverse: no work in one direction is like any in the other; drive more slowly")
+    centre, scale = torch.cat([there, back]).mean(), torch.cat([there, back]).std()
+    work = (torch.cat([there, back]) - centre) / scale
+    features, label = torch.stack([torch.ones_like(work), work], 1), (torch.arange(len(work)) < len(there)).to(work)
+    line = work.new_zeros(2)
+    for _ in range(100):  # Newton; the likelihood is concave
+        chance = torch.sigmoid(features @ line)
+        information = features.T @ ((chance * (1 - chance))[:, None] * features)
+        step = torch.linalg.solve(information, features.T @ (label - chance))
+        line = line + step / max(1.0, step.abs().max().item())
+        if step.abs().max() < 1e-12:
+            break
+    return Estimate((line[1] / scale).item(), (torch.linalg.inv(information)[1, 1].sqrt() / scale).item())
+
+
+def dissipated(work: Tensor, free_energy: float, temperature: float) -> Estimate:
+    """Work beyond the reversible bound, (<W> - dF) / kT, which is the entropy produced in the end, in units of k."""
+    wasted = (_checked("work", work) - free_energy) / temperature
+    return Estimate(wasted.mean().item(), (wasted.std() / len(wasted) ** 0.5).item())
+
+
+def _checked(name: str, work: Tensor) -> Tensor:
+    if work.dim() != 1 or len(work) < 2:
+        raise ValueError(f"{name}: expected work of at least two paths, [path], got shape {tuple(work.shape)}")
+    if not torch.isfinite(work).all():
+        raise ValueError(f"{name}: every value must be finite")
+    return work.detach().double()
