@@ -128,6 +128,26 @@ run(release.main, "--record", str(evaluation), "{NAME}", "--hub", "upload")
     assert "| recognised fraction" in (released / "README.md").read_text()
 
 
+def test_our_command_finds_their_experiments(monkeypatch):
+    """`thermotorch-train 'hydra.searchpath=[pkg://pixel_wells.configs]' experiment=...`: no command of their own needed."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    from thermotorch import cli
+
+    monkeypatch.syspath_prepend(EXAMPLE)
+    search = "hydra.searchpath=[pkg://pixel_wells.configs]"
+    arguments = [search, "experiment=pixel_wells_digits", "seed=3", "hydra.run.dir=somewhere"]
+    with initialize_config_dir(str(cli.CONFIG_DIR), version_base="1.3"):
+        cfg = compose("train", arguments, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    HydraConfig.instance().set_config(cfg)
+    assert cfg.module._target_ == "pixel_wells.module.LikelihoodModule"
+    assert cfg.module.model.config.image_shape == [1, 8, 8]
+    expected = f"thermotorch-train '{search}' experiment=pixel_wells_digits seed=3"
+    assert cli._command(HydraConfig.get().job.name) == expected
+
+
 def test_the_wells_are_the_gaussians_they_say(monkeypatch):
     """The likelihood is stationary at b = -2 j2 <x>. Runs then have that mean, and the variance of Euler-Maruyama in a
     harmonic well, kT / (2 j2) / (1 - j2 dt)."""

@@ -261,8 +261,10 @@ def benchmark(cfg: DictConfig) -> Path:
 
 
 def _command(program: str) -> str:
-    """What the user typed, for the record."""
-    return shlex.join([program, *HydraConfig.get().overrides.task])
+    """What the user typed, for the record: with the packages whose configurations were used, without folders of Hydra."""
+    overrides = HydraConfig.get().overrides
+    searched = [word for word in overrides.hydra if word.startswith("hydra.searchpath=[pkg:")]
+    return shlex.join([program, *searched, *overrides.task])
 
 
 def _is_defined_in(target: str, packages: tuple[str, ...]) -> bool:

@@ -70,6 +70,19 @@ def test_measured_and_modelled_numbers_share_no_table():
     assert "Not determined: energy drawn, CPU package (no processor energy counter" in words
 
 
+def test_only_what_was_measured_on_samples_is_in_the_metadata():
+    card = load_card("generator.mnist")
+    measured = next(row for row in card["metrics"] if row["metric"] == "recognised fraction")
+    others = [
+        {**measured, "metric": "modelled", "kind": "modelled"},
+        {**measured, "metric": "unavailable", "kind": "unavailable", "value": None},
+        {**measured, "metric": "of the model alone", "num_samples": 0},
+    ]
+    data, words = read(hub_card({**card, "metrics": [measured, *others]}, load_checkpoint("generator.mnist")))
+    assert [result.metric_name for result in data.eval_results] == ["recognised fraction"]
+    assert all(row["metric"] in words for row in others)
+
+
 def test_licences_and_data_sets_that_the_hub_does_not_know():
     card = {**load_card("generator.mnist"), "licence": "House-1.0", "data": {"name": "Digits8x8"}}
     data, words = read(hub_card(card, load_checkpoint("generator.mnist")))

@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from thermotorch.zoo import create_model, hub, load_card, load_checkpoint, save_checkpoint
 from thermotorch.zoo.hub import download
@@ -82,3 +83,26 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch, tmp_path):
     assert message.startswith("checkpoint 'hf://somebody/net@v1' is not in the Hub's cache and could not be")
     assert "`hf download somebody/net --revision v1 --local-dir FOLDER`" in message
     assert hub.download.cache_info().currsize == 0, "a failure is not remembered"
+
+
+def test_the_real_client_finds_what_is_in_its_cache(tmp_path, monkeypatch):
+    """A repository as the client itself lays it out: references, snapshots of links, blobs."""
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789" * 4
+    repository = tmp_path / "models--somebody--net"
+    snapshot, blobs, references = repository / "snapshots" / commit, repository / "blobs", repository / "refs"
+    for folder in (snapshot, blobs, references):
+        folder.mkdir(parents=True)
+    (references / "main").write_text(commit)
+    model = create_model("feature_net", image_size=8, widths=[2])
+    files = save_checkpoint(model, "feature_net.x", blobs, FIELDS)
+    for file, name in zip(files, ("model.safetensors", "config.json"), strict=True):
+        (snapshot / name).symlink_to(file)
+    for address in ("hf://somebody/net", "hf://somebody/net@main", f"hf://somebody/net@{commit}"):
+        assert load_card(address).path == snapshot / "config.json"
+        found = create_model(address).state_dict()
+        assert all(torch.equal(found[key], value) for key, value in model.state_dict().items())

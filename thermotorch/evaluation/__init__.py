@@ -3,6 +3,7 @@
 from thermotorch.evaluation.compare import compare, evaluate
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.hub_folder import export_folder
 from thermotorch.evaluation.meter import EnergyMeter
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report import write_report
@@ -20,5 +21,6 @@ __all__ = [
     "compare",
     "describe_hardware",
     "evaluate",
+    "export_folder",
     "write_report",
 ]
