@@ -238,3 +238,18 @@ def test_a_wrong_sampler_is_said_before_any_compute(space):
     with pytest.raises(ValueError, match="samplers: expected 'name' or 'name:steps'"):
         compare({"a": model, "b": Digital()}, PROTOCOL, space, samplers=["ddim:x"])
     assert model.made == 0
+
+
+def test_a_model_generates_as_many_at_a_time_as_suits_it_unless_the_protocol_says(space):
+    class Small(WatchedDigital):
+        cpu_batch_size = 7
+
+        def generate(self, num_samples, *, batch_size=256, sampler="dpm++", steps=None, **options):
+            self.seen = batch_size
+            return super().generate(num_samples, steps=steps, **options)
+
+    for given, model, expected in ((None, Small(), 7), (16, Small(), 16)):
+        rows = by_metric(evaluate("digital", model, replace(PROTOCOL, batch_size=given), space))
+        assert f", {expected} at a time" in rows["time"].note
+    device = Counted()
+    assert ", 40 at a time" in by_metric(evaluate("device", device, replace(PROTOCOL, batch_size=None), space))["time"].note

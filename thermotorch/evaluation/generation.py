@@ -19,6 +19,7 @@ from thermotorch.evaluation.rows import Row, joined
 Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 STRIP_IMAGES = 8
 _STRIP_FRAMES = 24
+_BATCH_SIZE = 256
 
 
 class Generation(NamedTuple):
@@ -39,7 +40,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
 
     The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
     strip. Then the clock starts. A thermodynamic device is read at the times of the curve in the very run that makes the
-    samples, which costs it less than one part in ten.
+    samples, and pays for it: 6 % of the time of `generator.mnist`, 256 at a time on one core of an AMD EPYC.
 
     Args:
         entry: the model and its protocol.
@@ -65,6 +66,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     tell(title, 0, 1)
     times = _curve_times(model, protocol.curve_points)
     told = _told(labels, n) | ({"times": times} if times else {})
+    batch_size = protocol.batch_size or _batch_size(model, device)
     with PeakMemory(device) as memory, EnergyMeter(device) as meter:
 
         def on_progress(done: int, total: int) -> None:
@@ -72,11 +74,15 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
             tell(title, done, total)
 
         started = time.perf_counter()
-        made = run(n, batch_size=protocol.batch_size, progress=on_progress, **told)
+        made = run(n, batch_size=batch_size, progress=on_progress, **told)
         images = (made.images if thermodynamic else made).cpu()
         seconds = time.perf_counter() - started
 
-    speed = joined(f"{describe_hardware(device)}, {protocol.batch_size} at a time, without the warm-up", how)
+    speed = joined(
+        f"{describe_hardware(device)}, {min(n, batch_size)} at a time, without the warm-up",
+        f"read at {len(times)} times" if times else "",
+        how,
+    )
     first = f"the first {min(n, STRIP_IMAGES)} samples, with everything that happens once, and each frame looked at"
     row = partial(Row, seed=seed, kind="measured", command=command)
     rows = [
@@ -142,6 +148,11 @@ def _curve_times(model: nn.Module, points: int) -> list[float]:
     if points < 1 or not hasattr(model, "readable_times"):
         return []
     return model.readable_times([0.5**halvings for halvings in range(points)])
+
+
+def _batch_size(model: nn.Module, device: torch.device) -> int:
+    """256, or what a model says is faster on a processor."""
+    return getattr(model, "cpu_batch_size", _BATCH_SIZE) if device.type == "cpu" else _BATCH_SIZE
 
 
 def _told(labels: Tensor | None, count: int) -> dict:
