@@ -1,11 +1,12 @@
 """Checkpoints of other packages are found without importing them."""
 
+import importlib.metadata
 import sys
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from thermotorch.zoo import plugins
+from thermotorch.zoo import plugins, registry
 from thermotorch.zoo.lookup import checkpoint_folders
 from thermotorch.zoo.plugins import plugin_folders, plugin_packages
 
@@ -60,3 +61,14 @@ def test_packages_that_announce_themselves_are_known_by_their_own_name_alone(ins
     installed(plugins.CHECKPOINTS, "two", "shared_name.part")
     plugins.announced.cache_clear()
     assert plugin_packages() == ("shared_name.part", "weights_of_somebody")  # not everybody's `shared_name`
+
+
+def test_damaged_metadata_of_one_package_leave_our_own_models(tmp_path, monkeypatch):
+    metadata = tmp_path / "half_written-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: half_written\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[thermotorch.models]\nno equals sign\n")
+    monkeypatch.setattr(plugins, "entry_points", importlib.metadata.entry_points)
+    monkeypatch.setattr(registry, "_plugins_found", False)
+    with pytest.warns(UserWarning, match="no plugins: the entry points of package half_written cannot be read"):
+        assert "generator" in registry.architectures()

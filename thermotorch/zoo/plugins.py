@@ -18,7 +18,7 @@ A plugin that cannot work warns, names itself and its package, and leaves everyb
 
 import warnings
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +28,13 @@ MODELS, CHECKPOINTS = "thermotorch.models", "thermotorch.checkpoints"
 @cache
 def announced(group: str) -> tuple[EntryPoint, ...]:
     """The entry points of a group, sorted by name and package; installed packages are looked through once."""
-    return tuple(sorted(entry_points(group=group), key=lambda plugin: (plugin.name, plugin.value)))
+    try:
+        found = entry_points(group=group)
+    except Exception as error:  # damaged metadata of one package spoil the list of all
+        damaged = ", ".join(_unreadable_packages()) or "unknown"
+        warnings.warn(f"no plugins: the entry points of package {damaged} cannot be read ({error})", stacklevel=3)
+        found = ()
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.value)))
 
 
 def origin(plugin: EntryPoint) -> str:
@@ -71,6 +77,16 @@ def plugin_packages() -> tuple[str, ...]:
         is_namespace = spec is not None and spec.origin is None
         packages.add(".".join(parts[: 2 if is_namespace else 1]))
     return tuple(sorted(packages))
+
+
+def _unreadable_packages() -> list[str]:
+    names = []
+    for package in distributions():
+        try:
+            package.entry_points  # noqa: B018  (read when asked for)
+        except Exception:
+            names.append(package.name)
+    return names
 
 
 def _folders_named(dotted: str) -> list[Path]:
