@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from torch import nn
 
-from thermotorch.evaluation import energy
 from thermotorch.evaluation.cache import ResultCache, real_key, result_key
-from thermotorch.evaluation.curve import device_curve, digital_point, network_evaluations
+from thermotorch.evaluation.costs import costs
+from thermotorch.evaluation.curve import device_curve, digital_point
 from thermotorch.evaluation.entries import Entry, entries_of
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
@@ -121,24 +121,14 @@ def _measured(
     quality, class_counts = quality_rows(made.images, protocol, space, known, command, how, made.labels)
     size = sum(parameter.numel() for parameter in model.parameters())
     rows = [*quality, Row("parameters", size, "", 0, seed, "measured"), *made.rows]
-    if is_thermodynamic(model):
-        rows += energy.heat_rows(made.heat, seed, command=command)
-        rows += [energy.work_row(made.work, seed, command), energy.overhead_row(seed)]
-        curve = device_curve(made.times, made.frames, space)
-    else:
-        evaluations = 0
-
-        def one() -> None:
-            nonlocal evaluations
-            evaluations = network_evaluations(model, lambda: model.generate(1, seed=seed, **options))
-
-        rows += energy.arithmetic_rows(energy.count_flops(one), seed, command, how)
-        curve = ()
-        if "steps" in options:
-            frechet, recognised = (_row(rows, start) for start in ("Frechet distance", "recognised fraction"))
-            curve = (digital_point(evaluations or options["steps"], frechet, recognised),)
-    rows.append(energy.landauer_row(made.images[0].numel(), seed))
-    tell(f"{entry.label}: judging", 1, 1)
+    tell(f"{entry.label}: counting energy", 0, 1)
+    spent = costs(entry, made, how, command)
+    rows += spent.rows
+    curve = device_curve(made.times, made.frames, space)
+    if "steps" in options:
+        frechet, recognised = (_row(rows, start) for start in ("Frechet distance", "recognised fraction"))
+        curve = (digital_point(spent.evaluations or options["steps"], frechet, recognised),)
+    tell(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,
         thermodynamic=is_thermodynamic(model),
@@ -147,6 +137,7 @@ def _measured(
         images=made.images[:_SHOWN],
         class_counts=class_counts,
         label=entry.label,
+        ledgers=spent.ledgers,
         strip=made.strip,
         curve=curve,
         hardware=describe_hardware(next(model.parameters()).device),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.evaluation.memory import PeakMemory
@@ -33,6 +34,7 @@ class Generation(NamedTuple):
     times: list[float]  # at which `frames` were read
     frames: Tensor | None  # [time, n, c, h, w]
     rows: list[Row]  # speed, memory and measured energy
+    drawn: list[Drawn]  # what each energy counter saw, above idle
 
 
 def generate(entry: Entry, how: str = "", command: str = "", progress: Progress | None = None) -> Generation:
@@ -67,16 +69,27 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     times = _curve_times(model, protocol.curve_points)
     told = _told(labels, n) | ({"times": times} if times else {})
     batch_size = protocol.batch_size or _batch_size(model, device)
-    with PeakMemory(device) as memory, EnergyMeter(device) as meter:
+    meters, seconds, latest = [], [], []
 
-        def on_progress(done: int, total: int) -> None:
-            meter.advance()
-            tell(title, done, total)
+    def meter() -> EnergyMeter:
+        meters.append(EnergyMeter(device))
+        return meters[-1]
 
+    def on_progress(done: int, total: int) -> None:
+        meters[-1].advance()
+        tell(title, done, total)
+
+    def make() -> None:
         started = time.perf_counter()
-        made = run(n, batch_size=batch_size, progress=on_progress, **told)
-        images = (made.images if thermodynamic else made).cpu()
-        seconds = time.perf_counter() - started
+        latest[:] = [run(n, batch_size=batch_size, progress=on_progress, **told)]
+        _synchronize(device)
+        seconds.append(time.perf_counter() - started)
+
+    with PeakMemory(device) as memory:
+        drawn = _metered(make, n, meter)
+    (made,) = latest
+    images = (made.images if thermodynamic else made).cpu()
+    per_sample = sum(seconds) / len(seconds) / n
 
     speed = joined(
         f"{describe_hardware(device)}, {min(n, batch_size)} at a time, without the warm-up",
@@ -86,14 +99,14 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     first = f"the first {min(n, STRIP_IMAGES)} samples, with everything that happens once, and each frame looked at"
     row = partial(Row, seed=seed, kind="measured", command=command)
     rows = [
-        row("time", seconds / n, "s per sample", n, note=speed),
-        row("speed", n / seconds, "samples per second", n, note=speed),
+        row("time", per_sample, "s per sample", n, note=speed),
+        row("speed", 1.0 / per_sample, "samples per second", n, note=speed),
         row("warm-up", warm_up, "s", 0, note=first),
         memory.row(n, seed, command, joined("over the run, after the warm-up", how)),
-        *meter.rows(n, seed, command),
+        *meters[-1].rows(n * len(seconds), seed, command),
     ]
     heat, work = (made.heat, made.work) if thermodynamic else (None, None)
-    return Generation(images, labels, heat, work, strip, times, made.frames if times else None, rows)
+    return Generation(images, labels, heat, work, strip, times, made.frames if times else None, rows, drawn)
 
 
 def is_thermodynamic(model: nn.Module) -> bool:
@@ -153,6 +166,22 @@ def _curve_times(model: nn.Module, points: int) -> list[float]:
 def _batch_size(model: nn.Module, device: torch.device) -> int:
     """256, or what a model says is faster on a processor."""
     return getattr(model, "cpu_batch_size", _BATCH_SIZE) if device.type == "cpu" else _BATCH_SIZE
+
+
+def _metered(make: Callable[[], None], num_samples: int, meter: Callable[[], EnergyMeter]) -> list[Drawn]:
+    """Runs `make` between the energy counters: after a look at the idle hardware, and more than once if it is too short
+    for them. Where no counter can be read it runs once and nobody waits."""
+    with meter() as probe:
+        pass
+    probe.least_seconds = 0.0
+    if any(reading.joule is not None for reading in probe.readings().values()):
+        return measure(make, num_samples, meter)
+    with meter() as running:
+        make()
+    return [
+        Drawn(name, reading.source, None, None, None, 0.0, running.seconds, num_samples)
+        for name, reading in running.readings().items()
+    ]
 
 
 def _told(labels: Tensor | None, count: int) -> dict:

@@ -241,9 +241,10 @@ def _energy(comparison: Comparison, cards: Mapping[str, Mapping]) -> Iterator[st
 
     digital = [result for result in comparison.results.values() if not result.thermodynamic]
     lines = [
-        [result.label, hardware.name, _cell(result.rows, f"{ARITHMETIC}, {hardware.name}"), "modelled", hardware.source]
+        [result.label, hardware.name, _value(row), "modelled", row.note]
         for result in digital
         for hardware in HARDWARE
+        if (row := result.row(f"{ARITHMETIC}, {hardware.name}"))
     ]
     if lines:
         yield from (table(["arithmetic of", "on", JOULE, "kind", "joules of one operation from"], lines, right=[2]), "")

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from tests.evaluation.stand_ins import Device, WatchedDigital
+from thermotorch.evaluation import Protocol, generation
+from thermotorch.evaluation.costs import costs
+from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, LANDAUER
+from thermotorch.evaluation.entries import Entry
+from thermotorch.evaluation.generation import generate
+from thermotorch.evaluation.meter import Reading
+from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.units import kT_to_joule
+
+PROTOCOL = Protocol(num_samples=12, seed=3, steps=4, kernel_subset_size=4)
+
+
+def spent(model, label="it"):
+    entry = Entry(label, "model", model, PROTOCOL)
+    made = generate(entry)
+    return made, costs(entry, made, "how", "here")
+
+
+def test_a_generator_is_priced_on_every_device_model_and_metered_apart():
+    torch.manual_seed(0)
+    model = ThermodynamicGenerator(image_shape=(1, 3, 3), hidden=5, t_final=0.05)
+    made, found = spent(model)
+    assert [ledger.scenario for ledger in found.ledgers] == [*(device.name for device in DEVICES), "this machine"]
+    assert {ledger.model for ledger in found.ledgers} == {"it"}
+    ideal = found.ledgers[0].lines[0]
+    assert ideal.joule == pytest.approx(kT_to_joule(made.heat.mean().item(), 300.0))
+    rows = {row.metric: row for row in found.rows}
+    assert rows["generation heat"].value == pytest.approx(made.heat.mean().item())
+    assert rows["device overhead"].kind == "modelled" and "rc_analog" in rows["device overhead"].note
+    assert found.evaluations == 0
+
+
+def test_any_other_device_is_priced_by_its_heat():
+    _, found = spent(Device())
+    assert [ledger.scenario for ledger in found.ledgers] == ["ideal", "this machine"]
+    assert found.ledgers[0].lines[0].joule == pytest.approx(kT_to_joule(20.0, 300.0))
+
+
+def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_sample():
+    _, found = spent(WatchedDigital())
+    assert [ledger.scenario for ledger in found.ledgers] == [*(kind.name for kind in HARDWARE_CLASSES), "this machine"]
+    flops = 4 * 2 * 2 * 36 * 36  # steps, evaluations, multiply-adds
+    rows = {row.metric: row for row in found.rows}
+    assert rows["arithmetic, operations"].value == flops
+    assert found.evaluations == 8
+    assert found.ledgers[0].lines[-1].contribution == LANDAUER
+
+
+class Meter:
+    """Counters that read 1 J more at each reading, or nothing."""
+
+    def __init__(self, readable):
+        self.readable, self.seconds, self.least_seconds = readable, 2.0, 1.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def readings(self):
+        return {"CPU package": Reading(1.0, "RAPL") if self.readable else Reading(None, "no counter")}
+
+
+def test_nobody_waits_for_counters_that_cannot_be_read(monkeypatch):
+    monkeypatch.setattr(generation, "measure", None)
+    calls = []
+    (drawn,) = generation._metered(lambda: calls.append(1), 10, lambda: Meter(False))
+    assert (calls, drawn.net, drawn.source, drawn.counter) == ([1], None, "no counter", "CPU package")
+
+
+def test_counters_that_can_be_read_are_measured_above_idle(monkeypatch):
+    monkeypatch.setattr(generation, "measure", lambda make, n, meter: [make(), n, meter().readable])
+    calls = []
+    assert generation._metered(lambda: calls.append(1), 10, lambda: Meter(True)) == [None, 10, True]
+    assert calls == [1]

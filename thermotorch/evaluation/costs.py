@@ -1,0 +1,55 @@
+"""What the samples of one entry cost: rows and ledgers of its energy, and how often its network is evaluated."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from thermotorch.evaluation import energy
+from thermotorch.evaluation.curve import network_evaluations
+from thermotorch.evaluation.entries import Entry
+from thermotorch.evaluation.generation import Generation, is_thermodynamic, sampler_options
+from thermotorch.evaluation.rows import Row
+
+_SIMULATED = 64  # samples that device models average over
+_PRICED = "rc_analog"  # the device model whose other contributions stand beside the heat in the rows
+
+
+class Costs(NamedTuple):
+    """Energy of a sample, in rows for the card and by contribution; modelled and measured in different ledgers."""
+
+    rows: list[Row]
+    ledgers: tuple[energy.Ledger, ...]
+    evaluations: int  # of the network, for one image; 0 for a device
+
+
+def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> Costs:
+    """Prices the samples on every device model, or on every class of hardware.
+
+    Args:
+        entry: the model, and how it was sampled.
+        made: its samples.
+        how: they were sampled, in words, for the notes.
+        command: what gives the rows again.
+
+    Cost: 64 samples of a device; one of a digital model, in which every operation is counted.
+    """
+    seed, n = entry.protocol.seed, entry.protocol.num_samples
+    bits = energy.landauer_row(made.images[0].numel(), seed)
+    measured = energy.measured_ledger(entry.label, made.drawn)
+    if is_thermodynamic(entry.model):
+        ledgers = energy.thermodynamic_ledgers(
+            entry.label, entry.model, made.heat, num_samples=min(n, _SIMULATED), seed=seed
+        )
+        priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
+        rows = energy.heat_rows(made.heat, seed, command=command)
+        rows += [energy.work_row(made.work, seed, command), energy.overhead_row(seed, priced, command), bits]
+        return Costs(rows, (*ledgers, measured), 0)
+    options, found = sampler_options(entry.model, entry.protocol), []
+
+    def one() -> Tensor:
+        return entry.model.generate(1, seed=seed, **options)
+
+    evaluations = network_evaluations(entry.model, lambda: found.append(energy.count(entry.model, one)))
+    (work,) = found
+    ledgers = tuple(hardware.ledger(entry.label, work) for hardware in energy.HARDWARE_CLASSES)
+    return Costs([*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations)
