@@ -1,46 +1,49 @@
-"""Images of one model as files."""
+"""Images of one model: drawn, with what they cost, and as files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torchvision.utils import save_image
 
 
-def write_samples(
+def draw_samples(
     model: nn.Module,
     num_samples: int,
-    folder: Path,
     *,
     seed: int = 0,
     batch_size: int = 64,
-    options: dict | None = None,
+    options: Mapping | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Generates images and writes them, with their heat where the model is a thermodynamic computer.
+) -> dict[str, Tensor]:
+    """Generates `images` [n, c, h, w] in [0, 1] and, where the model is a thermodynamic computer, their `heat` [n] in kT.
 
     Args:
         model: anything with `generate`; the heat comes from its `sample`, if it has that too.
         num_samples, seed, batch_size, progress: as in `generate`.
-        folder: where to; it exists.
         options: further arguments of `generate`, such as `{"sampler": "ddim", "steps": 50}`.
+    """
+    arguments = {"seed": seed, "batch_size": batch_size, "progress": progress, **(options or {})}
+    if hasattr(model, "sample"):
+        samples = model.sample(num_samples, **arguments)
+        return {"images": samples.images, "heat": samples.heat}
+    return {"images": model.generate(num_samples, **arguments)}
+
+
+def write_samples(samples: Mapping[str, Tensor], folder: Path) -> list[Path]:
+    """Writes what `draw_samples` gave into a folder that exists.
 
     Returns:
         The paths written: samples.png, a grid; samples.safetensors, `images` [n, c, h, w] in [0, 1]; and heat.csv, the
-        heat of each sample in kT.
+        heat of each sample in kT, where there is any.
     """
-    arguments = {"seed": seed, "batch_size": batch_size, "progress": progress, **(options or {})}
+    images = samples["images"].cpu().contiguous()
     picture, tensors, heat = (folder / name for name in ("samples.png", "samples.safetensors", "heat.csv"))
-    written = [picture, tensors]
-    if hasattr(model, "sample"):
-        samples = model.sample(num_samples, **arguments)
-        images = samples.images
-        rows = [f"{number},{value:.6g}" for number, value in enumerate(samples.heat.tolist())]
-        heat.write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
-        written.append(heat)
-    else:
-        images = model.generate(num_samples, **arguments)
-    save_image(images, picture, nrow=max(1, round(num_samples**0.5)))
-    save_file({"images": images.cpu().contiguous()}, tensors)
-    return written
+    save_image(images, picture, nrow=max(1, round(len(images) ** 0.5)))
+    save_file({"images": images}, tensors)
+    if "heat" not in samples:
+        return [picture, tensors]
+    rows = [f"{number},{value:.6g}" for number, value in enumerate(samples["heat"].tolist())]
+    heat.write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
+    return [picture, tensors, heat]

@@ -1,0 +1,194 @@
+"""Samples over several processes: `Trainer.predict`, whose data set is the list of sample ids.
+
+The noise of a sample is a pure function of (seed, sample, step, unit), so it does not matter which process draws it: any
+sharing gives the samples of one process. No sample is repeated to make the shares equal.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from thermotorch.evaluation.samples import draw_samples
+
+ID = "sample_ids"
+_PARTS = "rank-*.safetensors"
+
+
+class SampleIds(LightningDataModule):
+    """The ids 0 ... num_samples - 1 in batches, each process its own contiguous share; shares differ by at most one.
+
+    A batch is a dict: `sample_ids`, int64 [batch], and what `given` has for these samples.
+
+    Args:
+        num_samples: how many samples, over all processes.
+        batch_size: ids in a batch of one process.
+        given: arguments of the model's `generate` that each sample has for itself, by name, [num_samples, ...], such as
+            `{"labels": classes}`.
+
+    Raises:
+        ValueError: a size below one, or something given for another number of samples.
+    """
+
+    def __init__(self, num_samples: int, batch_size: int = 256, given: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        for name, value in {"num_samples": num_samples, "batch_size": batch_size}.items():
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, found {value}")
+        self.given = dict(given or {})
+        for name, values in self.given.items():
+            if len(values) != num_samples:
+                raise ValueError(f"given: expected {num_samples} {name} (num_samples), found {len(values)}")
+        self.num_samples, self.batch_size = num_samples, batch_size
+
+    def share(self, rank: int, world_size: int) -> list[dict[str, Tensor]]:
+        """The batches of process `rank` of `world_size`."""
+        ids = torch.arange(self.num_samples).tensor_split(world_size)[rank]
+        batches = ids.split(self.batch_size) if len(ids) else ()
+        return [{ID: chunk, **{name: values[chunk] for name, values in self.given.items()}} for chunk in batches]
+
+    def predict_dataloader(self) -> "_Share":
+        """This process's share.
+
+        Raises:
+            ValueError: more processes than samples, of which some would have nothing to do.
+        """
+        if self.trainer.world_size > self.num_samples:
+            raise ValueError(
+                f"num_samples: expected at least {self.trainer.world_size} (the number of processes), found {self.num_samples}"
+            )
+        return _Share(self.share(self.trainer.global_rank, self.trainer.world_size))
+
+
+class _Share:
+    """A loader that Lightning leaves alone: it would put a sampler of its own into a `DataLoader`."""
+
+    def __init__(self, batches: list[dict[str, Tensor]]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter(self.batches)
+
+
+class Sampling(LightningModule):
+    """Draws the samples of a batch of ids: anything with `generate(n, seed=, sample_ids=)`, or also with `sample`.
+
+    Args:
+        model: in evaluation mode.
+        seed: of the samples.
+        options: further arguments of `generate`, the same for all samples, such as `{"sampler": "ddim", "steps": 50}`.
+    """
+
+    def __init__(self, model: nn.Module, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.model, self.seed, self.options = model, seed, dict(options or {})
+
+    def predict_step(self, batch: dict[str, Tensor], *_: object) -> dict[str, Tensor]:
+        """`images` [batch, c, h, w] in [0, 1], a machine's `heat` [batch] in kT, and the `sample_ids` [batch]."""
+        count = len(batch[ID])
+        return {ID: batch[ID]} | draw_samples(self.model, count, seed=self.seed, batch_size=count, options=self.options | batch)
+
+
+class SampleFiles(Callback):
+    """Each process writes what it predicted into a file of its own, and then waits for the others.
+
+    So when `Trainer.predict` returns, `joined_samples` finds every part.
+
+    Args:
+        folder: of the files, made if missing; parts of an earlier call are removed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._drawn: list[dict[str, Tensor]] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.glob(_PARTS):
+                path.unlink()
+        trainer.strategy.barrier()
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: dict[str, Tensor], *_: object
+    ) -> None:
+        self._drawn.append({name: values.cpu() for name, values in outputs.items()})
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        whole = {name: torch.cat([part[name] for part in self._drawn]).contiguous() for name in self._drawn[0]}
+        self._drawn = []
+        save_file(whole, self.folder / _PARTS.replace("*", f"{trainer.global_rank:05d}"))
+        trainer.strategy.barrier()
+
+
+def joined_samples(folder: Path, num_samples: int) -> dict[str, Tensor]:
+    """What `SampleFiles` wrote, in the order of the ids, `images` and perhaps `heat`.
+
+    Raises:
+        ValueError: the parts do not hold each of the ids 0 ... num_samples - 1 exactly once.
+    """
+    parts = [load_file(path) for path in sorted(folder.glob(_PARTS))]
+    whole = {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    ids, order = whole.pop(ID, torch.empty(0, dtype=torch.int64)).sort()
+    if not torch.equal(ids, torch.arange(num_samples)):
+        raise ValueError(
+            f"{folder}: expected each of the samples 0 ... {num_samples - 1} once, found {len(ids)}, "
+            f"{len(ids.unique())} different ones"
+        )
+    return {name: values[order] for name, values in whole.items()}
+
+
+def sample_over_processes(
+    model: nn.Module,
+    num_samples: int,
+    folder: str | Path,
+    *,
+    devices: int,
+    accelerator: str = "cpu",
+    seed: int = 0,
+    batch_size: int = 64,
+    options: Mapping[str, Any] | None = None,
+    given: Mapping[str, Tensor] | None = None,
+    progress_bar: bool = True,
+) -> dict[str, Tensor]:
+    """The samples of `model` drawn by several processes, each on its own device, or on its share of the CPU's threads.
+
+    Args:
+        model: anything with `generate`, in evaluation mode; it is sent to the processes.
+        num_samples, seed, batch_size, options: as in `generate`; `batch_size` is that of one process.
+        folder: for the parts, which are removed when they are joined.
+        devices: processes, at least 1.
+        accelerator: "cpu" or "gpu".
+        given: see `SampleIds`.
+        progress_bar: show that of the first process.
+
+    Returns:
+        `images` [num_samples, c, h, w] in [0, 1] and, for a thermodynamic computer, `heat` [num_samples] in kT: those of
+        one process, the images to the last bit on the fast CPU backend, all else up to the rounding of matrix products.
+
+    Raises:
+        ValueError: fewer samples than processes, or sizes that do not fit.
+
+    Cost: starting a process takes seconds, so it pays from minutes of sampling on.
+    """
+    if not 1 <= devices <= num_samples:
+        raise ValueError(f"devices: expected 1 ... {num_samples} (num_samples), found {devices}")
+    data = SampleIds(num_samples, batch_size, given)
+    folder = Path(folder)
+    trainer = Trainer(
+        accelerator=accelerator, devices=devices, strategy="ddp_spawn" if devices > 1 else "auto",
+        callbacks=[SampleFiles(folder)], logger=False, enable_checkpointing=False, enable_model_summary=False,
+        enable_progress_bar=progress_bar, default_root_dir=folder,
+    )  # fmt: skip
+    trainer.predict(Sampling(model, seed, options), data, return_predictions=False)
+    samples = joined_samples(folder, num_samples)
+    for path in folder.glob(_PARTS):
+        path.unlink()
+    return samples
