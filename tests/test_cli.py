@@ -279,6 +279,25 @@ def test_sample_writes_the_images_of_a_model_and_says_where(run, stand_ins, caps
     assert list((folder / "figures").iterdir())
 
 
+def test_several_devices_share_the_samples(run, stand_ins, monkeypatch):
+    """The command hands everything to `sample_over_processes`, which has its own tests, and writes what it gives back."""
+    from safetensors.torch import load_file
+
+    from thermotorch.evaluation.samples import draw_samples
+    from thermotorch.training import sampling
+
+    def shared(model, num_samples, folder, *, devices, accelerator, **common):
+        assert (devices, accelerator, folder.is_dir()) == (2, "cpu", True)
+        return {name: values.flip(0) for name, values in draw_samples(model, num_samples, **common).items()}
+
+    monkeypatch.setattr(sampling, "sample_over_processes", shared)
+    common = ["model=ddpm.mnist", "num_samples=3", "seed=4", "device=cpu", "+options.steps=2"]
+    flipped, alone = run(cli.sample_main, *common, "devices=2"), run(cli.sample_main, *common)
+    images = [load_file(folder / "samples.safetensors")["images"] for folder in (flipped, alone)]
+    assert torch.equal(images[0].flip(0), images[1])
+    assert not torch.equal(*images)
+
+
 def test_a_digital_model_is_sampled_with_its_own_options(run, stand_ins):
     folder = run(cli.sample_main, "model=ddpm.mnist", "num_samples=2", "+options.sampler=ddim", "+options.steps=1")
     assert (folder / "samples.png").is_file()

@@ -127,15 +127,23 @@ def sample(cfg: DictConfig) -> Path:
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.samples import write_samples
+    from thermotorch.evaluation.samples import draw_samples, write_samples
 
-    run = Path(cfg.output_dir)
-    model = load_generators([cfg.model])[cfg.model].to(named_device(cfg.device))
+    run, device = Path(cfg.output_dir), named_device(cfg.device)
+    model = load_generators([cfg.model])[cfg.model].to(device)
     options = OmegaConf.to_container(cfg.options, resolve=True)
-    with progress_bar(cfg.model) as progress:
-        paths = write_samples(
-            model, cfg.num_samples, run, seed=cfg.seed, batch_size=cfg.batch_size, options=options, progress=progress
+    common = {"seed": cfg.seed, "batch_size": cfg.batch_size, "options": options}
+    if cfg.devices != 1:
+        from thermotorch.training.sampling import sample_over_processes
+
+        accelerator = "cpu" if device == "cpu" else "gpu"
+        samples = sample_over_processes(
+            model, cfg.num_samples, run, devices=cfg.devices, accelerator=accelerator, **common
         )
+    else:
+        with progress_bar(cfg.model) as progress:
+            samples = draw_samples(model, cfg.num_samples, progress=progress, **common)
+    paths = write_samples(samples, run)
     if cfg.figures:
         from thermotorch.training.tasks import save_figures_of
 

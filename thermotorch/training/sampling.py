@@ -4,6 +4,8 @@ The noise of a sample is a pure function of (seed, sample, step, unit), so it do
 sharing gives the samples of one process. No sample is repeated to make the shares equal.
 """
 
+import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,8 @@ def sample_over_processes(
         raise ValueError(f"devices: expected 1 ... {num_samples} (num_samples), found {devices}")
     data = SampleIds(num_samples, batch_size, given)
     folder = Path(folder)
+    logging.getLogger("lightning").setLevel(logging.WARNING)  # one who asks for images need not hear about its parts
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
     trainer = Trainer(
         accelerator=accelerator, devices=devices, strategy="ddp_spawn" if devices > 1 else "auto",
         callbacks=[SampleFiles(folder)], logger=False, enable_checkpointing=False, enable_model_summary=False,
