@@ -146,7 +146,7 @@ class ThermodynamicGenerator(nn.Module):
             mobility=self.mobility,
             seed=seed,
             sample_ids=sample_ids,
-            clamp=self._held(),
+            clamp=self.held(),
             integrator=self.integrator,
             stream=Stream.INITIAL,
         ).state
@@ -190,7 +190,7 @@ class ThermodynamicGenerator(nn.Module):
         last = self.steps if steps is None else start_step + steps
         return run_program(
             self.potential, self.segments, state, first=start_step, last=last, dt=self.dt, seed=seed, sample_ids=sample_ids,
-            clamp=self._held(mask), integrator=self.integrator, record=record, stream=stream, precision=self.precision,
+            clamp=self.held(mask), integrator=self.integrator, record=record, stream=stream, precision=self.precision,
             mobility=self.mobility, observers=observers,
         )  # fmt: skip
 
@@ -326,7 +326,7 @@ class ThermodynamicGenerator(nn.Module):
         """Energy of the trained machine, [..., unit] -> [...]."""
         return self.potential.energy(state)
 
-    def _held(self, mask: Tensor | None = None) -> Tensor | None:
+    def held(self, mask: Tensor | None = None) -> Tensor | None:
         """Which units do not move: labels, and the visible ones in `mask`."""
         if mask is None and not self.num_classes:
             return None
