@@ -46,6 +46,18 @@ def test_a_digital_model_gets_its_arithmetic_and_the_protocols_sampler(space):
     assert "generation heat" not in rows
 
 
+def test_every_result_has_its_ledgers_modelled_and_measured_apart(space):
+    device = evaluate("device", Device(), PROTOCOL, space)
+    ideal, drawn = device.ledgers
+    assert (ideal.scenario, drawn.scenario) == ("ideal", "this machine")
+    assert ideal.lines[0].joule == pytest.approx(20 * 1.380649e-23 * 300)
+    digital = evaluate("digital", Digital(), PROTOCOL, space)
+    assert {ledger.model for ledger in digital.ledgers} == {digital.label}
+    assert digital.ledgers[0].lines[0].joule == pytest.approx(4 * 36 * 36 * 4.6e-12)  # steps x multiply-adds, 45 nm fp32
+    assert {ledger.kind for ledger in digital.ledgers[:-1]} == {"modelled"}
+    assert digital.ledgers[-1].kind in ("measured", "unavailable")
+
+
 def test_a_model_that_is_told_the_class_says_so(space):
     model = Digital()
     model.config = {"num_classes": 10, "guidance": 2.5}

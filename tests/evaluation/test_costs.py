@@ -2,12 +2,11 @@ import pytest
 import torch
 
 from tests.evaluation.stand_ins import Device, WatchedDigital
-from thermotorch.evaluation import Protocol, generation
+from thermotorch.evaluation import Protocol
 from thermotorch.evaluation.costs import costs
 from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, LANDAUER
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import generate
-from thermotorch.evaluation.meter import Reading
 from thermotorch.models.generator import ThermodynamicGenerator
 from thermotorch.units import kT_to_joule
 
@@ -48,33 +47,3 @@ def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_s
     assert rows["arithmetic, operations"].value == flops
     assert found.evaluations == 8
     assert found.ledgers[0].lines[-1].contribution == LANDAUER
-
-
-class Meter:
-    """Counters that read 1 J more at each reading, or nothing."""
-
-    def __init__(self, readable):
-        self.readable, self.seconds, self.least_seconds = readable, 2.0, 1.0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def readings(self):
-        return {"CPU package": Reading(1.0, "RAPL") if self.readable else Reading(None, "no counter")}
-
-
-def test_nobody_waits_for_counters_that_cannot_be_read(monkeypatch):
-    monkeypatch.setattr(generation, "measure", None)
-    calls = []
-    (drawn,) = generation._metered(lambda: calls.append(1), 10, lambda: Meter(False))
-    assert (calls, drawn.net, drawn.source, drawn.counter) == ([1], None, "no counter", "CPU package")
-
-
-def test_counters_that_can_be_read_are_measured_above_idle(monkeypatch):
-    monkeypatch.setattr(generation, "measure", lambda make, n, meter: [make(), n, meter().readable])
-    calls = []
-    assert generation._metered(lambda: calls.append(1), 10, lambda: Meter(True)) == [None, 10, True]
-    assert calls == [1]

@@ -11,7 +11,7 @@ from thermotorch.evaluation.generation import Generation, is_thermodynamic, samp
 from thermotorch.evaluation.rows import Row
 
 _SIMULATED = 64  # samples that device models average over
-_PRICED = "rc_analog"  # the device model whose other contributions stand beside the heat in the rows
+_PRICED = energy.RCAnalog.name  # the device model whose other contributions stand beside the heat in the rows
 
 
 class Costs(NamedTuple):
@@ -51,5 +51,5 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
 
     evaluations = network_evaluations(entry.model, lambda: found.append(energy.count(entry.model, one)))
     (work,) = found
-    ledgers = tuple(hardware.ledger(entry.label, work) for hardware in energy.HARDWARE_CLASSES)
+    ledgers = energy.digital_ledgers(entry.label, work)
     return Costs([*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations)

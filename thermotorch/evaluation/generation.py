@@ -41,8 +41,9 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     """The protocol's samples from one model.
 
     The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
-    strip. Then the clock starts. A thermodynamic device is read at the times of the curve in the very run that makes the
-    samples, and pays for it: 6 % of the time of `generator.mnist`, 256 at a time on one core of an AMD EPYC.
+    strip. Then the idle hardware is metered, where a counter can be read, and the clock starts. A thermodynamic device is
+    read at the times of the curve in the very run that makes the samples, and pays for it: 6 % of the time of
+    `generator.mnist`, 256 at a time on one core of an AMD EPYC.
 
     Args:
         entry: the model and its protocol.
@@ -86,7 +87,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
         seconds.append(time.perf_counter() - started)
 
     with PeakMemory(device) as memory:
-        drawn = _metered(make, n, meter)
+        drawn = measure(make, n, meter)
     (made,) = latest
     images = (made.images if thermodynamic else made).cpu()
     per_sample = sum(seconds) / len(seconds) / n
@@ -166,22 +167,6 @@ def _curve_times(model: nn.Module, points: int) -> list[float]:
 def _batch_size(model: nn.Module, device: torch.device) -> int:
     """256, or what a model says is faster on a processor."""
     return getattr(model, "cpu_batch_size", _BATCH_SIZE) if device.type == "cpu" else _BATCH_SIZE
-
-
-def _metered(make: Callable[[], None], num_samples: int, meter: Callable[[], EnergyMeter]) -> list[Drawn]:
-    """Runs `make` between the energy counters: after a look at the idle hardware, and more than once if it is too short
-    for them. Where no counter can be read it runs once and nobody waits."""
-    with meter() as probe:
-        pass
-    probe.least_seconds = 0.0
-    if any(reading.joule is not None for reading in probe.readings().values()):
-        return measure(make, num_samples, meter)
-    with meter() as running:
-        make()
-    return [
-        Drawn(name, reading.source, None, None, None, 0.0, running.seconds, num_samples)
-        for name, reading in running.readings().items()
-    ]
 
 
 def _told(labels: Tensor | None, count: int) -> dict:

@@ -79,6 +79,11 @@ class EnergyMeter:
                 self._reasons[name] = str(reason)
                 del self._counters[name]
 
+    @property
+    def readable(self) -> bool:
+        """Whether any counter can be read, inside the block and after it."""
+        return bool(self._counters)
+
     def readings(self) -> dict[str, Reading]:
         """What each counter counted, or why there is nothing to tell."""
         found = {}

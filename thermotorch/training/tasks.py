@@ -13,6 +13,7 @@ from torch import nn
 
 from thermotorch.evaluation.classification import ClassificationProtocol, classification_rows
 from thermotorch.evaluation.compare import Progress, evaluate
+from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.figures import save_figures
 from thermotorch.evaluation.linear_algebra import run_task, write_task
@@ -70,11 +71,14 @@ def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, dat
 
 
 def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
-    """Images by the generation protocol, judged, timed and metered."""
+    """Images by the generation protocol, judged, timed, metered and priced: the ledgers go to `energy.md`."""
     protocol = Protocol(**settings["protocol"])
     name, device = settings["model"], next(model.parameters()).device
     space, known = FeatureSpace.from_zoo(settings["judge"]).to(device), known_images(name, settings["data_dir"])
     result = evaluate(name, model, protocol, space, known=known, command=command, progress=progress)
+    path = Path(settings["output_dir"], "energy.md")
+    path.write_text(ledgers_text(result.ledgers), encoding="utf-8")
+    print("", ledgers_tables(result.ledgers), path, sep="\n")
     return protocol.to_dict(), result.rows
 
 

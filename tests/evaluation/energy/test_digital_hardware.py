@@ -6,6 +6,7 @@ from thermotorch.evaluation.energy import (
     HARDWARE_CLASSES,
     LANDAUER,
     DigitalCount,
+    count,
     digital_ledgers,
     hardware_class,
 )
@@ -68,18 +69,12 @@ def test_every_class_ends_with_the_scale_and_is_modelled(kind):
     assert not ledger.missing
 
 
-def test_ledgers_of_a_model_count_it_once_for_all_hardware():
+def test_a_counted_model_is_priced_on_all_hardware():
     layer = nn.Linear(30, 20, bias=False).requires_grad_(False)
-    calls = []
-
-    def one():
-        calls.append(None)
-        return layer(torch.zeros(1, 30))
-
-    ledgers = digital_ledgers("a layer", layer, one)
+    ledgers = digital_ledgers("a layer", count(layer, lambda: layer(torch.zeros(1, 30))))
     assert [ledger.scenario for ledger in ledgers] == [kind.name for kind in HARDWARE_CLASSES]
+    assert {ledger.model for ledger in ledgers} == {"a layer"}
     assert ledgers[0].lines[0].joule == pytest.approx(600 * 4.6e-12)
-    assert len(calls) == 1
 
 
 def test_unknown_hardware_lists_what_is_close():

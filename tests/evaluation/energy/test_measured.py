@@ -1,6 +1,6 @@
 import pytest
 
-from thermotorch.evaluation.energy import measure, measured_ledger, measured_rows
+from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger, measured_rows
 from thermotorch.evaluation.meter import EnergyMeter
 
 
@@ -66,19 +66,21 @@ def test_a_longer_window_repeats_the_work(machine):
     assert (drawn.num_samples, drawn.seconds) == (100, pytest.approx(4.0))
 
 
-def test_without_a_counter_the_line_is_unavailable_and_says_why(tmp_path):
-    def work():
-        passed.append(0.7)
-
-    passed = []
-    drawn = measure(
-        work, 5, lambda: EnergyMeter(powercap=tmp_path / "absent", least_seconds=0.0),
-        sleep=lambda seconds: None, clock=lambda: sum(passed),
-    )  # fmt: skip
+def test_without_a_counter_the_work_runs_once_and_the_line_says_why(tmp_path):
+    calls = []
+    drawn = measure(lambda: calls.append(None), 5, lambda: EnergyMeter(powercap=tmp_path / "absent"))
+    assert len(calls) == 1
     (line,) = measured_ledger("ddpm", drawn).lines
     assert (line.joule, line.kind) == (None, "unavailable")
     assert "no processor energy counter" in line.source
     assert {row.kind for row in measured_rows(drawn, seed=0)} == {"unavailable"}
+
+
+def test_nobody_waits_for_a_counter_that_is_not_there(tmp_path):
+    naps = []
+    idle = measure_idle(lambda: EnergyMeter(powercap=tmp_path / "absent"), sleep=naps.append)
+    assert naps == []
+    assert "no processor energy counter" in idle.watts["CPU package"]
 
 
 def test_windows_that_are_too_short_and_work_that_does_nothing_are_refused(machine):

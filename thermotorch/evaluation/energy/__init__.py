@@ -21,7 +21,15 @@ from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
-from thermotorch.evaluation.energy.measured import Drawn, measure, measured_ledger, measured_rows
+from thermotorch.evaluation.energy.measured import (
+    Drawn,
+    Idle,
+    above_idle,
+    measure,
+    measure_idle,
+    measured_ledger,
+    measured_rows,
+)
 from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
@@ -50,6 +58,7 @@ __all__ = [
     "Drawn",
     "Effect",
     "IdealDevice",
+    "Idle",
     "Interval",
     "Ledger",
     "LedgerLine",
@@ -59,6 +68,7 @@ __all__ = [
     "Ratio",
     "SPUBoard",
     "Side",
+    "above_idle",
     "arithmetic_rows",
     "count",
     "count_flops",
@@ -69,6 +79,7 @@ __all__ = [
     "landauer_row",
     "machine_run",
     "measure",
+    "measure_idle",
     "measured_ledger",
     "measured_rows",
     "overhead_row",

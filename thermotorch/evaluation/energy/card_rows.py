@@ -20,10 +20,6 @@ JOULE = "J per sample"
 
 
 HARDWARE = (FP32_45NM, A100_FP32)  # of which model cards have rows
-_WHAT = {
-    FP32_45NM: f"{FP32_45NM.joule_per_flop.source}; the arithmetic units alone, no memory",
-    A100_FP32: f"{A100_FP32.peak.source}, {A100_FP32.watt.value:g} W: the whole board at its peak, which programs stay below",
-}
 
 
 def heat_rows(
@@ -93,7 +89,7 @@ def arithmetic_rows(flops: int, seed: int, command: str = "", note: str = "") ->
         Row(f"{ARITHMETIC}, operations", flops, "FLOP per sample", 1, seed, "measured", command=command, note=count),
         *(
             Row(f"{ARITHMETIC}, {hardware.name}", flops * hardware.joule_per_flop.value, JOULE, 1, seed, "modelled",
-                command=command, note=_WHAT[hardware])
+                command=command, note=hardware.source)
             for hardware in HARDWARE
         ),
     ]  # fmt: skip

@@ -1,10 +1,8 @@
 """The ledgers of a digital model, one for each class of hardware."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
-
-from thermotorch.evaluation.energy.digital_count import count
+from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, BoardClass, CircuitClass
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.zoo.names import unknown_name
@@ -23,21 +21,13 @@ def hardware_class(name: str) -> CircuitClass | BoardClass:
 
 
 def digital_ledgers(
-    label: str,
-    model: nn.Module,
-    generate_one: Callable[[], Tensor],
-    *,
-    hardware: Sequence[CircuitClass | BoardClass] = HARDWARE_CLASSES,
+    label: str, work: DigitalCount, hardware: Sequence[CircuitClass | BoardClass] = HARDWARE_CLASSES
 ) -> tuple[Ledger, ...]:
     """What a sample of a digital model costs, on each class of hardware.
 
     Args:
         label: of the model in the comparison.
-        model: whose weights are told from other numbers.
-        generate_one: makes one sample [1, ...], with the sampler and steps that are to be priced.
+        work: `count(model, lambda: model.generate(1, ...))`, with the sampler and steps that are to be priced.
         hardware: see `HARDWARE_CLASSES`.
-
-    Cost: one sample, counted.
     """
-    work = count(model, generate_one)
     return tuple(kind.ledger(label, work) for kind in hardware)

@@ -40,6 +40,11 @@ class CircuitClass:
     joule_per_byte: Quantity
     dram_joule_per_byte: Quantity
 
+    @property
+    def source(self) -> str:
+        """Of the joules of an operation, and what they leave out."""
+        return f"{self.joule_per_flop.source}; the arithmetic units alone, no memory"
+
     def ledger(self, model: str, work: DigitalCount) -> Ledger:
         """One sample's lines, and Landauer's bound for one bit a pixel."""
         n = work.num_samples
@@ -83,6 +88,11 @@ class BoardClass:
     peak: Quantity
     bandwidth: Quantity
     utilisation: Quantity = Quantity(1.0, 0.05, 1.0, "", _UTILISATION)
+
+    @property
+    def source(self) -> str:
+        """Of the joules of an operation, and what they take for granted."""
+        return f"{self.peak.source}, {self.watt.value:g} W; the whole board at its peak, which programs stay below"
 
     @property
     def joule_per_flop(self) -> Interval:

@@ -1,7 +1,7 @@
 """Measured joules of a sample, with what the hardware draws when idle taken off."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
@@ -43,6 +43,61 @@ class Drawn:
         return None if self.gross is None or self.idle is None else self.gross - self.idle
 
 
+@dataclass(frozen=True)
+class Idle:
+    """The hardware at rest.
+
+    Args:
+        watts: by counter; a reason where it cannot be told.
+        seconds: of the window.
+    """
+
+    watts: Mapping[str, float | str]
+    seconds: float
+
+
+def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Idle:
+    """Meters the hardware while this process does nothing. Whatever else runs then counts as idle.
+
+    Args:
+        make_meter: a fresh meter, `lambda: EnergyMeter(device)`.
+        seconds: of the window; it is not waited for when there is no counter to read.
+        sleep: of the operating system; tests put their own.
+
+    Raises:
+        ValueError: a window shorter than the counters need.
+    """
+    if seconds < 1.0:
+        raise ValueError(f"seconds: expected at least 1, as the counters tick slowly, found {seconds}")
+    with make_meter() as meter:
+        if meter.readable:
+            sleep(seconds)
+    return Idle(
+        {name: source if joule is None else joule / meter.seconds for name, (joule, source) in meter.readings().items()},
+        meter.seconds,
+    )
+
+
+def above_idle(idle: Idle, meter: EnergyMeter, num_samples: int) -> list[Drawn]:
+    """What each counter of a meter saw, beside what it would have seen of the idle hardware.
+
+    Args:
+        idle: measured just before, on the same hardware.
+        meter: after its block.
+        num_samples: made in the block.
+    """
+    drawn = []
+    for name, (joule, source) in meter.readings().items():
+        watt = idle.watts[name]
+        if joule is None or isinstance(watt, str):
+            why = source if joule is None else watt
+            drawn.append(Drawn(name, why, None, None, None, idle.seconds, meter.seconds, num_samples))
+        else:
+            rest = watt * meter.seconds / num_samples
+            drawn.append(Drawn(name, source, joule / num_samples, rest, watt, idle.seconds, meter.seconds, num_samples))
+    return drawn
+
+
 def measure(
     work: Callable[[], object],
     num_samples: int,
@@ -55,49 +110,32 @@ def measure(
 ) -> list[Drawn]:
     """Meters the idle hardware, then the work, which is repeated until the window is long enough for the counters.
 
+    Where no counter can be read, nobody waits and the work runs once.
+
     Args:
         work: makes `num_samples` samples at each call; warmed up, so that compiling is not in it.
         num_samples: of one call.
-        make_meter: a fresh meter, `lambda: EnergyMeter(device)`.
-        idle_seconds: how long the idle hardware is metered first. Whatever else runs then counts as idle.
+        make_meter, idle_seconds, sleep: as in `measure_idle`.
         least_seconds: of the window of work.
-        sleep, clock: of the operating system; tests put their own.
+        clock: in seconds; tests put their own.
 
     Raises:
         ValueError: a window shorter than the counters need, or work that takes no time.
 
     Cost: `idle_seconds`, and the longer of `least_seconds` and one call.
     """
-    if idle_seconds < 1.0 or least_seconds < 1.0:
-        raise ValueError(f"idle_seconds and least_seconds: expected at least 1, found {idle_seconds}, {least_seconds}")
-    with make_meter() as resting:
-        sleep(idle_seconds)
+    if least_seconds < 1.0:
+        raise ValueError(f"least_seconds: expected at least 1, as the counters tick slowly, found {least_seconds}")
+    idle = measure_idle(make_meter, idle_seconds, sleep)
     with make_meter() as meter:
         started, calls = clock(), 0
-        while calls == 0 or clock() - started < least_seconds:
+        while calls == 0 or (meter.readable and clock() - started < least_seconds):
             work()
             meter.advance()
             calls += 1
             if calls > _REPEATS:
                 raise ValueError(f"work: {_REPEATS} calls took less than {least_seconds} s; make more samples in a call")
-    made, before, during = calls * num_samples, resting.readings(), meter.readings()
-    drawn = []
-    for name, reading in during.items():
-        known = reading.joule is not None and before[name].joule is not None
-        watt = before[name].joule / resting.seconds if known else None
-        drawn.append(
-            Drawn(
-                name,
-                reading.source if reading.joule is None or known else before[name].source,
-                reading.joule / made if known else None,
-                watt * meter.seconds / made if known else None,
-                watt,
-                resting.seconds,
-                meter.seconds,
-                made,
-            )
-        )
-    return drawn
+    return above_idle(idle, meter, calls * num_samples)
 
 
 def measured_ledger(label: str, drawn: list[Drawn]) -> Ledger:

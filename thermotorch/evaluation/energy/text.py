@@ -1,0 +1,109 @@
+"""Ledgers, ratios and sensitivities as tables that read well as plain text and rendered."""
+
+from collections.abc import Iterable, Sequence
+
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.measured import SCENARIO
+from thermotorch.evaluation.energy.quantity import Quantity
+from thermotorch.evaluation.energy.sensitivity import Effect
+from thermotorch.evaluation.markdown import bullet, table
+
+
+def ledgers_table(ledgers: Sequence[Ledger]) -> str:
+    """Joule per sample, with its range, of every contribution in every scenario; of one kind and one model.
+
+    Contributions go down and scenarios across, or the other way round when there are more of these.
+
+    Raises:
+        ValueError: modelled and measured ledgers, or several models, which do not share a table.
+    """
+    kinds = {ledger.kind for ledger in ledgers} - {"unavailable"}
+    models = {ledger.model for ledger in ledgers}
+    if len(kinds) > 1 or len(models) > 1:
+        raise ValueError("ledgers: expected modelled or measured ones, not both, of one model; make a table for each")
+    names = list(dict.fromkeys(line.contribution for ledger in ledgers for line in ledger.contributions))
+    columns = []
+    for ledger in ledgers:
+        lines = {line.contribution: joules(line) for line in ledger.lines}
+        columns.append([ledger.scenario, *(lines.get(name, "-") for name in names), _total(ledger), lines.get(LANDAUER, "-")])
+    corner = f"J per sample of {', '.join(models)} ({', '.join(kinds) or 'unavailable'})"
+    headings = [corner, *names, "**total**", f"{LANDAUER}, a scale"]
+    rows = [list(row) for row in zip(headings, *columns, strict=True)]
+    if len(columns) > len(names):
+        rows = [list(row) for row in zip(*rows, strict=True)]
+    return table(rows[0], rows[1:], right=range(1, len(rows[0])))
+
+
+def ledgers_tables(ledgers: Sequence[Ledger]) -> str:
+    """A table of the modelled ledgers of a model, and one of the measured."""
+    measured = [ledger for ledger in ledgers if _is_measured(ledger)]
+    modelled = [ledger for ledger in ledgers if not _is_measured(ledger)]
+    return "\n\n".join(ledgers_table(group) for group in (modelled, measured) if group)
+
+
+def ledgers_text(ledgers: Sequence[Ledger]) -> str:
+    """`ledgers_tables`, the scale, and what stands beside each number: the `energy.md` of an evaluation."""
+    notes = [
+        bullet(f"{ledger.scenario}, {line.contribution}: {'; '.join(filter(None, (line.note, line.source)))}.")
+        for ledger in ledgers
+        for line in ledger.contributions
+    ]
+    scale = next((line for ledger in ledgers for line in ledger.lines if line.contribution == LANDAUER), None)
+    parts = [ledgers_tables(ledgers), *([f"{LANDAUER}: {joules(scale)} J, {scale.note}."] if scale else [])]
+    return "\n\n".join([*parts, "\n".join(notes)]) + "\n"
+
+
+def effects_table(effects: Iterable[Effect]) -> str:
+    """One line for each quantity, the strongest first; decisive ones are set in bold."""
+    rows = []
+    for effect in effects:
+        name = f"{effect.quantity} ({effect.scenario})"
+        rows.append([
+            f"**{name}**" if effect.decisive else name, _range(effect, effect.unit), f"x {effect.at_low:.2g}",
+            f"x {effect.at_high:.2g}", f"{effect.factor:.2g}", _kind(effect),
+        ])  # fmt: skip
+    header = ["quantity", "value (range)", "ratio at its low", "ratio at its high", "factor", "kind"]
+    return table(header, rows, right=(2, 3, 4))
+
+
+def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
+    """One line for each (device or class, name, quantity); those that are the same in several stand once."""
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for hardware, name, quantity in found:
+        lines.setdefault((name, _range(quantity, quantity.unit), quantity.source), []).append(hardware)
+    rows = [[", ".join(hardware), name, value, source] for (name, value, source), hardware in lines.items()]
+    return table(["of", "quantity", "value (range)", "source"], rows)
+
+
+def joules(line: LedgerLine) -> str:
+    """`3.1e-12 (1.0e-13 to 4.2e-11)`."""
+    if line.joule is None:
+        return "unavailable"
+    if line.low is None or line.low == line.high:
+        return _short(line.joule)
+    return f"{_short(line.joule)} ({_short(line.low)} to {_short(line.high)})"
+
+
+def _kind(effect: Effect) -> str:
+    """Where a quantity and its range are from."""
+    if effect.assumed:
+        return "assumption"
+    return "source, range assumed" if "assumption" in effect.source else "source"
+
+
+def _short(joule: float) -> str:
+    return f"{joule:.1e}" if joule else "0"
+
+
+def _is_measured(ledger: Ledger) -> bool:
+    """A ledger of this machine whose counters cannot be read is measured too, in intention."""
+    return ledger.scenario == SCENARIO
+
+
+def _total(ledger: Ledger) -> str:
+    return ("at least " if ledger.missing and ledger.kind != "unavailable" else "") + joules(ledger.total)
+
+
+def _range(quantity: Quantity | Effect, unit: str) -> str:
+    ends = "" if quantity.low == quantity.high else f" ({quantity.low:.3g} to {quantity.high:.3g})"
+    return f"{quantity.value:.4g}{ends} {unit}".strip()
