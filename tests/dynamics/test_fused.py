@@ -19,6 +19,8 @@ MACHINES = {
     "blocks that straddle panels": (19, {"a": 50, "b": 30, "c": 3}, [("a", "a"), ("a", "b"), ("c", "b")]),
     "three layers": (19, {"a": 50, "b": 30, "c": 21}, [("b", "c"), ("a", "b")]),
     "bipartite, several chunks": (83, {"a": 90, "b": 61}, [("a", "b")]),
+    "many samples": (253, {"a": 41, "b": 33}, [("a", "b"), ("b", "b")]),  # most of them in lanes (native/lanes.h)
+    "many samples of one unit": (253, {"a": 1}, []),
 }
 TWO_COLOURED = ("one unit", "no couplings", "bipartite, several chunks", "three layers")
 
@@ -120,9 +122,10 @@ def test_observers_see_the_same_transitions():
         assert rms_ratio(found, expected) < 2e-6
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_bits_do_not_depend_on_batch_chunks_threads_or_a_restart(integrator):
-    potential, start, force = machine("bipartite, several chunks")
+@pytest.mark.parametrize("name, integrator", [
+    *(("bipartite, several chunks", integrator) for integrator in INTEGRATORS), ("many samples", "euler_maruyama")])
+def test_bits_do_not_depend_on_batch_chunks_threads_or_a_restart(name, integrator):
+    potential, start, force = machine(name)
     common = {"dt": 0.01, "temperature": 0.3, "seed": 3, "integrator": integrator, "backend": "cpu"}
     with torch.no_grad():
         whole = tt.simulate(potential, start, steps=40, drive=force, record=8, **common)

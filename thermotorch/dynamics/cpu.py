@@ -148,7 +148,7 @@ def _langevin(
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
-    kept = state.new_empty(op.num_kept(steps, keep), *state.shape)
+    kept = op.new_kept(state, steps, keep)
     if not state.numel():
         return end, recorded, kept
     a = _Arguments()
@@ -200,7 +200,7 @@ def _splitting(
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
-    kept = state.new_empty(op.num_kept(steps, keep), *state.shape)
+    kept = op.new_kept(state, steps, keep)
     if not state.numel():
         return end, recorded, kept
     a = _Arguments()

@@ -93,8 +93,15 @@ def run(problem: Problem) -> Trajectory:
             _report_divergence(problem, steps)
     end = problem.start_step + problem.steps
     times = None if problem.record is None else problem.record_times()
-    heat = problem.potential.energy(problem.state) - problem.potential.energy(state) + work
+    heat = _energy_at_start(problem) - problem.potential.energy(state) + work
     return Trajectory(state, heat, work, end, None if problem.record is None else recorded, times, observed)
+
+
+def _energy_at_start(problem: Problem) -> Tensor:
+    state = problem.state
+    if not torch.compiler.is_compiling() and not state.requires_grad and not state.any():
+        return state.new_zeros(len(state))  # at rest: no product with the couplings
+    return problem.potential.energy(state)
 
 
 class _Operator:

@@ -57,7 +57,8 @@ def langevin(
         precision: one of `PRECISIONS`, what products with the couplings may round their operands to.
 
     Returns:
-        State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, unit].
+        State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, `kept_width`], in
+        an order that is the implementation's own.
     """
     raise NotImplementedError(f"thermotorch::langevin has no implementation for {state.device.type}")
 
@@ -179,11 +180,21 @@ def num_kept(steps: int, keep: int) -> int:
     return max(0, (steps - 1) // keep) if keep else 0
 
 
+def kept_width(state: Tensor) -> int:
+    """Numbers for each kept state. The CPU (native/run.h) takes an odd one, with at least one to spare."""
+    units = state.shape[1]
+    return units + 1 + units % 2 if state.device.type == "cpu" else units
+
+
+def new_kept(state: Tensor, steps: int, keep: int) -> Tensor:
+    return state.new_empty(num_kept(steps, keep), state.shape[0], kept_width(state))
+
+
 def _fake_outputs(state: Tensor, steps: int, start_step: int, record: int, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(state, memory_format=torch.contiguous_format),
         state.new_empty(num_recorded(steps, start_step, record), *state.shape),
-        state.new_empty(num_kept(steps, keep), *state.shape),
+        new_kept(state, steps, keep),
     )
 
 

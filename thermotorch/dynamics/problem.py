@@ -279,7 +279,7 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
 
     if isinstance(drive, Tensor):
         constant = checked(drive)
-        if not _traced() and not torch.isfinite(constant).all():
+        if not _traced() and not all_finite(constant):
             raise ValueError("drive: every value must be finite")
         return Force(lambda step: constant, constant)
     return Force(lambda step: checked(drive(step)))

@@ -163,23 +163,16 @@ class Adjoint {
     // Fills `states_` with the states before and after steps begin ... end - 1.
     void replay(int64_t begin, int64_t end) {
         const Run& run = p_.run;
-        load_state(begin, states_.data());
+        run.load_state(shape_, begin, row_, rows_, states_.data());
         for (int64_t k = begin; k < end; ++k) {
             float* next = states_.data() + (k + 1 - begin) * size_;
             if (k + 1 == end && end < run.steps) {
-                load_state(end, next);
+                run.load_state(shape_, end, row_, rows_, next);
                 break;
             }
             std::memcpy(next, next - size_, 4 * size_);
             step(p_, system_, push_, k, row_, rows_, next, field_.data());
         }
-    }
-
-    // The kept state before step k, a multiple of `keep`.
-    void load_state(int64_t k, float* to) {
-        const Run& run = p_.run;
-        const float* from = k ? run.kept + (k / run.keep - 1) * run.batch * run.units : run.state;
-        copy_in(shape_, from + row_ * run.units, rows_, to);
     }
 
     void back(int64_t k, const float* before, const float* after) {

@@ -18,6 +18,18 @@ struct Langevin {
 
 namespace langevin {
 
+// 2 j2, 3 j3, 4 j4 of LANES units, or of one unit in all lanes.
+struct OnSite {
+    Floats linear, quadratic, cubic;
+
+    // On-site and constant force minus field at x, all without mobility.
+    Floats force(Floats x, Floats field, Floats push) const {
+        return fma(-fma(fma(cubic, x, quadratic), x, linear), x, push) - field;
+    }
+
+    Floats curvature(Floats x) const { return fma(fma(cubic * 3.0f, x, quadratic * 2.0f), x, linear); }
+};
+
 // Per-unit numbers of a step, padded.
 struct Units {
     Shape shape;
@@ -35,15 +47,13 @@ struct Units {
         }
     }
 
-    // On-site and constant force minus field at x, all without mobility.
     Floats force(Floats x, Floats field, const float* push, int64_t i) const {
-        const Floats slope = fma(fma(load(cubic.data() + i), x, load(quadratic.data() + i)), x, load(linear.data() + i));
-        return fma(-slope, x, load(push + i)) - field;
+        return OnSite{load(linear.data() + i), load(quadratic.data() + i), load(cubic.data() + i)}
+            .force(x, field, load(push + i));
     }
 
     Floats curvature(Floats x, int64_t i) const {
-        const Floats c = load(cubic.data() + i) * 3.0f, q = load(quadratic.data() + i) * 2.0f;
-        return fma(fma(c, x, q), x, load(linear.data() + i));
+        return OnSite{load(linear.data() + i), load(quadratic.data() + i), load(cubic.data() + i)}.curvature(x);
     }
 };
 
@@ -157,23 +167,6 @@ class Stepper {
     Buffer field_, noise_;
 };
 
-static void forward(const Langevin& p) {
-    const Units units(p);
-    const Shape& shape = units.shape;
-    const Run& run = p.run;
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
-    for_chunks(run, rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
-        Stepper stepper(p, units, couplings, row, rows);
-        Buffer x(rows * shape.stride), guess(p.integrator == HEUN ? rows * shape.stride : 0);
-        copy_in(shape, run.state + row * run.units, rows, x.data());
-        for (int64_t k = 0; k < run.steps; ++k) {
-            stepper.step(k, x.data(), guess.data());
-            run.save(shape, k, row, rows, x.data());
-        }
-        copy_out(shape, x.data(), rows, run.end + row * run.units);
-    });
-}
-
 // What one thread gathers over its chunks.
 struct Gradients {
     ForceSum bias, drive;
@@ -216,8 +209,7 @@ class Adjoint {
     // Fills `states_` with the state (and Heun's guess) at the start of steps begin ... end - 1.
     void replay(int64_t begin, int64_t end) {
         const Run& run = p_.run;
-        const float* from = begin ? run.kept + (begin / run.keep - 1) * run.batch * run.units : run.state;
-        copy_in(shape(), from + row_ * run.units, rows_, states_.data());
+        run.load_state(shape(), begin, row_, rows_, states_.data());
         for (int64_t k = begin; k < end; ++k) {
             const bool last = k + 1 == end;
             if (last && stages_ == 1) break;
@@ -276,27 +268,5 @@ class Adjoint {
     Stepper stepper_;
     Buffer states_, lambda_, field_, force_, total_, of_guess_, beyond_;  // total: of the forces of all steps
 };
-
-static void backward(const Langevin& p) {
-    const Units units(p);
-    const Shape& shape = units.shape;
-    const Run& run = p.run;
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
-    const Product transposed(shape, run.blocks, run.block_count, true, run.bfloat16);
-    std::vector<Gradients> gradients;
-    for (int64_t thread = 0; thread < run.threads; ++thread)
-        gradients.push_back({ForceSum(shape, p.grad_bias, 1, 1),
-                             ForceSum(shape, p.grad_drive, p.drive.steps, p.drive.rows),
-                             CouplingsSum(shape, couplings.couplings(), run.grad_blocks)});
-    for_chunks(run, rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
-        Adjoint(p, units, couplings, transposed, gradients[thread], row, rows).run();
-    });
-    const Couplings target(shape, run.grad_blocks, run.grad_blocks ? run.block_count : 0, false);
-    for (Gradients& part : gradients) {
-        part.bias.finish(-1.0f);
-        part.drive.finish();
-        part.couplings.finish(target, -1.0f);
-    }
-}
 
 }  // namespace langevin

@@ -3,7 +3,7 @@
 
 #include "action.h"
 #include "alternating.h"
-#include "langevin.h"
+#include "langevin_run.h"
 #include "splitting.h"
 #include "weights.h"
 

@@ -13,10 +13,29 @@ struct NoiseStep {
           key_0(uint32_t(seed)), key_1(uint32_t(seed >> 32)) {}
 };
 
+// Rounds `first` ... 9 of Philox4x32-10; even and odd lanes apart, in 64-bit lanes whose high halves may hold anything.
+__attribute__((always_inline)) static inline void philox_rounds(int first, const NoiseStep& at, Longs c0[2], Longs c1[2],
+                                                                Longs c2[2], Longs c3[2], Words words[4]) {
+    for (int round = first; round < 10; ++round) {
+        const uint64_t r0 = uint32_t(at.key_0 + round * WEYL_0), r1 = uint32_t(at.key_1 + round * WEYL_1);
+        for (int half = 0; half < 2; ++half) {
+            const Longs p0 = multiply_low_halves(c0[half], MULTIPLIER_0);
+            const Longs p1 = multiply_low_halves(c2[half], MULTIPLIER_1);
+            c0[half] = (p1 >> 32) ^ c1[half] ^ r0;
+            c1[half] = p1;
+            c2[half] = (p0 >> 32) ^ c3[half] ^ r1;
+            c3[half] = p0;
+        }
+    }
+    const uint64_t low = 0xFFFFFFFFull;
+    words[0] = (Words)((c0[0] & low) | (c0[1] << 32));
+    words[1] = (Words)((c1[0] & low) | (c1[1] << 32));
+    words[2] = (Words)((c2[0] & low) | (c2[1] << 32));
+    words[3] = (Words)((c3[0] & low) | (c3[1] << 32));
+}
+
 // Philox4x32-10 of the counters (unit + lane, group, step): four words for each of LANES units.
-//
-// Units of even and odd lanes are computed apart, in 64-bit lanes whose high halves may hold anything; in the first two
-// rounds the words that all units share are computed once.
+// In the first two rounds the words that all units share are computed once.
 __attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at, Words words[4]) {
     Words lane;
     for (int i = 0; i < LANES; ++i) lane[i] = i;
@@ -35,26 +54,39 @@ __attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t
         c2[half] = product ^ uint64_t(uint32_t(shared_0 >> 32) ^ (k1 + WEYL_1));
         c3[half] = uint64_t(uint32_t(shared_0)) - Longs{};
     }
-    for (int round = 2; round < 10; ++round) {
-        const uint64_t r0 = uint32_t(k0 + round * WEYL_0), r1 = uint32_t(k1 + round * WEYL_1);
-        for (int half = 0; half < 2; ++half) {
-            const Longs p0 = multiply_low_halves(c0[half], MULTIPLIER_0);
-            const Longs p1 = multiply_low_halves(c2[half], MULTIPLIER_1);
-            c0[half] = (p1 >> 32) ^ c1[half] ^ r0;
-            c1[half] = p1;
-            c2[half] = (p0 >> 32) ^ c3[half] ^ r1;
-            c3[half] = p0;
-        }
+    philox_rounds(2, at, c0, c1, c2, c3, words);
+}
+
+// The same for one unit and LANES groups of samples. Three rounds have words that all groups share.
+__attribute__((always_inline)) static inline void philox_of_groups(uint32_t unit, Words group, const NoiseStep& at,
+                                                                   Words words[4]) {
+    uint32_t k0 = at.key_0, k1 = at.key_1;
+    auto low = [](uint64_t product) { return uint32_t(product); };
+    auto high = [](uint64_t product) { return uint32_t(product >> 32); };
+
+    uint64_t p0 = uint64_t(unit) * MULTIPLIER_0, p1 = uint64_t(at.step_low) * MULTIPLIER_1;
+    const uint64_t first_0 = high(p1) ^ k0;
+    const uint32_t first_1 = low(p1), first_2 = high(p0) ^ at.step_high_and_stream ^ k1, first_3 = low(p0);
+    k0 += WEYL_0, k1 += WEYL_1;
+    p1 = uint64_t(first_2) * MULTIPLIER_1;
+    const uint32_t second_0 = high(p1) ^ first_1 ^ k0, second_1 = low(p1);
+    const uint64_t second_2 = first_3 ^ k1;
+    k0 += WEYL_0, k1 += WEYL_1;
+    p0 = uint64_t(second_0) * MULTIPLIER_0;
+    Longs c0[2], c1[2], c2[2], c3[2];
+    for (int half = 0; half < 2; ++half) {
+        const Longs of_group = half ? (Longs)group >> 32 : (Longs)group;
+        const Longs second_3 = multiply_low_halves(of_group ^ first_0, MULTIPLIER_0);
+        c1[half] = multiply_low_halves((second_3 >> 32) ^ second_2, MULTIPLIER_1);
+        c0[half] = (c1[half] >> 32) ^ uint64_t(second_1 ^ k0);
+        c2[half] = second_3 ^ uint64_t(high(p0) ^ k1);
+        c3[half] = uint64_t(low(p0)) - Longs{};
     }
-    const uint64_t low = 0xFFFFFFFFull;
-    words[0] = (Words)((c0[0] & low) | (c0[1] << 32));
-    words[1] = (Words)((c1[0] & low) | (c1[1] << 32));
-    words[2] = (Words)((c2[0] & low) | (c2[1] << 32));
-    words[3] = (Words)((c3[0] & low) | (c3[1] << 32));
+    philox_rounds(3, at, c0, c1, c2, c3, words);
 }
 
 // Natural logarithm of 2^-33 <= x <= 1. Coefficients: Cephes logf (Moshier).
-static inline Floats logarithm(Floats x) {
+__attribute__((always_inline)) static inline Floats logarithm(Floats x) {
     const Words bits = (Words)x + (0x3F800000u - 0x3F3504F3u);  // so that the mantissa lies in [sqrt(1/2), sqrt(2))
     const Floats exponent = to_floats((Ints)(bits >> 23) - 127);
     const Floats f = (Floats)((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f;

@@ -1,6 +1,7 @@
 // Products of states with couplings: out = x J for the blocks of J, and the gradient x^T a.
 //
-// J is packed once per call in panels of up to TILE_VECTORS vectors of columns; a panel holds those rows of J that some
+// J is packed once per call in panels of up to TILE_VECTORS vectors of columns, or of a few columns where samples are in
+// the lanes (lanes.h); a panel holds those rows of J that some
 // block fills. Every output is one sum in increasing order of rows, whatever the tile, the batch or the number of threads.
 #pragma once
 
@@ -20,13 +21,15 @@ struct Range {
 };
 
 struct Panel {
-    int64_t vector, vectors;  // columns, in vectors
+    int64_t vector, vectors;  // columns, in vectors of so many lanes
     std::vector<Range> ranges;
 };
 
 class Couplings {
   public:
-    Couplings(const Shape& shape, const Block* blocks, int64_t count, bool transposed) : shape_(shape) {
+    Couplings(const Shape& shape, const Block* blocks, int64_t count, bool transposed, int64_t lanes = LANES,
+              int64_t most = TILE_VECTORS)
+        : lanes_(lanes) {
         for (int64_t i = 0; i < count; ++i) {
             Block b = blocks[i];
             if (transposed) {
@@ -37,13 +40,14 @@ class Couplings {
             if (b.rows && b.columns) blocks_.push_back(b);
         }
         int64_t size = 0;
-        for (int64_t vector = 0; vector < shape.vectors;) {
-            const int64_t left = shape.vectors - vector;
-            const int64_t width = left == 4 ? 2 : std::min<int64_t>(left, TILE_VECTORS);
-            Panel panel{vector, width, ranges(vector * LANES, (vector + width) * LANES)};
+        const int64_t vectors = (shape.units + lanes - 1) / lanes;
+        int64_t panels = (vectors + most - 1) / most;
+        for (int64_t vector = 0; vector < vectors; --panels) {
+            const int64_t width = (vectors - vector + panels - 1) / panels;
+            Panel panel{vector, width, ranges(vector * lanes, (vector + width) * lanes)};
             for (Range& range : panel.ranges) {
                 range.offset = size;
-                size += (range.end - range.begin) * width * LANES;
+                size += (range.end - range.begin) * width * lanes;
             }
             panels_.push_back(panel);
             vector += width;
@@ -87,7 +91,7 @@ class Couplings {
     template <class Body>
     void for_elements(Body&& body) const {
         for (const Panel& panel : panels_) {
-            const int64_t first = panel.vector * LANES, width = panel.vectors * LANES;
+            const int64_t first = panel.vector * lanes_, width = panel.vectors * lanes_;
             for (const Block& b : blocks_) {
                 const int64_t from = std::max(first, b.column), to = std::min(first + width, b.column + b.columns);
                 if (from >= to) continue;
@@ -112,7 +116,7 @@ class Couplings {
         }
     }
 
-    Shape shape_;
+    int64_t lanes_;
     std::vector<Block> blocks_;
     std::vector<Panel> panels_;
     size_t size_;

@@ -7,12 +7,16 @@
 #include "noise.h"
 #include "product.h"
 
+static inline void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t units) {
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * to_stride, from + r * from_stride, 4 * units);
+}
+
 static inline void copy_in(const Shape& shape, const float* from, int64_t rows, float* to) {
-    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.stride, from + r * shape.units, 4 * shape.units);
+    copy(from, shape.units, to, shape.stride, rows, shape.units);
 }
 
 static inline void copy_out(const Shape& shape, const float* from, int64_t rows, float* to) {
-    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * shape.units, from + r * shape.stride, 4 * shape.units);
+    copy(from, shape.stride, to, shape.units, rows, shape.units);
 }
 
 static inline void add_in(const Shape& shape, const float* from, int64_t rows, float* to) {
@@ -40,7 +44,27 @@ struct Run {
     // Where the states after step k of this call are asked for.
     void save(const Shape& shape, int64_t k, int64_t row, int64_t rows, const float* x) const {
         if (records(k)) copy_out(shape, x, rows, recorded + (record_index(k) * batch + row) * units);
-        if (keeps(k)) copy_out(shape, x, rows, kept + (((k + 1) / keep - 1) * batch + row) * units);
+        keep_state(shape, k, row, rows, x);
+    }
+
+    // Kept states lie sample after sample, [batch, kept, width], so that the rows of a chunk are in one place. The width is
+    // odd, which spreads them over the cache, and leaves a number free; op.py knows it.
+    int64_t num_kept() const { return keep && steps ? (steps - 1) / keep : 0; }
+    int64_t kept_width() const { return units + 1 + units % 2; }
+    float* kept_after(int64_t k, int64_t row) const {
+        return kept + (row * num_kept() + (k + 1) / keep - 1) * kept_width();
+    }
+    void keep_state(const Shape& shape, int64_t k, int64_t row, int64_t rows, const float* x) const {
+        if (!keeps(k)) return;
+        float* to = kept_after(k, row);
+        const int64_t pitch = num_kept() * kept_width();
+        copy(x, shape.stride, to, pitch, rows, units);
+        for (int64_t r = 0; r < rows; ++r) std::fill(to + r * pitch + units, to + r * pitch + kept_width(), 0.0f);
+    }
+    // The state before step k, one that was kept or the first.
+    void load_state(const Shape& shape, int64_t k, int64_t row, int64_t rows, float* to) const {
+        if (k) return copy(kept_after(k - 1, row), num_kept() * kept_width(), to, shape.stride, rows, units);
+        copy_in(shape, state + row * units, rows, to);
     }
     int64_t segment() const { return keep ? keep : std::max<int64_t>(1, steps); }
 };

@@ -99,8 +99,7 @@ static void forward(const Splitting& p) {
                 copy_out(shape, x.data(), rows, run.recorded + (run.record_index(k) * run.batch + row) * run.units);
             }
             (k + 1 < run.steps ? flows.whole : flows.half)(shape, k, y.data(), row, rows, u.data());
-            if (run.keeps(k))
-                copy_out(shape, u.data(), rows, run.kept + (((k + 1) / run.keep - 1) * run.batch + row) * run.units);
+            run.keep_state(shape, k, row, rows, u.data());
         }
         copy_out(shape, u.data(), rows, run.end + row * run.units);
     });
@@ -173,7 +172,7 @@ class Adjoint {
     void replay(int64_t begin, int64_t end) {
         const Run& run = p_.run;
         if (begin) {
-            copy_in(shape_, run.kept + ((begin / run.keep - 1) * run.batch + row_) * run.units, rows_, states_.data());
+            run.load_state(shape_, begin, row_, rows_, states_.data());
         } else {
             copy_in(shape_, run.state + row_ * run.units, rows_, y_.data());
             flows_.half(shape_, 0, y_.data(), row_, rows_, states_.data());

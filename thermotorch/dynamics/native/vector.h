@@ -73,6 +73,17 @@ static inline Longs multiply_low_halves(Longs a, uint32_t factor) {
 #endif
 }
 
+// Sum of the lanes.
+static inline float total(Floats x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)x);
+#else
+    float sum = x[0];
+    for (int i = 1; i < LANES; ++i) sum += x[i];
+    return sum;
+#endif
+}
+
 static inline Floats to_floats(Words w) { return __builtin_convertvector(w, Floats); }
 static inline Floats to_floats(Ints w) { return __builtin_convertvector(w, Floats); }
 

@@ -1,0 +1,65 @@
+// A whole call of thermotorch::langevin and of its gradient: chunks of samples, each with its samples in rows (langevin.h) or,
+// where that is faster, in lanes (lanes.h).
+#pragma once
+
+#include <optional>
+
+#include "lanes.h"
+
+namespace langevin {
+
+static void forward(const Langevin& p) {
+    const Units units(p);
+    const Shape& shape = units.shape;
+    const Run& run = p.run;
+    const bool in_lanes = lanes::suit(p);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    std::optional<lanes::Product> for_lanes;
+    if (in_lanes) for_lanes.emplace(shape, run.blocks, run.block_count, false);
+    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
+        if (in_lanes && lanes::suit(run.ids + row, rows)) return lanes::forward(p, units, *for_lanes, row);
+        Stepper stepper(p, units, couplings, row, rows);
+        Buffer x(rows * shape.stride), guess(p.integrator == HEUN ? rows * shape.stride : 0);
+        copy_in(shape, run.state + row * run.units, rows, x.data());
+        for (int64_t k = 0; k < run.steps; ++k) {
+            stepper.step(k, x.data(), guess.data());
+            run.save(shape, k, row, rows, x.data());
+        }
+        copy_out(shape, x.data(), rows, run.end + row * run.units);
+    });
+    if (float* mark = lanes::mark(run)) *mark = in_lanes;
+}
+
+static void backward(const Langevin& p) {
+    const Units units(p);
+    const Shape& shape = units.shape;
+    const Run& run = p.run;
+    const float* mark = lanes::mark(run);
+    const bool in_lanes = mark && *mark;
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product transposed(shape, run.blocks, run.block_count, true, run.bfloat16);
+    std::optional<lanes::Product> for_lanes;
+    if (in_lanes) for_lanes.emplace(shape, run.blocks, run.block_count, true);
+    std::vector<Gradients> gradients;
+    std::vector<lanes::Outer> outers;
+    for (int64_t thread = 0; thread < run.threads; ++thread) {
+        gradients.push_back({ForceSum(shape, p.grad_bias, 1, 1),
+                             ForceSum(shape, p.grad_drive, p.drive.steps, p.drive.rows),
+                             CouplingsSum(shape, couplings.couplings(), run.grad_blocks)});
+        if (in_lanes) outers.emplace_back(run);
+    }
+    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
+        if (in_lanes && lanes::suit(run.ids + row, rows))
+            return lanes::backward(p, units, *for_lanes, row, gradients[thread], outers[thread]);
+        Adjoint(p, units, couplings, transposed, gradients[thread], row, rows).run();
+    });
+    const Couplings target(shape, run.grad_blocks, run.grad_blocks ? run.block_count : 0, false);
+    for (Gradients& part : gradients) {
+        part.bias.finish(-1.0f);
+        part.drive.finish();
+        part.couplings.finish(target, -1.0f);
+    }
+    for (const lanes::Outer& outer : outers) outer.subtract_from(run.grad_blocks, run.block_count);
+}
+
+}  // namespace langevin
