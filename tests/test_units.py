@@ -49,5 +49,5 @@ def test_circuit_units_make_a_cell_of_ones():
 
 def test_noise_has_the_temperature_of_its_resistor():
     noise = units.johnson_noise(330.0, kelvin=290.0)
-    assert noise * 330.0 == pytest.approx(units.kT_to_joule(1.0, 290.0), rel=1e-12)
+    assert noise * 330.0 == pytest.approx(units.kT_to_joule(1.0, 290.0), rel=1e-12, abs=0)
     assert units.noise_temperature(noise, 330.0) == pytest.approx(290.0, rel=1e-12)

@@ -50,7 +50,7 @@ def test_every_result_has_its_ledgers_modelled_and_measured_apart(space):
     device = evaluate("device", Device(), PROTOCOL, space)
     ideal, drawn = device.ledgers
     assert (ideal.scenario, drawn.scenario) == ("ideal", "this machine")
-    assert ideal.lines[0].joule == pytest.approx(20 * 1.380649e-23 * 300)
+    assert ideal.lines[0].joule == pytest.approx(20 * 1.380649e-23 * 300, rel=1e-6, abs=0)
     digital = evaluate("digital", Digital(), PROTOCOL, space)
     assert {ledger.model for ledger in digital.ledgers} == {digital.label}
     assert digital.ledgers[0].lines[0].joule == pytest.approx(4 * 36 * 36 * 4.6e-12)  # steps x multiply-adds, 45 nm fp32

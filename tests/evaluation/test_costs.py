@@ -26,7 +26,7 @@ def test_a_generator_is_priced_on_every_device_model_and_metered_apart():
     assert [ledger.scenario for ledger in found.ledgers] == [*(device.name for device in DEVICES), "this machine"]
     assert {ledger.model for ledger in found.ledgers} == {"it"}
     ideal = found.ledgers[0].lines[0]
-    assert ideal.joule == pytest.approx(kT_to_joule(made.heat.mean().item(), 300.0))
+    assert ideal.joule == pytest.approx(kT_to_joule(made.heat.mean().item(), 300.0), rel=1e-6, abs=0)
     rows = {row.metric: row for row in found.rows}
     assert rows["generation heat"].value == pytest.approx(made.heat.mean().item())
     assert rows["device overhead"].kind == "modelled" and "rc_analog" in rows["device overhead"].note
@@ -36,7 +36,7 @@ def test_a_generator_is_priced_on_every_device_model_and_metered_apart():
 def test_any_other_device_is_priced_by_its_heat():
     _, found = spent(Device())
     assert [ledger.scenario for ledger in found.ledgers] == ["ideal", "this machine"]
-    assert found.ledgers[0].lines[0].joule == pytest.approx(kT_to_joule(20.0, 300.0))
+    assert found.ledgers[0].lines[0].joule == pytest.approx(kT_to_joule(20.0, 300.0), rel=1e-6, abs=0)
 
 
 def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_sample():

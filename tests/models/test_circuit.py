@@ -54,7 +54,7 @@ def test_equal_resistances_rest_at_one_temperature():
 def test_resistors_at_room_temperature_store_half_a_kT_in_each_capacitor():
     """Johnson-Nyquist: kappa0 = k_B T / R gives 1/2 C <v^2> = 1/2 k_B T."""
     single = one_cell(johnson_noise(330.0))
-    assert 1e-8 * single.stationary()[1].item() == pytest.approx(kT_to_joule(1.0), rel=1e-10)
+    assert 1e-8 * single.stationary()[1].item() == pytest.approx(kT_to_joule(1.0), rel=1e-10, abs=0)
 
 
 def test_unequal_resistances_solve_the_lyapunov_equation_in_si():

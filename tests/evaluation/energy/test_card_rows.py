@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evaluation.energy.joules import close
 from thermotorch.evaluation import energy
 
 
@@ -33,7 +34,7 @@ def test_the_heat_quoted_for_the_paper_is_what_the_sheet_says():
 def test_landauer_bound_of_one_bit():
     row = energy.landauer_row(1, seed=0)
     assert row.value == pytest.approx(2.871e-21, rel=1e-4, abs=0)
-    assert energy.landauer_row(784, seed=0).value == pytest.approx(784 * row.value)
+    assert energy.landauer_row(784, seed=0).value == close(784 * row.value)
 
 
 def test_what_is_not_modelled_has_no_number():
@@ -58,7 +59,7 @@ def test_arithmetic_energy_is_operations_times_the_joules_of_one():
     assert (count.value, count.unit, count.kind) == (2000, "FLOP per sample", "measured")
     assert count.note.endswith("steps 20")
     horowitz = rows["arithmetic, 45 nm fp32"]
-    assert horowitz.value == pytest.approx(1000 * (0.9e-12 + 3.7e-12))  # a thousand multiply-adds
+    assert horowitz.value == close(1000 * (0.9e-12 + 3.7e-12))  # a thousand multiply-adds
     assert (horowitz.unit, horowitz.kind) == ("J per sample", "modelled")
     assert all(row.note for row in rows.values())
     assert len(rows) == 1 + len(energy.HARDWARE)
@@ -73,7 +74,7 @@ def priced(*lines):
 def test_overhead_is_every_contribution_but_the_heat():
     ledger = priced(("heat of the trajectory", 1e-16), ("read-out", 3e-9), ("static bias current", 1e-9))
     row = energy.overhead_row(7, ledger, command="here")
-    assert (row.value, row.kind, row.seed, row.command) == (pytest.approx(4e-9), "modelled", 7, "here")
+    assert (row.value, row.kind, row.seed, row.command) == (close(4e-9), "modelled", 7, "here")
     assert "device model rc_analog, 4.0e-09 to 8.0e-09 J" in row.note and "most of it read-out" in row.note
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.evaluation.energy.joules import close
 from thermotorch.evaluation.energy import (
     CONTRIBUTIONS,
     DEVICES,
@@ -40,47 +41,47 @@ def joule(device, contribution, run=RUN):
 def test_every_device_prices_every_contribution_and_ends_with_the_scale(model):
     ledger = model.ledger("machine", RUN)
     assert [line.contribution for line in ledger.lines] == [*CONTRIBUTIONS, LANDAUER]
-    assert ledger.lines[-1].joule == pytest.approx(landauer_bound(9))
+    assert ledger.lines[-1].joule == close(landauer_bound(9))
     assert (ledger.kind, ledger.model, ledger.scenario) == ("modelled", "machine", model.name)
     assert all(line.source for line in ledger.lines)
 
 
 def test_heat_of_the_ideal_device_is_the_mean_heat_in_kT():
     heat = lines(IdealDevice())["heat of the trajectory"]
-    assert heat.joule == pytest.approx(1000 * KT)
-    assert (heat.low, heat.high) == (pytest.approx(980.4 * KT), pytest.approx(1019.6 * KT))
-    assert joule(IdealDevice(), "preparation of the noise") == pytest.approx(400 * KT)
+    assert heat.joule == close(1000 * KT)
+    assert (heat.low, heat.high) == (close(980.4 * KT), close(1019.6 * KT))
+    assert joule(IdealDevice(), "preparation of the noise") == close(400 * KT)
 
 
 def test_work_is_counted_once_as_the_heat_it_becomes():
     """First law: heat + preparation = work on + work off; a switching line with the work would count it twice."""
     switching = lines(IdealDevice())["switching the potential on"]
-    assert (switching.joule, switching.high) == (0.0, pytest.approx(60 * KT))
+    assert (switching.joule, switching.high) == (0.0, close(60 * KT))
     moved = joule(IdealDevice(), "heat of the trajectory") + joule(IdealDevice(), "preparation of the noise")
-    assert moved == pytest.approx((RUN.work_on + RUN.work_off) * KT)
+    assert moved == close((RUN.work_on + RUN.work_off) * KT)
 
 
 def test_memory_of_the_ideal_device_costs_a_landauer_bound_for_each_bit():
     one = landauer_bound(1)
-    assert joule(IdealDevice(), "read-out") == pytest.approx(9 * 8 * one)
-    assert joule(IdealDevice(), "input and programming") == pytest.approx((120 * 8 / 1e4 + 2) * one)
+    assert joule(IdealDevice(), "read-out") == close(9 * 8 * one)
+    assert joule(IdealDevice(), "input and programming") == close((120 * 8 / 1e4 + 2) * one)
 
 
 def test_heat_absorbed_is_a_gain_and_has_no_broken_range():
     cold = replace(RUN, heat=-3.0, heat_stderr=1.0, preparation=-40.0)
     heat = lines(IdealDevice(), cold)["heat of the trajectory"]
-    assert (heat.low, heat.joule, heat.high) == pytest.approx((-4.96 * KT, -3 * KT, -1.04 * KT))
+    assert (heat.low, heat.joule, heat.high) == close((-4.96 * KT, -3 * KT, -1.04 * KT))
     warm = lines(RCAnalog(), cold)["preparation of the noise"]
-    assert (warm.low, warm.joule, warm.high) == pytest.approx((-40e4 * KT, -40 * KT, -40 * KT))
+    assert (warm.low, warm.joule, warm.high) == close((-40e4 * KT, -40 * KT, -40 * KT))
 
 
 def test_voltage_of_a_thermal_node():
     """kT / C: at 1 pF and 300 K the noise of a node is 64.4 microvolt, the textbook number."""
     node = with_value(RCAnalog(), "capacitance", 1e-12)
-    assert node.voltage(replace(RUN, temperature=1.0)) == pytest.approx(64.4e-6, rel=1e-3)
-    assert node.voltage(replace(RUN, temperature=0.25)) == pytest.approx(2 * 64.4e-6, rel=1e-3)
+    assert node.voltage(replace(RUN, temperature=1.0)) == close(64.4e-6, rel=1e-3)
+    assert node.voltage(replace(RUN, temperature=0.25)) == close(2 * 64.4e-6, rel=1e-3)
     hot = with_value(node, "noise_ratio", 100.0)
-    assert hot.voltage(replace(RUN, temperature=1.0)) == pytest.approx(644e-6, rel=1e-3)
+    assert hot.voltage(replace(RUN, temperature=1.0)) == close(644e-6, rel=1e-3)
 
 
 def test_energy_scale_of_a_node_is_that_of_its_voltage():
@@ -88,8 +89,8 @@ def test_energy_scale_of_a_node_is_that_of_its_voltage():
     hot = with_value(RCAnalog(), "noise_ratio", 7.0)
     for analog in (RCAnalog(), hot):
         unit = analog.capacitance.value * analog.voltage(RUN) ** 2
-        assert joule(analog, "heat of the trajectory") == pytest.approx(RUN.heat * RUN.temperature * unit)
-    assert joule(RCAnalog(), "heat of the trajectory") == pytest.approx(1000 * KT)
+        assert joule(analog, "heat of the trajectory") == close(RUN.heat * RUN.temperature * unit)
+    assert joule(RCAnalog(), "heat of the trajectory") == close(1000 * KT)
 
 
 def test_static_bias_current_by_hand():
@@ -97,32 +98,32 @@ def test_static_bias_current_by_hand():
     analog = with_value(RCAnalog(), "capacitance", 1e-12)
     micro = 40e-9 * 1e-6  # joule for a unit slope in a unit of time
     expected = micro * (30 * 5 + 80 * 10)
-    assert joule(analog, "static bias current") == pytest.approx(expected)
+    assert joule(analog, "static bias current") == close(expected)
     for seconds in (1e-9, 1e-6):  # a faster machine draws more for a shorter time
-        assert joule(with_value(analog, "mobility_time", seconds), "static bias current") == pytest.approx(expected)
+        assert joule(with_value(analog, "mobility_time", seconds), "static bias current") == close(expected)
 
 
 def test_the_least_static_dissipation_is_that_of_resistors():
     """G u^2 (x_i - x_j)^2 of each bond for the run: 12 energy units a unit of time for 5, at kT / T each."""
-    assert lines(RCAnalog())["static bias current"].low == pytest.approx(12 * 5 * KT / 0.1)
+    assert lines(RCAnalog())["static bias current"].low == close(12 * 5 * KT / 0.1)
 
 
 def test_gates_converters_and_memory_of_the_analog_circuit_by_hand():
-    assert joule(RCAnalog(), "switching the potential on") == pytest.approx(120 * 1e-15 * 0.8**2)
-    assert joule(RCAnalog(), "read-out") == pytest.approx(9 * 256 * 10e-15)
+    assert joule(RCAnalog(), "switching the potential on") == close(120 * 1e-15 * 0.8**2)
+    assert joule(RCAnalog(), "read-out") == close(9 * 256 * 10e-15)
     per_bit = 10e-12 / 64
-    assert joule(RCAnalog(), "input and programming") == pytest.approx((120 / 1e4 + 2) * 8 * per_bit)
+    assert joule(RCAnalog(), "input and programming") == close((120 / 1e4 + 2) * 8 * per_bit)
 
 
 def test_programming_is_shared_by_the_samples_drawn_from_it():
     once = with_value(RCAnalog(), "samples_per_program", 1.0)
     free = replace(RUN, inputs=0)
     thousand = with_value(RCAnalog(), "samples_per_program", 1000.0)
-    assert joule(once, "input and programming", free) == pytest.approx(1000 * joule(thousand, "input and programming", free))
+    assert joule(once, "input and programming", free) == close(1000 * joule(thousand, "input and programming", free))
 
 
 def test_kT_of_the_board_is_the_energy_of_its_injected_noise():
-    assert joule(SPUBoard(), "heat of the trajectory") == pytest.approx(1000 * 10e-9 * 0.1**2)
+    assert joule(SPUBoard(), "heat of the trajectory") == close(1000 * 10e-9 * 0.1**2)
     ledger = SPUBoard().ledger("machine", RUN)
     assert ledger.missing == ("switching the potential on", "input and programming", "static bias current")
     assert ledger.total.note.startswith("lower bound")
@@ -133,16 +134,16 @@ def test_cells_of_the_digital_thermodynamic_computer():
     assert DTCA().cells(plain).value == 20
     dense = replace(RUN, couplings=600)  # 100 cells are needed
     assert DTCA().cells(dense).value == 100
-    assert joule(DTCA(), "heat of the trajectory", dense) == pytest.approx(100 * 5 * 10 * 2e-15)
-    assert joule(DTCA(), "read-out", dense) == pytest.approx(9 * 1.692e-12)
-    assert joule(DTCA(), "input and programming", dense) == pytest.approx((100 / 1e4 + 2) * 153.6e-12)
+    assert joule(DTCA(), "heat of the trajectory", dense) == close(100 * 5 * 10 * 2e-15)
+    assert joule(DTCA(), "read-out", dense) == close(9 * 1.692e-12)
+    assert joule(DTCA(), "input and programming", dense) == close((100 / 1e4 + 2) * 153.6e-12)
 
 
 def test_the_published_sample_of_the_digital_thermodynamic_computer():
     """T = 8 steps of 70 x 70 cells and 250 sweeps at 2 fJ: 19.6 nJ by the short formula of the paper."""
     published = replace(RUN, units=4900, couplings=4900 * 6, run_time=8 * 25.0)  # degree 12, ten sweeps a unit of time
-    assert joule(DTCA(), "heat of the trajectory", published) == pytest.approx(8 * 4900 * 250 * 2e-15)
-    assert joule(DTCA(), "heat of the trajectory", published) == pytest.approx(19.6e-9)
+    assert joule(DTCA(), "heat of the trajectory", published) == close(8 * 4900 * 250 * 2e-15)
+    assert joule(DTCA(), "heat of the trajectory", published) == close(19.6e-9)
 
 
 def test_devices_by_name():
@@ -153,7 +154,7 @@ def test_devices_by_name():
 
 def test_of_a_machine_that_is_no_generator_only_the_heat_is_priced():
     (ledger,) = thermodynamic_ledgers("other", torch.nn.Linear(2, 2), torch.tensor([10.0, 30.0]))
-    assert ledger.total.joule == pytest.approx(20 * KT)
+    assert ledger.total.joule == close(20 * KT)
     assert ledger.missing == CONTRIBUTIONS[1:]
     with pytest.raises(ValueError, match="its heat must be given"):
         thermodynamic_ledgers("other", torch.nn.Linear(2, 2))

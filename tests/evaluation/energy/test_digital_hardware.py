@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.evaluation.energy.joules import close
 from thermotorch.evaluation.energy import (
     HARDWARE_CLASSES,
     LANDAUER,
@@ -21,28 +22,28 @@ def lines(name, work=WORK):
 
 
 def test_arithmetic_at_45_nm_is_half_an_addition_and_half_a_multiplication():
-    assert lines("45 nm fp32")["arithmetic"].joule == pytest.approx(1e9 * (0.9e-12 + 3.7e-12) / 2)
-    assert lines("45 nm int8")["arithmetic"].joule == pytest.approx(1e9 * (0.03e-12 + 0.2e-12) / 2)
+    assert lines("45 nm fp32")["arithmetic"].joule == close(1e9 * (0.9e-12 + 3.7e-12) / 2)
+    assert lines("45 nm int8")["arithmetic"].joule == close(1e9 * (0.03e-12 + 0.2e-12) / 2)
 
 
 def test_an_instruction_of_a_processor_costs_70_pJ_more():
     """One multiply-add a instruction in fp32, four in int8."""
-    assert lines("45 nm fp32")["arithmetic"].high == pytest.approx(0.5e9 * (4.6e-12 + 70e-12))
-    assert lines("45 nm int8")["arithmetic"].high == pytest.approx(0.5e9 * (0.23e-12 + 70e-12 / 4))
+    assert lines("45 nm fp32")["arithmetic"].high == close(0.5e9 * (4.6e-12 + 70e-12))
+    assert lines("45 nm int8")["arithmetic"].high == close(0.5e9 * (0.23e-12 + 70e-12 / 4))
 
 
 def test_memory_traffic_by_the_byte():
     on_chip, dram = lines("45 nm fp32")["on-chip memory traffic"], lines("45 nm fp32")["DRAM traffic"]
-    assert on_chip.joule == pytest.approx(5e7 * 4 * 100e-12 / 8)
-    assert dram.joule == pytest.approx((1e7 + 784) * 4 * 2e-9 / 8)
-    assert dram.low == pytest.approx((1e6 + 784) * 4 * 1.3e-9 / 8)  # each weight once
-    assert lines("45 nm int8")["on-chip memory traffic"].joule == pytest.approx(on_chip.joule / 4)
+    assert on_chip.joule == close(5e7 * 4 * 100e-12 / 8)
+    assert dram.joule == close((1e7 + 784) * 4 * 2e-9 / 8)
+    assert dram.low == close((1e6 + 784) * 4 * 1.3e-9 / 8)  # each weight once
+    assert lines("45 nm int8")["on-chip memory traffic"].joule == close(on_chip.joule / 4)
 
 
 def test_a_board_at_its_peak():
-    assert lines("A100 fp32")["arithmetic"].joule == pytest.approx(1e9 * 400 / 19.5e12)
-    assert lines("H100 fp16")["arithmetic"].joule == pytest.approx(1e9 * 700 / 989.4e12)
-    assert lines("A100 fp32")["arithmetic"].high == pytest.approx(20 * 1e9 * 400 / 19.5e12)  # a twentieth of the peak
+    assert lines("A100 fp32")["arithmetic"].joule == close(1e9 * 400 / 19.5e12)
+    assert lines("H100 fp16")["arithmetic"].joule == close(1e9 * 700 / 989.4e12)
+    assert lines("A100 fp32")["arithmetic"].high == close(20 * 1e9 * 400 / 19.5e12)  # a twentieth of the peak
 
 
 @pytest.mark.parametrize("name", [kind.name for kind in HARDWARE_CLASSES if not kind.name.startswith("45 nm")])
@@ -51,13 +52,13 @@ def test_a_board_takes_the_longer_of_computing_and_moving(name):
     board = hardware_class(name)
     computing = WORK.flops / board.peak.value
     moving = WORK.numbers * board.bytes_per_number / board.bandwidth.value
-    assert board.ledger("digital", WORK).total.joule == pytest.approx(board.watt.value * max(computing, moving))
+    assert board.ledger("digital", WORK).total.joule == close(board.watt.value * max(computing, moving))
 
 
 def test_a_batch_is_shared_by_its_samples():
     batch = DigitalCount(10 * WORK.flops, {}, WORK.weight_numbers, 10 * WORK.activation_numbers, 10**6, 784, 10)
     one, ten = lines("45 nm fp32"), lines("45 nm fp32", batch)
-    assert ten["arithmetic"].joule == pytest.approx(one["arithmetic"].joule)
+    assert ten["arithmetic"].joule == close(one["arithmetic"].joule)
     assert ten["DRAM traffic"].joule < 0.11 * one["DRAM traffic"].joule
 
 
@@ -65,7 +66,7 @@ def test_a_batch_is_shared_by_its_samples():
 def test_every_class_ends_with_the_scale_and_is_modelled(kind):
     ledger = kind.ledger("digital", WORK)
     assert (ledger.lines[-1].contribution, ledger.kind, ledger.scenario) == (LANDAUER, "modelled", kind.name)
-    assert ledger.lines[-1].joule == pytest.approx(landauer_bound(784))
+    assert ledger.lines[-1].joule == close(landauer_bound(784))
     assert not ledger.missing
 
 
@@ -74,7 +75,7 @@ def test_a_counted_model_is_priced_on_all_hardware():
     ledgers = digital_ledgers("a layer", count(layer, lambda: layer(torch.zeros(1, 30))))
     assert [ledger.scenario for ledger in ledgers] == [kind.name for kind in HARDWARE_CLASSES]
     assert {ledger.model for ledger in ledgers} == {"a layer"}
-    assert ledgers[0].lines[0].joule == pytest.approx(600 * 4.6e-12)
+    assert ledgers[0].lines[0].joule == close(600 * 4.6e-12)
 
 
 def test_unknown_hardware_lists_what_is_close():

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-import pytest
 import torch
 
+from tests.evaluation.energy.joules import close
 from tests.evaluation.energy.test_devices import RUN
 from tests.evaluation.energy.test_machine_run import machine
 from tests.evaluation.stand_ins import Digital
@@ -17,11 +17,11 @@ KT = 1.380649e-23 * 300
 def test_the_three_claims_are_three_kinds_of_estimate():
     work = DigitalCount(10**9, {"": 10**9}, 10**6, 10**6, 10**6, 784)
     prl, pnas, extropic = claims("ddpm", work, "machine", RUN, "classifier", 1e5)
-    assert prl.value == pytest.approx(1e9 * 2.3e-12 / (1000 * KT))
-    assert pnas.value == pytest.approx(26_432 * 4.6e-12 / (1e5 * KT))
+    assert prl.value == close(1e9 * 2.3e-12 / (1000 * KT))
+    assert pnas.value == close(26_432 * 4.6e-12 / (1e5 * KT))
     assert "26,432 multiply-adds at 1 pJ, would give 6e+07" in pnas.divides  # the sheet's check of the paper's claim
     dtca = next(device for device in DEVICES if device.name == "dtca").ledger("machine", RUN).total.joule
-    assert extropic.value == pytest.approx(1e9 * 400 / 19.5e12 / dtca)
+    assert extropic.value == close(1e9 * 400 / 19.5e12 / dtca)
     assert "at most" in extropic.here
 
 
