@@ -5,6 +5,7 @@ import ctypes
 import pytest
 import torch
 
+import thermotorch as tt
 from thermotorch.dynamics import Stream, cpu, normals
 from thermotorch.dynamics.build import library
 
@@ -47,3 +48,12 @@ def test_normals_are_accurate_in_the_tails_and_near_zero():
 
 def test_the_peak_is_a_speed_of_this_century():
     assert 1e9 < cpu.peak_flops() < 1e15
+
+
+@pytest.mark.parametrize("batch", [1, 20, 250])  # the last in lanes
+def test_products_for_timing_are_the_field(batch):
+    couplings = tt.BlockCouplings({"a": 41, "b": 33}, [("a", "b"), ("b", "b")])
+    for bonds in couplings.parameters():
+        torch.nn.init.normal_(bonds)
+    state = torch.randn(batch, 74)
+    torch.testing.assert_close(cpu.products(couplings.pieces(), state, 3), couplings(state).detach(), rtol=1e-4, atol=1e-4)

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+import thermotorch as tt
 from thermotorch.evaluation.benchmark import as_markdown, benchmark, save_figure
+from thermotorch.evaluation.rivals import Equation
 
 SMALL = {"image_shape": [1, 4, 4], "hidden": 8, "t_final": 0.025}
 
@@ -36,7 +40,18 @@ def test_operations_are_counted_as_the_programs_do_them(result):
     counted = {row["program"]: row["flops_per_second"] * row["median_seconds"] for row in batch_4}
     assert counted["eager torch loop"] == pytest.approx(2 * 24 * 24 * 4 * 20)
     assert counted["thermotorch"] == pytest.approx(2 * (2 * 16 * 8 + 8 * 8) * 4 * 20)
+    assert counted["thermotorch, whole matrix"] == counted["eager torch loop"]
+    assert counted["eager torch loop, blocks"] == counted["thermotorch"]
     assert counted["thermotorch, splitting, 20 x dt"] == pytest.approx(2 * 24 * 24 * 4 * 2)
+
+
+def test_rivals_with_and_without_blocks_run_the_same_machine():
+    couplings = tt.BlockCouplings({"a": 5, "b": 3}, [("a", "b"), ("b", "b")])
+    for bonds in couplings.parameters():
+        torch.nn.init.normal_(bonds)
+    whole = Equation(couplings.matrix().detach(), torch.randn(8), 1.0, 0.5, 3, 0.01, 0.1)
+    x = torch.randn(4, 8)
+    torch.testing.assert_close(replace(whole, field=couplings.bind()).gradient(x), whole.gradient(x))
 
 
 def test_the_table_and_the_figure_hold_every_row(result, tmp_path):

@@ -141,6 +141,20 @@ def _call(name: str, argument: ctypes.Structure) -> None:
         raise MemoryError(f"{name} ran out of memory")
 
 
+def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: int) -> Tensor:
+    """The field of `state`, [batch, unit], computed `times` times over: the floor of the time of any run of so many steps.
+
+    With the packed blocks, tiles and threads of such a run. Needs the library.
+    """
+    a, end = _Arguments(), torch.empty_like(state)
+    rows, columns, blocks = zip(*pieces, strict=True) if pieces else ((), (), ())
+    blocks = a.blocks([block.detach() for block in blocks], rows, columns)
+    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=torch.get_num_threads(),
+               block_count=len(pieces), blocks=blocks, state=a.pointer(state), end=a.pointer(end))  # fmt: skip
+    _call("thermotorch_products", _Langevin(run))
+    return end
+
+
 @op.langevin.register_kernel("cpu")
 def _langevin(
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,

@@ -4,22 +4,26 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.dynamics import simulate
-from thermotorch.dynamics.cpu import peak_flops
+from thermotorch.couplings import DenseCouplings
+from thermotorch.dynamics import cpu, simulate
 from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.evaluation.markdown import table
-from thermotorch.evaluation.rivals import Equation, installed, plain_loop
+from thermotorch.evaluation.rivals import Equation, installed, plain_loop, torch_rivals
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.generator import ThermodynamicGenerator
 from thermotorch.objectives import reverse_action
+from thermotorch.potential import Potential
 
 COARSE = 20  # Euler-Maruyama steps that one splitting step replaces at equal weak error
+
+
+BOUND = "bound: these products alone"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def benchmark(
     """Times every program of every case, alternating between them, so that they share the ups and downs of the machine.
 
     simulate: the network of an untrained generator for `steps` x dt, at each batch size; the splitting scheme runs the
-        same time in `COARSE` times fewer steps. layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and
+        same time in `COARSE` times fewer steps. Rivals multiply with the whole symmetric matrix, as their users would write
+        it, or, where the name says so, with its blocks. On the CPU a last row times our products and nothing else. layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and
         10 output units, 200 steps, batch 256. training: one path of the published rule, preparation, decay and gradient.
 
     Args:
@@ -78,7 +83,7 @@ def benchmark(
         "hardware": describe_hardware(),
         "threads": torch.get_num_threads(),
         "processor_time": processor_time,
-        "peak_flops": peak_flops() if device == "cpu" else None,
+        "peak_flops": cpu.peak_flops() if device == "cpu" else None,
         "units": generator.potential.num_units,
         "steps": steps,
         "repeats": repeats,
@@ -94,6 +99,8 @@ def _simulations(
     matrix = potential.couplings.matrix().detach()
     equation = Equation(matrix, potential.bias.detach(), generator.config["j2"], generator.config["j4"], steps, dt, temperature)
     rivals, units = installed(equation), potential.num_units
+    knowing = torch_rivals(replace(equation, field=potential.couplings.bind()))
+    whole = Potential(DenseCouplings.from_matrix(matrix), potential.j2, potential.j3, potential.j4, potential.bias.detach())
     structured = 2.0 * sum(block.numel() for _, _, block in potential.couplings.pieces())
     for batch in batch_sizes:
         state = potential.bias.new_zeros(batch, units)
@@ -101,19 +108,26 @@ def _simulations(
         dense = 2.0 * units**2 * batch * steps
         programs = [Program(name, no_grad(run, state), dense, normals) for name, run in rivals.items()]
 
-        def ours(state: Tensor = state, **arguments: object) -> Callable[[], Tensor]:
+        programs += [
+            Program(f"{name}, blocks", no_grad(run, state), structured * batch * steps, normals)
+            for name, run in knowing.items()
+        ]
+
+        def ours(machine: Potential = potential, state: Tensor = state, **arguments: object) -> Callable[[], Tensor]:
             defaults = {"steps": steps, "dt": dt, "temperature": temperature, "seed": seed}
-            return no_grad(lambda x: simulate(potential, x, **{**defaults, **arguments}).state, state)
+            return no_grad(lambda x: simulate(machine, x, **{**defaults, **arguments}).state, state)
 
         coarse = {"integrator": "splitting", "steps": steps // COARSE, "dt": COARSE * dt}
         programs += [
             Program("thermotorch, reference backend", ours(backend="reference"), structured * batch * steps, normals),
             Program("thermotorch", ours(), structured * batch * steps, normals),
+            Program("thermotorch, whole matrix", ours(whole), dense, normals),
             Program("thermotorch, bf16", ours(precision="bf16"), structured * batch * steps, normals),
             Program(
                 f"thermotorch, splitting, {COARSE} x dt", ours(**coarse), dense / COARSE + dense / steps, normals / COARSE
             ),
         ]
+        programs += _bound(potential, batch, steps, structured * batch * steps)
         yield f"{units} units, {steps} steps, batch {batch}", programs
 
 
@@ -137,8 +151,17 @@ def _layers(device: str, seed: int, batch: int = 256) -> Iterator[tuple[str, lis
     normals = float(units * batch * layer.steps)
     yield (
         f"layer of {units} units, {layer.steps} steps, batch {batch}, forward and backward",
-        [Program("eager torch autograd", eager, flops, normals), Program("thermotorch", fast, flops, normals)],
+        [Program("eager torch autograd", eager, flops, normals), Program("thermotorch", fast, flops, normals)]
+        + _bound(potential, batch, 3 * layer.steps, flops),  # fields, their adjoints, and the gradient of the couplings
     )
+
+
+def _bound(potential: Potential, batch: int, products: int, flops: float) -> list[Program]:
+    """Our products with the couplings and nothing else: how fast a step could be if all besides cost nothing."""
+    if potential.bias.device.type != "cpu" or cpu.unavailable() is not None:
+        return []
+    state = torch.randn(batch, potential.num_units)
+    return [Program(BOUND, lambda: cpu.products(potential.couplings.pieces(), state, products), flops)]
 
 
 def _training(generator: ThermodynamicGenerator, seed: int, paths: int = 3) -> Iterator[tuple[str, list[Program]]]:

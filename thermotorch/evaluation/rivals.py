@@ -17,7 +17,10 @@ Run = Callable[[Tensor], object]
 
 @dataclass(frozen=True)
 class Equation:
-    """The machine and the run: couplings [unit, unit], bias [unit], on-site coefficients, steps of dt at temperature."""
+    """The machine and the run: couplings [unit, unit], bias [unit], on-site coefficients, steps of dt at temperature.
+
+    `field`, where it is given, is x -> x J of one who knows which blocks of the couplings are zero.
+    """
 
     couplings: Tensor
     bias: Tensor
@@ -26,20 +29,28 @@ class Equation:
     steps: int
     dt: float
     temperature: float
+    field: Callable[[Tensor], Tensor] | None = None
 
     def gradient(self, x: Tensor) -> Tensor:
-        return 2.0 * self.j2 * x + 4.0 * self.j4 * x**3 + self.bias + x @ self.couplings
+        field = x @ self.couplings if self.field is None else self.field(x)
+        return 2.0 * self.j2 * x + 4.0 * self.j4 * x**3 + self.bias + field
 
     @property
     def amplitude(self) -> float:
         return (2.0 * self.temperature * self.dt) ** 0.5
 
 
-def installed(equation: Equation) -> dict[str, Run]:
-    """The rivals that can be imported here, the eager loop first."""
+def torch_rivals(equation: Equation) -> dict[str, Run]:
+    """Those that run on torch and can be imported here, the eager loop first."""
     runs = {"eager torch loop": lambda state: plain_loop(equation, state)}
     if find_spec("torchsde") and equation.bias.device.type == "cpu":
         runs["torchsde euler"] = lambda state: torchsde_euler(equation, state)
+    return runs
+
+
+def installed(equation: Equation) -> dict[str, Run]:
+    """All rivals that can be imported here, the eager loop first."""
+    runs = torch_rivals(equation)
     if find_spec("jax") and equation.bias.device.type == "cpu":
         runs["jax scan"] = jax_scan(equation)
         if find_spec("diffrax"):

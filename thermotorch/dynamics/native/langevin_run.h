@@ -62,4 +62,30 @@ static void backward(const Langevin& p) {
     for (const lanes::Outer& outer : outers) outer.subtract_from(run.grad_blocks, run.block_count);
 }
 
+// The field of the state, run.steps times over, and nothing else: no program that takes these products can be faster.
+static void products(const Langevin& p) {
+    const Run& run = p.run;
+    const Shape shape(run.units);
+    const bool in_lanes = lanes::suit(p);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const lanes::Product for_lanes(shape, run.blocks, run.block_count, false);
+    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
+        const float* state = run.state + row * run.units;
+        float* end = run.end + row * run.units;
+        Buffer x(rows * shape.stride), field(rows * shape.stride);
+        if (in_lanes && rows == lanes::SAMPLES) {
+            lanes::to_lanes(state, run.units, x.data());
+            for (int64_t k = 0; k < run.steps; ++k)
+                for_lanes(x.data(), [&](int64_t i, const Floats* of_unit) {
+                    for (int v = 0; v < lanes::WORDS; ++v)
+                        store(field.data() + i * lanes::SAMPLES + v * LANES, of_unit[v]);
+                });
+            return lanes::from_lanes(field.data(), run.units, end, run.units);
+        }
+        copy_in(shape, state, rows, x.data());
+        for (int64_t k = 0; k < run.steps; ++k) couplings(x.data(), rows, field.data());
+        copy_out(shape, field.data(), rows, end);
+    });
+}
+
 }  // namespace langevin

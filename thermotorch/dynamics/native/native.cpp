@@ -27,6 +27,10 @@ int thermotorch_langevin_backward(const Langevin* p) {
     return guarded([&] { p->integrator == ALTERNATING ? alternating::backward(*p) : langevin::backward(*p); });
 }
 
+int thermotorch_products(const Langevin* p) {
+    return guarded([&] { langevin::products(*p); });
+}
+
 int thermotorch_splitting(const Splitting* p) {
     return guarded([&] { splitting::forward(*p); });
 }
