@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import sys
 from importlib import import_module
@@ -229,6 +230,53 @@ def test_script_launched_ddp_is_refused_in_a_sweep(run_dir):
         cli.train(cfg)
 
 
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_a_sweep_over_seeds_ends_in_one_table(run, run_dir, capsys, launcher):
+    if launcher != "basic":
+        pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
+    in_this_process = ["hydra.launcher.n_jobs=1"] if launcher == "joblib" else []
+    run(cli.train_main, "-m", *small("feature_net"), "seed=0,1", f"hydra/launcher={launcher}", *in_this_process)
+    (table,) = run_dir.rglob("sweep.md")
+    runs = [json.loads((table.parent / str(number) / "training.json").read_text()) for number in range(2)]
+    assert [one["seed"] for one in runs] == [0, 1]
+    first, second = (one["logged"]["train/loss"] for one in runs)
+    assert first != second
+    (row,) = [line for line in table.read_text().splitlines() if line.startswith("| train/loss ")]
+    mean, error, spread = re.search(r"([\d.]+) ± ([\d.]+) \(([\d.]+)\)", row).groups()
+    assert float(mean) == pytest.approx((first + second) / 2, abs=float(error) / 10)
+    assert float(spread) == pytest.approx(abs(first - second) / 2**0.5, rel=0.05)
+    assert float(error) == pytest.approx(float(spread) / 2**0.5, rel=0.05)
+    assert table.read_text() in capsys.readouterr().out
+
+
+def test_a_failed_run_is_named_in_the_table_of_its_sweep(run, run_dir, stand_ins, capsys):
+    with pytest.raises(SystemExit):
+        run(cli.sample_main, "-m", "model=generator.three_digits,generator.no_such", "seed=0,1", "num_samples=3")
+    (table,) = run_dir.rglob("sweep.md")
+    assert table.read_text() in capsys.readouterr().out
+    assert sorted(path.parent.name for path in run_dir.rglob("FAILED")) == ["2", "3"]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.read_text().splitlines()]
+    failed = [cells for cells in lines if cells and cells[0] in ("2", "3")]
+    assert [cells[1] for cells in failed] == ["model=generator.no_such seed=0", "model=generator.no_such seed=1"]
+    assert all("unknown checkpoint 'generator.no_such'" in cells[2] for cells in failed)
+    assert any(cells and cells[0].startswith("generation heat") and "±" in cells[1] for cells in lines)
+
+
+def test_a_job_that_is_queued_again_continues_where_it_was(run):
+    command = [*small("feature_net"), "hydra.run.dir=job", "ckpt_path=requeue"]
+    assert not json.loads((run(cli.train_main, *command) / "training.json").read_text())["resumed"]
+    folder = run(cli.train_main, *command, "trainer.max_steps=2")
+    assert json.loads((folder / "training.json").read_text())["resumed"]
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_jobs_of_slurm_ask_for_what_the_launcher_knows():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    launcher = configure("hydra/launcher=slurm").hydra.launcher  # Hydra refuses a key that the launcher does not have
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert launcher.max_num_timeout > 0
+
+
 def test_a_sweep_returns_the_quantity_it_optimises(run, run_dir):
     run(cli.train_main, "-m", *small("feature_net"), "optimized_metric=train/loss", "seed=0,1")
     results = sorted(run_dir.glob("outputs/multirun/train/feature_net/*/*/checkpoints/last.ckpt"))
@@ -338,7 +386,8 @@ def test_a_sweep_of_evaluations_changes_the_machine_and_ends_in_a_table(run, run
     assert heats[0] == heats[1]  # without mismatch all devices are alike
     assert len(set(heats)) == 3
     text = (folder / "sweep.md").read_text()
-    assert text.startswith("generator.trial.safetensors, 8 samples, seed 0, temperature 0.3\n\n| mismatch | Frechet distance (")
+    assert text.startswith("generator.trial.safetensors, 8 samples, seed 0, temperature 0.3; mean ± its standard error")
+    assert text.splitlines()[2].startswith("| mismatch | Frechet distance (")
     assert len(text.splitlines()) == 2 + 2 + 2  # caption, head, two points
 
 

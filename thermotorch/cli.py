@@ -6,6 +6,7 @@ Heavy imports wait until a program needs them, so that `--help` and a typo answe
 
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -88,13 +89,16 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from thermotorch.evaluation.hardware import describe_hardware
     from thermotorch.training.interrupt import interrupt_ends_the_step
     from thermotorch.training.release import RECORD
-    from thermotorch.training.resume import last_checkpoint
+    from thermotorch.training.resume import LAST, last_checkpoint
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
     resume = cfg.ckpt_path
-    if resume == "last":
+    if resume == "requeue":
+        resume = str(run / LAST) if (run / LAST).is_file() else None
+    elif resume == "last":
         resume = last_checkpoint(run, OmegaConf.to_container(cfg))
+    if resume is not None:
         log.info("continuing from %s", resume)
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
@@ -108,6 +112,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     with interrupt_ends_the_step():
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     record = {
         "command": _command(HydraConfig.get().job.name),
         "experiment": cfg.run_name,
@@ -116,10 +121,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         "resumed": resume is not None,  # then the seconds are those since
         "hardware": describe_hardware(module.device),
         "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
+        "logged": {name: value if math.isfinite(value) else None for name, value in logged.items()},  # last values
     }
     (run / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     log.info("run folder: %s", run)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return logged
 
 
 def sample(cfg: DictConfig) -> Path:
@@ -127,11 +133,13 @@ def sample(cfg: DictConfig) -> Path:
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.samples import draw_samples, write_samples
+    from thermotorch.evaluation.rows import by_kind
+    from thermotorch.evaluation.samples import draw_samples, sample_rows, write_samples
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
     model = load_generators([cfg.model])[cfg.model].to(device)
     options = OmegaConf.to_container(cfg.options, resolve=True)
+    started = time.perf_counter()
     common = {"seed": cfg.seed, "batch_size": cfg.batch_size, "options": options}
     if cfg.devices != 1:
         from thermotorch.training.sampling import sample_over_processes
@@ -144,6 +152,10 @@ def sample(cfg: DictConfig) -> Path:
         with progress_bar(cfg.model) as progress:
             samples = draw_samples(model, cfg.num_samples, progress=progress, **common)
     paths = write_samples(samples, run)
+    seconds = (time.perf_counter() - started) / cfg.num_samples
+    rows = sample_rows(samples, seconds, cfg.seed, _command("thermotorch-sample"))
+    record = {"model": cfg.model, "task": "sample", "seed": cfg.seed, "options": options, **by_kind(rows)}
+    (run / "samples.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if cfg.figures:
         from thermotorch.training.tasks import save_figures_of
 
@@ -161,6 +173,7 @@ def evaluate(cfg: DictConfig) -> Path:
     from thermotorch.evaluation.hardware import named_device
     from thermotorch.evaluation.markdown import number
     from thermotorch.evaluation.progress import progress_bar
+    from thermotorch.evaluation.rows import by_kind
     from thermotorch.models.imperfect import realise
     from thermotorch.training import tasks
     from thermotorch.zoo import load_checkpoint
@@ -175,9 +188,8 @@ def evaluate(cfg: DictConfig) -> Path:
             _command("thermotorch-evaluate"),
             lambda what, done, total: bar(done, total, what),
         )
-    found: dict[str, Any] = {"model": cfg.model, "task": task, **changes, "protocol": protocol, "metrics": [], "energy": []}
+    found = {"model": cfg.model, "task": task, **changes, "protocol": protocol, **by_kind(rows)}
     for row in rows:
-        found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
         value = f"{number(row.value, row.stderr)} {row.unit}".strip()
         print(f"{row.metric}: {value} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
     path = Path(cfg.output_dir, "evaluation.json")
@@ -187,20 +199,25 @@ def evaluate(cfg: DictConfig) -> Path:
 
 
 class SweepReport(Callback):
-    """After `thermotorch-evaluate -m`, writes the table and the figure of all its runs into the folder of the sweep."""
+    """After a multirun, also a failed one, `write_table` writes one table of all its runs into the folder of the sweep.
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from thermotorch.evaluation.sweep import read_sweep, save_sweep_figure, sweep_caption, sweep_table
+    Hydra calls `on_multirun_end` only when every run was well, so this remembers the folder and `_main` does the rest.
+    """
 
-        folder = Path(config.hydra.sweep.dir)
-        sweep = read_sweep(folder)
-        text = f"{sweep_caption(sweep)}\n\n{sweep_table(sweep)}\n"
-        (folder / "sweep.md").write_text(text, encoding="utf-8")
-        print(text, folder / "sweep.md", sep="\n")
-        try:
-            print(save_sweep_figure(sweep, folder / "sweep.png"))
-        except ImportError as error:
-            print(error)
+    folder: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        SweepReport.folder = Path(config.hydra.sweep.dir)
+
+    @classmethod
+    def write_table(cls) -> None:
+        folder, cls.folder = cls.folder, None
+        if folder is None or not any(folder.glob("*/.hydra")):
+            return
+        from thermotorch.evaluation.sweep_report import write_sweep
+
+        text, paths = write_sweep(folder)
+        print(text, *paths, sep="\n")
 
 
 def compare(cfg: DictConfig) -> Path:
@@ -314,7 +331,7 @@ def _check_choices(argv: list[str], folder: Path) -> None:
         if not (match := re.fullmatch(r"\+{0,2}([\w/]+)(?:@[\w.]+)?=([\w.,/-]+)", word)):
             continue
         group, choices = folder / match[1], match[2].split(",")
-        if group.is_dir():
+        if group.is_dir() and not match[1].startswith("hydra/"):  # plugins have choices of their own there
             known = [str(path.relative_to(group).with_suffix("")) for path in group.rglob("*.yaml")]
             for choice in choices:
                 if choice not in known and choice != "null":
@@ -344,7 +361,10 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
         _check_choices(sys.argv[1:], folder)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
+    finally:
+        SweepReport.write_table()
 
 
 def _train_and_score(cfg: DictConfig) -> float | None:

@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from thermotorch.evaluation.rows import Row
-from thermotorch.evaluation.sweep import read_sweep, save_sweep_figure, sweep_caption, sweep_table
+from thermotorch.evaluation.sweep import failures, read_sweep
+from thermotorch.evaluation.sweep_report import save_sweep_figure, sweep_caption, sweep_table, write_sweep
 
 FRECHET = "Frechet distance (thermotorch-test-v1)"
 
@@ -56,7 +57,7 @@ def test_devices_are_repetitions_of_one_point(tmp_path):
     assert [cell.strip() for cell in header.split("|")[1:-1]] == [
         "mismatch", FRECHET, "recognised fraction", "generation heat, kT per sample", "repetitions",
     ]  # fmt: skip
-    assert [cell.strip() for cell in first.split("|")[1:3]] == ["0.01", "12.0 ± 1.2"]
+    assert [cell.strip() for cell in first.split("|")[1:3]] == ["0.01", "12.0 ± 1.2 (2)"]
     assert first.split("|")[-2].strip() == "3"
 
 
@@ -96,5 +97,5 @@ def test_a_sweep_of_another_task_shows_what_it_has(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run folder here holds an evaluation.json"):
+    with pytest.raises(FileNotFoundError, match="no run folder here holds a record"):
         read_sweep(tmp_path)

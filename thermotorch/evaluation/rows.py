@@ -1,7 +1,7 @@
 """One number with what it takes to trust it: the row of a model card and of a report."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -86,3 +86,11 @@ def unavailable(metric: str, unit: str, seed: int, note: str) -> Row:
 def joined(*parts: str) -> str:
     """A note of several parts, without the empty ones."""
     return ", ".join(part for part in parts if part)
+
+
+def by_kind(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
+    """Plain rows as a model card keeps them: those in joule, kT and operations under "energy", the others under "metrics"."""
+    found: dict[str, list[dict[str, Any]]] = {"metrics": [], "energy": []}
+    for row in rows:
+        found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
+    return found

@@ -7,6 +7,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
+from thermotorch.evaluation.rows import Row
+
 
 def draw_samples(
     model: nn.Module,
@@ -47,3 +49,20 @@ def write_samples(samples: Mapping[str, Tensor], folder: Path) -> list[Path]:
     rows = [f"{number},{value:.6g}" for number, value in enumerate(samples["heat"].tolist())]
     heat.write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
     return [picture, tensors, heat]
+
+
+def sample_rows(samples: Mapping[str, Tensor], seconds: float, seed: int, command: str) -> list[Row]:
+    """What a run of sampling is worth keeping for: the time of a sample, and the mean heat where there is any.
+
+    Args:
+        samples: as `draw_samples` gave them.
+        seconds: for each sample, warm-up included.
+        seed, command: of the rows.
+    """
+    n = len(samples["images"])
+    rows = [Row("time, warm-up included", seconds, "s per sample", n, seed, "measured", None, command)]
+    if "heat" not in samples:
+        return rows
+    heat = samples["heat"].double()
+    stderr = (heat.std() / n**0.5).item() if n > 1 else None
+    return [Row("generation heat", heat.mean().item(), "kT per sample", n, seed, "modelled", stderr, command), *rows]

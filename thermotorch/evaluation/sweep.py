@@ -1,19 +1,24 @@
-"""A sweep of evaluations as one table and one figure: quality and heat against what was varied.
+"""A sweep of runs: what was varied, and what each run found.
 
-The runs of `thermotorch-evaluate -m` each leave an `evaluation.json` that says what it was told and what it found. What
-differs between them are the axes of the sweep; imperfect devices and seeds are repetitions, over which is averaged.
+The runs of a multirun (`-m`) each leave a record that says what they were told and what they found: `evaluation.json`,
+`samples.json` or `training.json`. What differs between them are the axes of the sweep; imperfect devices and seeds are
+repetitions, over which is averaged.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thermotorch.evaluation.markdown import number, table
+from omegaconf import OmegaConf
+
 from thermotorch.evaluation.rows import Row
 
-REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed")
+RECORDS = ("evaluation.json", "samples.json", "training.json")
+FAILED = "FAILED"  # a file with the traceback, in the folder of a run that failed
+REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed", "seed")
 SHOWN = (
     "Frechet distance",
     "recognised fraction",
@@ -24,31 +29,55 @@ SHOWN = (
     "test accuracy",
     "inference heat",
 )  # beginnings of the metrics in the table, the first of each
-PLOTTED = ("Frechet distance", "recognised fraction", "generation heat", "test accuracy", "inference heat")
 
 
 @dataclass(frozen=True)
 class Point:
-    """Evaluations that differ in nothing but repetitions.
+    """Runs that differ in nothing but repetitions.
 
     Args:
         setting: what was varied, by name.
         rows: by metric; with repetitions the mean over them, and the standard error of that mean.
-        repetitions: how many evaluations.
+        repetitions: how many runs.
+        spread: with repetitions, their standard deviation, by metric.
     """
 
     setting: dict[str, Any]
     rows: dict[str, Row]
     repetitions: int = 1
+    spread: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result.
+
+    Args:
+        run: name of its folder.
+        told: what was typed for it, as far as it is not the same in all runs.
+        reason: the last line of its traceback, or that there is none.
+    """
+
+    run: str
+    told: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The points of a sweep in the order of its runs; `axes` are the names of what differs between them."""
+    """The points of a sweep in the order of its runs.
+
+    Args:
+        axes: names of what differs between the points.
+        points: in the order of the first run of each.
+        common: what is the same in all runs.
+        repeated: names of what differs between repetitions.
+    """
 
     axes: list[str]
     points: list[Point]
-    common: dict[str, Any]  # what is the same in all of them
+    common: dict[str, Any]
+    repeated: list[str] = field(default_factory=list)
 
     def metrics(self) -> list[str]:
         """The metrics worth a column that every point has, in the order of `SHOWN`, and the size if it differs.
@@ -69,15 +98,15 @@ class Sweep:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep whose runs wrote `<folder>/<number>/evaluation.json`.
+    """The sweep whose runs left their records in `<folder>/<number>/`; those that failed are not among its points.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no run has a record.
     """
-    paths = sorted(folder.glob("*/evaluation.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    paths = [path for run in _run_folders(folder) if (path := _record(run)) is not None]
     if not paths:
-        raise FileNotFoundError(f"{folder}: no run folder here holds an evaluation.json")
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        raise FileNotFoundError(f"{folder}: no run folder here holds a record ({', '.join(RECORDS)})")
+    runs = [_read(path) for path in paths]
     settings = [
         _flat({key: value for key, value in run.items() if key not in ("metrics", "energy")}) for run in runs
     ]
@@ -91,82 +120,68 @@ def read_sweep(folder: Path) -> Sweep:
     for members in groups.values():
         rows = [{row["metric"]: Row.from_dict(row) for row in (*runs[k]["metrics"], *runs[k]["energy"])} for k in members]
         setting = {name: settings[members[0]].get(name) for name in axes}
-        points.append(Point(setting, _averaged(rows), len(members)))
-    return Sweep(axes, points, {name: value for name, value in settings[0].items() if name not in varied})
+        points.append(Point(setting, *_averaged(rows)))
+    common = {name: value for name, value in settings[0].items() if name not in varied}
+    return Sweep(axes, points, common, [name for name in varied if name in REPEATED])
 
 
-def sweep_table(sweep: Sweep) -> str:
-    """Markdown: a line for each point, a column for each axis and metric."""
-    metrics = sweep.metrics()
-    units = {metric: sweep.points[0].rows[metric].unit for metric in metrics}
-    header = [name.rpartition(".")[2] for name in sweep.axes]
-    header += [f"{metric}, {units[metric]}" if units[metric] else metric for metric in metrics]
-    repeated = any(point.repetitions > 1 for point in sweep.points)
-    header += ["repetitions"] if repeated else []
-    lines = []
-    for point in sweep.points:
-        cells = [_text(value) for value in point.setting.values()]
-        cells += [number(point.rows[metric].value, point.rows[metric].stderr) for metric in metrics]
-        lines.append(cells + ([str(point.repetitions)] if repeated else []))
-    return table(header, lines, right=range(len(header)))
+def failures(folder: Path) -> list[Failure]:
+    """The runs of a sweep that failed, or were stopped before they had a result."""
+    runs = [run for run in _run_folders(folder) if (run / ".hydra").is_dir()]
+    told = {run: _overrides(run) for run in runs}
+    common = set.intersection(*map(set, told.values())) if len(runs) > 1 else set()
+    found = []
+    for run in runs:
+        if _record(run) is not None:
+            continue
+        traceback = (run / FAILED).read_text(encoding="utf-8").strip() if (run / FAILED).is_file() else ""
+        reason = traceback.rpartition("\n")[2] or "stopped before it had a result"
+        found.append(Failure(run.name, " ".join(word for word in told[run] if word not in common), reason))
+    return found
 
 
-def sweep_caption(sweep: Sweep) -> str:
-    """What the points have in common: model, samples, seed."""
-    row = sweep.points[0].rows[sweep.metrics()[0]]
-    words = [f"{sweep.common['model']}" if "model" in sweep.common else "", f"{row.num_samples:,} samples", f"seed {row.seed}"]
-    words += [f"{name.rpartition('.')[2]} {_text(value)}" for name, value in sweep.common.items() if name.startswith("config.")]
-    return ", ".join(word for word in words if word)
+def _run_folders(folder: Path) -> list[Path]:
+    """The folders of the runs in the order of their numbers."""
+    return sorted((path for path in folder.glob("*/") if path.is_dir()), key=lambda path: (len(path.name), path.name))
 
 
-def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
-    """Draws the Frechet distance, the recognised fraction and, where there is one, the heat against the first axis.
+def _record(run: Path) -> Path | None:
+    """The record of a run that did not fail."""
+    if (run / FAILED).is_file():
+        return None
+    return next((run / name for name in RECORDS if (run / name).is_file()), None)
 
-    One line for each value of the other axes; bars are standard errors.
 
-    Raises:
-        ImportError: matplotlib is not installed; the message says how to get it.
-    """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
-    except ImportError as error:
-        raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[plots]'") from error
-    axis, *others = sweep.axes
-    metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)] or sweep.metrics()[:3]
-    lines: dict[str, list[Point]] = {}
-    for point in sweep.points:
-        label = ", ".join(f"{name.rpartition('.')[2]} {_text(point.setting[name])}" for name in others)
-        lines.setdefault(label, []).append(point)
-    figure = Figure(figsize=(4.2 * len(metrics), 3.4), layout="constrained")
-    for panel, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        for label, points in lines.items():
-            rows = [point.rows[metric] for point in points]
-            panel.errorbar(
-                [point.setting[axis] for point in points],
-                [row.value for row in rows],
-                [row.stderr or 0.0 for row in rows],
-                marker="o", markersize=4, linewidth=1.2, capsize=2, label=label or None,
-            )  # fmt: skip
-        places = list(dict.fromkeys(point.setting[axis] for point in sweep.points))
-        if _spans_decades(places):
-            panel.set_xscale("log")
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.set_xticks(places, [_text(place) for place in places], fontsize="small")
-        if _spans_decades([point.rows[metric].value for point in sweep.points]):
-            panel.set_yscale("log")
-            panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-            panel.yaxis.set_minor_locator(NullLocator())
-        unit = sweep.points[0].rows[metric].unit
-        name = metric.replace(" (", "\n(")
-        panel.set(xlabel=axis.rpartition(".")[2].replace("_", " "), ylabel=f"{name}\n[{unit}]" if unit else name)
-        panel.grid(alpha=0.3)
-    if others:
-        figure.axes[0].legend(fontsize="small")
-    figure.suptitle(sweep_caption(sweep), fontsize="medium")
-    figure.savefig(path, dpi=110)
-    return path
+def _read(path: Path) -> dict[str, Any]:
+    """A record, with what it found under "metrics" and "energy", and for the rest what it was told."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if path.name != "training.json":
+        return found
+    told = (word.lstrip("+").partition("=") for word in _overrides(path.parent))
+    logged = [
+        Row(name, value, "", 0, found["seed"], "measured").to_dict()
+        for name, value in found.get("logged", {}).items()
+        if value is not None and math.isfinite(value)
+    ]  # fmt: skip
+    return {"experiment": found["experiment"]} | {name: _plain(value) for name, _, value in told} | {
+        "seed": found["seed"], "metrics": logged, "energy": [],
+    }  # fmt: skip
+
+
+def _overrides(run: Path) -> list[str]:
+    """What was typed for a run, `name=value` each, as Hydra has filed it."""
+    path = run / ".hydra" / "overrides.yaml"
+    return [str(word) for word in OmegaConf.load(path)] if path.is_file() else []
+
+
+def _plain(text: str) -> Any:
+    """A number where the text is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
@@ -177,25 +192,19 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _averaged(rows: Sequence[dict[str, Row]]) -> dict[str, Row]:
-    """The rows of one point; those of several repetitions are averaged, with the standard error of their scatter."""
+def _averaged(rows: Sequence[Mapping[str, Row]]) -> tuple[dict[str, Row], int, dict[str, float]]:
+    """The rows of one point, how many runs it has, and their standard deviations.
+
+    Rows of several runs are averaged; the standard error of the mean is that of their scatter.
+    """
     if len(rows) == 1:
-        return rows[0]
-    averaged = {}
+        return dict(rows[0]), 1, {}
+    averaged, spread = {}, {}
     for metric, first in rows[0].items():
         values = [one[metric].value for one in rows if metric in one]
         if first.value is None or None in values or len(values) < len(rows):
             continue
         mean = sum(values) / len(values)
-        scatter = sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
-        averaged[metric] = Row(**{**first.to_dict(), "value": mean, "stderr": scatter**0.5})
-    return averaged
-
-
-def _spans_decades(values: Sequence) -> bool:
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    return len(numbers) == len(values) and min(numbers) > 0 and max(numbers) / min(numbers) >= 8
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        spread[metric] = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+        averaged[metric] = Row(**{**first.to_dict(), "value": mean, "stderr": spread[metric] / len(values) ** 0.5})
+    return averaged, len(rows), spread
