@@ -414,6 +414,20 @@ def test_an_unknown_task_lists_the_close_matches(run, stand_ins):
         run(cli.evaluate_main, "model=generator.three_digits", "task=clasify")
 
 
+def test_compare_logs_to_wandb_when_asked(run, stand_ins, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = run(cli.compare_main, *TINY, "logger=wandb", "cache=false")
+    __import__("wandb").teardown()  # it reads its settings once in a process
+    (logged,) = folder.glob("wandb/offline-run-*")
+    assert f"wandb: {logged}" in capsys.readouterr().out
+    report = json.loads((folder / "report.json").read_text())
+    (rows,) = logged.rglob("rows_*.table.json")
+    values = {(line[0], line[1]): line[2] for line in json.loads(rows.read_text())["data"]}
+    for row in report["models"]["generator.mnist"]["rows"]:
+        if row["kind"] == "measured":
+            assert values["generator.mnist", row["metric"]] == row["value"]
+
+
 def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):
     folder = run(cli.compare_main, *TINY)
     assert {"report.md", "report.json", "samples.png"} <= {path.name for path in folder.iterdir()}

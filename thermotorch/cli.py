@@ -246,6 +246,7 @@ def compare(cfg: DictConfig) -> Path:
     space = FeatureSpace.from_zoo(cfg.judge)
     models = {name: model.to(device) for name, model in load_generators(settings["models"], space.net).items()}
     cards = {name: load_card(name) for name in models}
+    logger = instantiate(node) if (node := cfg.get("logger")) else None
     try:
         with progress_bar("starting") as bar:
             comparison = run_protocol(
@@ -265,6 +266,8 @@ def compare(cfg: DictConfig) -> Path:
     for result in comparison.results.values():
         if result.cached:
             print(f"{result.label}: from the cache of {result.date}, {result.hardware}; cache=false measures again")
+    if logger is not None:
+        print(f"wandb: {logger.log(comparison, run)}")
     print(f"report: {run / 'report.md'}")
     return run
 

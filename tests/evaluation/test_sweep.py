@@ -99,3 +99,55 @@ def test_a_sweep_of_another_task_shows_what_it_has(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run folder here holds a record"):
         read_sweep(tmp_path)
+
+
+def write_training(folder, number: int, loss: float | None, seed: int, lr: str, failed: str = "") -> None:
+    """What `thermotorch-train -m` leaves in the folder of a run; a run without a loss has not finished."""
+    run = folder / str(number)
+    (run / ".hydra").mkdir(parents=True)
+    told = ["experiment=trial", "+data=digits8x8", f"optimizer.lr={lr}", f"seed={seed}"]
+    (run / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in told))
+    if failed:
+        (run / "FAILED").write_text(f"Traceback (most recent call last):\n  ...\n{failed}\n")
+    if loss is not None:
+        logged = {"train/loss": loss, "val/nothing": None}
+        (run / "training.json").write_text(json.dumps({"experiment": "trial", "seed": seed, "logged": logged}))
+
+
+def test_training_runs_are_averaged_over_seeds_and_the_failed_ones_named(tmp_path):
+    for number, (loss, seed, lr) in enumerate([(1.0, 0, "1e-3"), (3.0, 1, "1e-3"), (5.0, 0, "0.1"), (6.0, 1, "0.1")]):
+        write_training(tmp_path, number, loss, seed, lr)
+    write_training(tmp_path, 4, None, 2, "0.1")
+    write_training(tmp_path, 5, 7.0, 3, "0.1", failed="ValueError: optimized_metric: no such | quantity")
+    sweep = read_sweep(tmp_path)
+    assert sweep.axes == ["optimizer.lr"]
+    assert [point.setting for point in sweep.points] == [{"optimizer.lr": 1e-3}, {"optimizer.lr": 0.1}]
+    small, large = (point.rows["train/loss"] for point in sweep.points)
+    assert (small.value, small.stderr) == (2.0, pytest.approx(1.0))  # 1 and 3: standard deviation 2^(1/2)
+    assert sweep.points[0].spread["train/loss"] == pytest.approx(2**0.5)
+    assert (large.value, sweep.metrics()) == (5.5, ["train/loss"])
+    assert [(one.run, one.told) for one in failures(tmp_path)] == [("4", "optimizer.lr=0.1 seed=2"), ("5", "optimizer.lr=0.1 seed=3")]
+    text, paths = write_sweep(tmp_path)
+    assert text.startswith("trial, data digits8x8; mean ± its standard error over 2 repetitions (seed)")
+    assert " 2.0 ± 1.0 (1.4) |" in text
+    assert "stopped before it had a result" in text
+    assert r"ValueError: optimized_metric: no such \| quantity" in text
+    assert (tmp_path / "sweep.md").read_text() == text
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_sweep_over_nothing_but_seeds_has_a_line_for_each_quantity_and_no_figure(tmp_path):
+    for seed, loss in enumerate((1.0, 2.0, 6.0)):
+        write_training(tmp_path, seed, loss, seed, "0.1")
+    text, paths = write_sweep(tmp_path)
+    assert [path.name for path in paths] == ["sweep.md"]
+    assert text.splitlines()[-1].split("|")[1:-1] == [" train/loss ", " 3.0 ± 1.5 (2.6) "]
+    with pytest.raises(ValueError, match="something that was varied"):
+        save_sweep_figure(read_sweep(tmp_path), tmp_path / "sweep.png")
+
+
+def test_a_sweep_of_which_every_run_failed_says_so(tmp_path):
+    write_training(tmp_path, 0, None, 0, "0.1", failed="ValueError: no")
+    text, _ = write_sweep(tmp_path)
+    assert "1 without a result" in text
+    assert "ValueError: no" in text

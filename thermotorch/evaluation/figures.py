@@ -56,19 +56,20 @@ def save_figures(
         pictures["noising.png"] = snapshot_rows(model, torch.cat([start[None], decay.states]))
     for name, picture in pictures.items():
         to_pillow(picture, scale=2).save(folder / name, optimize=True)
+    save_animation(model.to_images(states[:, : rows * _MOVIE_ROWS]), folder / "denoising.gif", columns=rows)
+    return [folder / name for name in (*pictures, "denoising.gif")]
+
+
+def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
+    """Writes an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], images in a grid; the last frame stays."""
     # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
     movie = [
-        to_pillow(make_grid(images, nrow=rows, pad_value=_SEPARATOR), scale=2).quantize(16, dither=Image.Dither.NONE)
-        for images in model.to_images(states[:, : rows * _MOVIE_ROWS])
+        to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=_SEPARATOR), scale=2).quantize(16, dither=Image.Dither.NONE)
+        for images in frames
     ]
-    movie[0].save(
-        folder / "denoising.gif",
-        save_all=True,
-        append_images=movie[1:],
-        loop=0,
-        duration=[80] * (len(movie) - 1) + [1500],
-    )
-    return [folder / name for name in (*pictures, "denoising.gif")]
+    durations = [80] * (len(movie) - 1) + [1500]
+    movie[0].save(path, save_all=True, append_images=movie[1:], loop=0, duration=durations)
+    return path
 
 
 def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
