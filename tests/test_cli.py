@@ -230,7 +230,7 @@ def test_script_launched_ddp_is_refused_in_a_sweep(run_dir):
         cli.train(cfg)
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", pytest.param("submitit_local", marks=pytest.mark.slow)])
 def test_a_sweep_over_seeds_ends_in_one_table(run, run_dir, capsys, launcher):
     if launcher != "basic":
         pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")

@@ -17,6 +17,7 @@ def machine() -> ThermodynamicGenerator:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_samples_of_one_to_the_last_bit(tmp_path):
     """1001 is odd, so the shares differ; batches of 64 divide neither share.
 
