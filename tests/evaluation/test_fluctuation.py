@@ -57,10 +57,10 @@ def test_work_that_says_nothing_is_refused():
 
 
 def test_moving_trap_has_the_closed_work_distribution_and_obeys_both_equalities():
-    """A harmonic unit, V = k x^2 / 2, under f = k c_s: a trap of stiffness k whose centre c moves. Everything is Gaussian.
+    """A harmonic unit, V = k x^2 / 2, under f = k c_s: a trap of stiffness k whose centre c moves. All is Gaussian.
 
-    Euler-Maruyama steps are a reversible chain whose law has the stiffness k' = k (1 - k dt / 2); with energies of k' the
-    equalities of Jarzynski and of Bochkov and Kuzovlev are exact at this step, a tenth of the relaxation time.
+    Euler-Maruyama steps are a reversible chain whose law has the stiffness k' = k (1 - k dt / 2); with energies of k'
+    the equalities of Jarzynski and of Bochkov and Kuzovlev are exact at this step, a tenth of the relaxation time.
     """
     k, dt, steps, paths = 2.0, 0.05, 30, 20_000
     decay, shadow = 1 - k * dt, 1 - k * dt / 2  # k' / k
@@ -69,8 +69,9 @@ def test_moving_trap_has_the_closed_work_distribution_and_obeys_both_equalities(
     potential = tt.Potential(tt.DenseCouplings(1).double(), k / 2, 0.0, 0.0)
     start = variance**0.5 * normals(paths, 1, seed=1)
     with torch.no_grad():
-        run = tt.simulate(potential, start, steps=steps, dt=dt, temperature=KT, seed=3, drive=lambda s: k * centre[s : s + 1])
-    # With the energy -f x and the constant k c^2 / 2 counted, work is done when the centre moves: -k (c' - c) (x - mean c).
+        run = tt.simulate(potential, start, steps=steps, dt=dt, temperature=KT, seed=3,
+                          drive=lambda s: k * centre[s : s + 1])  # fmt: skip
+    # With the energy -f x and the constant k c^2 / 2 counted, work is done when the centre moves.
     change = (k * centre[-1] * run.state - k * centre[0] * start)[:, 0]
     work = run.work - change + k / 2 * (centre[-1] ** 2 - centre[0] ** 2)
 
@@ -83,7 +84,8 @@ def test_moving_trap_has_the_closed_work_distribution_and_obeys_both_equalities(
     spread = moved @ (variance * decay ** gap[1:, 1:].double()) @ moved
     assert_within(work.mean(), expected, (spread / paths) ** 0.5, 4)
     assert_within(work.var(), spread, spread * (2 / paths) ** 0.5, 4)
-    assert 2 * KT * shadow * expected == pytest.approx((shadow**2 * spread).item(), rel=1e-12)  # Jarzynski, of a Gaussian
+    # Jarzynski's equality for normal work: <W> = var(W) / 2 kT.
+    assert 2 * KT * shadow * expected == pytest.approx((shadow**2 * spread).item(), rel=1e-12)
 
     estimate = jarzynski(shadow * work, KT)
     assert_within(torch.tensor(estimate.value), 0.0, estimate.stderr, 4)
@@ -95,16 +97,15 @@ def test_moving_trap_has_the_closed_work_distribution_and_obeys_both_equalities(
 class Ramp:
     """Couplings and biases of a machine switched on in equal steps, and off again; the work of each path."""
 
-    def __init__(self, potential: tt.Potential, gains: list[float], length: int, dt: float, temperature: float = KT) -> None:
+    def __init__(self, potential: tt.Potential, gains: list[float], length: int, dt: float) -> None:
         self.potential, self.gains, self.length = potential, gains, length
         self.physics = {"dt": dt, "integrator": "alternating", "seed": 7}
-        self.temperature = temperature
 
     def work(self, start: Tensor, reverse: bool = False) -> Tensor:
         """Each gain is turned on and then held for some steps; in reverse, held first, the last one for nothing."""
         gains = self.gains[::-1] if reverse else self.gains
         length = self.length
-        program = [Segment(i * length, (i + 1) * length, self.temperature, g) for i, g in enumerate(gains)]
+        program = [Segment(i * length, (i + 1) * length, KT, g) for i, g in enumerate(gains)]
         with torch.no_grad():
             run = run_program(self.potential, program, start, first=0, last=len(gains) * length, **self.physics)
         return run.work
@@ -114,19 +115,20 @@ def equilibrium(potential: tt.Potential, paths: int, seed: int) -> Tensor:
     """Of a quadratic potential, exactly."""
     matrix = (potential.couplings.matrix() + torch.diag(2 * potential.j2.expand(potential.num_units))).detach()
     factor = torch.linalg.cholesky(torch.linalg.inv(matrix) * KT)
-    return normals(paths, potential.num_units, seed=seed) @ factor.T - torch.linalg.solve(matrix, potential.bias.detach())
+    mean = -torch.linalg.solve(matrix, potential.bias.detach())
+    return mean + normals(paths, potential.num_units, seed=seed) @ factor.T
 
 
 def test_switched_couplings_of_linear_units_obey_jarzynski_and_crooks_exactly_at_a_coarse_step():
-    """Steps of a relaxation time: each move of `alternating` keeps the Boltzmann law of the gain at hand, to rounding."""
+    """Steps of a relaxation time: each move of `alternating` keeps the Boltzmann law of the gain at hand."""
     potential, paths = random_potential(4, 0.4, bipartite=True, j4=0.0), 20_000
     off = uncoupled(4, 1.0, 0.0).double()
     ramp = Ramp(potential, [0.0, 0.25, 0.5, 0.75, 1.0], length=1, dt=0.4)
     truth = quadratic_free_energy(potential, KT) - independent_free_energy(off, KT)
     forward = ramp.work(equilibrium(off, paths, seed=1))
     # The reversed protocol moves the colours in the opposite order: the same machine with its two groups swapped.
-    swapped = tt.Potential(copy.deepcopy(potential.couplings).load_matrix(potential.couplings.matrix().roll((2, 2), (0, 1))),
-                           1.0, 0.0, 0.0, potential.bias.detach().roll(2))  # fmt: skip
+    couplings = copy.deepcopy(potential.couplings).load_matrix(potential.couplings.matrix().roll((2, 2), (0, 1)))
+    swapped = tt.Potential(couplings, 1.0, 0.0, 0.0, potential.bias.detach().roll(2))
     backwards = Ramp(swapped, ramp.gains, length=1, dt=0.4)
     reverse = backwards.work(equilibrium(swapped, paths, seed=2), reverse=True)
     for estimate in (jarzynski(forward, KT), bennett(forward, reverse, KT)):

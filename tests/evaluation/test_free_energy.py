@@ -26,8 +26,9 @@ def test_units_far_apart_and_narrow_are_found():
 def test_free_energies_of_independent_units_add_up():
     bias = torch.tensor([0.0, 1.0, 0.0, -2.0], dtype=float64)
     potential = tt.Potential(tt.BlockCouplings({"unit": 4}, []).double(), 1.0, 0.0, 0.5, bias)
-    alone = [independent_free_energy(tt.Potential(tt.DenseCouplings(1).double(), 1.0, 0.0, 0.5, b), 0.4) for b in bias.tolist()]
-    assert independent_free_energy(potential, 0.4) == pytest.approx(sum(alone), abs=1e-10)
+    alone = [tt.Potential(tt.DenseCouplings(1).double(), 1.0, 0.0, 0.5, b) for b in bias.tolist()]
+    expected = sum(independent_free_energy(unit, 0.4) for unit in alone)
+    assert independent_free_energy(potential, 0.4) == pytest.approx(expected, abs=1e-10)
 
 
 def test_two_coupled_linear_units_by_quadrature():
@@ -42,7 +43,8 @@ def test_what_has_no_free_energy_or_needs_another_function_is_refused():
     with pytest.raises(ValueError, match="j3 = j4 = 0"):
         quadratic_free_energy(single_unit(), 1.0)
     with pytest.raises(ValueError, match="not positive"):
-        quadratic_free_energy(tt.Potential(tt.DenseCouplings.from_matrix(torch.tensor([[0.0, 3.0], [3.0, 0.0]])), 1.0, 0.0, 0.0), 1.0)
+        strong = tt.DenseCouplings.from_matrix(torch.tensor([[0.0, 3.0], [3.0, 0.0]]))
+        quadratic_free_energy(tt.Potential(strong, 1.0, 0.0, 0.0), 1.0)
     with pytest.raises(ValueError, match="couplings of zero"):
         independent_free_energy(random_potential(2), 1.0)
     with pytest.raises(ValueError, match="bound by nothing"):

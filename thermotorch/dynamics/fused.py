@@ -200,10 +200,10 @@ def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | No
 
 def _sums_alone(problem: Problem, steps: _Operator) -> bool:
     """Whether work and the path weights of the run itself are all that its single steps are wanted for."""
-    covered = problem.state.device.type == "cpu" and problem.integrator_name in weights_op.INTEGRATORS and not steps.gradient
-    return covered and all(
-        isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in problem.observers.values()
-    )
+    if problem.state.device.type != "cpu" or problem.integrator_name not in weights_op.INTEGRATORS or steps.gradient:
+        return False
+    found = problem.observers.values()
+    return all(isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in found)
 
 
 def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:

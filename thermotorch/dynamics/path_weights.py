@@ -7,11 +7,12 @@ A scheme with Gaussian noise gives each step x -> x' a density p(x' | x). For a 
 where p~_k is the density of the same step, force and temperature held as they were, run in the opposite order. What is
 exact for these numbers, at any time step and in any drive, and what holds up to the time step:
 
-    <rho(x_T) e^(-log_ratio) / p(x_0)> = 1      exact, for starts from p and any density rho: the integral fluctuation theorem
+    <rho(x_T) e^(-log_ratio) / p(x_0)> = 1      exact, for starts from p and any density rho: the integral fluctuation
+                                                theorem
     log_ratio + ln p(x_0) - ln p_T(x_T)         the entropy produced, in units of k; its mean is not negative: exact
     dV = work - heat                            exact: the first law of `Trajectory`
-    log_ratio = heat / kT                       up to O(dt) for every path; exact for uncoupled or two-coloured quadratic
-                                                units under "alternating", whose steps obey detailed balance
+    log_ratio = heat / kT                       up to O(dt) for every path; exact for uncoupled or two-coloured
+                                                quadratic units under "alternating", whose steps obey detailed balance
 
 Sources: Sekimoto, Stochastic Energetics (Springer, 2010); Seifert, Rep. Prog. Phys. 75, 126001 (2012);
 Crooks, Phys. Rev. E 60, 2721 (1999). That they are exact for the chain of a numerical scheme, whatever it approximates:
@@ -28,9 +29,10 @@ from torch import Tensor
 from thermotorch.dynamics import splitting
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.observe import Transition
-from thermotorch.dynamics.weights_op import INTEGRATORS
+from thermotorch.dynamics.weights_op import INTEGRATORS as SUMMED
 from thermotorch.potential import Potential
 
+INTEGRATORS = (*SUMMED, "splitting")  # those with a transition density
 _HALF_LOG_2_PI = 0.5 * log(2 * pi)
 
 
@@ -54,13 +56,14 @@ class PathWeightsResult:
 class PathWeights:
     """Observer: the log weights of every path and of its time reverse, exact for the integrator that is used.
 
-    The integrators with a transition density are "euler_maruyama" and "alternating"; the noise is that of
+    Three integrators have a transition density:
 
         euler_maruyama   x' = x + mu dt (f - dV/dx) + kick xi, in the reverse x = x' + mu dt (f - dV/dx(x')) + kick xi'
         alternating      the reverse moves the first colour before the second, each in the field that it moved in
+        splitting        C N O N C is its own reverse; couplings without a diagonal keep volumes, so only N has a slope
 
-    With y = N(z) the quartic half step of "alternating", a state beyond the reach of N has no way back and log_ratio is
-    +inf: only a start that no step leads to.
+    A state beyond the reach of the quartic half step N of the last two has no way back, and log_ratio is +inf: a start
+    that no step leads to or, under "splitting", the state at which a drive changes by a jump.
 
     Args:
         potential: the one that is simulated.
@@ -68,10 +71,11 @@ class PathWeights:
         reverse_driven: the reversed path feels the run's drive too.
 
     Result: a `PathWeightsResult`; clamped units carry no weight. Refused at temperature 0 and for other integrators.
-    Cost: on the CPU backend, under `torch.no_grad` and with `reverse` left alone, the run itself adds them up. The coupling
-    fields are those of the run; what is added for each unit and step made runs 2-4 % longer for 1296 units fully coupled,
-    12 % for 784 + 512 units under "alternating", 36 % for 32 units (processor time, one thread, batches of 64, 64 and
-    1000). Otherwise the steps are looked at one by one in torch, differentiably: six to seven times as long.
+    Cost: on the CPU backend, under `torch.no_grad`, with `reverse` left alone and not for "splitting", the run itself
+    adds them up. The coupling fields are those of the run; what is added for each unit and step made runs 2-4 % longer
+    for 1296 units fully coupled, 12 % for 784 + 512 units under "alternating", 36 % for 32 units (processor time, one
+    thread, batches of 64, 64 and 1000). Otherwise the steps are looked at one by one in torch, differentiably: six to
+    seven times as long.
     """
 
     potential: Potential
@@ -88,7 +92,7 @@ class PathWeights:
 
     def update(self, carry: tuple[Tensor, Tensor], transition: Transition) -> tuple[Tensor, Tensor]:
         step = transition
-        density = _alternating if step.integrator == "alternating" else _euler_maruyama
+        density = {"alternating": _alternating, "splitting": _splitting}.get(step.integrator, _euler_maruyama)
         forth = density(self.potential, step, step.before, step.after, step.drive)
         drive = step.drive if self.reverse_driven else None
         back = density(self.reverse or self.potential, step, step.after, step.before, drive)
@@ -108,21 +112,25 @@ def _sum(values: Tensor, free: Tensor) -> Tensor:
 
 
 class _Density(NamedTuple):
-    """ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi), for each free unit; no density where not reachable."""
+    """ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi) for each free unit; none where not reachable."""
 
     residual: Tensor
     width: Tensor
     reachable: Tensor
 
 
-def _euler_maruyama(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
+def _euler_maruyama(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> _Density:
     gradient = potential.gradient(start) if drive is None else potential.gradient(start) - drive
     rate = torch.as_tensor(step.mobility, dtype=start.dtype, device=start.device).expand(start.shape[1]) * step.dt
     kick = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
     return _Density((end - start + rate * gradient) / kick, kick.log(), torch.ones_like(start, dtype=torch.bool))
 
 
-def _alternating(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
+def _alternating(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> _Density:
     flows = splitting.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     pieces = potential.couplings.pieces()
     places, shapes = ([row for row, _, _ in pieces], [c for _, c, _ in pieces]), [tuple(b.shape) for _, _, b in pieces]
@@ -135,17 +143,33 @@ def _alternating(potential: Potential, step: Transition, start: Tensor, end: Ten
     return _Density(residual, spread.log() + slope, reachable)
 
 
-def log_width(potential: Potential, *, integrator: str, dt: float, temperature: float, mobility: Tensor | float) -> float:
+def _splitting(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> _Density:
+    flows = splitting.flows(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
+    push = flows.push(drive)
+    back = splitting.kick(potential.couplings, -0.5 * flows.rate)
+    moved = end - push if back is None else end - push + (end - push) @ back.half
+    z, slope, reachable = flows.unrelax(moved)
+    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
+    residual = (z - flows.decay * flows.relax(flows.couple(start, push))) / spread
+    return _Density(residual, spread.log() + slope, reachable)
+
+
+def log_width(
+    potential: Potential, *, integrator: str, dt: float, temperature: float, mobility: Tensor | float
+) -> float:
     """Sum over the units that move of ln sqrt(2 pi) and of the logarithm of the width of a step's noise."""
     flows = splitting.on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
-    width = flows.spread if integrator == "alternating" else (2 * temperature * flows.rate).sqrt()
+    width = (2 * temperature * flows.rate).sqrt() if integrator == "euler_maruyama" else flows.spread
     return (width[flows.rate > 0].double().log() + _HALF_LOG_2_PI).sum().item()
 
 
 def refusal(integrator: str, temperature: float) -> str | None:
     """Why paths of such a run have no weights, or None."""
     if integrator not in INTEGRATORS:
-        return f"integrator={integrator!r} has no transition density, expected one of {', '.join(map(repr, INTEGRATORS))}"
+        known = ", ".join(map(repr, INTEGRATORS))
+        return f"integrator={integrator!r} has no transition density, expected one of {known}"
     if temperature == 0:
         return "at temperature 0 a path has no density; write a positive temperature"
     return None

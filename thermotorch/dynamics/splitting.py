@@ -110,7 +110,7 @@ def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tens
     factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
     """
     parts = on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
-    return Flows(**vars(parts), kick=_kick(potential.couplings, 0.5 * parts.rate))
+    return Flows(**vars(parts), kick=kick(potential.couplings, 0.5 * parts.rate))
 
 
 def _mean_decay(z: Tensor) -> Tensor:
@@ -118,7 +118,8 @@ def _mean_decay(z: Tensor) -> Tensor:
     return torch.where(z == 0, 1.0, -torch.expm1(-z) / torch.where(z == 0, 1.0, z))
 
 
-def _kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
+def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
+    """C(h/2) for mobility x h / 2 of each unit, [unit]; with the opposite sign the way back."""
     if not couplings.num_bonds:
         return None
     if torch.is_grad_enabled() and any(bonds.requires_grad for bonds in couplings.parameters()):

@@ -4,13 +4,15 @@ A machine in equilibrium is taken from potential A to potential B, however fast;
 
     <exp(-W / kT)> = exp(-dF / kT)                    Jarzynski, PRL 78, 2690 (1997), Eq. 2
     P_forward(W) / P_reverse(-W) = exp((W - dF)/kT)   Crooks, PRE 60, 2721 (1999), Eq. 2; reverse: from equilibrium in B
-    <W> - dF = kT KL(P_forward || P_reverse) >= 0     the second law; Kawai, Parrondo, Van den Broeck, PRL 98, 080602 (2007)
+    <W> - dF = kT KL(P_forward || P_reverse) >= 0     Kawai, Parrondo and Van den Broeck, PRL 98, 080602 (2007)
 
-All three are exact for steps that keep the Boltzmann law of the potential at hand, such as those of "alternating" with
-quadratic units, at any time step; for others they hold up to the time step. `simulate` holds V fixed, so that a protocol
-is a sequence of runs, and the work of changing V at a state x is V_next(x) - V(x) (`models/schedule.py` does that). Of a
-run that a force drives in a fixed V, `trajectory.work` obeys <exp(-work / kT)> = 1 (Bochkov and Kuzovlev, 1977), and the
-work that counts -f.x as energy obeys Jarzynski's equality.
+The last is the second law. All three are exact for steps that keep the Boltzmann law of the potential at hand, such
+as those of "alternating" with quadratic units, at any time step; for others they hold up to the time step.
+
+`simulate` holds V fixed, so that a protocol is a sequence of runs, and the work of changing V at a state x is
+V_next(x) - V(x) (`models/schedule.py` does that). Of a run that a force drives in a fixed V, `trajectory.work` obeys
+<exp(-work / kT)> = 1 (Bochkov and Kuzovlev, Sov. Phys. JETP 45, 125 (1977)), and the work that counts -f.x as energy
+obeys Jarzynski's equality.
 """
 
 from math import log
@@ -28,8 +30,8 @@ class Estimate(NamedTuple):
 def jarzynski(work: Tensor, temperature: float) -> Estimate:
     """dF = -kT ln <exp(-W / kT)>.
 
-    Trust it only where the spread of the work is a few kT: the mean then rests on more than a few rare paths. Otherwise it
-    is too high, and its standard error too low (Jarzynski, PRE 73, 046105 (2006)).
+    Trust it only where the spread of the work is a few kT: the mean then rests on more than a few rare paths. Otherwise
+    it is too high, and its standard error too low (Jarzynski, PRE 73, 046105 (2006)).
 
     Args:
         work: [path], from equilibrium.
@@ -85,8 +87,9 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
 def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
     """1 / kT, from the law that ln P_forward(W) / P_reverse(-W) is a straight line in W: a thermometer, and a check.
 
-    Logistic regression of the direction on W: the line of greatest likelihood, no histogram. A slope other than the bath's
-    1 / kT says that work is counted wrongly, that the start was no equilibrium, or that the bath has another temperature.
+    Logistic regression of the direction on W: the line of greatest likelihood, no histogram. A slope other than the
+    bath's 1 / kT says that work is counted wrongly, that the start was no equilibrium, or that the bath has another
+    temperature.
 
     Args:
         forward, reverse: as in `bennett`.

@@ -21,7 +21,7 @@ def quadratic_free_energy(potential: Potential, temperature: float) -> float:
     Cost: one Cholesky decomposition, O(unit^3), float64.
     """
     if potential.j3.any() or potential.j4.any():
-        raise ValueError("potential: expected j3 = j4 = 0; use independent_free_energy without couplings, or estimate it")
+        raise ValueError("potential: expected j3 = j4 = 0; without couplings use independent_free_energy")
     n, bias = potential.num_units, potential.bias.detach().double()
     matrix = potential.couplings.matrix().detach().double() + torch.diag(2 * potential.j2.double().expand(n))
     factor, failed = torch.linalg.cholesky_ex(matrix)

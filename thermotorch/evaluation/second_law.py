@@ -1,8 +1,8 @@
 """The second law for one generator: what a sample dissipates, and what it would cost reversibly.
 
 A cycle of a machine in a bath at kT: switch couplings and biases on at the noise x_0, relax to the sample x_T, switch
-them off, relax back to noise. V is the machine's potential, V_0 that of the wells alone, F_0 the free energy of the wells,
-p_0 their Boltzmann law, which is that of the noise, p_T the law of the samples, S its entropy, F_T = <V> - kT S.
+them off, relax back to noise. V is the machine's potential, V_0 that of the wells alone, F_0 the free energy of the
+wells, p_0 their Boltzmann law, which is that of the noise, p_T the law of the samples, S its entropy, F_T = <V> - kT S.
 
     cycle = log_ratio + (V_0(x_T) - V_0(x_0)) / kT   entropy produced per sample, in units of k
     <e^(-cycle)> = 1                                 exact for the discrete path, at any step and under any schedule
@@ -10,11 +10,13 @@ p_0 their Boltzmann law, which is that of the noise, p_T the law of the samples,
     kT produced = <work of switching on> - (F_T - F_0)
     kT KL(p_T || p_0) = <work of switching off> + (F_T - F_0)
 
-The last line is the reversible bound: the least work that can turn noise into such samples. F_T, which is the free energy F
-of V where the samples are in equilibrium, is bounded from below by switching off slowly: F_T - F_0 >= -<work of a ramp>.
-The first line is `PathWeights` with its boundary term ln p_0(x_0) - ln p_0(x_T); the last two hold up to the time step.
-Sources: Seifert, Rep. Prog. Phys. 75, 126001 (2012), for the integral fluctuation theorem with any final density; Esposito
-and Van den Broeck, EPL 95, 40004 (2011), for the second law between states out of equilibrium.
+The last line is the reversible bound: the least work that can turn noise into such samples. F_T, which is the free
+energy F of V where the samples are in equilibrium, is bounded from below by switching off slowly:
+F_T - F_0 >= -<work of a ramp>. The first line is `PathWeights` with its boundary term ln p_0(x_0) - ln p_0(x_T); the
+last two hold up to the time step.
+
+Sources: Seifert, Rep. Prog. Phys. 75, 126001 (2012), for the integral fluctuation theorem with any final density;
+Esposito and Van den Broeck, EPL 95, 40004 (2011), for the second law between states out of equilibrium.
 """
 
 from collections.abc import Callable
@@ -58,7 +60,12 @@ class FreeEnergyBounds(NamedTuple):
 
 @torch.no_grad()
 def dissipation(
-    model: ThermodynamicGenerator, num_samples: int, *, seed: int = 0, batch_size: int = 256, progress: Progress | None = None
+    model: ThermodynamicGenerator,
+    num_samples: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Progress | None = None,
 ) -> Dissipation:
     """Simulates samples with the path weights of every run.
 
@@ -78,10 +85,11 @@ def dissipation(
         start = _start(model, ids, seed)
         run = model.denoise(start, seed=seed, sample_ids=ids, observers=observers)
         wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
-        on, off = (g.gain * interaction(potential, x) for g, x in ((model.segments[0], start), (model.segments[-1], run.state)))
+        on = model.segments[0].gain * interaction(potential, start) + run.work
+        off = -model.segments[-1].gain * interaction(potential, run.state)
         entropy = run.observed["weights"].log_ratio
         back = (wells.energy(run.state) - wells.energy(start)).double() / kT
-        parts.append((run.heat.double() / kT, entropy, (on + run.work).double() / kT, -off.double() / kT, entropy + back))
+        parts.append((run.heat.double() / kT, entropy, on.double() / kT, off.double() / kT, entropy + back))
         if progress is not None:
             progress(int(ids[-1]) + 1, num_samples)
     return Dissipation(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
@@ -89,8 +97,8 @@ def dissipation(
 
 @torch.no_grad()
 def free_energy_bounds(
-    model: ThermodynamicGenerator, num_samples: int, *, gains: int = 500, hold: int = 5, seed: int = 0,
-) -> FreeEnergyBounds:  # fmt: skip
+    model: ThermodynamicGenerator, num_samples: int, *, gains: int = 500, hold: int = 5, seed: int = 0
+) -> FreeEnergyBounds:
     """How much free energy switching the machine on takes, between two bounds that close as the ramps get slower.
 
     Args:
@@ -102,8 +110,8 @@ def free_energy_bounds(
     Raises:
         ValueError: a scheduled machine, which has no single potential.
 
-    Cost: num_samples x 2 x gains x hold time steps; at the defaults and 100 samples about 20 s on one core for 784 + 512
-    units, where the bounds of generator.mnist come as near as 3 %.
+    Cost: num_samples x 2 x gains x hold time steps; at the defaults and 100 samples about 20 s on one core for
+    784 + 512 units, where the bounds of generator.mnist come as near as 3 %.
     """
     if len(model.segments) > 1:
         raise ValueError("model: a scheduled machine has no single potential; give one whose schedule is None")
@@ -114,9 +122,11 @@ def free_energy_bounds(
 
     def ramp(state: Tensor, levels: list[float], seed: int) -> Tensor:
         program = [Segment(i * hold, (i + 1) * hold, kT, level) for i, level in enumerate(levels)]
-        physics = {"dt": model.dt, "mobility": model.mobility, "integrator": model.integrator, "clamp": model.held()}
-        end = len(levels) * hold
-        return run_program(model.potential, program, state, first=0, last=end, seed=seed, sample_ids=ids, **physics).work / kT
+        run = run_program(
+            model.potential, program, state, first=0, last=len(levels) * hold, seed=seed, sample_ids=ids, dt=model.dt,
+            mobility=model.mobility, integrator=model.integrator, clamp=model.held(),
+        )  # fmt: skip
+        return run.work / kT
 
     up, down = ramp(start, levels, seed + 1), ramp(samples, levels[::-1], seed + 2)
     return FreeEnergyBounds(_mean(-down), _mean(up), jarzynski(up, 1.0))
@@ -128,10 +138,12 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
     row = partial(Row, num_samples=n, seed=seed, kind="modelled", command=command)
     heat, entropy, off, cycle = (_mean(x) for x in (found.heat, found.entropy, found.work_off, found.cycle))
     apart = _mean(found.heat - found.entropy)
+    beside = f"heat is {heat.value:.6g} kT, more by {apart.value:.3g} +- {apart.stderr:.2g}"
     rows = [
         row("entropy given to the bath", entropy.value, "k per sample", stderr=entropy.stderr,
-            note=f"{steps}; heat / kT at the machine's own kT is {heat.value:.6g}, more by {apart.value:.3g} +- {apart.stderr:.2g}"),
-        row("work of switching off", off.value, "kT per sample", stderr=off.stderr, note="couplings and biases, at the sample"),
+            note=f"{steps}; {beside}"),
+        row("work of switching off", off.value, "kT per sample", stderr=off.stderr,
+            note="couplings and biases, at the sample"),
         row("entropy produced in a cycle", cycle.value, "k per sample", stderr=cycle.stderr,
             note=f"{steps}; noise, sample, and back to noise, which is taken to be in equilibrium"),
     ]  # fmt: skip
@@ -142,10 +154,12 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
     return rows + [
         row("free energy of switching on, at most", high.value, "kT", stderr=high.stderr,
             note=f"{ramps}, which is the least it can be for samples in equilibrium"),
-        row("entropy produced by a sample, at most", on.value - low.value, "k per sample", stderr=hypot(on.stderr, low.stderr),
+        row("entropy produced by a sample, at most", on.value - low.value, "k per sample",
+            stderr=hypot(on.stderr, low.stderr),
             note=f"work of switching on less the gain in free energy, {ramps}"),
         row("reversible bound of a sample, at least", off.value + low.value, "kT per sample",
-            stderr=hypot(off.stderr, low.stderr), note=f"least work that turns noise into samples of this law, {ramps}"),
+            stderr=hypot(off.stderr, low.stderr),
+            note=f"least work that turns noise into samples of this law, {ramps}"),
     ]  # fmt: skip
 
 

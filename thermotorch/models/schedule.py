@@ -68,8 +68,8 @@ def run_program(
 ) -> Trajectory:
     """Steps first ... last - 1 of a program, from `state`.
 
-    Turning the gain from g to g' at a state x does the work (g' - g) (V_J(x) + b.x), V_J the energy of the couplings. It
-    is counted with the first step of a segment, except the very first of the program, before which nothing is known;
+    Turning the gain from g to g' at a state x does the work (g' - g) (V_J(x) + b.x), V_J the energy of the couplings.
+    It is counted with the first step of a segment, except the very first of the program, before which nothing is known;
     so the first law holds for a whole run, V_last(end) - V_first(start) = work - heat, and for every part of it.
 
     Args:
@@ -86,8 +86,9 @@ def run_program(
         turned = before is not None and begin == segment.first and before != segment.gain
         work = (segment.gain - before) * interaction(potential, state) if turned else None
         run = simulate_scaled(
-            potential, segment.gain, state, steps=end - begin, start_step=begin, temperature=segment.temperature, **arguments
-        )
+            potential, segment.gain, state, steps=end - begin, start_step=begin, temperature=segment.temperature,
+            **arguments,
+        )  # fmt: skip
         runs.append(run if work is None else replace(run, work=run.work + work))
         state = run.state
     return runs[0] if len(runs) == 1 else joined(runs)

@@ -1,5 +1,5 @@
-// thermotorch::path_weights: the steps of langevin.h and alternating.h, bit for bit, and beside them each trajectory's work
-// and path weights (path_weights.py).
+// thermotorch::path_weights: the steps of langevin.h and alternating.h, bit for bit, and beside them each trajectory's
+// work and path weights (path_weights.py).
 //
 // The force at the end of a step, which its reverse starts from, is the one that the next step needs anyway.
 #pragma once
@@ -15,7 +15,7 @@ namespace weights {
 
 enum Sum { WORK, FORWARD, RATIO };
 
-// Sums of a chunk's rows: in float32 lanes over the units of a step, or of a few steps of a small machine, then in float64.
+// Sums of a chunk's rows: float32 lanes over the units of a step, or of a few steps of a small machine, then float64.
 class Sums {
   public:
     Sums(const Shape& shape, int64_t rows)
