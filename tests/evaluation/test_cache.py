@@ -85,7 +85,8 @@ def test_a_result_of_another_version_counts_as_none(tmp_path, caplog):
     assert "is of another version" in caplog.text
 
 
-def test_an_interruption_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("moment", ["write_bytes", "replace"])
+def test_an_interruption_while_writing_leaves_the_old_file(tmp_path, monkeypatch, moment):
     cache = ResultCache(tmp_path)
     path = cache.save_result(KEY, result())
     before = path.read_bytes()
@@ -94,7 +95,7 @@ def test_an_interruption_while_writing_leaves_the_old_file(tmp_path, monkeypatch
         self.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", interrupted)
+    monkeypatch.setattr(f"pathlib.Path.{moment}", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cache.save_result(KEY, replace(result(), date="later"))
     assert [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -111,8 +111,8 @@ def test_class_counts_and_images_of_the_result(space):
 def test_progress_names_the_model_and_comes_to_an_end(space):
     calls = []
     compare({"a": Device(), "b": Digital()}, PROTOCOL, space, progress=lambda *call: calls.append(call))
-    assert ("a: generating", 40, 40) in calls and ("b: generating", 4, 4) in calls
-    assert calls[-1] == ("b: counting energy", 1, 1)
+    assert ("1 of 2, a: generating", 40, 40) in calls and ("2 of 2, b: generating", 4, 4) in calls
+    assert calls[-1] == ("2 of 2, b: counting energy", 1, 1)
     assert all(0 <= done <= total for _, done, total in calls)
 
 

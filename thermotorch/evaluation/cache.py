@@ -26,7 +26,7 @@ from thermotorch.evaluation.results import ModelResult
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
-_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures")  # how it looks is no part of a result
+_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures", "hub_")  # how it looks is no part of a result
 _LIBRARIES = ("thermotorch", "torch", "diffusers", "torchmetrics")
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,10 @@ def code_digest() -> str:
     for name in _CODE:
         path = package / name
         for file in sorted(path.rglob("*") if path.is_dir() else [path]):
-            if file.suffix in (".py", ".h", ".cpp") and not file.stem.startswith(_CODE_OF_REPORTS):
-                digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+            place = file.relative_to(package)
+            shown = any(part.startswith(_CODE_OF_REPORTS) for part in place.parts)
+            if file.suffix in (".py", ".h", ".cpp") and not shown:
+                digest.update(place.as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from torch import nn
 
@@ -70,13 +71,14 @@ def compare(
     )
     keep = save or (lambda comparison: None)
     keep(comparison)
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
         sha256 = (weights or {}).get(entry.name)
         key = result_key(entry, sha256, space, hardware) if cache and sha256 and space.sha256 else None
         result = _cached(entry, cache.load_result(key), known) if key else None
         if result is None:
             images = known(entry.name) if known else None
-            result = _measured(entry, space, images, command, progress)
+            counted = progress and partial(_counted, progress, f"{number} of {len(entries)}")
+            result = _measured(entry, space, images, command, counted)
             if key:
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
@@ -143,6 +145,10 @@ def _measured(
         hardware=describe_hardware(next(model.parameters()).device),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _counted(progress: Progress, which: str, description: str, done: int, total: int) -> None:
+    progress(f"{which}, {description}", done, total)
 
 
 def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> ModelResult | None:

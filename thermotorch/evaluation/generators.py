@@ -31,8 +31,8 @@ def load_generators(names: Sequence[str], judge: nn.Module | None = None) -> dic
         raise ValueError("\n".join(problems))
     models = {name: load_checkpoint(name) for name in names}
     for name, model in models.items():
-        if not hasattr(model, "generate"):
-            problems.append(_not_a_generator(name, model))
+        if problem := not_a_generator(name, model):
+            problems.append(problem)
         elif judge is not None and tuple(model.image_shape) != tuple(judge.image_shape):
             made, taken = ("x".join(map(str, one.image_shape)) for one in (model, judge))
             problems.append(f"{name} makes images of {made} and the judge takes {taken}; write judge= and one for them")
@@ -53,8 +53,10 @@ def _makes_images(name: str) -> bool:
         return False
 
 
-def _not_a_generator(name: str, model: nn.Module) -> str:
-    """What to use instead of a model that makes no images, and what makes images."""
+def not_a_generator(name: str, model: nn.Module) -> str:
+    """What to use instead of a model that makes no images, and what makes images; "" for one that does."""
+    if hasattr(model, "generate"):
+        return ""
     text = f"{name} makes no images"
     if hasattr(model, "task"):
         text += f", it is measured by: thermotorch-evaluate model={name}"

@@ -16,6 +16,7 @@ from thermotorch.evaluation.compare import Progress, evaluate
 from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.figures import save_figures
+from thermotorch.evaluation.generators import not_a_generator
 from thermotorch.evaluation.linear_algebra import run_task, write_task
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.rows import Row
@@ -72,8 +73,10 @@ def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, dat
 
 def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
     """Images by the generation protocol, judged, timed, metered and priced: the ledgers go to `energy.md`."""
-    protocol = Protocol(**settings["protocol"])
-    name, device = settings["model"], next(model.parameters()).device
+    protocol, name = Protocol(**settings["protocol"]), settings["model"]
+    if problem := not_a_generator(name, model):
+        raise ValueError(problem)
+    device = next(model.parameters()).device
     space, known = FeatureSpace.from_zoo(settings["judge"]).to(device), known_images(name, settings["data_dir"])
     result = evaluate(name, model, protocol, space, known=known, command=command, progress=progress)
     path = Path(settings["output_dir"], "energy.md")
