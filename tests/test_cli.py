@@ -430,8 +430,8 @@ def test_compare_logs_to_wandb_when_asked(run, stand_ins, monkeypatch, capsys):
 
 def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):
     folder = run(cli.compare_main, *TINY)
-    assert {"report.md", "report.json", "samples.png"} <= {path.name for path in folder.iterdir()}
-    assert f"report: {folder / 'report.md'}" in capsys.readouterr().out
+    assert {"report.html", "report.md", "report.json", "samples.png"} <= {path.name for path in folder.iterdir()}
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
     assert "thermotorch-compare protocol.num_samples=8" in (folder / "report.md").read_text()
 
 

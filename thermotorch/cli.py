@@ -268,7 +268,7 @@ def compare(cfg: DictConfig) -> Path:
             print(f"{result.label}: from the cache of {result.date}, {result.hardware}; cache=false measures again")
     if logger is not None:
         print(f"wandb: {logger.log(comparison, run)}")
-    print(f"report: {run / 'report.md'}")
+    print(f"report: {run / 'report.html'}")
     return run
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from thermotorch.evaluation import CurvePoint, ModelResult, Row
-from thermotorch.evaluation.energy import Ledger, LedgerLine
+from thermotorch.evaluation.energy import DigitalCount, Ledger, LedgerLine
 from thermotorch.evaluation.results import OBSERVATION_TIME
 
 
@@ -19,6 +19,7 @@ def result() -> ModelResult:
         class_counts=[1, 2],
         label="the machine",
         ledgers=(Ledger("the machine", "ideal", (line,)),),
+        work=DigitalCount(12, {"layer": 12}, 3, 4, 5, 6),
         strip=torch.rand(4, 3, 1, 2, 2),
         curve=(CurvePoint(OBSERVATION_TIME, 2.5, 10.0, 0.5, 0.25),),
         hardware="an abacus",

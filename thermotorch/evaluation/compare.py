@@ -51,8 +51,9 @@ def compare(
         weights: by name, the sha256 of a model's weights; models that it lacks are not cached.
         command: what gives the comparison again, for the report.
         progress: called with (description, done, total).
-        save: called with the comparison so far, at the start and after each entry, so that an interruption loses at
-            most the entry at hand; the interruption itself is passed on.
+        save: called with the comparison so far, at the start, after each entry that is measured, before one after
+            cached ones, and at the end, so that an interruption loses at most the entry at hand; the interruption
+            itself is passed on.
 
     Raises:
         ValueError: no models, images that the judge cannot take, or a sampler that does not fit; before any compute.
@@ -71,17 +72,23 @@ def compare(
     )
     keep = save or (lambda comparison: None)
     keep(comparison)
+    unsaved = False
     for number, entry in enumerate(entries, 1):
         sha256 = (weights or {}).get(entry.name)
         key = result_key(entry, sha256, space, hardware) if cache and sha256 and space.sha256 else None
         result = _cached(entry, cache.load_result(key), known) if key else None
         if result is None:
+            if unsaved:
+                keep(comparison)
             images = known(entry.name) if known else None
             counted = progress and partial(_counted, progress, f"{number} of {len(entries)}")
             result = _measured(entry, space, images, command, counted)
             if key:
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
+        if not (unsaved := result.cached):  # a report takes seconds, and what is cached is not lost
+            keep(comparison)
+    if unsaved:
         keep(comparison)
     return comparison
 
@@ -140,6 +147,7 @@ def _measured(
         class_counts=class_counts,
         label=entry.label,
         ledgers=spent.ledgers,
+        work=spent.work,
         strip=made.strip,
         curve=curve,
         hardware=describe_hardware(next(model.parameters()).device),

@@ -20,6 +20,7 @@ class Costs(NamedTuple):
     rows: list[Row]
     ledgers: tuple[energy.Ledger, ...]
     evaluations: int  # of the network, for one image; 0 for a device
+    work: energy.MachineRun | energy.DigitalCount | None  # what the modelled ledgers price; None for other machines
 
 
 def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> Costs:
@@ -37,13 +38,15 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
     bits = energy.landauer_row(made.images[0].numel(), seed)
     measured = energy.measured_ledger(entry.label, made.drawn)
     if is_thermodynamic(entry.model):
-        ledgers = energy.thermodynamic_ledgers(
-            entry.label, entry.model, made.heat, num_samples=min(n, _SIMULATED), seed=seed
-        )
+        run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat) if energy.has_cycle(entry.model) else None
+        if run is None:
+            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, made.heat)
+        else:
+            ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = energy.heat_rows(made.heat, seed, command=command)
         rows += [energy.work_row(made.work, seed, command), energy.overhead_row(seed, priced, command), bits]
-        return Costs(rows, (*ledgers, measured), 0)
+        return Costs(rows, (*ledgers, measured), 0, run)
     options, found = sampler_options(entry.model, entry.protocol), []
 
     def one() -> Tensor:
@@ -52,4 +55,4 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
     evaluations = network_evaluations(entry.model, lambda: found.append(energy.count(entry.model, one)))
     (work,) = found
     ledgers = energy.digital_ledgers(entry.label, work)
-    return Costs([*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations)
+    return Costs([*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations, work)

@@ -6,13 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
+from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.rows import Row
 
 OBSERVATION_TIME = "observation time"
 NETWORK_EVALUATIONS = "network evaluations"
+_WORK = {"MachineRun": MachineRun, "DigitalCount": DigitalCount}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class ModelResult:
         label: what the result is called in a comparison, unique there; the name unless a model is sampled in several
             ways ("ddpm.mnist, ddim 50").
         ledgers: energy of a sample by contribution, one ledger for each scenario.
+        work: what the modelled ledgers price, so that their assumptions can be varied; None where it is not known.
         strip: noise becoming images, [frame, image, c, h, w] in [0, 1]; the last frame is the first samples. None for a
             model that does not show its intermediate states.
         curve: quality against the length of the generation. A digital model has one point for each way of sampling it.
@@ -64,6 +68,7 @@ class ModelResult:
     class_counts: list[int]
     label: str = ""
     ledgers: tuple[Ledger, ...] = ()
+    work: MachineRun | DigitalCount | None = None
     strip: Tensor | None = None
     curve: tuple[CurvePoint, ...] = ()
     hardware: str = ""
@@ -85,6 +90,7 @@ class ModelResult:
             **{key: getattr(self, key) for key in plain},
             "rows": [row.to_dict() for row in self.rows],
             "ledgers": [ledger.to_dict() for ledger in self.ledgers],
+            "work": None if self.work is None else {type(self.work).__name__: asdict(self.work)},
             "curve": [asdict(point) for point in self.curve],
         }
 
@@ -102,6 +108,7 @@ class ModelResult:
         read = {
             "rows": [Row.from_dict(row) for row in found["rows"]],
             "ledgers": tuple(Ledger.from_dict(ledger) for ledger in found["ledgers"]),
+            "work": next((_WORK[name](**work) for name, work in (found.get("work") or {}).items()), None),
             "curve": tuple(CurvePoint(**point) for point in found["curve"]),
             "images": tensors["images"],
             "strip": tensors.get("strip"),

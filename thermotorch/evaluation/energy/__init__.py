@@ -35,7 +35,7 @@ from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.sensitivity import Effect, Side, sensitivity
 from thermotorch.evaluation.energy.spu_board import SPUBoard
-from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, thermodynamic_ledgers
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, has_cycle, thermodynamic_ledgers
 
 __all__ = [
     "ARITHMETIC",
@@ -75,6 +75,7 @@ __all__ = [
     "device",
     "digital_ledgers",
     "hardware_class",
+    "has_cycle",
     "heat_rows",
     "landauer_row",
     "machine_run",

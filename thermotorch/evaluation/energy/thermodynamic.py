@@ -37,6 +37,11 @@ def device(name: str) -> Device:
     return known[name]
 
 
+def has_cycle(model: nn.Module) -> bool:
+    """Whether a machine runs from noise to a sample, so that `machine_run` can follow its whole cycle."""
+    return all(hasattr(model, name) for name in ("potential", "start", "denoise"))
+
+
 def thermodynamic_ledgers(
     label: str,
     model: nn.Module,
@@ -60,7 +65,7 @@ def thermodynamic_ledgers(
 
     Cost: `num_samples` samples.
     """
-    if all(hasattr(model, name) for name in ("potential", "start", "denoise")):
+    if has_cycle(model):
         run = machine_run(model, num_samples, seed, heat)
         return tuple(device.ledger(label, run) for device in devices)
     if heat is None:

@@ -1,0 +1,98 @@
+"""Ledgers, ratios and sensitivity in the report."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.evaluation.report.comparisons import comparison
+from thermotorch.evaluation import energy
+from thermotorch.evaluation.report.content import Bullets, Table
+from thermotorch.evaluation.report.energy_figures import energy_figures
+from thermotorch.evaluation.report.energy_tables import ledger_tables
+from thermotorch.evaluation.report.ratios import ratios
+from thermotorch.evaluation.report.sides import sides_of
+
+RUN = energy.MachineRun(
+    heat=3e4, heat_stderr=10.0, preparation=2e4, work_on=20.0, work_off=5e4, returned=1.0, units=1300, read_units=784,
+    inputs=10, couplings=400_000, biases=1300, temperature=1.0, run_time=25.0, noise_time=1.0, coupling_slope=1e4,
+    well_slope=1e4, coupling_loss=1e3, num_samples=16, seed=0,
+)  # fmt: skip
+COUNT = energy.DigitalCount(7_000_000_000, {"net": 7_000_000_000}, 20_000_000, 200_000_000, 1_100_000, 784)
+
+
+def with_work(found):
+    results = {
+        label: replace(result, work=RUN if result.thermodynamic else COUNT) for label, result in found.results.items()
+    }
+    return replace(found, results=results)
+
+
+def test_a_total_that_lacks_contributions_is_a_lower_bound():
+    (table,) = ledger_tables([comparison(2).results["machine.number_0"]], "modelled")
+    lines = {line[0]: line[1:] for line in table.rows}
+    assert table.header[1:] == ["ideal", "dtca"]
+    assert lines["static bias current"] == ["-", "unavailable"]
+    assert lines["**total**"] == ["1.3e-16 [1.2e-16 to 9e-15]", "≥ 3.4e-08 [1e-09 to 1e-06]"]
+    assert lines["Landauer bound, a scale, in no total"] == ["2.25e-18", "2.25e-18"]
+
+
+def test_no_table_mixes_kinds():
+    results = list(comparison(2).results.values())
+    (measured,) = ledger_tables(results, "measured")
+    assert "measured" in measured.caption and "modelled" not in measured.caption
+    assert [line[1] for line in measured.rows] == ["2.75", "1.75"]
+    modelled = list(ledger_tables(results, "modelled"))
+    assert len(modelled) == 2 and not [row for table in modelled for row in table.rows if "2.75" in row]
+
+
+def test_every_pair_of_scenarios_has_its_ratio():
+    blocks = list(ratios(sides_of(comparison(2), {})))
+    (table,) = [block for block in blocks if isinstance(block, Table)]
+    assert [line[0] for line in table.rows] == ["45 nm fp32", "A100 fp32"] and table.header[1:] == ["ideal", "dtca"]
+    assert table.rows[1][1] == f"{0.156 / 1.3e-16:.1e} [{0.07 / 9e-15:.0e} to {40 / 1.2e-16:.0e}]"
+    assert "dtca without static bias current, so that the ratio is at most this" in table.caption
+    (said,) = [block.items for block in blocks if isinstance(block, Bullets)]
+    quoted = [item for item in said if item.startswith("The kind that papers quote")]
+    assert len(quoted) == 2 and f"{0.0175 / 1.3e-16:.1e}" in quoted[0]
+    drawn = [item for item in said if item.startswith("Drawn by this machine")]
+    assert len(drawn) == 1 and f"= {1.75 / 2.75:.1e}" in drawn[0] and drawn[0].count("measured") == 2
+
+
+@pytest.mark.parametrize("models", [1, 0])
+def test_one_side_has_no_ratio(models):
+    assert list(ratios(sides_of(comparison(2, models), {}))) == []
+
+
+def test_the_sensitivity_lists_what_moves_the_ratio_the_strongest_first():
+    found = with_work(comparison(2))
+    tables = [block for block in ratios(sides_of(found, {})) if isinstance(block, Table) and "What moves" in block.caption]
+    assert len(tables) == 2
+    above, below = energy.hardware_class("A100 fp32"), energy.device("rc_analog")
+    effects = energy.sensitivity(energy.Side("a", above, COUNT), energy.Side("b", below, RUN))
+    first = tables[0].rows[0]
+    assert first[0].strip("*").replace(" ", "_") == effects[0].quantity and effects[0].decisive
+    assert first[0].startswith("**") and first[3] == f"× {effects[0].at_low:.2g}"
+    assert len(tables[0].rows) == sum(effect.factor >= 1.5 for effect in effects)
+
+
+def test_the_figures_say_in_words_what_they_show():
+    (gallery,) = energy_figures(sides_of(comparison(2), {}), "modelled")
+    assert "Bars start at Landauer's bound" in gallery.caption
+    first = gallery.pictures[0]
+    assert "ideal 1.3e-16 J" in first.alt and "dtca ≥ 3.4e-08 J" in first.alt and "A100 fp32 0.16 J" in first.alt
+    for picture in gallery.pictures:
+        assert picture.data.startswith(b"<?xml") and b"<dc:date>" not in picture.data
+
+
+def test_a_bar_is_as_long_as_the_orders_of_magnitude_above_the_scale():
+    found = comparison(2).results["machine.number_0"]
+    (gallery,) = energy_figures(sides_of(replace(comparison(2), results={found.label: found}), {}), "modelled")
+    bars = []
+    for path in re.findall(r'<path d="M ([^"]+)z\s*" clip-path[^>]+style="fill: #003959', gallery.pictures[0].data.decode()):
+        xs = [float(pair.split()[0]) for pair in re.split(r"[ML]", path) if pair.strip()]
+        bars.append(max(xs) - min(xs))
+    import math
+
+    ideal, dtca = (math.log10(joule / 2.25e-18) for joule in (1.3e-16, 3.4e-8))
+    assert bars[1] / bars[0] == pytest.approx(dtca / ideal, rel=1e-3)

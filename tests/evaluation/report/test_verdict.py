@@ -1,0 +1,100 @@
+"""The verdict names the better one only where there is one, and says by how much."""
+
+from dataclasses import replace
+
+from tests.evaluation.report.comparisons import FRECHET, comparison, line, row
+from thermotorch.evaluation.energy import TRAJECTORY, Ledger
+from thermotorch.evaluation.report.verdict import verdict
+
+DEVICE, DIGITAL = "machine.number_0", "digital.mnist, ddim 10"
+
+
+def answer(title, found) -> list[str]:
+    table = verdict(found, list(found.results.values()))
+    (line,) = [cells for cells in table.rows if cells[0].startswith(title)]
+    return line
+
+
+def with_row(metric, stderr=0.02, unit="", **values):
+    found = comparison(2)
+    results = {}
+    for (label, result), value in zip(found.results.items(), values.values(), strict=True):
+        rows = [other for other in result.rows if other.metric != metric]
+        results[label] = replace(result, rows=[*rows, row(metric, value, unit, stderr=stderr)])
+    return replace(found, results=results)
+
+
+def test_a_difference_beyond_two_standard_errors_has_a_winner():
+    found = answer("Most often recognised", with_row("recognised fraction", device=0.5, digital=0.9))
+    assert found[1] == f"**{DIGITAL}**: 40.0 ± 2.8 % more of its samples than of {DEVICE}"
+    assert found[2] == f"{DIGITAL} 0.900 ± 0.020; {DEVICE} 0.500 ± 0.020"
+    assert found[3:] == ["measured", "40", "3"]
+
+
+def test_a_difference_within_two_standard_errors_has_none():
+    found = answer("Most often recognised", with_row("recognised fraction", device=0.5, digital=0.55))
+    assert found[1] == f"no difference beyond two standard errors between {DIGITAL} and {DEVICE}"
+
+
+def test_less_is_better_for_a_distance_and_the_factor_has_the_errors_of_both():
+    found = answer("Closest", with_row(FRECHET, device=2.0, digital=1.0, stderr=0.1))
+    # 2 x sqrt(0.05^2 + 0.1^2) = 0.22
+    assert found[1] == f"**{DIGITAL}**: the Frechet distance of {DEVICE} is 2.00 ± 0.22 times as large"
+    assert found[2].endswith("as many real images 1.062 ± 0.037")
+
+
+def test_a_number_without_an_error_says_so():
+    found = answer("Fastest", with_row("time", stderr=None, unit="s per sample", device=0.5, digital=2.0))
+    assert found[1] == f"**{DEVICE}**: {DIGITAL} takes 4 (error not known) times as long"
+    assert answer("Fastest", with_row("time", stderr=None, device=0.5, digital=0.5))[1].startswith("no difference")
+
+
+def test_one_model_has_no_verdict():
+    assert verdict(comparison(1), list(comparison(1).results.values())) is None
+
+
+def test_of_many_models_those_alike_share_the_place():
+    found = comparison(3)
+    values = {label: value for label, value in zip(found.results, (0.9, 0.905, 0.5), strict=True)}
+    results = {
+        label: replace(result, rows=[row("recognised fraction", values[label], stderr=0.02)])
+        for label, result in found.results.items()
+    }
+    text = answer("Most often", replace(found, results=results))[1]
+    assert text.startswith(f"**{DIGITAL}** and **{DEVICE}**: 40.5 ± 2.8 % more") and "machine.number_2" in text
+    assert text.endswith("differ by less than two standard errors")
+
+
+def test_energy_names_both_sides_with_their_scenarios_at_both_ends():
+    found = answer("Least energy for a sample, devices", comparison(2))
+    assert found[1].startswith("**the thermodynamic model** in every scenario")
+    least = 0.0285 / 3.4e-8  # the least digital total over the most of the device
+    most = 0.156 / 1.3e-16
+    assert f"{DIGITAL} (45 nm fp32) takes {least:.1e} times the energy of {DEVICE} (dtca) at the least" in found[1]
+    assert f"{DIGITAL} (A100 fp32) takes {most:.1e} times the energy of {DEVICE} (ideal) at the most" in found[1]
+    assert "order may be the other" not in found[1]
+    assert f"{DEVICE} 1.3e-16 J (ideal) to 3.4e-08 J (dtca) or more" in found[2]
+    assert found[3] == "modelled"
+
+
+def with_device_ledgers(*ledgers):
+    found = comparison(2)
+    device = replace(found.results[DEVICE], ledgers=ledgers)
+    return replace(found, results={**found.results, DEVICE: device})
+
+
+def test_ranges_that_overlap_are_told():
+    wide = Ledger(DEVICE, "wide", (line(TRAJECTORY, 1e-8, 1e-9, 1.0),))
+    assert answer("Least energy", with_device_ledgers(wide))[1].endswith("the order may be the other")
+
+
+def test_energy_that_depends_on_the_scenario_is_not_decided():
+    ledgers = [Ledger(DEVICE, name, (line(TRAJECTORY, joule),)) for name, joule in (("low", 1e-9), ("high", 50.0))]
+    text = answer("Least energy", with_device_ledgers(*ledgers))[1]
+    assert text.startswith("it depends on the scenario") and "**" not in text and "(high) takes" in text
+
+
+def test_measured_joules_are_compared_with_measured_ones_only():
+    found = answer("Least energy for a sample drawn here", comparison(2))
+    assert found[1] == f"**the digital model**: {DEVICE} (this machine) takes 1.6 times the energy of {DIGITAL} (this machine)"
+    assert found[3] == "measured"

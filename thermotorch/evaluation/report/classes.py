@@ -1,0 +1,47 @@
+"""Which classes the judge saw in the samples: bars and a table."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.report import plot
+from thermotorch.evaluation.report.content import Block, Gallery, Table
+from thermotorch.evaluation.report.sides import Side
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def classes(protocol: Protocol, sides: Sequence[Side]) -> Iterator[Block]:
+    """A panel for each model, and the counts; nothing without results."""
+    shown = [side for side in sides if side.result]
+    if not shown:
+        return
+    if plot.can_draw():
+        alt = f"bars of the classes in the samples of {', '.join(side.label for side in shown)}; counts in the table below"
+        picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, sides=shown))
+        caption = (
+            f"Classes that the judge saw in {protocol.num_samples:,} samples of each model, measured, seed {protocol.seed}; "
+            "the dashed line is equal shares."
+        )
+        yield Gallery([picture], caption, width=22)
+    header = ["samples of", *map(str, range(len(shown[0].result.class_counts)))]
+    rows = [[side.label, *(f"{count:,}" for count in side.result.class_counts)] for side in shown]
+    yield Table(header, rows, "Classes that the judge saw, number of samples", right=range(1, len(header)))
+
+
+def _draw(figure: "Figure", sides: Sequence[Side]) -> None:
+    panels = figure.subplots((len(sides) + 1) // 2, 2, sharey=True, squeeze=False).flat
+    for side, axes in zip(sides, panels, strict=False):
+        counts = side.result.class_counts
+        total = max(1, sum(counts))
+        axes.bar(range(len(counts)), [100 * count / total for count in counts], color=side.colour, width=0.75)
+        axes.axhline(100 / len(counts), color="#1b1f24", linestyle="--", linewidth=0.9)
+        axes.set_title(side.label, fontsize=8.5)
+        axes.set_xticks(range(len(counts)))
+        axes.tick_params(labelsize=8)
+        axes.grid(visible=False, axis="x")
+    for axes in list(panels):  # the one left over
+        axes.set_visible(False)
+    figure.supylabel("samples, %", fontsize=9)

@@ -1,0 +1,136 @@
+"""What a report says, before it is Markdown or HTML: sections of paragraphs, lists, tables and pictures.
+
+Texts are plain; `**strong**` and `` `code` `` are the only marks, and everything else is shown as it stands.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+PNG, SVG = "image/png", "image/svg+xml"
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """One paragraph; a `warning` is set off from the text."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names its rows.
+
+    Args:
+        header: of the columns.
+        rows: one text for each column.
+        caption: what the table is.
+        right: columns of numbers, set flush right.
+        fine: columns that say what a row rests on, such as samples and seed: the page sets them small, below the name
+            of the row, so that the numbers have the width.
+        words: whether the cells are sentences, which a narrow screen shows below each other.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    right: Collection[int] = ()
+    fine: Collection[int] = ()
+    words: bool = False
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.header):
+                raise ValueError(f"row {row!r}: expected {len(self.header)} cells, one for each of {self.header!r}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a file of its own, which the page embeds.
+
+    Args:
+        file: its name in the report's folder.
+        mime: `PNG` or `SVG`.
+        data: its bytes.
+        alt: what it shows, for a reader who does not see it.
+        title: short, above it; "" for none.
+        pixels: whether its pixels are data, to be enlarged sharply.
+    """
+
+    file: str
+    mime: str
+    data: bytes
+    alt: str
+    title: str = ""
+    pixels: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures beside each other, as many to a line as fit.
+
+    Args:
+        pictures: to show.
+        caption: what they show, where they are from.
+        width: of a picture on a wide screen, in rem.
+    """
+
+    pictures: Sequence[Picture]
+    caption: str
+    width: int = 20
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames of a film, one below the other in one picture: the page plays them, or shows some of them at rest.
+
+    Args:
+        picture: `frames` rows of `images` pictures.
+        frames: how many.
+        images: pictures in a frame.
+    """
+
+    picture: Picture
+    frames: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Films:
+    """Films that play together, and the same at rest in one picture for formats that cannot play."""
+
+    films: Sequence[Film]
+    still: Picture
+    caption: str
+
+
+Block = Paragraph | Bullets | Table | Gallery | Films
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the report; `key` is its name in links."""
+
+    key: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it: `lead` stands before the first section."""
+
+    title: str
+    lead: Sequence[Block]
+    sections: Sequence[Section]
+
+    def blocks(self) -> list[Block]:
+        """Every block, in order."""
+        return [*self.lead, *(block for section in self.sections for block in section.blocks)]

@@ -1,0 +1,94 @@
+"""Distance and recognised fraction against the length of the generation."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report import plot
+from thermotorch.evaluation.report.content import Block, Gallery, Table
+from thermotorch.evaluation.report.sides import Side
+from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, Comparison, CurvePoint
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_AXES = {
+    NETWORK_EVALUATIONS: "network evaluations for an image",
+    OBSERVATION_TIME: "observation time, in mobility times",
+}
+_TICKS = 8  # lengths that are written at the axis themselves
+Series = dict[str, tuple[str, list[CurvePoint]]]  # what is drawn as one line: its colour and its points
+
+
+def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
+    """A figure for each axis that has points, and all points as a table."""
+    by_axis = {axis: found for axis in _AXES if (found := _series(sides, axis))}
+    if not by_axis:
+        return
+    protocol = comparison.protocol
+    floor = next((row.value for row in comparison.real if row.metric.startswith("Frechet")), None)
+    if plot.can_draw():
+        pictures = [
+            plot.drawn(
+                f"curve_{axis.replace(' ', '_')}",
+                f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table below",
+                4.6,
+                partial(_draw, series=series, label=_AXES[axis], floor=floor),
+            )
+            for axis, series in by_axis.items()
+        ]
+        yield Gallery(
+            pictures,
+            f"Frechet distance ({comparison.space.name}) and recognised fraction, measured with {protocol.num_samples:,} "
+            f"samples a point unless the notes say otherwise, seed {protocol.seed}. Bars are one standard error; the "
+            "dashed line is what as many real images score.",
+            width=22,
+        )
+    lines = [
+        [name, axis, f"{point.x:g}", number(point.frechet, point.frechet_stderr), number(point.recognised)]
+        for axis, series in by_axis.items()
+        for name, (_, points) in series.items()
+        for point in points
+    ]
+    header = ["model", "axis", "at", "Frechet distance ↓", "recognised fraction ↑"]
+    yield Table(header, lines, "The points of the curves, measured", right=(2, 3, 4), fine=(1,))
+
+
+def _series(sides: Sequence[Side], axis: str) -> Series:
+    """One line for each device, and for each digital model and sampler: the steps at the end of its labels vary."""
+    found: dict[str, list[CurvePoint]] = defaultdict(list)
+    colours: dict[str, str] = {}
+    for side in sides:
+        points = [point for point in (side.result.curve if side.result else ()) if point.axis == axis]
+        if points:
+            name = re.sub(r",? \d+$", "", side.label) if axis == NETWORK_EVALUATIONS else side.label
+            colours.setdefault(name, side.colour)
+            found[name] += points
+    return {name: (colours[name], sorted(points, key=lambda point: point.x)) for name, points in found.items()}
+
+
+def _draw(figure: "Figure", series: Series, label: str, floor: float | None) -> None:
+    from matplotlib.ticker import LogLocator
+
+    distance, recognised = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    for (name, (colour, points)), marker in zip(series.items(), "osD^vP*X" * len(series), strict=False):
+        x = [point.x for point in points]
+        errors = [point.frechet_stderr for point in points]
+        style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.4}
+        distance.errorbar(x, [point.frechet for point in points], errors, capsize=2, label=name, **style)
+        recognised.plot(x, [point.recognised for point in points], **style)
+    if floor is not None and floor > 0:
+        distance.axhline(floor, color="#5a5a5a", linestyle="--", linewidth=1, label="real images")
+    distance.set(title="Frechet distance, less is better", xscale="log", yscale="log")
+    distance.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    distance.yaxis.set_major_formatter("{x:g}")
+    recognised.set(title="recognised fraction, more is better", xlabel=label, ylim=(0, 1.05), yticks=(0, 0.5, 1))
+    places = sorted({point.x for _, points in series.values() for point in points})
+    if len(places) <= _TICKS:
+        distance.set_xticks(places, [f"{x:g}" for x in places])
+    distance.minorticks_off()
+    handles, names = distance.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)

@@ -1,0 +1,88 @@
+"""The verdict on energy: it holds for a pair of scenarios, so it is a range, and names both ends."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from thermotorch.evaluation.results import ModelResult
+from thermotorch.evaluation.energy import LedgerLine
+from thermotorch.evaluation.protocol import Protocol
+
+_TITLES = {
+    "modelled": "Least energy for a sample, devices and hardware modelled",
+    "measured": "Least energy for a sample drawn here, the device simulated",
+}
+
+
+class _Total(NamedTuple):
+    """The total of one ledger."""
+
+    label: str
+    scenario: str
+    line: LedgerLine
+
+    @property
+    def where(self) -> str:
+        return f"{self.label} ({self.scenario})"
+
+    @property
+    def least(self) -> float:
+        return self.line.joule if self.line.low is None else self.line.low
+
+    @property
+    def most(self) -> float:
+        return self.line.joule if self.line.high is None else self.line.high
+
+
+def energy_answers(protocol: Protocol, results: Sequence[ModelResult]) -> list[list[str]]:
+    """A line of the verdict for modelled and one for measured joules, as far as both kinds of machine have some."""
+    lines = []
+    for kind, title in _TITLES.items():
+        devices, digital = (_totals(results, kind, thermodynamic) for thermodynamic in (True, False))
+        if devices and digital:
+            values = "; ".join(_range(label, devices + digital) for label in _labels(devices + digital))
+            rests_on = [kind, f"{protocol.num_samples:,}", str(protocol.seed)]
+            lines.append([title, _answer(devices, digital), values, *rests_on])
+    return lines
+
+
+def _totals(results: Sequence[ModelResult], kind: str, thermodynamic: bool) -> list[_Total]:
+    """Positive totals of one kind, smallest first."""
+    totals = [
+        _Total(result.label, ledger.scenario, ledger.total)
+        for result in results
+        if result.thermodynamic == thermodynamic
+        for ledger in result.ledgers
+        if ledger.kind == kind and ledger.total.joule > 0
+    ]
+    return sorted(totals, key=lambda total: total.line.joule)
+
+
+def _answer(devices: list[_Total], digital: list[_Total]) -> str:
+    for lower, upper, name in ((devices, digital, "the thermodynamic"), (digital, devices, "the digital")):
+        least, most = (upper[0], lower[-1]), (upper[-1], lower[0])
+        if lower[-1].line.joule < upper[0].line.joule:
+            answer = f"**{name} model**: {_times(*least)}"
+            if least != most:
+                answer = f"**{name} model** in every scenario: {_times(*least)} at the least, {_times(*most)} at the most"
+            if max(total.most for total in lower) >= min(total.least for total in upper):
+                answer += "; the ranges of the assumptions overlap, so that the order may be the other"
+            return answer
+    return f"it depends on the scenario: at one end {_times(digital[-1], devices[0])}, at the other {_times(devices[-1], digital[0])}"
+
+
+def _times(above: _Total, below: _Total) -> str:
+    factor = above.line.joule / below.line.joule
+    return f"{above.where} takes {f'{factor:.2g}' if factor < 100 else f'{factor:.1e}'} times the energy of {below.where}"
+
+
+def _labels(totals: list[_Total]) -> list[str]:
+    return list(dict.fromkeys(total.label for total in totals))
+
+
+def _range(label: str, totals: list[_Total]) -> str:
+    """`generator.mnist 1.2e-17 J (ideal) to 3e-07 J (dtca)`."""
+    mine = sorted((total for total in totals if total.label == label), key=lambda total: total.line.joule)
+    first, last = mine[0], mine[-1]
+    ends = [f"{total.line.joule:.2g} J ({total.scenario})" for total in ((first,) if first == last else (first, last))]
+    bound = " or more, some contributions are not known" if any(total.line.note for total in mine) else ""
+    return f"{label} {' to '.join(ends)}{bound}"

@@ -1,0 +1,47 @@
+"""Figures as SVG, readable on a phone, and with the same bytes whenever the numbers are the same."""
+
+import io
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from thermotorch.evaluation.report.content import SVG, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 4.4  # inches: shown at the width of a phone, letters of 9 points stay 9 points
+ABSENT = "Figures are left out, since they need matplotlib: `pip install 'thermotorch[plots]'`, then the command again."
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e3e6e9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "thermotorch",  # the names of clip paths are drawn at random without it
+    "svg.fonttype": "path",  # a phone does not have our font
+}
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there."""
+    return find_spec("matplotlib") is not None
+
+
+def drawn(file: str, alt: str, height: float, draw: Callable[["Figure"], None], title: str = "") -> Picture:
+    """A picture that `draw` draws on an empty figure of `height` inches."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": "svg"}):
+        figure = Figure((WIDTH, height), layout="constrained")
+        draw(figure)
+        written = io.BytesIO()
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(f"figures/{file}.svg", SVG, written.getvalue(), alt, title)

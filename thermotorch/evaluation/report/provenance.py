@@ -1,0 +1,71 @@
+"""What a reader must know to trust the numbers: assumptions, notes, settings, and the commands that give them again."""
+
+from collections.abc import Iterator, Sequence
+
+from thermotorch.evaluation.results import Comparison
+from thermotorch.evaluation.report.content import Bullets, Table
+from thermotorch.evaluation.report.sides import Side, models
+from thermotorch.units import ROOM_TEMPERATURE
+
+_ASSUMED = (
+    "Modelled joules are those of devices that were not at hand, by the named device models; measured joules were read "
+    "from the counters of this machine. They never share a table.",
+    "The heat of a thermodynamic device is that of its own dynamics at {kelvin:g} K, which the simulation follows step by "
+    "step; what its surroundings take is in the other lines of its ledger, as far as it is known.",
+    "The joules drawn by a thermodynamic model on this machine are those of a digital computer that simulates it, "
+    "not those of the device.",
+    "The arithmetic of a digital model is its operations times the joules of one operation on a stated class of "
+    "hardware.",
+    "Published ratios of 1e10 and more between the two kinds of machine set ideal heat against arithmetic. None is a "
+    "measurement at the wall.",
+    "The distances are taken in {space}, {judge}. They compare with each other only, at equal sample counts, because a "
+    "Frechet distance falls as the count grows.",
+    "Models trained on different data are judged against the same real images: a model that never saw some of them pays "
+    "for it in the distances and in the class entropy, and a model that is told the class has its class entropy given.",
+)
+
+
+def assumptions(comparison: Comparison) -> Bullets:
+    """What every number takes for granted."""
+    words = {"kelvin": ROOM_TEMPERATURE, "space": comparison.space.name, "judge": comparison.space.description}
+    return Bullets([text.format(**words) for text in _ASSUMED])
+
+
+def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
+    """What stands beside each number, said once for the metrics and models that share it."""
+    found: dict[str, tuple[dict, dict]] = {}
+    rows = [(side.label, row, side.result.sampling) for side in sides if side.result for row in side.result.rows]
+    rows += [("real images", row, "") for row in comparison.real]
+    for label, row, sampling in rows:
+        if row.note:
+            note = row.note.replace(f", {sampling}", "") if sampling else row.note  # in the table of the models
+            metrics, labels = found.setdefault(note, ({}, {}))
+            metrics[row.metric] = labels[label] = None
+    items = [f"{'; '.join(metrics)} of {' and '.join(labels)}: {note}." for note, (metrics, labels) in found.items()]
+    return Bullets(items) if items else None
+
+
+def protocol_table(comparison: Comparison) -> Table:
+    """Every setting that the models share, and what they ran on."""
+    settings = comparison.protocol.to_dict() | {"judge": comparison.space.name, "hardware": comparison.hardware}
+    rows = [[key.replace("_", " "), "default" if value is None else str(value)] for key, value in settings.items()]
+    return Table(["setting", "value"], rows, "The protocol, the same for every model", words=True)
+
+
+def commands(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
+    """What to type to get this report, the models, and the rows of their cards again."""
+    items = list(_commands(comparison, sides))
+    return Bullets(items) if items else None
+
+
+def _commands(comparison: Comparison, sides: Sequence[Side]) -> Iterator[str]:
+    lines = {"this report": comparison.command}
+    for side in models(sides):
+        lines[f"training of {side.name}"] = side.card.get("training", {}).get("command", "")
+        recorded = dict.fromkeys(row.command for row in side.recorded if row.command)
+        for number, command in enumerate(recorded, 1):
+            part = f" ({number})" if len(recorded) > 1 else ""
+            lines[f"rows in the card of {side.name}{part}"] = command
+    for what, command in lines.items():
+        if command:
+            yield f"{what}: `{command}`"

@@ -1,0 +1,108 @@
+"""Tables of what the models are, and of everything about their samples and speed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+
+from thermotorch.evaluation.results import Comparison, ModelResult
+from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.content import Table
+from thermotorch.evaluation.report.sides import Side, models
+from thermotorch.evaluation.rows import Row
+
+_SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
+ENERGY_UNITS = ("J", "kT", "FLOP")  # rows with these have their own section
+_BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓",
+           "class-conditional accuracy": "↑", "distance to training images": "↑", "precision": "↑", "recall": "↑",
+           "density": "↑", "coverage": "↑", "peak memory": "↓"}  # fmt: skip
+_ORIGIN = ("unit", "samples", "seed", "kind", "in")
+
+
+def models_table(sides: Sequence[Side]) -> Table:
+    """What each model is, how it was sampled, and on what it was trained."""
+    rows = []
+    for side in sides:
+        result = side.result
+        kind = "not reached" if result is None else "thermodynamic device, simulated" if result.thermodynamic else "digital"
+        size = side.card.get("parameters") or (result and (row := result.row("parameters")) and row.value)
+        sampling = (result and result.sampling) or "-"
+        rows.append([side.label, kind, sampling, number(size) if size else "-", _data(side.card.get("data", {}))])
+    return Table(["model", "kind", "sampled with", "parameters", "trained on"], rows, "The models", right=[3], words=True)
+
+
+def _data(data: Mapping) -> str:
+    """The `data` field of a card in words: `MNIST, digits 0 1 2, 1 image of each`."""
+    words = [data.get("name", "-")]
+    if data.get("digits"):
+        words.append("digits " + " ".join(map(str, data["digits"])))
+    if count := data.get("images_per_digit"):
+        words.append(f"{count} image{'s' if count > 1 else ''} of each")
+    return ", ".join(words)
+
+
+def measured_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
+    """What this run found, one line for each metric."""
+    columns = {side.label: list(filter(_about_samples, side.result.rows)) for side in sides if side.result}
+    yield from side_by_side("Measured in this run", columns, {"real images": comparison.real})
+
+
+def recorded_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
+    """What the model cards say, with more samples as a rule; none when there are no cards."""
+    columns = {side.name: list(filter(_about_samples, side.recorded)) for side in models(sides)}
+    real = []
+    for row in comparison.space.recorded:  # the judge's card says of which real images
+        metric, of_real, _ = row.metric.partition(" of real")
+        if of_real:
+            real.append(Row(**{**row.to_dict(), "metric": metric, "note": row.metric}))
+    if any(columns.values()):
+        yield from side_by_side("Recorded in the model cards", columns, {"real images": real})
+
+
+def _about_samples(row: Row) -> bool:
+    return not row.unit.startswith(ENERGY_UNITS)
+
+
+def side_by_side(
+    caption: str, columns: Mapping[str, Sequence[Row]], besides: Mapping[str, Sequence[Row]] | None = None
+) -> Iterator[Table]:
+    """Rows with one metric in one line, a column for each model, `besides` in every table.
+
+    A metric that a model has several rows of takes as many lines.
+    """
+    labels, besides = list(columns), besides or {}
+    for k in range(0, len(labels), _SIDE_BY_SIDE):
+        shown = {label: columns[label] for label in labels[k : k + _SIDE_BY_SIDE]}
+        metrics = dict.fromkeys(row.metric for rows in shown.values() for row in rows)
+        shown |= {label: rows for label, rows in besides.items() if metrics.keys() & {row.metric for row in rows}}
+        lines = []
+        for metric in metrics:
+            arrow = next((f" {arrow}" for start, arrow in _BETTER.items() if metric.startswith(start)), "")
+            for line in zip_longest(*([row for row in rows if row.metric == metric] for rows in shown.values())):
+                name, _, space = metric.removesuffix(")").partition(" (thermotorch-")  # of the judge
+                origin = [*_origin(line), f"thermotorch-{space}" if space else "-"]
+                lines.append([name + arrow, *(shown_value(row) for row in line), *origin])
+        if lines:
+            numbers = range(1, len(shown) + 1)
+            fine = range(len(shown) + 1, len(shown) + 1 + len(_ORIGIN))
+            part = f" ({k // _SIDE_BY_SIDE + 1})" if len(labels) > _SIDE_BY_SIDE else ""
+            yield Table(["quantity", *shown, *_ORIGIN], lines, caption + part, right=numbers, fine=fine)
+
+
+def _origin(rows: Iterable[Row | None]) -> list[str]:
+    """Unit, sample count, seed and kind of the rows in one line of a table."""
+    rows = [row for row in rows if row]
+    known = [row for row in rows if row.value is not None] or rows
+    fields: list[Callable[[Row], str]] = [
+        lambda row: row.unit or "-",
+        lambda row: f"{row.num_samples:,}" if row.num_samples else "-",
+        lambda row: str(row.seed),
+        lambda row: row.kind,
+    ]
+    return [", ".join(dict.fromkeys(map(show, known))) for show in fields]
+
+
+def shown_value(row: Row | None) -> str:
+    """`1.24 ± 0.45 [0.9 to 1.9]`, the value with its error and interval; "unavailable", or "-" where there is no row."""
+    if row is None:
+        return "-"
+    spread = f" [{row.low:.3g} to {row.high:.3g}]" if row.low is not None else ""
+    return number(row.value, row.stderr) + spread

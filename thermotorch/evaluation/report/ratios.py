@@ -1,0 +1,103 @@
+"""Joules of digital models over joules of thermodynamic ones: every pair of scenarios, and what moves the ratio."""
+
+from collections.abc import Iterator, Sequence
+
+from thermotorch.evaluation import energy
+from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Table
+from thermotorch.evaluation.report.sides import Side, finished, models
+from thermotorch.evaluation.results import ModelResult
+
+_PRICED = (("A100 fp32", "rc_analog"), ("45 nm fp32", "ideal"))  # whose assumptions are varied one by one
+_WEAK = 1.5  # assumptions that change a ratio by less are counted, not listed
+
+
+def ratios(sides: Sequence[Side]) -> Iterator[Block]:
+    """For each digital model and device: the published kind of ratio in words, then totals over totals.
+
+    A model sampled in several ways stands with the first of them: its other ledgers are in the tables.
+    """
+    results = finished(list(models([side for side in sides if side.result])))
+    digital = [result for result in results if not result.thermodynamic and _known(result)]
+    devices = [result for result in results if result.thermodynamic and _known(result)]
+    if not (digital and devices):
+        return
+    yield Paragraph(
+        "A ratio holds for one pair of scenarios. Both sides are of one kind, modelled or measured, and none is power "
+        "at the wall; the samples they are about are not of one quality, see the verdict."
+    )
+    for above in digital:
+        for below in devices:
+            if said := list(_said(above, below)):
+                yield Bullets(said)
+            yield from _totals(above, below)
+            yield from _effects(above, below)
+
+
+def _known(result: ModelResult) -> bool:
+    return any(_positive(ledger) for ledger in result.ledgers)
+
+
+def _positive(ledger: energy.Ledger) -> bool:
+    return ledger.kind != "unavailable" and ledger.total.joule > 0
+
+
+def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
+    """What the papers divide, arithmetic over ideal heat; and what was drawn here, if it was measured on both sides."""
+    (heat,) = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name][:1] or [None]
+    for ledger in above.ledgers:
+        lines = {line.contribution: line.joule for line in ledger.lines}
+        if heat and ledger.scenario in {top for top, _ in _PRICED} and lines.get(energy.ARITHMETIC_LINE):
+            found = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
+            yield f"The kind that papers quote: {found.words}."
+        for other in below.ledgers:
+            if ledger.kind == other.kind == "measured" and _positive(ledger) and _positive(other):
+                yield f"Drawn by this machine, which simulates the device: {energy.ratio(ledger, other).words}."
+
+
+def _totals(above: ModelResult, below: ModelResult) -> Iterator[Table]:
+    """A line for each class of hardware, a column for each device model."""
+    top, bottom = (
+        [ledger for ledger in result.ledgers if ledger.kind == "modelled" and _positive(ledger)]
+        for result in (above, below)
+    )
+    if top and bottom:
+        rows = [[ledger.scenario, *(_cell(energy.ratio(ledger, other)) for other in bottom)] for ledger in top]
+        bounds = [f"{ledger.scenario} without {', '.join(ledger.missing)}" for ledger in bottom if ledger.missing]
+        caption = f"Total of {above.label} (lines) over total of {below.label} (columns), both modelled"
+        lacking = f"; the totals of {'; '.join(bounds)}, so that the ratio is at most this" if bounds else ""
+        header = ["hardware \\ device", *(ledger.scenario for ledger in bottom)]
+        yield Table(header, rows, caption + lacking, right=range(1, len(header)))
+
+
+def _cell(ratio: energy.Ratio) -> str:
+    return f"{ratio.value:.1e} [{ratio.low:.0e} to {ratio.high:.0e}]"
+
+
+def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
+    """Which assumption changes the ratio by how much, alone; needs the work that the ledgers priced."""
+    if above.work is None or below.work is None:
+        return
+    for hardware, device in _PRICED:
+        effects = energy.sensitivity(
+            energy.Side(above.label, energy.hardware_class(hardware), above.work),
+            energy.Side(below.label, energy.device(device), below.work),
+        )
+        listed = [effect for effect in effects if effect.factor >= _WEAK]
+        rows = [
+            [_name(effect), f"{effect.value:.3g}", f"{effect.low:.3g} to {effect.high:.3g}",
+             f"× {effect.at_low:.2g}", f"× {effect.at_high:.2g}",
+             effect.scenario, effect.unit or "-", "assumption" if effect.assumed else effect.source]
+            for effect in listed
+        ]  # fmt: skip
+        caption = (
+            f"What moves the ratio of {above.label} ({hardware}) over {below.label} ({device}), one quantity at a time; "
+            f"in bold what changes it tenfold; {len(effects) - len(listed)} others change it by less than {_WEAK:g}"
+        )
+        header = ["quantity", "value", "range", "ratio at its low", "ratio at its high", "of", "unit", "from"]
+        if rows:
+            yield Table(header, rows, caption, right=(1, 2, 3, 4), fine=(5, 6, 7))
+
+
+def _name(effect: energy.Effect) -> str:
+    name = effect.quantity.replace("_", " ")
+    return f"**{name}**" if effect.decisive else name

@@ -1,0 +1,90 @@
+"""The order of the report: verdict, pictures, curves, quality, energy, and what all of it rests on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from thermotorch.evaluation.report import energy_tables, plot, provenance, quality
+from thermotorch.evaluation.report.animation import films
+from thermotorch.evaluation.report.classes import classes
+from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Report, Section
+from thermotorch.evaluation.report.curves import curves
+from thermotorch.evaluation.report.energy_figures import energy_figures
+from thermotorch.evaluation.report.ratios import ratios
+from thermotorch.evaluation.report.samples import sample_grids
+from thermotorch.evaluation.report.sides import Side, finished, sides_of
+from thermotorch.evaluation.report.verdict import verdict
+from thermotorch.evaluation.results import Comparison
+
+_NAMED = 3  # models in the title
+_KEY = "↓ less is better, ↑ more is better; ± is one standard error, square brackets are a 95 % interval, a dash: no such row."
+
+
+def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
+    """The report of a comparison, complete or as far as it got."""
+    sides = sides_of(comparison, cards)
+    parts = (
+        ("verdict", "Verdict", _verdict(comparison, sides)),
+        ("samples", "Samples", _samples(comparison, sides)),
+        ("curves", "Distance against steps and observation time", curves(comparison, sides)),
+        ("quality", "Quality and speed", _quality(comparison, sides)),
+        ("energy", "Energy", _energy(sides)),
+        ("assumed", "What was assumed", [provenance.assumptions(comparison)]),
+        ("notes", "What the numbers rest on", [provenance.notes(comparison, sides)]),
+        ("protocol", "Protocol and commands", [provenance.protocol_table(comparison), provenance.commands(comparison, sides)]),
+    )  # fmt: skip
+    sections = [Section(key, title, found) for key, title, blocks in parts if (found := [b for b in blocks if b])]
+    return Report(_title(comparison), list(_lead(comparison, sides)), sections)
+
+
+def _title(comparison: Comparison) -> str:
+    names = list(dict.fromkeys(comparison.entries.values()))
+    if len(names) == 1:
+        return f"{names[0]} measured" if len(comparison.entries) == 1 else f"{names[0]} in {len(comparison.entries)} ways"
+    return f"{', '.join(names[:-1])} and {names[-1]} compared" if len(names) <= _NAMED else f"{len(names)} models compared"
+
+
+def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
+    if missing := [side.label for side in sides if side.result is None]:
+        yield Paragraph(f"Not finished: {', '.join(missing)}. What follows is what was measured before.", warning=True)
+    protocol = comparison.protocol
+    settings = f"{protocol.num_samples:,} samples from each model, seed {protocol.seed}"
+    yield Paragraph(f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.")
+    if not plot.can_draw():
+        yield Paragraph(plot.ABSENT, warning=True)
+
+
+def _verdict(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
+    table = verdict(comparison, finished(sides))
+    yield table or Paragraph("There is nothing to compare yet: it takes two finished models.")
+
+
+def _samples(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
+    if results := finished(sides):
+        yield sample_grids(comparison.protocol, results)
+        yield films(comparison.protocol, results)
+
+
+def _quality(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
+    yield quality.models_table(sides)
+    yield Bullets(remarks) if (remarks := list(_remarks(sides))) else None
+    yield Paragraph(_KEY)
+    yield from quality.measured_tables(comparison, sides)
+    yield from quality.recorded_tables(comparison, sides)
+    yield from classes(comparison.protocol, sides)
+
+
+def _remarks(sides: Sequence[Side]) -> Iterator[str]:
+    """What the cards say in words."""
+    notes = {side.name: side.card.get("notes") for side in sides}
+    yield from (f"{name}: {note}" for name, note in notes.items() if note)
+
+
+def _energy(sides: Sequence[Side]) -> Iterator[Block | None]:
+    results = finished(sides)
+    for kind in energy_tables.KINDS:
+        yield from energy_figures(sides, kind)
+        yield from energy_tables.ledger_tables(results, kind)
+    yield from ratios(sides)
+    yield from energy_tables.energy_row_tables(sides)
+    if sources := energy_tables.ledger_notes(results):
+        yield Paragraph("Where the joules of the ledgers are from:")
+        yield sources

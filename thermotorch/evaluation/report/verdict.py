@@ -1,0 +1,99 @@
+"""The verdict: one line of plain words for each question that a comparison answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from thermotorch.evaluation.results import Comparison, ModelResult
+from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.content import Table
+from thermotorch.evaluation.report.energy_verdict import energy_answers
+from thermotorch.evaluation.rows import Row
+
+_LISTED = 4  # models whose values a line gives; of more, the best ones and the last
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one metric decides.
+
+    Args:
+        title: the question.
+        metric: of the rows that answer it; those of a distance name the judge in addition.
+        answer: how the best stands to the next one, with {best}, {next}, and {factor} or {difference}.
+        highest: whether more is better.
+    """
+
+    title: str
+    metric: str
+    answer: str
+    highest: bool = False
+
+
+QUESTIONS = (
+    Question("Closest to real images", "Frechet distance", "{best}: the Frechet distance of {next} is {factor} times as large"),
+    Question("Most often recognised", "recognised fraction", "{best}: {difference} more of its samples than of {next}", True),
+    Question("Most varied", "coverage", "{best}: comes near {difference} more of the real images than {next}", True),
+    Question("Fastest on this machine", "time", "{best}: {next} takes {factor} times as long"),
+)  # fmt: skip
+
+
+def verdict(comparison: Comparison, results: Sequence[ModelResult]) -> Table | None:
+    """The table; None while fewer than two models are there to compare."""
+    lines = [line for question in QUESTIONS if (line := _answered(question, comparison, results))]
+    lines += energy_answers(comparison.protocol, results)
+    header = ["question", "answer", "values", "kind", "samples", "seed"]
+    caption = "Which model is better in what, by how much; ± is one standard error"
+    return Table(header, lines, caption, fine=(3, 4, 5), words=True) if lines else None
+
+
+def _answered(question: Question, comparison: Comparison, results: Sequence[ModelResult]) -> list[str] | None:
+    def row_of(rows: Sequence[Row]) -> Row | None:
+        names = (question.metric, f"{question.metric} ({comparison.space.name})")
+        return next((row for row in rows if row.metric in names and row.value is not None), None)
+
+    rows = {result.label: row for result in results if (row := row_of(result.rows))}
+    if len(rows) < 2:
+        return None
+    order = sorted(rows, key=lambda label: rows[label].value, reverse=question.highest)
+    row = rows[order[0]]
+    alike = [label for label in order if same(row, rows[label])]
+    worse = [label for label in order if label not in alike]
+    if worse:
+        other = rows[worse[0]]
+        words = {"next": worse[0], "factor": _factor(row, other), "difference": _difference(row, other)}
+        answer = question.answer.format(best=" and ".join(f"**{label}**" for label in alike), **words)
+        if len(alike) > 1:
+            answer += f"; {' and '.join(alike)} differ by less than two standard errors"
+    else:
+        answer = f"no difference beyond two standard errors between {' and '.join(order)}"
+    unit = f" {row.unit}" if row.unit else ""
+    values = [f"{label} {number(rows[label].value, rows[label].stderr)}" for label in order]
+    if len(values) > _LISTED:
+        values = [*values[: _LISTED - 1], f"{len(values) - _LISTED} others", values[-1]]
+    if real := row_of(comparison.real):
+        values.append(f"as many real images {number(real.value, real.stderr)}")
+    return [question.title, answer, "; ".join(values) + unit, row.kind, f"{row.num_samples:,}", str(row.seed)]
+
+
+def same(a: Row, b: Row) -> bool:
+    """Whether two values differ by less than two standard errors of their difference; if these are unknown, not at all."""
+    if None in (a.stderr, b.stderr):
+        return a.value == b.value
+    return abs(a.value - b.value) <= 2 * (a.stderr**2 + b.stderr**2) ** 0.5
+
+
+def _factor(best: Row, other: Row) -> str:
+    """The larger of two positive values over the smaller, with the errors of both."""
+    if min(best.value, other.value) <= 0:
+        return "many"
+    factor = max(best.value, other.value) / min(best.value, other.value)
+    if None in (best.stderr, other.stderr):
+        return f"{factor:.3g} (error not known)"
+    return number(factor, factor * ((best.stderr / best.value) ** 2 + (other.stderr / other.value) ** 2) ** 0.5)
+
+
+def _difference(best: Row, other: Row) -> str:
+    """The distance of two values, in per cent, with the errors of both."""
+    known = None not in (best.stderr, other.stderr)
+    stderr = 100 * (best.stderr**2 + other.stderr**2) ** 0.5 if known else None
+    return f"{number(100 * abs(best.value - other.value), stderr)} %{'' if known else ' (error not known)'}"

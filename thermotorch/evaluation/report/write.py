@@ -1,0 +1,85 @@
+"""Writes a report: `report.html`, `report.md` and `report.json`, with the pictures of the text beside them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from thermotorch.evaluation.pictures import side_by_side
+from thermotorch.evaluation.report.as_html import as_html
+from thermotorch.evaluation.report.as_markdown import as_markdown
+from thermotorch.evaluation.report.content import Films, Gallery
+from thermotorch.evaluation.report.sections import report_of
+from thermotorch.evaluation.results import Comparison
+
+REPORT_FORMAT = 2
+
+
+def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mapping] | None = None) -> list[Path]:
+    """Writes the report of a comparison, complete or as far as it got.
+
+    Args:
+        comparison: what `compare` gave, or hands to its `save`.
+        folder: where to; made if missing. Files of an earlier call are replaced.
+        cards: model cards by model name: their recorded rows stand beside those of the comparison.
+
+    Returns:
+        The paths written: `report.html`, which needs no other file; `report.md` and its pictures, `samples.png` and
+        those in `figures/`; `report.json`. Curves and bars need matplotlib and are left out without it.
+    """
+    cards = cards or {}
+    folder = Path(folder)
+    report = report_of(comparison, cards)
+    content = json.dumps(report_data(comparison, cards), indent=2, allow_nan=False, ensure_ascii=False)
+    written = {
+        "report.html": as_html(report).encode(),
+        "report.md": as_markdown(report).encode(),
+        "report.json": f"{content}\n".encode(),
+    }
+    for block in report.blocks():
+        if isinstance(block, Gallery):
+            written |= {picture.file: picture.data for picture in block.pictures}
+        elif isinstance(block, Films):
+            written[block.still.file] = block.still.data
+    for name, data in written.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    paths = [folder / name for name in written]
+    if comparison.results:
+        of = f"of {comparison.protocol.num_samples:,} samples, seed {comparison.protocol.seed}"
+        results = comparison.results.values()
+        panels = [(result.label, f"the first {len(result.images)} {of}", result.images) for result in results]
+        paths.append(folder / "samples.png")
+        side_by_side(panels).save(paths[-1], optimize=True)
+    return paths
+
+
+def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[str, Any]:
+    """The content of `report.json`: everything in the report, as plain numbers and strings; `cards` by model name."""
+    models = {}
+    for label, name in comparison.entries.items():
+        card, result = cards.get(name, {}), comparison.results.get(label)
+        models[label] = {
+            "name": name,
+            "finished": result is not None,
+            "sha256": card.get("sha256"),
+            "rows": [row.to_dict() for row in result.rows] if result else [],
+            "class_counts": result.class_counts if result else None,
+            "ledgers": [ledger.to_dict() for ledger in result.ledgers] if result else [],
+            "curve": [asdict(point) for point in result.curve] if result else [],
+            "recorded": [dict(row) for row in (*card.get("metrics", ()), *card.get("energy", ()))],
+        }
+    return {
+        "format": REPORT_FORMAT,
+        "command": comparison.command,
+        "hardware": comparison.hardware,
+        "protocol": comparison.protocol.to_dict(),
+        "feature_space": {"name": comparison.space.name, "judge": comparison.space.description},
+        "models": models,
+        "real_images": {
+            "rows": [row.to_dict() for row in comparison.real],
+            "recorded": [row.to_dict() for row in comparison.space.recorded],
+        },
+    }
