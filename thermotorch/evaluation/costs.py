@@ -45,7 +45,8 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
             ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = energy.heat_rows(made.heat, seed, command=command)
-        rows += [energy.work_row(made.work, seed, command), energy.overhead_row(seed, priced, command), bits]
+        overhead = energy.overhead_row(seed, priced, command, run.num_samples if run else 0)
+        rows += [energy.work_row(made.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
     options, found = sampler_options(entry.model, entry.protocol), []
 

@@ -73,8 +73,8 @@ def priced(*lines):
 
 def test_overhead_is_every_contribution_but_the_heat():
     ledger = priced(("heat of the trajectory", 1e-16), ("read-out", 3e-9), ("static bias current", 1e-9))
-    row = energy.overhead_row(7, ledger, command="here")
-    assert (row.value, row.kind, row.seed, row.command) == (close(4e-9), "modelled", 7, "here")
+    row = energy.overhead_row(7, ledger, command="here", num_samples=64)
+    assert (row.value, row.kind, row.num_samples, row.seed, row.command) == (close(4e-9), "modelled", 64, 7, "here")
     assert "device model rc_analog, 4.0e-09 to 8.0e-09 J" in row.note and "most of it read-out" in row.note
 
 

@@ -55,12 +55,13 @@ def work_row(work: Tensor, seed: int, command: str = "") -> Row:
     return Row(WORK, mean, "kT per sample", len(work), seed, "modelled", stderr, command, note)
 
 
-def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "") -> Row:
+def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "", num_samples: int = 0) -> Row:
     """What a device spends beside the heat of the trajectory: the other lines of its ledger.
 
     Args:
         seed: the samples' seed.
         ledger: of the device model; None for a machine that no device model prices.
+        num_samples: that it rests on.
     """
     if ledger is None or ledger.kind == "unavailable":
         return unavailable(OVERHEAD, JOULE, seed, "no device model prices this kind of machine")
@@ -71,7 +72,7 @@ def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "") -> 
     largest = max((line for line in others.lines if line.joule is not None), key=lambda line: line.joule)
     note = joined(f"device model {ledger.scenario}, {total.low:.1e} to {total.high:.1e} J by its assumptions",
                   f"most of it {largest.contribution}", total.note)  # fmt: skip
-    return Row(OVERHEAD, total.joule, JOULE, 0, seed, "modelled", command=command, note=note)
+    return Row(OVERHEAD, total.joule, JOULE, num_samples, seed, "modelled", command=command, note=note)
 
 
 def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
