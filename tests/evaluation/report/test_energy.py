@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.evaluation.report.comparisons import comparison
+from tests.evaluation.report.comparisons import BOUND, comparison, line
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.energy_figures import energy_figures
@@ -57,6 +57,20 @@ def test_every_pair_of_scenarios_has_its_ratio():
     assert len(quoted) == 2 and f"{0.0175 / 1.3e-16:.1e}" in quoted[0]
     drawn = [item for item in said if item.startswith("Drawn by this machine")]
     assert len(drawn) == 1 and f"= {1.75 / 2.75:.1e}" in drawn[0] and drawn[0].count("measured") == 2
+
+
+def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar():
+    found = with_work(comparison(2))
+    device = found.results["machine.number_0"]
+    cold = energy.Ledger(device.label, "ideal", (line(energy.TRAJECTORY, -1e-18), line("read-out", 5e-18), BOUND))
+    device = replace(device, ledgers=(cold,), work=replace(RUN, heat=-1e9, preparation=0.0))
+    sides = sides_of(replace(found, results={**found.results, device.label: device}), {})
+    blocks = list(ratios(sides))
+    assert not [block for block in blocks if isinstance(block, Bullets)]
+    (table,) = [block for block in blocks if isinstance(block, Table)]
+    assert table.rows[0][1].startswith(f"{0.0285 / 4e-18:.1e}")
+    (gallery,) = energy_figures(sides, "modelled")
+    assert "-1e-18 J, not on this axis" in gallery.pictures[1].alt
 
 
 @pytest.mark.parametrize("models", [1, 0])

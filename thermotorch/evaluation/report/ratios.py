@@ -41,12 +41,18 @@ def _positive(ledger: energy.Ledger) -> bool:
     return ledger.kind != "unavailable" and ledger.total.joule > 0
 
 
+def _joule(ledger: energy.Ledger, contribution: str) -> float:
+    """Of one line; 0 where it is not there or not known."""
+    return next((line.joule or 0.0 for line in ledger.lines if line.contribution == contribution), 0.0)
+
+
 def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
     """What the papers divide, arithmetic over ideal heat; and what was drawn here, if it was measured on both sides."""
-    (heat,) = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name][:1] or [None]
+    ideal = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name]
+    heat = next((ledger for ledger in ideal if _joule(ledger, energy.TRAJECTORY) > 0), None)
     for ledger in above.ledgers:
-        lines = {line.contribution: line.joule for line in ledger.lines}
-        if heat and ledger.scenario in {top for top, _ in _PRICED} and lines.get(energy.ARITHMETIC_LINE):
+        priced = ledger.scenario in {hardware for hardware, _ in _PRICED}
+        if heat and priced and _joule(ledger, energy.ARITHMETIC_LINE) > 0:
             found = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
             yield f"The kind that papers quote: {found.words}."
         for other in below.ledgers:
@@ -78,10 +84,11 @@ def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
     if above.work is None or below.work is None:
         return
     for hardware, device in _PRICED:
-        effects = energy.sensitivity(
-            energy.Side(above.label, energy.hardware_class(hardware), above.work),
-            energy.Side(below.label, energy.device(device), below.work),
-        )
+        top = energy.Side(above.label, energy.hardware_class(hardware), above.work)
+        bottom = energy.Side(below.label, energy.device(device), below.work)
+        if not all(total.joule and total.low > 0 for total in (top.ledger().total, bottom.ledger().total)):
+            continue  # a machine that takes heat from its bath has no ratio
+        effects = energy.sensitivity(top, bottom)
         listed = [effect for effect in effects if effect.factor >= _WEAK]
         rows = [
             [_name(effect), f"{effect.value:.3g}", f"{effect.low:.3g} to {effect.high:.3g}",
