@@ -120,3 +120,11 @@ def test_the_bound_of_stable_dt_is_one(on_site, driven, temperature, scale):
     state, drive = scale * torch.randn(16, 8, dtype=torch.float64), 20 * torch.randn(16, 8, dtype=torch.float64)
     arguments = (state, drive if driven else None, temperature)
     assert 0 < potential.stable_dt_bound(*arguments) <= potential.stable_dt(*arguments)
+
+
+def test_the_bound_of_stable_dt_sees_the_field_of_the_couplings():
+    """All eight units pull at each other alike, so that their field is as large as the matrix allows: 7 g x at each."""
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(40.0 * (torch.ones(8, 8) - torch.eye(8)).double()), j2=0.1)
+    state = torch.full((3, 8), 0.5, dtype=torch.float64)
+    bound, reach = potential.stable_dt_bound(state), (7 * 40 * 0.5 / 4) ** (1 / 3)
+    assert 0.7 * 2 / (0.2 + 280 + 12 * reach**2) < bound < potential.stable_dt(state)
