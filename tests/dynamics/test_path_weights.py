@@ -101,7 +101,7 @@ def test_density_of_one_step_integrates_to_one(integrator):
 
 @EACH
 def test_integral_fluctuation_theorem_is_exact_at_any_time_step(integrator):
-    """<rho(x_T) e^(-log ratio) / p(x_0)> = 1 for quartic, coupled, driven units and steps of a tenth of a time."""
+    """<rho(x_T) e^(-log ratio) / p(x_0)> = 1 for quartic, coupled, driven units at a coarse step."""
     potential, samples, width = random_potential(2, 0.8, bipartite=True, j4=0.1), 40_000, 0.4
     start = width * torch.randn(samples, 2, dtype=float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -172,7 +172,8 @@ def test_weights_are_those_of_the_actions_and_reach_the_same_gradients():
     potential, trained = random_potential(6), random_potential(6, seed=9)
     actions = {"forward": tt.PathAction(potential), "reverse": tt.PathAction(trained, reverse=True)}
     run = tt.simulate(potential, start_states(), steps=40, dt=0.02, temperature=KT, seed=4, drive=drive,
-                      mobility=MOBILITY, observers={"weights": tt.PathWeights(potential, reverse=trained), **actions})  # fmt: skip
+                      mobility=MOBILITY,
+                      observers={"weights": tt.PathWeights(potential, reverse=trained), **actions})  # fmt: skip
     ratio = run.observed["reverse"] - run.observed["forward"]
     torch.testing.assert_close(run.observed["weights"].log_ratio, ratio, rtol=1e-10, atol=1e-9)
     parameters = list(trained.parameters())

@@ -2,6 +2,7 @@
 
 from thermotorch.evaluation.compare import compare, evaluate
 from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.fluctuation import bennett, jarzynski
 from thermotorch.evaluation.hardware import describe_hardware
 from thermotorch.evaluation.hub_folder import export_folder
 from thermotorch.evaluation.meter import EnergyMeter
@@ -9,6 +10,7 @@ from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report import write_report
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
 from thermotorch.evaluation.rows import Row
+from thermotorch.evaluation.second_law import dissipation, free_energy_bounds, second_law_rows
 
 __all__ = [
     "Comparison",
@@ -18,9 +20,14 @@ __all__ = [
     "ModelResult",
     "Protocol",
     "Row",
+    "bennett",
     "compare",
     "describe_hardware",
+    "dissipation",
     "evaluate",
     "export_folder",
+    "free_energy_bounds",
+    "jarzynski",
+    "second_law_rows",
     "write_report",
 ]

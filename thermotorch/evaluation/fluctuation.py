@@ -64,11 +64,12 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
         F(B) - F(A) with its standard error, which is that of independent paths.
 
     Raises:
-        ValueError: fewer than two paths in a direction, or work that is not finite.
+        ValueError: fewer than two paths in a direction, work that is not finite, or work in the two directions that does
+            not overlap: all that is then known is -<reverse> <= dF <= <forward>.
 
     Source: Bennett, J. Comput. Phys. 22, 245 (1976); Crooks, PRE 61, 2361 (2000), for work instead of energies.
     """
-    there, back = (_checked(name, w) / temperature for name, w in (("forward", forward), ("reverse", reverse)))
+    there, back = (work / temperature for work in _overlapping(forward, reverse))
     shift = log(len(there) / len(back))
 
     def accepted(guess: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,13 +99,12 @@ def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
         The slope, in one over the unit of work, with its standard error.
 
     Raises:
-        ValueError: as in `bennett`, or work in the two directions that does not overlap.
+        ValueError: as in `bennett`.
 
     Source: Shirts, Bair, Hooker and Pande, PRL 91, 140601 (2003), with the slope left free.
     """
-    there, back = _checked("forward", forward), -_checked("reverse", reverse)
-    if there.min() > back.max() or there.max() < back.min():
-        raise ValueError("forward and reverse: no work in one direction is like any in the other; drive more slowly")
+    there, back = _overlapping(forward, reverse)
+    back = -back
     centre, scale = torch.cat([there, back]).mean(), torch.cat([there, back]).std()
     work = (torch.cat([there, back]) - centre) / scale
     features, label = torch.stack([torch.ones_like(work), work], 1), (torch.arange(len(work)) < len(there)).to(work)
@@ -123,6 +123,13 @@ def dissipated(work: Tensor, free_energy: float, temperature: float) -> Estimate
     """Work beyond the reversible bound, (<W> - dF) / kT, which is the entropy produced in the end, in units of k."""
     wasted = (_checked("work", work) - free_energy) / temperature
     return Estimate(wasted.mean().item(), (wasted.std() / len(wasted) ** 0.5).item())
+
+
+def _overlapping(forward: Tensor, reverse: Tensor) -> tuple[Tensor, Tensor]:
+    there, back = _checked("forward", forward), _checked("reverse", reverse)
+    if there.min() > -back.min() or there.max() < -back.max():
+        raise ValueError("forward and reverse: no work in one direction is like any in the other; drive more slowly")
+    return there, back
 
 
 def _checked(name: str, work: Tensor) -> Tensor:

@@ -49,9 +49,13 @@ def heat_rows(
 
 
 def work_row(work: Tensor, seed: int, command: str = "") -> Row:
-    """Mean work done by switching the trained potential on; `work` [n] in multiples of the device's kT."""
+    """Mean work done by switching the trained potential on, and by turning the gain of a scheduled machine.
+
+    Args:
+        work: [n] in multiples of the device's kT.
+    """
     mean, stderr = work.double().mean().item(), work.double().std().item() / len(work) ** 0.5
-    note = "couplings and biases switched on at the noise a sample starts from"
+    note = "couplings and biases switched on at the noise a sample starts from, and the gain of a schedule turned"
     return Row(WORK, mean, "kT per sample", len(work), seed, "modelled", stderr, command, note)
 
 
