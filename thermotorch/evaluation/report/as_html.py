@@ -86,7 +86,7 @@ def _table(table: Table) -> str:
         cells = "".join(cell(k, row[k], "td") for k in shown[1:])
         role = ' role="rowheader"' if table.words else ""
         body.append(f'<tr{row_role}><th scope="row"{role}>{name}</th>{cells}</tr>')
-    caption = f"<caption>{_marked(table.caption)}</caption>\n" if table.caption else ""
+    caption = f"<caption><span>{_marked(table.caption)}</span></caption>\n" if table.caption else ""
     classes = "scroll short" if len(body) <= _SHORT else "scroll"
     label = _escaped(table.caption or ", ".join(table.header))
     return (

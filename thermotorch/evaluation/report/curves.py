@@ -19,6 +19,7 @@ _AXES = {
     NETWORK_EVALUATIONS: "network evaluations for an image",
     OBSERVATION_TIME: "observation time, in mobility times",
 }
+_SHORT_NAME = 24  # letters of two names that fit beside each other
 _TICKS = 8  # lengths that are written at the axis themselves
 Series = dict[str, tuple[str, list[CurvePoint]]]  # what is drawn as one line: its colour and its points
 
@@ -91,4 +92,4 @@ def _draw(figure: "Figure", series: Series, label: str, floor: float | None) -> 
         distance.set_xticks(places, [f"{x:g}" for x in places])
     distance.minorticks_off()
     handles, names = distance.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    figure.legend(handles, names, loc="outside lower center", ncols=2 if max(map(len, names)) <= _SHORT_NAME else 1)

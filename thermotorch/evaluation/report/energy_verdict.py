@@ -7,6 +7,7 @@ from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.energy import LedgerLine
 from thermotorch.evaluation.protocol import Protocol
 
+_LISTED = 4  # models whose totals the verdict gives
 _TITLES = {
     "modelled": "Least energy for a sample, devices and hardware modelled",
     "measured": "Least energy for a sample drawn here, the device simulated",
@@ -39,9 +40,11 @@ def energy_answers(protocol: Protocol, results: Sequence[ModelResult]) -> list[l
     for kind, title in _TITLES.items():
         devices, digital = (_totals(results, kind, thermodynamic) for thermodynamic in (True, False))
         if devices and digital:
-            values = "; ".join(_range(label, devices + digital) for label in _labels(devices + digital))
+            labels = _labels(devices + digital)
+            values = [_range(label, devices + digital) for label in labels[:_LISTED]]
+            values += [f"{len(labels) - _LISTED} others in the tables below"] if len(labels) > _LISTED else []
             rests_on = [kind, f"{protocol.num_samples:,}", str(protocol.seed)]
-            lines.append([title, _answer(devices, digital), values, *rests_on])
+            lines.append([title, _answer(devices, digital), "; ".join(values), *rests_on])
     return lines
 
 
