@@ -67,7 +67,9 @@ def test_arithmetic_energy_is_operations_times_the_joules_of_one():
 
 def priced(*lines):
     return energy.Ledger(
-        "machine", "rc_analog", tuple(energy.LedgerLine(name, joule, joule, 2 * joule, "modelled", "here") for name, joule in lines)
+        "machine",
+        "rc_analog",
+        tuple(energy.LedgerLine(name, joule, joule, 2 * joule, "modelled", "here") for name, joule in lines),
     )
 
 

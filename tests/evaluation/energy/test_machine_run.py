@@ -7,7 +7,14 @@ from thermotorch.models.generator import ThermodynamicGenerator
 
 
 def machine(**options) -> ThermodynamicGenerator:
-    settings = {"image_shape": (1, 3, 3), "hidden": 4, "temperature": 0.2, "t_final": 1.0, "dt": 0.01, "visible_bias": True}
+    settings = {
+        "image_shape": (1, 3, 3),
+        "hidden": 4,
+        "temperature": 0.2,
+        "t_final": 1.0,
+        "dt": 0.01,
+        "visible_bias": True,
+    }
     model = ThermodynamicGenerator(**{**settings, **options}).eval()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -50,7 +57,7 @@ def test_counts_and_slopes_are_those_of_the_potential():
 
 
 def test_coupling_loss_is_that_of_resistors_across_the_recorded_states():
-    """sum over bonds of |J| <(x_i - x_j)^2> where the bond attracts (J < 0, a plain resistor), crossed where it repels."""
+    """sum over bonds of |J| <(x_i - x_j)^2> where J < 0 (a plain resistor), crossed where the bond repels."""
     model = machine(t_final=0.25)  # 25 records: every step is kept
     run = machine_run(model, num_samples=8, seed=2)
     states = model.denoise(model.start(8, seed=2), seed=2, record=1).states.flatten(0, 1)

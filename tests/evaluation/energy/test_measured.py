@@ -50,7 +50,9 @@ def test_gross_idle_and_net_are_rows_of_their_own(machine):
     assert list(rows) == ["energy, CPU package, gross", "energy, CPU package, idle", "energy, CPU package, net"]
     gross, idle, net = rows.values()
     assert net.value == pytest.approx(gross.value - idle.value) == pytest.approx(0.4)
-    assert {(row.kind, row.num_samples, row.seed, row.command) for row in rows.values()} == {("measured", 30, 4, "here")}
+    assert {(row.kind, row.num_samples, row.seed, row.command) for row in rows.values()} == {
+        ("measured", 30, 4, "here")
+    }
 
 
 def test_the_ledger_holds_net_joules_whose_range_ends_at_gross(machine):
@@ -89,4 +91,6 @@ def test_windows_that_are_too_short_and_work_that_does_nothing_are_refused(machi
     with pytest.raises(ValueError, match="at least 1"):
         machine.measure(least_seconds=0.1)
     with pytest.raises(ValueError, match="make more samples in a call"):
-        measure(lambda: None, 1, lambda: EnergyMeter(powercap=machine.powercap), sleep=lambda s: None, clock=lambda: 0.0)
+        measure(
+            lambda: None, 1, lambda: EnergyMeter(powercap=machine.powercap), sleep=lambda s: None, clock=lambda: 0.0
+        )

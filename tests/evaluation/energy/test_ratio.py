@@ -40,7 +40,9 @@ def test_measured_over_measured_is_no_mixture():
 
 
 def test_a_side_that_lacks_a_contribution_says_so():
-    partial = Ledger("machine", "spu_board", (*DEVICE.lines, LedgerLine("read-out", None, None, None, "unavailable", "?")))
+    partial = Ledger(
+        "machine", "spu_board", (*DEVICE.lines, LedgerLine("read-out", None, None, None, "unavailable", "?"))
+    )
     assert ratio(DIGITAL, partial).words.endswith("machine lacks read-out")
     assert "lacks" not in ratio(DIGITAL, partial, below_line="part 0").words
 

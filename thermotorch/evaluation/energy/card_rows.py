@@ -69,7 +69,9 @@ def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "", num
     """
     if ledger is None or ledger.kind == "unavailable":
         return unavailable(OVERHEAD, JOULE, seed, "no device model prices this kind of machine")
-    others = Ledger(ledger.model, ledger.scenario, tuple(x for x in ledger.contributions if x.contribution != TRAJECTORY))
+    others = Ledger(
+        ledger.model, ledger.scenario, tuple(x for x in ledger.contributions if x.contribution != TRAJECTORY)
+    )
     total = others.total
     if total.joule is None:
         return unavailable(OVERHEAD, JOULE, seed, f"{ledger.scenario}: no other contribution is known")

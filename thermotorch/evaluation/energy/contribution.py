@@ -22,7 +22,9 @@ def modelled(contribution: str, joule: Interval, source: str, note: str = "") ->
     return LedgerLine(contribution, joule.value, joule.low, joule.high, "modelled", source, note)
 
 
-def in_kT(contribution: str, multiple: float, kT: Interval, source: str, note: str = "", error: float = 0.0) -> LedgerLine:
+def in_kT(
+    contribution: str, multiple: float, kT: Interval, source: str, note: str = "", error: float = 0.0
+) -> LedgerLine:
     """A line of `multiple` times kT, of either sign, with the range of kT (joule) and of the multiple's error."""
     ends = [bound * (multiple + shift) for bound in (kT.low, kT.high) for shift in (-error, error)]
     return LedgerLine(contribution, kT.value * multiple, min(ends), max(ends), "modelled", source, note)
@@ -43,6 +45,6 @@ def landauer(bits: int) -> LedgerLine:
 def first_law(run: MachineRun) -> str:
     """Why switching adds nothing to the heat, with the numbers of the run."""
     return (
-        f"on average {run.work_on:.4g} kT of work to switch on and {run.work_off:.4g} kT to switch off; over a cycle this "
-        f"work is the heat of the trajectory and of the preparation, and is counted there"
+        f"on average {run.work_on:.4g} kT of work to switch on and {run.work_off:.4g} kT to switch off; over a cycle "
+        f"this work is the heat of the trajectory and of the preparation, and is counted there"
     )

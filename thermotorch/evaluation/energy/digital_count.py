@@ -36,7 +36,7 @@ class DigitalCount:
 
     @property
     def numbers(self) -> int:
-        """All that operations read or write: the traffic when nothing stays in a cache from one operation to the next."""
+        """All that operations read or write: the traffic when nothing stays in a cache between operations."""
         return self.weight_numbers + self.activation_numbers
 
     def by_block(self, depth: int) -> dict[str, int]:
@@ -137,7 +137,11 @@ class _Traffic(TorchDispatchMode):
 
 def _is_view(func: torch._ops.OpOverload) -> bool:
     """Whether an operation returns its input's memory without writing to it, or touches no memory at all."""
-    if func in (torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default, torch.ops.aten.detach.default):
+    if func in (
+        torch.ops.aten.empty.memory_format,
+        torch.ops.aten.empty_strided.default,
+        torch.ops.aten.detach.default,
+    ):
         return True
     outputs = func._schema.returns
     return bool(outputs) and all(out.alias_info is not None and not out.alias_info.is_write for out in outputs)

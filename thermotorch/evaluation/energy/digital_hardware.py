@@ -68,7 +68,7 @@ class BoardClass:
     """A whole board or package at its rated power, for as long as the work takes at its peak rates.
 
         arithmetic          watt x flops / (peak x utilisation)
-        waiting for memory  watt x what moving the numbers takes longer than that; so the sum is watt x the longer of both
+        waiting for memory  watt x what moving the numbers takes longer; so the sum is watt x the longer of both
 
     Programs stay below the peaks, so the value is a lower bound at full power: the idealised figure that is usually
     quoted. The range says how far programs fall short, and that a board which waits draws less.
@@ -124,8 +124,11 @@ def _exact(value: float, unit: str, source: str) -> Quantity:
 
 def _circuit(name: str, size: int, add: float, multiply: float, lanes: int) -> CircuitClass:
     """Horowitz' table: joules of the two operations in one precision; 70 pJ for an instruction that does `lanes`."""
-    flop, source = (add + multiply) / 2, f"{_HOROWITZ}: {add * 1e12:g} pJ an addition, {multiply * 1e12:g} pJ a multiplication"
-    overhead = f"{_HOROWITZ}: hard-wired arithmetic is the value; an instruction of a processor adds 70 pJ, here for {lanes}"
+    flop = (add + multiply) / 2
+    source = f"{_HOROWITZ}: {add * 1e12:g} pJ an addition, {multiply * 1e12:g} pJ a multiplication"
+    overhead = (
+        f"{_HOROWITZ}: hard-wired is the value; an instruction of a processor adds 70 pJ, for {lanes} multiply-adds"
+    )
     return CircuitClass(
         name, size, _exact(flop, "J", source),
         Quantity(1.0, 1.0, 1.0 + 70e-12 / (2 * lanes * flop), "", overhead),
@@ -147,7 +150,7 @@ def _board(name: str, size: int, watt: float, peak: float, bandwidth: float, she
 _A100 = "NVIDIA A100 SXM 80 GB data sheet"
 _H100 = "NVIDIA H100 SXM data sheet"
 _H200 = "NVIDIA H200 SXM data sheet"
-_EPYC = "AMD EPYC 7763 data sheet: 280 W, 64 cores at 2.45 GHz, 8 channels DDR4-3200; 32 fp32 operations a cycle and core"
+_EPYC = "AMD EPYC 7763 data sheet: 280 W, 64 cores at 2.45 GHz, 8 channels DDR4-3200; 32 operations a cycle and core"
 
 FP32_45NM = _circuit("45 nm fp32", 4, 0.9e-12, 3.7e-12, 1)
 INT8_45NM = _circuit("45 nm int8", 1, 0.03e-12, 0.2e-12, 4)

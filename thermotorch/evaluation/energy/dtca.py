@@ -30,7 +30,7 @@ class DTCA:
 
         updates   `updates_per_time` for each unit of time 1 / mu, of the run and of the noise before it
         cells     `cells_per_unit` binary cells stand for a unit; but no fewer than its couplings need: a cell has
-                  `degree` of them, so that there are at least 2 couplings / degree cells. That these sparse cells can do
+                  `degree` of them, so that there are at least 2 couplings / degree cells. That sparse cells can do
                   what the dense machine does is not shown by anyone
         reads     of all cells of a read unit; writes, of all cells, once for `samples_per_program` samples
 
@@ -54,7 +54,7 @@ class DTCA:
     )
     updates_per_time: Quantity = Quantity(
         10.0, 1.0, 100.0, "mu x energy unit",
-        "assumption: ten updates for each unit of time, the step of the simulation of generator.mnist; one to a hundred",
+        "assumption: ten updates for each unit of time, the step in the simulation of generator.mnist; 1 to 100",
     )  # fmt: skip
     samples_per_program: Quantity = Quantity(
         1e4, 1.0, 1e9, "", "assumption: drawn before the couplings are loaded again; 10,000 is one evaluation"
@@ -71,7 +71,8 @@ class DTCA:
         cells = self.cells(run)
         update = cells * self.updates_per_time * self.joule_per_update
         write = cells / self.samples_per_program + self.cells_per_unit * run.inputs
-        mapped = f"{cells.value:,.0f} cells for {run.units:,} units, {self.updates_per_time.value:g} updates a unit of time"
+        rate = self.updates_per_time.value
+        mapped = f"{cells.value:,.0f} cells for {run.units:,} units, {rate:g} updates a unit of time"
         lines: tuple[LedgerLine, ...] = (
             modelled(TRAJECTORY, update * run.run_time, self.joule_per_update.source,
                      f"{mapped}: assumed, and so is that they do the machine's work"),

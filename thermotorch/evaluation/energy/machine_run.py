@@ -27,7 +27,7 @@ class MachineRun:
         preparation: given to the bath while the machine, switched off, relaxes back to noise.
         work_on, work_off: done by switching on at the noise (and by turning the knobs of a scheduled machine), and by
             switching off at the sample.
-        returned: of both, what flows back into the supply in single runs; a supply that cannot take it turns it to heat.
+        returned: of both, what flows back into the supply in single runs; if that cannot take it, it is more heat.
         units, read_units, inputs: how many there are, are read, and are set for each sample (labels).
         couplings, biases: numbers to be programmed.
         temperature: kT in the potential's energy unit.
@@ -61,9 +61,7 @@ class MachineRun:
 
 
 @torch.no_grad()
-def machine_run(
-    model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Tensor | None = None
-) -> MachineRun:
+def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Tensor | None = None) -> MachineRun:
     """Simulates one cycle of a `ThermodynamicGenerator` and takes the averages that device models price.
 
     Args:
@@ -81,7 +79,9 @@ def machine_run(
         raise TypeError(f"model: expected a thermodynamic generator, found a {type(model).__name__}")
     potential, kT = model.potential, model.temperature
     labels = {"labels": torch.arange(num_samples) % model.num_classes} if model.num_classes else {}
-    start = model.start(num_samples, seed=seed, **{name: value.to(potential.bias.device) for name, value in labels.items()})
+    start = model.start(
+        num_samples, seed=seed, **{name: value.to(potential.bias.device) for name, value in labels.items()}
+    )
     run = model.denoise(start, seed=seed, record=max(1, model.steps // _RECORDS))
     end, gain = run.state, model.segments[-1].gain
     wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)

@@ -73,7 +73,10 @@ def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[f
         if meter.readable:
             sleep(seconds)
     return Idle(
-        {name: source if joule is None else joule / meter.seconds for name, (joule, source) in meter.readings().items()},
+        {
+            name: source if joule is None else joule / meter.seconds
+            for name, (joule, source) in meter.readings().items()
+        },
         meter.seconds,
     )
 
@@ -134,7 +137,7 @@ def measure(
             meter.advance()
             calls += 1
             if calls > _REPEATS:
-                raise ValueError(f"work: {_REPEATS} calls took less than {least_seconds} s; make more samples in a call")
+                raise ValueError(f"work: {_REPEATS} calls in less than {least_seconds} s; make more samples in a call")
     return above_idle(idle, meter, calls * num_samples)
 
 
@@ -155,7 +158,9 @@ def measured_rows(drawn: list[Drawn], seed: int, command: str = "") -> list[Row]
             if value is None:
                 rows.append(unavailable(metric, unit, seed, one.source))
             else:
-                rows.append(Row(metric, value, unit, one.num_samples, seed, "measured", command=command, note=_note(one)))
+                rows.append(
+                    Row(metric, value, unit, one.num_samples, seed, "measured", command=command, note=_note(one))
+                )
     return rows
 
 
@@ -168,6 +173,6 @@ def _line(one: Drawn) -> LedgerLine:
 
 def _note(one: Drawn) -> str:
     return (
-        f"{one.gross:.4g} J gross of which {one.idle:.4g} J idle ({one.idle_watt:.3g} W during {one.idle_seconds:.2g} s "
-        f"before); {one.num_samples:,} samples in {one.seconds:.3g} s"
+        f"{one.gross:.4g} J gross of which {one.idle:.4g} J idle ({one.idle_watt:.3g} W during "
+        f"{one.idle_seconds:.2g} s before); {one.num_samples:,} samples in {one.seconds:.3g} s"
     )

@@ -42,23 +42,23 @@ frozen dataclass of them, so that another opinion is `dataclasses.replace` away.
 
 ## How a machine is priced
 
-A cycle of the machine: switch couplings and biases on, relax (that is the sample), read, switch off, relax back to noise.
+A cycle of the machine: switch couplings and biases on, relax (that is the sample), read, switch off, relax to noise.
 Over a cycle it returns to where it was, so that heat + preparation = work of switching on + off. **Every joule that
 switching takes from the supply becomes heat; the ledger counts it once, as heat.**
 
-- `ideal`: heat of the dynamics at {kelvin:g} K, and kT ln 2 for each bit of memory that is overwritten. The device of the
-  papers, and a lower scale.
+- `ideal`: heat of the dynamics at {kelvin:g} K, and kT ln 2 for each bit of memory that is overwritten. The device
+  of the papers, and a lower scale.
 - `rc_analog`: voltages on thermal RC nodes, coupled by transconductors. The derivation (voltage scale
   sqrt(kT / C T), energy scale kT / T, static current, which does not depend on the clock) is in the docstring of
   `RCAnalog`.
-- `spu_board`: as many LC cells of the board of Normal Computing as the machine has units. Little is published; what is not
-  stays without a number, and the total is a lower bound.
-- `dtca`: Extropic's transistor cells, by the update, read and write. That binary cells with 12 neighbours can do the work
-  of these machines is assumed, not shown.
+- `spu_board`: as many LC cells of the board of Normal Computing as the machine has units. Little is published; what is
+  not stays without a number, and the total is a lower bound.
+- `dtca`: Extropic's transistor cells, by the update, read and write. That binary cells with 12 neighbours can do the
+  work of these machines is assumed, not shown.
 
 A digital model is counted by running it: operations of every layer (a multiply-add is two; element-wise operations and
-random numbers count as none), and the numbers that every operation reads or writes, once each. On 45 nm circuits each of
-them costs; a board draws its rated power for the longer of computing at its peak and moving the numbers.
+random numbers count as none), and the numbers that every operation reads or writes, once each. On 45 nm circuits each
+of them costs; a board draws its rated power for the longer of computing at its peak and moving the numbers.
 """
 
 
@@ -105,8 +105,8 @@ def energy_page(
         ledgers_table([model.ledger(machine_name, run) for model in DEVICES]),
         "\n".join(_shares(machine_name, run)),
         f"## {label}",
-        f"{work.flops:,} operations for a sample in batch one; {work.numbers:,} numbers read or written by them, of which "
-        f"{work.weight_numbers:,} weights; at least {work.least_numbers:,} (each weight once, and the sample).",
+        f"{work.flops:,} operations for a sample in batch one; {work.numbers:,} numbers read or written by them, of "
+        f"which {work.weight_numbers:,} weights; at least {work.least_numbers:,} (each weight once, and the sample).",
         ledgers_table([kind.ledger(label, work) for kind in HARDWARE_CLASSES]),
         _layers(work),
         "## Ratios",
@@ -117,7 +117,7 @@ def energy_page(
         "Each quantity is put at its low and at its high, the others at their values. Bold: a factor of ten or more.",
         *_sensitivities(label, work, machine_name, run),
         "## The claims of the papers",
-        "Three kinds of estimate; none was measured at the wall, and the ratios above say how far each is from a device.",
+        "Three kinds of estimate; none was measured at the wall, and the ratios above say how far each is from one.",
         _claims(claims(label, work, machine_name, run, classifier_name, classifier_heat)),
         "## Quantities and their sources",
         quantities_section(),
@@ -128,7 +128,9 @@ def energy_page(
 def quantities_section() -> str:
     """Every quantity of every device model and class of hardware."""
     return quantities_table(
-        (hardware.name, name, quantity) for hardware in (*DEVICES, *HARDWARE_CLASSES) for name, quantity in quantities(hardware)
+        (hardware.name, name, quantity)
+        for hardware in (*DEVICES, *HARDWARE_CLASSES)
+        for name, quantity in quantities(hardware)
     )
 
 
@@ -174,4 +176,4 @@ def _sensitivities(label: str, work: DigitalCount, machine: str, run: MachineRun
 
 def _claims(found: tuple) -> str:
     rows = [[one.paper, one.claim, one.divides, one.here, f"{one.value:.0e}"] for one in found]
-    return table(["paper", "ratio", "what is divided by what", "the same kind of estimate here", "ratio"], rows, right=(4,))
+    return table(["paper", "ratio", "what is divided by what", "the same kind here", "ratio"], rows, right=(4,))

@@ -57,7 +57,8 @@ def ratio(
     high = _end(top, "high") / _end(bottom, "low") if _end(bottom, "low") > 0 else float("inf")
     words = f"{_side(above, top)} over {_side(below, bottom)} = {value:.1e} ({low:.0e} to {high:.0e})"
     missing = [f"{ledger.model} lacks {', '.join(ledger.missing)}"
-               for ledger, line in ((above, top), (below, bottom)) if line.contribution == TOTAL and ledger.missing]  # fmt: skip
+               for ledger, line in ((above, top), (below, bottom))
+               if line.contribution == TOTAL and ledger.missing]  # fmt: skip
     if missing:
         words += f"; {'; '.join(missing)}"
     return Ratio(value, low, high, (_MIXED if different else "") + words)

@@ -48,8 +48,8 @@ class RCAnalog:
                              can build stiff potentials only, and bring noise of their own.
         switching            one gate of `switch_capacitance` for each coupling and bias, charged once: C_s V_dd^2
         read-out             2^bits conversion steps of `joule_per_step` (Walden's figure of merit) for each read unit
-        programming          bits x (couplings + biases) written to local memory, once for `samples_per_program` samples;
-                             labels for each sample
+        programming          bits x (couplings + biases) written to local memory once for `samples_per_program`
+                             samples; labels for each sample
 
     Left out: amplifying u to the range of the converter, calibration against mismatch of transistors (millivolts, where
     u is of the order of one), leakage, clocks, moving the pixels off the chip. So it is still below a real chip.
@@ -58,7 +58,7 @@ class RCAnalog:
     name = "rc_analog"
     capacitance: Quantity = Quantity(
         2e-13, 1e-14, 2e-12, "F",
-        "assumption: a node that meets hundreds of couplings, 0.2 fF of wire for each um between them; from 50 um to 1 cm",
+        "assumption: a node that meets hundreds of couplings, 0.2 fF of wire for each um between; from 50 um to 1 cm",
     )  # fmt: skip
     noise_ratio: Quantity = Quantity(
         1.0, 1.0, 1e4, "",
@@ -77,9 +77,11 @@ class RCAnalog:
     )
     joule_per_step: Quantity = Quantity(
         1e-14, 2.2e-15, 1e-13, "J",
-        "ADC surveys (Murmann; Jonsson 2013): record of 2013 2.2 fJ; assumption: 10 fJ good, 100 fJ ordinary converters",
+        "ADC surveys (Murmann; Jonsson 2013): record of 2013 2.2 fJ; assumption: 10 fJ good, 100 fJ ordinary",
     )  # fmt: skip
-    bits: Quantity = Quantity(8.0, 4.0, 10.0, "", "assumption: grey levels of MNIST are 8 bits; both of reads and couplings")
+    bits: Quantity = Quantity(
+        8.0, 4.0, 10.0, "", "assumption: grey levels of MNIST are 8 bits; both of reads and couplings"
+    )
     joule_per_bit: Quantity = Quantity(
         10e-12 / 64, 0.1e-12 / 64, 2.6e-9 / 64, "J",
         f"{_HOROWITZ}: 10 pJ for 64 bits of an 8 KB memory; from DRAM 2.6 nJ; assumption: a hundredth if held in place",
@@ -125,11 +127,10 @@ class RCAnalog:
                      f"{numbers:,} numbers once for {self.samples_per_program.value:,.0f} samples; {run.inputs} labels "
                      f"for each"),
             modelled(STATIC, self.static(run), "transconductors in class A; see RCAnalog",
-                     f"during {seconds.value:.3g} s ({seconds.low:.2g} to {seconds.high:.2g}), which cancels; resistors "
-                     f"at the same voltages: {self.passive(run):.2g} J"),
+                     f"during {seconds.value:.3g} s ({seconds.low:.2g} to {seconds.high:.2g}), which cancels; "
+                     f"resistors at the same voltages: {self.passive(run):.2g} J"),
         )  # fmt: skip
 
     def ledger(self, model: str, run: MachineRun) -> Ledger:
         """All lines, and Landauer's bound for one bit a pixel."""
         return Ledger(model, self.name, (*self.lines(run), landauer(run.read_units)))
-

@@ -25,9 +25,9 @@ _PAPER = "Melanson et al., Nature Communications 16, 3757 (2025)"
 class SPUBoard:
     """As many cells of that board as the machine has units, and as little about them as is published.
 
-    Known: eight cells, each an LC resonator; noise is injected by a digital controller, because the thermal noise of the
-    parts is too small; couplings are switched capacitors. Not published, as far as we found: the component values, the
-    power of the board, its converters. The board runs quadratic potentials; quartic wells would be a new circuit.
+    Known: eight cells, each an LC resonator; noise is injected by a digital controller, because the thermal noise of
+    the parts is too small; couplings are switched capacitors. Not published, as far as we found: the component values,
+    the power of the board, its converters. The board runs quadratic potentials; quartic wells would be a new circuit.
 
         one kT of the machine is the injected noise's energy:   kT = capacitance x noise_voltage^2
 

@@ -25,7 +25,9 @@ def ledgers_table(ledgers: Sequence[Ledger]) -> str:
     columns = []
     for ledger in ledgers:
         lines = {line.contribution: joules(line) for line in ledger.lines}
-        columns.append([ledger.scenario, *(lines.get(name, "-") for name in names), _total(ledger), lines.get(LANDAUER, "-")])
+        columns.append(
+            [ledger.scenario, *(lines.get(name, "-") for name in names), _total(ledger), lines.get(LANDAUER, "-")]
+        )
     corner = f"J per sample of {', '.join(models)} ({', '.join(kinds) or 'unavailable'})"
     headings = [corner, *names, "**total**", f"{LANDAUER}, a scale"]
     rows = [list(row) for row in zip(headings, *columns, strict=True)]
