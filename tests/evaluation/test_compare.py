@@ -213,6 +213,16 @@ def test_a_second_comparison_takes_the_results_of_the_first(judged, tmp_path):
     assert not compare({"a": model}, PROTOCOL, judged, cache=cache).results["a"].cached  # weights that nobody knows
 
 
+def test_cached_results_are_saved_together_before_the_next_measurement(judged, tmp_path):
+    """A report takes seconds, and a comparison that is cached whole should take none."""
+    models = {name: Counted() for name in "abcd"}
+    arguments = {"cache": ResultCache(tmp_path), "weights": {name: name for name in models}}
+    compare({name: models[name] for name in "abd"}, PROTOCOL, judged, **arguments)
+    saved = []
+    compare(models, PROTOCOL, judged, save=saved.append, **arguments)
+    assert [list(comparison.results) for comparison in saved] == [[], ["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]]
+
+
 @pytest.mark.parametrize("change", [{"seed": 4}, {"num_samples": 41}, {"neighbours": 4}])
 def test_another_question_is_measured(judged, tmp_path, change):
     model, arguments = Counted(), {"cache": ResultCache(tmp_path), "weights": {"a": "1"}}

@@ -31,12 +31,15 @@ def test_a_generator_is_priced_on_every_device_model_and_metered_apart():
     assert rows["generation heat"].value == pytest.approx(made.heat.mean().item())
     assert rows["device overhead"].kind == "modelled" and "rc_analog" in rows["device overhead"].note
     assert found.evaluations == 0
+    again = DEVICES[0].ledger("it", found.work)  # what is kept is what was priced
+    assert again == found.ledgers[0]
 
 
 def test_any_other_device_is_priced_by_its_heat():
     _, found = spent(Device())
     assert [ledger.scenario for ledger in found.ledgers] == ["ideal", "this machine"]
     assert found.ledgers[0].lines[0].joule == pytest.approx(kT_to_joule(20.0, 300.0), rel=1e-6, abs=0)
+    assert found.work is None
 
 
 def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_sample():
@@ -46,4 +49,5 @@ def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_s
     rows = {row.metric: row for row in found.rows}
     assert rows["arithmetic, operations"].value == flops
     assert found.evaluations == 8
+    assert HARDWARE_CLASSES[0].ledger("it", found.work) == found.ledgers[0]
     assert found.ledgers[0].lines[-1].contribution == LANDAUER
