@@ -134,9 +134,9 @@ def _measured(
     spent = costs(entry, made, how, command)
     rows += spent.rows
     curve = device_curve(made.times, made.frames, space)
-    if "steps" in options:
+    if length := spent.evaluations or options.get("steps"):
         frechet, recognised = (_row(rows, start) for start in ("Frechet distance", "recognised fraction"))
-        curve = (digital_point(spent.evaluations or options["steps"], frechet, recognised),)
+        curve = (digital_point(length, frechet, recognised),)
     tell(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,

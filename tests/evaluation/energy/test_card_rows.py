@@ -65,6 +65,12 @@ def test_arithmetic_energy_is_operations_times_the_joules_of_one():
     assert len(rows) == 1 + len(energy.HARDWARE)
 
 
+def test_arithmetic_that_nobody_counted_has_no_number():
+    rows = energy.arithmetic_rows(0, seed=0)
+    assert [row.metric for row in rows] == [row.metric for row in energy.arithmetic_rows(2, seed=0)]
+    assert all(row.value is None and "no matrix product" in row.note for row in rows)
+
+
 def priced(*lines):
     return energy.Ledger(
         "machine",

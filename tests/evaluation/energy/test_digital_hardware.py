@@ -78,6 +78,13 @@ def test_a_counted_model_is_priced_on_all_hardware():
     assert ledgers[0].lines[0].joule == close(600 * 4.6e-12)
 
 
+@pytest.mark.parametrize("kind", HARDWARE_CLASSES, ids=lambda kind: kind.name)
+def test_a_model_without_counted_operations_has_no_arithmetic_and_a_total_that_is_a_bound(kind):
+    state = nn.Parameter(torch.ones(30), requires_grad=False)  # element by element
+    (ledger,) = digital_ledgers("spins", count(nn.ParameterList([state]), lambda: (state * state).tanh()[None]), [kind])
+    assert ledger.missing == ("arithmetic",) and ledger.total.at_least and ledger.total.joule > 0
+
+
 def test_unknown_hardware_lists_what_is_close():
     with pytest.raises(ValueError, match="H100 fp16"):
         hardware_class("H100 fp17")

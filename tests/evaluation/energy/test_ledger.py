@@ -27,6 +27,7 @@ def test_a_total_without_a_contribution_is_a_lower_bound_and_says_so():
     known = ledger(line("heat", 3.0), unknown("read-out"), line(LANDAUER, 100.0))
     assert known.missing == ("read-out",)
     assert (known.total.joule, known.total.note) == (3.0, "lower bound: without read-out")
+    assert known.total.at_least and known.total.contribution == "total, at least"
 
 
 def test_without_a_known_contribution_there_is_no_total():

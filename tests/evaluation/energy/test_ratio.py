@@ -39,12 +39,18 @@ def test_measured_over_measured_is_no_mixture():
     assert not ratio(MEASURED, MEASURED, mixed=True).words.startswith("a modelled")
 
 
-def test_a_side_that_lacks_a_contribution_says_so():
-    partial = Ledger(
-        "machine", "spu_board", (*DEVICE.lines, LedgerLine("read-out", None, None, None, "unavailable", "?"))
-    )
-    assert ratio(DIGITAL, partial).words.endswith("machine lacks read-out")
-    assert "lacks" not in ratio(DIGITAL, partial, below_line="part 0").words
+def lacking(complete):
+    unknown = LedgerLine("read-out", None, None, None, "unavailable", "?")
+    return Ledger(complete.model, complete.scenario, (*complete.lines, unknown))
+
+
+def test_a_side_that_lacks_a_contribution_makes_the_ratio_a_bound_and_says_so():
+    partial = ratio(DIGITAL, lacking(DEVICE))
+    assert partial.bound == "at most" and partial.words.endswith("= at most 2.0e+00 (1e+00 to 4e+00); machine lacks read-out")
+    assert ratio(lacking(DIGITAL), DEVICE).bound == "at least"
+    assert ratio(lacking(DIGITAL), lacking(DEVICE)).bound == "about"
+    single = ratio(DIGITAL, lacking(DEVICE), below_line="part 0")
+    assert single.bound == "" and "lacks" not in single.words
 
 
 def test_the_scale_is_no_side_of_a_ratio():

@@ -7,6 +7,7 @@ power at the wall. Measured joules are in `meter.py`; the two kinds never share 
 from torch import Tensor
 
 from thermotorch.evaluation.energy.contribution import TRAJECTORY
+from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED
 from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.rows import Row, joined, unavailable
@@ -17,8 +18,6 @@ OVERHEAD = "device overhead"
 HEAT = "generation heat"
 ARITHMETIC = "arithmetic"
 JOULE = "J per sample"
-
-
 HARDWARE = (FP32_45NM, A100_FP32)  # of which model cards have rows
 
 
@@ -38,7 +37,7 @@ def heat_rows(
     """
     n, mean, deviation = len(heat), heat.double().mean().item(), heat.double().std().item()
     stderr = deviation / n**0.5
-    ideal = "ideal device: heat of the dynamics alone"
+    ideal = "ideal device: heat of the run alone, not of the way back to where it began"
     name = f"{what} heat"
     return [
         Row(name, mean, "kT per sample", n, seed, "modelled", stderr, command, ideal),
@@ -90,7 +89,13 @@ def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
 
 
 def arithmetic_rows(flops: int, seed: int, command: str = "", note: str = "") -> list[Row]:
-    """A digital model's arithmetic for one sample: the count, and its modelled energy on each class of hardware."""
+    """A digital model's arithmetic for one sample: the count, and its modelled energy on each class of hardware.
+
+    Unavailable where nothing was counted: what such a model does is of a kind that the counter does not know.
+    """
+    if not flops:
+        units = {"operations": "FLOP per sample"} | {hardware.name: JOULE for hardware in HARDWARE}
+        return [unavailable(f"{ARITHMETIC}, {what}", unit, seed, NOTHING_COUNTED) for what, unit in units.items()]
     count = f"counted in one run on one image, matrix products and convolutions{note and ', ' + note}"
     return [
         Row(f"{ARITHMETIC}, operations", flops, "FLOP per sample", 1, seed, "measured", command=command, note=count),

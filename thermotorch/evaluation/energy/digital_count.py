@@ -9,6 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+NOTHING_COUNTED = "no matrix product, convolution or attention was seen, and no other operation is counted"
+
 
 @dataclass(frozen=True)
 class DigitalCount:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from thermotorch.evaluation.energy.contribution import landauer, modelled
-from thermotorch.evaluation.energy.digital_count import DigitalCount
-from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.contribution import landauer, modelled, unknown
+from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED, DigitalCount
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
 
 ARITHMETIC_LINE = "arithmetic"
@@ -52,8 +52,7 @@ class CircuitClass:
         most = work.weight_numbers / n + work.sample_numbers
         fetched = Interval(most, work.least_numbers / n, max(most, work.least_numbers / n)) * self.bytes_per_number
         lines = (
-            modelled(ARITHMETIC_LINE, self.joule_per_flop * self.instruction_overhead * (work.flops / n),
-                     self.joule_per_flop.source, f"{work.flops / n:.4g} operations"),
+            _arithmetic(self.joule_per_flop * self.instruction_overhead, work, self.joule_per_flop.source),
             modelled(ON_CHIP, self.joule_per_byte * moved, self.joule_per_byte.source,
                      f"{moved.value:.3g} bytes: every operation's inputs and outputs, once"),
             modelled(DRAM, self.dram_joule_per_byte * fetched, self.dram_joule_per_byte.source,
@@ -111,11 +110,19 @@ class BoardClass:
             max(0.0, traffic.high - least.low),
         )
         lines = (
-            modelled(ARITHMETIC_LINE, self.watt * arithmetic, self.peak.source, f"{work.flops / n:.4g} operations"),
+            _arithmetic(self.joule_per_flop, work, self.peak.source),
             modelled(WAITING, self.watt * waiting, self.bandwidth.source,
                      f"{moved.value:.3g} bytes if every operation goes to memory; at least {moved.low:.3g}"),
         )  # fmt: skip
         return Ledger(model, self.name, (*lines, landauer(work.sample_numbers)))
+
+
+def _arithmetic(joule_per_flop: Interval, work: DigitalCount, source: str) -> LedgerLine:
+    """Without a number where none was counted, rather than none at all."""
+    if not work.flops:
+        return unknown(ARITHMETIC_LINE, NOTHING_COUNTED)
+    flops = work.flops / work.num_samples
+    return modelled(ARITHMETIC_LINE, joule_per_flop * flops, source, f"{flops:.4g} operations")
 
 
 def _exact(value: float, unit: str, source: str) -> Quantity:

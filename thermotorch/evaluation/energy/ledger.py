@@ -9,6 +9,7 @@ from thermotorch.evaluation.rows import KINDS
 
 LANDAUER = "Landauer bound"  # a scale to read the other lines by: last, and in no total
 TOTAL = "total"
+PARTIAL = "total, at least"  # the sum of a ledger some of whose contributions are not known
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class LedgerLine:
                 raise ValueError(f"{name} of {where}: expected a finite number, found {value}")
         if self.low is not None and not self.low <= self.joule <= self.high:
             raise ValueError(f"{where}: expected low <= joule <= high, found {self.low}, {self.joule}, {self.high}")
+
+    @property
+    def at_least(self) -> bool:
+        """Whether it is a sum without contributions that are not known: wherever it is shown, "at least" stands by it."""
+        return self.contribution == PARTIAL
 
 
 @dataclass(frozen=True)
@@ -98,16 +104,18 @@ class Ledger:
 
     @property
     def total(self) -> LedgerLine:
-        """Sum of the known contributions; its range is that of all of them at their low and at their high together."""
+        """Sum of the known contributions, `at_least` where others are not known.
+
+        Its range is that of all of them at their low and at their high together.
+        """
         known = [line for line in self.contributions if line.joule is not None]
-        note = f"lower bound: without {', '.join(self.missing)}" if self.missing and known else ""
         if not known:
-            return LedgerLine(TOTAL, None, None, None, "unavailable", "no contribution is known", note)
+            return LedgerLine(TOTAL, None, None, None, "unavailable", "no contribution is known")
+        name, note = (PARTIAL, f"lower bound: without {', '.join(self.missing)}") if self.missing else (TOTAL, "")
         low = sum(line.joule if line.low is None else line.low for line in known)
         high = sum(line.joule if line.high is None else line.high for line in known)
-        return LedgerLine(
-            TOTAL, sum(line.joule for line in known), low, high, self.kind, "sum of the contributions", note
-        )
+        joule = sum(line.joule for line in known)
+        return LedgerLine(name, joule, low, high, self.kind, "sum of the contributions", note)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a report or a cache."""

@@ -15,12 +15,15 @@ class Ratio:
     Args:
         value: of the ratio.
         low, high: its range, if both sides err against each other by all they can.
+        bound: "at most" where the lower side lacks contributions, "at least" where the upper one does; "about" where
+            both do, so that it bounds nothing; else "".
         words: both sides with model, scenario and kind, the value, and what is missing.
     """
 
     value: float
     low: float
     high: float
+    bound: str
     words: str
 
 
@@ -55,13 +58,12 @@ def ratio(
     value = top.joule / bottom.joule
     low = _end(top, "low") / _end(bottom, "high")
     high = _end(top, "high") / _end(bottom, "low") if _end(bottom, "low") > 0 else float("inf")
-    words = f"{_side(above, top)} over {_side(below, bottom)} = {value:.1e} ({low:.0e} to {high:.0e})"
-    missing = [f"{ledger.model} lacks {', '.join(ledger.missing)}"
-               for ledger, line in ((above, top), (below, bottom))
-               if line.contribution == TOTAL and ledger.missing]  # fmt: skip
-    if missing:
-        words += f"; {'; '.join(missing)}"
-    return Ratio(value, low, high, (_MIXED if different else "") + words)
+    bound = {(0, 0): "", (0, 1): "at most", (1, 0): "at least", (1, 1): "about"}[top.at_least, bottom.at_least]
+    shown = f"{bound} {value:.1e}".strip()
+    words = f"{_side(above, top)} over {_side(below, bottom)} = {shown} ({low:.0e} to {high:.0e})"
+    for ledger, line in ((above, top), (below, bottom)):
+        words += f"; {ledger.model} lacks {', '.join(ledger.missing)}" if line.at_least else ""
+    return Ratio(value, low, high, bound, (_MIXED if different else "") + words)
 
 
 def _line(ledger: Ledger, name: str) -> LedgerLine:
@@ -74,7 +76,8 @@ def _line(ledger: Ledger, name: str) -> LedgerLine:
 
 
 def _side(ledger: Ledger, line: LedgerLine) -> str:
-    return f"{line.contribution} of {ledger.model} ({line.kind}, {ledger.scenario})"
+    name = TOTAL if line.at_least else line.contribution
+    return f"{name} of {ledger.model} ({line.kind}, {ledger.scenario})"
 
 
 def _end(line: LedgerLine, end: str) -> float:

@@ -26,7 +26,7 @@ def ledgers_table(ledgers: Sequence[Ledger]) -> str:
     for ledger in ledgers:
         lines = {line.contribution: joules(line) for line in ledger.lines}
         columns.append(
-            [ledger.scenario, *(lines.get(name, "-") for name in names), _total(ledger), lines.get(LANDAUER, "-")]
+            [ledger.scenario, *(lines.get(name, "-") for name in names), joules(ledger.total), lines.get(LANDAUER, "-")]
         )
     corner = f"J per sample of {', '.join(models)} ({', '.join(kinds) or 'unavailable'})"
     headings = [corner, *names, "**total**", f"{LANDAUER}, a scale"]
@@ -78,12 +78,11 @@ def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
 
 
 def joules(line: LedgerLine) -> str:
-    """`3.1e-12 (1.0e-13 to 4.2e-11)`."""
+    """`3.1e-12 (1.0e-13 to 4.2e-11)`, and "at least" before the sum of what is known."""
     if line.joule is None:
         return "unavailable"
-    if line.low is None or line.low == line.high:
-        return _short(line.joule)
-    return f"{_short(line.joule)} ({_short(line.low)} to {_short(line.high)})"
+    value = f"{'at least ' if line.at_least else ''}{_short(line.joule)}"
+    return value if line.low in (None, line.high) else f"{value} ({_short(line.low)} to {_short(line.high)})"
 
 
 def _kind(effect: Effect) -> str:
@@ -100,10 +99,6 @@ def _short(joule: float) -> str:
 def _is_measured(ledger: Ledger) -> bool:
     """A ledger of this machine whose counters cannot be read is measured too, in intention."""
     return ledger.scenario == SCENARIO
-
-
-def _total(ledger: Ledger) -> str:
-    return ("at least " if ledger.missing and ledger.kind != "unavailable" else "") + joules(ledger.total)
 
 
 def _range(quantity: Quantity | Effect, unit: str) -> str:

@@ -67,8 +67,8 @@ def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
         pictures,
         f"Energy of one sample, {kind}, in joule on a logarithmic axis: a step of the grid is a factor, so that bars "
         f"of one scenario do not add up by eye; the dark bar is their sum. {start}Whiskers are the range that the "
-        "assumptions leave; ≥ marks a sum that lacks contributions nobody could put a number on. A model sampled in "
-        "several ways has its contributions drawn for the first of them.",
+        "assumptions leave; 'at least' stands by a sum that lacks contributions nobody could put a number on. A model "
+        "sampled in several ways has its contributions drawn for the first of them.",
         width=26,
     )
 
@@ -140,7 +140,7 @@ def _short(line: LedgerLine) -> str:
         return "unavailable"
     if line.joule <= 0:
         return f"{line.joule:.2g} J, not on this axis" if line.joule else "0"
-    return f"{'≥ ' if line.note.startswith('lower bound') else ''}{line.joule:.2g} J"
+    return f"{'at least ' if line.at_least else ''}{line.joule:.2g} J"
 
 
 def _darker(colour: str) -> str:

@@ -83,11 +83,11 @@ def _line(ledger: Ledger, contribution: str) -> LedgerLine | None:
 
 
 def _joule(line: LedgerLine | None) -> str:
-    """`1.2e-17 [1e-17 to 2e-17]`, with "≥" where contributions of a total are not known."""
+    """`1.2e-17 [1e-17 to 2e-17]`, and "at least" before the sum of what is known."""
     if line is None:
         return "-"
     if line.joule is None:
         return "unavailable"
-    bound = "≥ " if line.note.startswith("lower bound") else ""
+    bound = "at least " if line.at_least else ""
     spread = f" [{line.low:.3g} to {line.high:.3g}]" if line.low is not None and line.low < line.high else ""
     return f"{bound}{line.joule:.3g}{spread}"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from thermotorch.evaluation.results import ModelResult
-from thermotorch.evaluation.energy import LedgerLine
+from thermotorch.evaluation.energy import Ledger, LedgerLine, ratio
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.results import ModelResult
 
 _LISTED = 4  # models whose totals the verdict gives
 _TITLES = {
@@ -18,12 +18,20 @@ class _Total(NamedTuple):
     """The total of one ledger."""
 
     label: str
-    scenario: str
-    line: LedgerLine
+    ledger: Ledger
+
+    @property
+    def line(self) -> LedgerLine:
+        return self.ledger.total
 
     @property
     def where(self) -> str:
-        return f"{self.label} ({self.scenario})"
+        return f"{self.label} ({self.ledger.scenario})"
+
+    @property
+    def joule(self) -> str:
+        """`at least 3e-07 J (dtca)`."""
+        return f"{'at least ' if self.line.at_least else ''}{self.line.joule:.2g} J ({self.ledger.scenario})"
 
     @property
     def least(self) -> float:
@@ -51,7 +59,7 @@ def energy_answers(protocol: Protocol, results: Sequence[ModelResult]) -> list[l
 def _totals(results: Sequence[ModelResult], kind: str, thermodynamic: bool) -> list[_Total]:
     """Positive totals of one kind, smallest first."""
     totals = [
-        _Total(result.label, ledger.scenario, ledger.total)
+        _Total(result.label, ledger)
         for result in results
         if result.thermodynamic == thermodynamic
         for ledger in result.ledgers
@@ -66,16 +74,19 @@ def _answer(devices: list[_Total], digital: list[_Total]) -> str:
         if lower[-1].line.joule < upper[0].line.joule:
             answer = f"**{name} model**: {_times(*least)}"
             if least != most:
-                answer = f"**{name} model** in every scenario: {_times(*least)} at the least, {_times(*most)} at the most"
+                answer = f"**{name} model** in every scenario: at one end {_times(*least)}, at the other {_times(*most)}"
             if max(total.most for total in lower) >= min(total.least for total in upper):
                 answer += "; the ranges of the assumptions overlap, so that the order may be the other"
+            if partial := [total.where for total in (*lower, *upper) if total.line.at_least]:
+                answer += f"; this leaves out what is not known of {' and '.join(partial)}"
             return answer
     return f"it depends on the scenario: at one end {_times(digital[-1], devices[0])}, at the other {_times(devices[-1], digital[0])}"
 
 
 def _times(above: _Total, below: _Total) -> str:
-    factor = above.line.joule / below.line.joule
-    return f"{above.where} takes {f'{factor:.2g}' if factor < 100 else f'{factor:.1e}'} times the energy of {below.where}"
+    found = ratio(above.ledger, below.ledger)
+    factor = f"{found.value:.2g}" if found.value < 100 else f"{found.value:.1e}"
+    return f"{above.where} takes {f'{found.bound} {factor}'.strip()} times the energy of {below.where}"
 
 
 def _labels(totals: list[_Total]) -> list[str]:
@@ -83,9 +94,7 @@ def _labels(totals: list[_Total]) -> list[str]:
 
 
 def _range(label: str, totals: list[_Total]) -> str:
-    """`generator.mnist 1.2e-17 J (ideal) to 3e-07 J (dtca)`."""
+    """`generator.mnist 1.2e-17 J (ideal) to at least 3e-07 J (dtca)`."""
     mine = sorted((total for total in totals if total.label == label), key=lambda total: total.line.joule)
     first, last = mine[0], mine[-1]
-    ends = [f"{total.line.joule:.2g} J ({total.scenario})" for total in ((first,) if first == last else (first, last))]
-    bound = " or more, some contributions are not known" if any(total.line.note for total in mine) else ""
-    return f"{label} {' to '.join(ends)}{bound}"
+    return f"{label} {first.joule if first == last else f'{first.joule} to {last.joule}'}"
