@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import PathWeights
+from thermotorch.evaluation.energy.machine_run import noise_of
 from thermotorch.evaluation.fluctuation import Estimate, jarzynski
 from thermotorch.evaluation.rows import Row
 from thermotorch.models.generator import ThermodynamicGenerator
@@ -82,7 +83,7 @@ def dissipation(
     potential, kT, parts = model.potential, model.temperature, []
     observers = {"weights": PathWeights(potential)}
     for ids in torch.arange(num_samples, device=potential.bias.device).split(batch_size):
-        start = _start(model, ids, seed)
+        start = noise_of(model, ids, seed)
         run = model.denoise(start, seed=seed, sample_ids=ids, observers=observers)
         wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
         on = model.segments[0].gain * interaction(potential, start) + run.work
@@ -116,7 +117,7 @@ def free_energy_bounds(
     if len(model.segments) > 1:
         raise ValueError("model: a scheduled machine has no single potential; give one whose schedule is None")
     kT, ids = model.temperature, torch.arange(num_samples, device=model.potential.bias.device)
-    start = _start(model, ids, seed)
+    start = noise_of(model, ids, seed)
     samples = model.denoise(start, seed=seed, sample_ids=ids).state
     levels = [number / gains for number in range(gains + 1)]
 
@@ -161,11 +162,6 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
             stderr=hypot(off.stderr, low.stderr),
             note=f"least work that turns noise into samples of this law, {ramps}"),
     ]  # fmt: skip
-
-
-def _start(model: ThermodynamicGenerator, ids: Tensor, seed: int) -> Tensor:
-    labels = {"labels": ids % model.num_classes} if model.num_classes else {}
-    return model.start(len(ids), seed=seed, sample_ids=ids, **labels)
 
 
 def _mean(values: Tensor) -> Estimate:

@@ -46,7 +46,8 @@ def lacking(complete):
 
 def test_a_side_that_lacks_a_contribution_makes_the_ratio_a_bound_and_says_so():
     partial = ratio(DIGITAL, lacking(DEVICE))
-    assert partial.bound == "at most" and partial.words.endswith("= at most 2.0e+00 (1e+00 to 4e+00); machine lacks read-out")
+    assert partial.bound == "at most"
+    assert partial.words.endswith("= at most 2.0e+00 (1e+00 to 4e+00); machine lacks read-out")
     assert ratio(lacking(DIGITAL), DEVICE).bound == "at least"
     assert ratio(lacking(DIGITAL), lacking(DEVICE)).bound == "about"
     single = ratio(DIGITAL, lacking(DEVICE), below_line="part 0")

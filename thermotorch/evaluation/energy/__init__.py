@@ -20,7 +20,7 @@ from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, HARD
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
-from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
+from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle, machine_run
 from thermotorch.evaluation.energy.measured import (
     Drawn,
     Idle,
@@ -35,7 +35,7 @@ from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.sensitivity import Effect, Side, sensitivity
 from thermotorch.evaluation.energy.spu_board import SPUBoard
-from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, has_cycle, thermodynamic_ledgers
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, thermodynamic_ledgers
 
 __all__ = [
     "ARITHMETIC",

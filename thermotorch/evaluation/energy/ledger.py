@@ -55,7 +55,7 @@ class LedgerLine:
 
     @property
     def at_least(self) -> bool:
-        """Whether it is a sum without contributions that are not known: wherever it is shown, "at least" stands by it."""
+        """Whether it is a sum that lacks contributions: wherever it is shown, "at least" stands by it."""
         return self.contribution == PARTIAL
 
 

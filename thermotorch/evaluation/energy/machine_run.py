@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.models.noising import uncoupled
+from thermotorch.models.schedule import interaction
 
 _RECORDS = 25  # states kept of each trajectory, for averages over the run
 
@@ -60,6 +61,17 @@ class MachineRun:
     seed: int
 
 
+def has_cycle(model: nn.Module) -> bool:
+    """Whether a machine runs from noise to a sample, so that `machine_run` can follow its whole cycle."""
+    return all(hasattr(model, name) for name in ("potential", "start", "denoise"))
+
+
+def noise_of(model: nn.Module, sample_ids: Tensor, seed: int) -> Tensor:
+    """Where the samples of a `ThermodynamicGenerator` start, [sample, unit]; labels take their classes in turn."""
+    labels = {"labels": sample_ids % model.num_classes} if model.num_classes else {}
+    return model.start(len(sample_ids), seed=seed, sample_ids=sample_ids, **labels)
+
+
 @torch.no_grad()
 def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Tensor | None = None) -> MachineRun:
     """Simulates one cycle of a `ThermodynamicGenerator` and takes the averages that device models price.
@@ -75,21 +87,15 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
 
     Cost: `num_samples` samples.
     """
-    if not all(hasattr(model, name) for name in ("potential", "start", "denoise")):
+    if not has_cycle(model):
         raise TypeError(f"model: expected a thermodynamic generator, found a {type(model).__name__}")
     potential, kT = model.potential, model.temperature
-    labels = {"labels": torch.arange(num_samples) % model.num_classes} if model.num_classes else {}
-    start = model.start(
-        num_samples, seed=seed, **{name: value.to(potential.bias.device) for name, value in labels.items()}
-    )
+    start = noise_of(model, torch.arange(num_samples, device=potential.bias.device), seed)
     run = model.denoise(start, seed=seed, record=max(1, model.steps // _RECORDS))
-    end, gain = run.state, model.segments[-1].gain
+    end = run.state
     wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
-
-    def coupled(state: Tensor, factor: float) -> Tensor:
-        return factor * (state @ potential.bias + potential.couplings.energy(state)) / kT
-
-    on, off = coupled(start, model.segments[0].gain), -coupled(end, gain)
+    on = model.segments[0].gain * interaction(potential, start) / kT
+    off = -model.segments[-1].gain * interaction(potential, end) / kT
     released = run.heat / kT if heat is None else heat
     second = (states := run.states.flatten(0, 1)).T @ states / len(states)
     square, strength, sign = second.diagonal(), potential.couplings.matrix(), potential.couplings.matrix().sign()

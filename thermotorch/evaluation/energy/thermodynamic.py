@@ -15,7 +15,7 @@ from thermotorch.evaluation.energy.contribution import (
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.evaluation.energy.machine_run import machine_run
+from thermotorch.evaluation.energy.machine_run import has_cycle, machine_run
 from thermotorch.evaluation.energy.quantity import Interval
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.spu_board import SPUBoard
@@ -35,11 +35,6 @@ def device(name: str) -> Device:
     if name not in known:
         raise unknown_name("device model", name, known)
     return known[name]
-
-
-def has_cycle(model: nn.Module) -> bool:
-    """Whether a machine runs from noise to a sample, so that `machine_run` can follow its whole cycle."""
-    return all(hasattr(model, name) for name in ("potential", "start", "denoise"))
 
 
 def thermodynamic_ledgers(

@@ -74,7 +74,8 @@ def _answer(devices: list[_Total], digital: list[_Total]) -> str:
         if lower[-1].line.joule < upper[0].line.joule:
             answer = f"**{name} model**: {_times(*least)}"
             if least != most:
-                answer = f"**{name} model** in every scenario: at one end {_times(*least)}, at the other {_times(*most)}"
+                ends = f"at one end {_times(*least)}, at the other {_times(*most)}"
+                answer = f"**{name} model** in every scenario: {ends}"
             if max(total.most for total in lower) >= min(total.least for total in upper):
                 answer += "; the ranges of the assumptions overlap, so that the order may be the other"
             if partial := [total.where for total in (*lower, *upper) if total.line.at_least]:

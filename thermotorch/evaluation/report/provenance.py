@@ -10,9 +10,10 @@ from thermotorch.units import ROOM_TEMPERATURE
 _ASSUMED = (
     "Modelled joules are those of devices that were not at hand, by the named device models; measured joules were read "
     "from the counters of this machine. They never share a table.",
-    "The heat of a thermodynamic device is that of its own dynamics at {kelvin:g} K on the way from noise to the sample, "
-    "which the simulation follows step by step. It is one line of the ledger, not the energy of a sample: relaxing back "
-    "to noise has a heat of its own, and what its surroundings take is in the other lines, as far as it is known.",
+    "The heat of a thermodynamic device is that of its own dynamics at {kelvin:g} K on the way from noise to the "
+    "sample, which the simulation follows step by step. It is one line of the ledger, not the energy of a sample: "
+    "relaxing back to noise has a heat of its own, and what its surroundings take is in the other lines, as far as it "
+    "is known.",
     "The joules drawn by a thermodynamic model on this machine are those of a digital computer that simulates it, "
     "not those of the device.",
     "The arithmetic of a digital model is its operations times the joules of one operation on a stated class of "

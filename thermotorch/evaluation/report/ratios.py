@@ -54,7 +54,7 @@ def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
         priced = ledger.scenario in {hardware for hardware, _ in _PRICED}
         if heat and priced and _joule(ledger, energy.ARITHMETIC_LINE) > 0:
             found = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
-            yield f"The kind that papers quote, without memory there and without the way back to noise here: {found.words}."
+            yield f"The kind that papers quote, without memory and without the way back to noise: {found.words}."
         for other in below.ledgers:
             if ledger.kind == other.kind == "measured" and _positive(ledger) and _positive(other):
                 yield f"Drawn by this machine, which simulates the device: {energy.ratio(ledger, other).words}."
@@ -68,7 +68,8 @@ def _totals(above: ModelResult, below: ModelResult) -> Iterator[Table]:
     )
     if top and bottom:
         rows = [[ledger.scenario, *(_cell(energy.ratio(ledger, other)) for other in bottom)] for ledger in top]
-        partial = [f"{ledger.scenario} without {', '.join(ledger.missing)}" for ledger in (*top, *bottom) if ledger.missing]
+        totals = (*top, *bottom)
+        partial = [f"{ledger.scenario} without {', '.join(ledger.missing)}" for ledger in totals if ledger.missing]
         caption = f"Total of {above.label} (lines) over total of {below.label} (columns), both modelled"
         lacking = f"; the totals of {'; '.join(partial)}" if partial else ""
         header = ["hardware \\ device", *(ledger.scenario for ledger in bottom)]
