@@ -77,6 +77,8 @@ def test_only_what_was_measured_on_samples_is_in_the_metadata():
         {**measured, "metric": "modelled", "kind": "modelled"},
         {**measured, "metric": "unavailable", "kind": "unavailable", "value": None},
         {**measured, "metric": "of the model alone", "num_samples": 0},
+        {**measured, "metric": "speed", "unit": "samples per second"},
+        {**measured, "metric": "peak memory", "unit": "MiB"},
     ]
     data, words = read(hub_card({**card, "metrics": [measured, *others]}, load_checkpoint("generator.mnist")))
     assert [result.metric_name for result in data.eval_results] == ["recognised fraction"]

@@ -13,7 +13,7 @@ from thermotorch.evaluation.curve import device_curve, digital_point
 from thermotorch.evaluation.entries import Entry, entries_of
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
-from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.hardware import describe_hardware, device_of
 from thermotorch.evaluation.novelty import RELATIVE, KnownImages
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality import quality_rows, real_rows
@@ -61,7 +61,7 @@ def compare(
     if not models:
         raise ValueError("models: expected at least one, found none")
     entries = entries_of(models, protocol, samplers)
-    hardware = describe_hardware(next(next(iter(models.values())).parameters()).device)
+    hardware = describe_hardware(device_of(next(iter(models.values()))))
     comparison = Comparison(
         entries={entry.label: entry.name for entry in entries},
         protocol=protocol,
@@ -150,7 +150,7 @@ def _measured(
         work=spent.work,
         strip=made.strip,
         curve=curve,
-        hardware=describe_hardware(next(model.parameters()).device),
+        hardware=describe_hardware(device_of(model)),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

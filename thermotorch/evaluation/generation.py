@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.entries import Entry
-from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.hardware import describe_hardware, device_of
 from thermotorch.evaluation.memory import PeakMemory
 from thermotorch.evaluation.meter import EnergyMeter
 from thermotorch.evaluation.protocol import Protocol
@@ -53,7 +53,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     """
     tell = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
-    n, seed, device = protocol.num_samples, protocol.seed, next(model.parameters()).device
+    n, seed, device = protocol.num_samples, protocol.seed, device_of(model)
     thermodynamic = is_thermodynamic(model)
     run = partial(model.sample if thermodynamic else model.generate, seed=seed, **sampler_options(model, protocol))
     labels = classes_in_turn(model, n)

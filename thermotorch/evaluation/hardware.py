@@ -5,6 +5,12 @@ import platform
 from pathlib import Path
 
 import torch
+from torch import nn
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights of a model are; the processor for a model that has none."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def describe_hardware(device: str | torch.device = "cpu") -> str:

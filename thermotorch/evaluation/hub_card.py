@@ -15,6 +15,7 @@ HUB_LICENCES = {
     "cc-by-sa-4.0", "cc0-1.0", "gpl-2.0", "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0", "unlicense",
 }  # fmt: skip
 _ARGUMENTS = ("kind", "num_samples", "seed", "stderr", "unit", "command", "note")  # of a row, beside its value
+_OF_THIS_COMPUTER = ("s", "samples", "MiB")  # what units of times, speeds and memory begin with
 _USE = {
     "unconditional-image-generation": "images = model.generate(4, seed=0)  # [4, channel, height, width] in [0, 1]",
     "image-classification": "logits = model(images)  # images [batch, channel, height, width] in [0, 1]",
@@ -26,7 +27,7 @@ def hub_card(card: Mapping, model: nn.Module, picture: str | None = None) -> str
     """The text of README.md.
 
     The metadata holds the measured qualities that rest on samples, as `model-index`, when the data set is on the Hub,
-    which asks for one. What is modelled, or of this computer, such as times, is in the words alone.
+    which asks for one. What is modelled, or of this computer, such as times and memory, is in the words alone.
 
     Args:
         card: the card of the checkpoint.
@@ -50,7 +51,11 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
 
     task, data = pipeline_tag(model), card["data"].get("name")
     dataset = HUB_DATASETS.get(data)
-    rows = [row for row in card["metrics"] if row["kind"] == "measured" and row["num_samples"]]
+    rows = [
+        row
+        for row in card["metrics"]
+        if row["kind"] == "measured" and row["num_samples"] and row["unit"].partition(" ")[0] not in _OF_THIS_COMPUTER
+    ]
     results = [
         EvalResult(
             task_type=task,
@@ -62,7 +67,6 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
             metric_args={key: row[key] for key in _ARGUMENTS if row.get(key) not in (None, "")},
         )
         for row in (rows if dataset and task else [])
-        if row["metric"] != "time"
     ]
     licence = card["licence"].lower()
     known = licence in HUB_LICENCES

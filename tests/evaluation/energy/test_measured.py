@@ -1,6 +1,6 @@
 import pytest
 
-from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger, measured_rows
+from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger
 from thermotorch.evaluation.meter import EnergyMeter
 
 
@@ -45,16 +45,6 @@ def test_idle_is_taken_off(machine):
     assert drawn.net == pytest.approx(10.0 * 1.2 / 30)
 
 
-def test_gross_idle_and_net_are_rows_of_their_own(machine):
-    rows = {row.metric: row for row in measured_rows(machine.measure(), seed=4, command="here")}
-    assert list(rows) == ["energy, CPU package, gross", "energy, CPU package, idle", "energy, CPU package, net"]
-    gross, idle, net = rows.values()
-    assert net.value == pytest.approx(gross.value - idle.value) == pytest.approx(0.4)
-    assert {(row.kind, row.num_samples, row.seed, row.command) for row in rows.values()} == {
-        ("measured", 30, 4, "here")
-    }
-
-
 def test_the_ledger_holds_net_joules_whose_range_ends_at_gross(machine):
     ledger = measured_ledger("ddpm", machine.measure())
     (line,) = ledger.lines
@@ -75,7 +65,6 @@ def test_without_a_counter_the_work_runs_once_and_the_line_says_why(tmp_path):
     (line,) = measured_ledger("ddpm", drawn).lines
     assert (line.joule, line.kind) == (None, "unavailable")
     assert "no processor energy counter" in line.source
-    assert {row.kind for row in measured_rows(drawn, seed=0)} == {"unavailable"}
 
 
 def test_nobody_waits_for_a_counter_that_is_not_there(tmp_path):

@@ -28,7 +28,6 @@ from thermotorch.evaluation.energy.measured import (
     measure,
     measure_idle,
     measured_ledger,
-    measured_rows,
 )
 from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
@@ -82,7 +81,6 @@ __all__ = [
     "measure",
     "measure_idle",
     "measured_ledger",
-    "measured_rows",
     "overhead_row",
     "quantities",
     "ratio",

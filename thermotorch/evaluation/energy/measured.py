@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.meter import EnergyMeter
-from thermotorch.evaluation.rows import Row, unavailable
 
 SCENARIO = "this machine"
 _REPEATS = 10_000  # more calls than that in one window means that the work does nothing
@@ -147,21 +146,6 @@ def measured_ledger(label: str, drawn: list[Drawn]) -> Ledger:
     For a thermodynamic model these are joules of the computer that simulates it, and say nothing of the device.
     """
     return Ledger(label, SCENARIO, tuple(_line(one) for one in drawn))
-
-
-def measured_rows(drawn: list[Drawn], seed: int, command: str = "") -> list[Row]:
-    """Gross, idle and net, a row each, for every counter."""
-    rows = []
-    for one in drawn:
-        for kind, value in (("gross", one.gross), ("idle", one.idle), ("net", one.net)):
-            metric, unit = f"energy, {one.counter}, {kind}", "J per sample"
-            if value is None:
-                rows.append(unavailable(metric, unit, seed, one.source))
-            else:
-                rows.append(
-                    Row(metric, value, unit, one.num_samples, seed, "measured", command=command, note=_note(one))
-                )
-    return rows
 
 
 def _line(one: Drawn) -> LedgerLine:
