@@ -3,8 +3,10 @@ import os
 import re
 import signal
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -144,6 +146,29 @@ def test_an_interrupted_run_continues_as_if_nothing_had_happened(run, monkeypatc
     assert found.keys() == whole.keys()
     assert all(torch.equal(found[name], value) for name, value in whole.items())
     assert "continuing from" in (resumed / "thermotorch-train.log").read_text()
+
+
+@pytest.mark.slow
+def test_two_processes_are_interrupted_together_and_one_continues(run, run_dir):
+    """Ctrl-C arrives at the process that only waits, early in an epoch of 375 updates: last.ckpt is its work."""
+    command = small("feature_net")
+
+    def interrupt_when_training() -> None:
+        while not any(run_dir.rglob("metrics.csv")):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt_when_training, daemon=True).start()
+    with pytest.raises(SystemExit) as stop:
+        run(cli.train_main, *command, "trainer=ddp_cpu", "trainer.max_steps=1000")
+    assert stop.value.code == 130
+    (interrupted,) = run_dir.rglob("last.ckpt")
+    assert not list(run_dir.rglob("training.json"))
+    done = torch.load(interrupted, weights_only=True)["global_step"]
+    assert 0 < done < 375
+    resumed = run(cli.train_main, *command, "ckpt_path=last", f"trainer.max_steps={done + 2}")
+    assert torch.load(resumed / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == done + 2
+    assert json.loads((resumed / "training.json").read_text())["resumed"]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -66,8 +66,8 @@ def instantiate(node: DictConfig, **kwargs: Any) -> Any:
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
         if not (target.startswith(allowed) and _is_defined_in(target, (*allowed, "lightning.fabric."))):
             raise ValueError(
-                f"_target_: expected a class of {', '.join(allowed)} found {target!r}; a package of your own is allowed "
-                f"once it announces a model to thermotorch (entry point group 'thermotorch.models')"
+                f"_target_: expected a class of {', '.join(allowed)}, found {target!r}; a package of your own is "
+                f"allowed once it announces a model to thermotorch (entry point group 'thermotorch.models')"
             )
     try:
         return hydra.utils.instantiate(node, _convert_="all", **kwargs)
@@ -87,7 +87,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     import torch
 
     from thermotorch.evaluation.hardware import describe_hardware
-    from thermotorch.training.interrupt import interrupt_ends_the_step
+    from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
     from thermotorch.training.resume import LAST, last_checkpoint
 
@@ -106,11 +106,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
     trainer = instantiate(
         cfg.trainer,
-        callbacks=[instantiate(node) for node in cfg.callbacks.values() if node],
+        callbacks=[StopTogether(), *(instantiate(node) for node in cfg.callbacks.values() if node)],
         logger=[instantiate(node) for node in cfg.logger.values() if node],
     )
     started = time.perf_counter()
-    with interrupt_ends_the_step():
+    with interrupt_ends_the_step(trainer):
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     record = {

@@ -1,31 +1,80 @@
 """Ctrl-C during training: the step at hand is finished, and a checkpoint to continue from is written."""
 
 import logging
+import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def interrupt_ends_the_step() -> Iterator[None]:
+def interrupt_ends_the_step(trainer: Trainer) -> Iterator[None]:
     """Turns the first Ctrl-C into SIGTERM, at which Lightning ends after the step and writes last.ckpt.
 
-    A second Ctrl-C stops at once. Either way the process exits with status 130.
+    Where the trainer has spawned processes and only waits for them, they are told instead (see `StopTogether`). A
+    second Ctrl-C stops at once. Either way the process exits with status 130.
     """
+    interrupted = False
 
     def on_interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         log.warning("interrupted: finishing the step and writing last.ckpt (Ctrl-C again stops at once)")
-        signal.raise_signal(signal.SIGTERM)
+        spawned = _spawned_by(trainer)
+        for process in spawned:
+            os.kill(process.pid, signal.SIGINT)  # a terminal tells them too, which does no harm
+        if not spawned:
+            signal.raise_signal(signal.SIGTERM)
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     except SystemExit:  # Lightning's SIGTERMException is one
-        log.warning("interrupted; add ckpt_path=last to the command to continue")
-        raise SystemExit(130) from None
+        interrupted = True
     finally:
         signal.signal(signal.SIGINT, before)
+        for process in _spawned_by(trainer):  # none are left, unless this is a second Ctrl-C
+            process.kill()
+    if interrupted:
+        log.warning("interrupted; add ckpt_path=last to the command to continue")
+        raise SystemExit(130)
+
+
+def _spawned_by(trainer: Trainer) -> list[BaseProcess]:
+    launched = getattr(trainer.strategy.launcher, "procs", ())
+    return [process for process in launched if isinstance(process, BaseProcess) and process.is_alive()]
+
+
+class StopTogether(Callback):
+    """Ctrl-C in processes that were spawned: all end after the same update, as training ends, so last.ckpt is written.
+
+    Lightning's way of ending one process is of no use here: the first to leave takes the others along.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is None or trainer.world_size == 1:
+            return
+
+        def on_interrupt(*_: Any) -> None:
+            if os.getppid() != parent.pid:  # it has stopped at once, and this signal is how torch passes that on
+                raise KeyboardInterrupt
+            self._asked = True
+
+        signal.signal(signal.SIGINT, on_interrupt)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if trainer.world_size > 1 and multiprocessing.parent_process() is not None:
+            asked = trainer.strategy.reduce_boolean_decision(self._asked, all=False)
+            trainer.should_stop = trainer.should_stop or asked
