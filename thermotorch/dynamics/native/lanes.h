@@ -213,7 +213,7 @@ class Outer {
 // Backwards through one chunk whose states were all kept.
 static void backward(const Langevin& p, const langevin::Units& units, const Product& transposed, int64_t row,
                      langevin::Gradients& gradients, Outer& outer) {
-    constexpr int64_t HISTORY = 16;  // steps whose outer products are taken at once: a tile's states stay in the first-level cache
+    constexpr int64_t HISTORY = 16;  // steps to an outer product: a tile's states stay in the first-level cache
     const Run& run = p.run;
     const int64_t n = run.units, size = n * SAMPLES, pitch = run.kept_width() * SAMPLES;
     Buffer first(size), lambda(size), sum(size), recorded(run.record ? size : 0), history(HISTORY * pitch);
@@ -238,7 +238,8 @@ static void backward(const Langevin& p, const langevin::Units& units, const Prod
                 const int64_t here = i * SAMPLES + v * LANES;
                 __builtin_prefetch(before + here);
                 const Floats a = load(force + here);
-                store(lambda.data() + here, fma(-unit.curvature(load(x + here)), a, load(lambda.data() + here)) - field[v]);
+                const Floats slope = unit.curvature(load(x + here));
+                store(lambda.data() + here, fma(-slope, a, load(lambda.data() + here)) - field[v]);
                 store(sum.data() + here, load(sum.data() + here) + a);
             }
         });

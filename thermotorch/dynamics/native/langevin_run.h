@@ -1,5 +1,5 @@
-// A whole call of thermotorch::langevin and of its gradient: chunks of samples, each with its samples in rows (langevin.h) or,
-// where that is faster, in lanes (lanes.h).
+// A whole call of thermotorch::langevin and of its gradient: chunks of samples, each with its samples in rows
+// (langevin.h) or, where that is faster, in lanes (lanes.h).
 #pragma once
 
 #include <optional>
@@ -16,7 +16,8 @@ static void forward(const Langevin& p) {
     const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
     std::optional<lanes::Product> for_lanes;
     if (in_lanes) for_lanes.emplace(shape, run.blocks, run.block_count, false);
-    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
+    const int64_t most = in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2);
+    for_chunks(run, most, [&](int64_t, int64_t row, int64_t rows) {
         if (in_lanes && lanes::suit(run.ids + row, rows)) return lanes::forward(p, units, *for_lanes, row);
         Stepper stepper(p, units, couplings, row, rows);
         Buffer x(rows * shape.stride), guess(p.integrator == HEUN ? rows * shape.stride : 0);
@@ -48,7 +49,8 @@ static void backward(const Langevin& p) {
                              CouplingsSum(shape, couplings.couplings(), run.grad_blocks)});
         if (in_lanes) outers.emplace_back(run);
     }
-    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 6), [&](int64_t thread, int64_t row, int64_t rows) {
+    const int64_t most = in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 6);
+    for_chunks(run, most, [&](int64_t thread, int64_t row, int64_t rows) {
         if (in_lanes && lanes::suit(run.ids + row, rows))
             return lanes::backward(p, units, *for_lanes, row, gradients[thread], outers[thread]);
         Adjoint(p, units, couplings, transposed, gradients[thread], row, rows).run();
@@ -69,7 +71,8 @@ static void products(const Langevin& p) {
     const bool in_lanes = lanes::suit(p);
     const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
     const lanes::Product for_lanes(shape, run.blocks, run.block_count, false);
-    for_chunks(run, in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2), [&](int64_t, int64_t row, int64_t rows) {
+    const int64_t most = in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2);
+    for_chunks(run, most, [&](int64_t, int64_t row, int64_t rows) {
         const float* state = run.state + row * run.units;
         float* end = run.end + row * run.units;
         Buffer x(rows * shape.stride), field(rows * shape.stride);

@@ -1,8 +1,8 @@
 // Products of states with couplings: out = x J for the blocks of J, and the gradient x^T a.
 //
-// J is packed once per call in panels of up to TILE_VECTORS vectors of columns, or of a few columns where samples are in
-// the lanes (lanes.h); a panel holds those rows of J that some
-// block fills. Every output is one sum in increasing order of rows, whatever the tile, the batch or the number of threads.
+// J is packed once per call in panels of up to TILE_VECTORS vectors of columns, or of a few columns where samples are
+// in the lanes (lanes.h); a panel holds those rows of J that some block fills. Every output is one sum in increasing
+// order of rows, whatever the tile, the batch or the number of threads.
 #pragma once
 
 #include <algorithm>

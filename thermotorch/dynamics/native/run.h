@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <system_error>
 #include <thread>
 
 #include "noise.h"
@@ -191,7 +192,14 @@ static void for_chunks(const Run& run, int64_t rows, Body&& body) {
         }
     };
     std::vector<std::thread> helpers;
-    for (int64_t thread = 1; thread < workers; ++thread) helpers.emplace_back(work, thread);
+    helpers.reserve(workers);
+    for (int64_t thread = 1; thread < workers; ++thread) {
+        try {
+            helpers.emplace_back(work, thread);
+        } catch (const std::system_error&) {  // the system has no thread left: its share is done here
+            work(thread);
+        }
+    }
     work(0);
     for (std::thread& helper : helpers) helper.join();
     if (out_of_memory) throw std::bad_alloc();
