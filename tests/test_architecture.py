@@ -22,7 +22,10 @@ FLOORS = {
     "training": 8,
     "cli": 9,
 }
-HEAVY = ("lightning", "hydra", "wandb", "diffusers", "triton", "torchmetrics", "torchvision", "matplotlib", "sklearn")
+HEAVY = (
+    "lightning", "hydra", "wandb", "diffusers", "huggingface_hub", "triton", "torchmetrics", "torchvision", "matplotlib",
+    "sklearn",
+)  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -55,7 +55,7 @@ def test_the_wheel_holds_code_configurations_and_checkpoints(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for package, folder in {"thermotorch": "thermotorch", **SHIPPED}.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix in (".py", ".yaml", ".safetensors", ".json", ".h", ".cpp"):
+            if path.is_file() and path.suffix in (".py", ".yaml", ".safetensors", ".json", ".h", ".cpp", ".html", ".css"):
                 inside = f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
                 assert inside in names
     assert "thermotorch/py.typed" in names

@@ -1,5 +1,7 @@
 """Samples in lanes (native/lanes.h) against samples in rows: the same states and costates to the bit, the same sums."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -33,7 +35,8 @@ def run(rows: slice, ids: torch.Tensor, **arguments) -> tuple[tt.Trajectory, dic
     arguments = {"steps": 37, "dt": 0.01, "temperature": 0.3, "seed": 5, "record": 10, "start_step": 6, **arguments}
     path = tt.simulate(potential, start, drive=force, sample_ids=ids[rows], backend="cpu", **arguments)
     (path.state.square().sum() + path.states.pow(3).sum()).backward()
-    return path, {"start": start.grad, "force": force.grad, **{name: p.grad for name, p in potential.named_parameters()}}
+    gradients = {name: parameter.grad for name, parameter in potential.named_parameters()}
+    return path, {"start": start.grad, "force": force.grad, **gradients}
 
 
 @pytest.mark.parametrize("ids", IDS)
@@ -63,13 +66,14 @@ def test_a_sample_in_lanes_is_the_sample_in_rows_to_the_bit(ids):
     (256, 1, 1, "heun", False),
 ])
 def test_which_runs_go_through_lanes(batch, threads, keep, integrator, expected):
-    """What was kept says how, for the gradient, whose number of threads may be another. Chunks are of 64 samples with AVX-512."""
-    if "avx512f" not in open("/proc/cpuinfo").read():
-        pytest.skip("other chunks")
+    """What was kept says how, for the gradient, whose number of threads may be another."""
+    processor = Path("/proc/cpuinfo")
+    if not processor.exists() or "avx512f" not in processor.read_text():
+        pytest.skip("chunks are of 64 samples with AVX-512 alone")
     torch.set_num_threads(threads)
     unit, state = torch.ones(3), torch.randn(batch, 3)
-    kept = op.langevin(state, [], [], [], unit, unit, unit, unit, unit, None, torch.arange(batch), 5, 0.01, 0.1, 0, 0, 0,
-                       integrator, 0, keep)[2]  # fmt: skip
+    kept = op.langevin(state, [], [], [], unit, unit, unit, unit, unit, None, torch.arange(batch), 5, 0.01, 0.1, 0, 0,
+                       0, integrator, 0, keep)[2]  # fmt: skip
     assert kept.flatten()[-1].item() == expected
 
 

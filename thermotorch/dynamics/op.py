@@ -1,9 +1,9 @@
 """A whole run as one opaque operator with its gradient, its fake and its FLOPs: `torch.ops.thermotorch.langevin` for the
 schemes that ask for forces, `torch.ops.thermotorch.splitting` for the one that asks for flows.
 
-`cpu.py` registers the implementation for processors, `kernels.py` that for CUDA. torch.compile, torch.export and FLOP counters see one call with plain tensors and numbers; the seed is an
-argument, so the operator is a pure function. What it does not cover (float64, other couplings) is the reference
-backend's.
+`cpu.py` registers the implementation for processors, `kernels/` that for CUDA. torch.compile, torch.export and FLOP
+counters see one call with plain tensors and numbers; the seed is an argument, so the operator is a pure function. What
+it does not cover (float64) is the reference backend's.
 
     field(x)[:, c : c + m] = sum over blocks of x[:, r : r + n] @ block,   block [n, m] at (row r, column c)
     drift(x, k) = mobility * (drive[k] - bias - (2 j2 x + 3 j3 x^2 + 4 j4 x^3) - field(x))

@@ -32,7 +32,7 @@ _NOISED_IMAGES = 10  # rows of the noising figure at most
 
 
 def run(settings: Mapping[str, Any], model: nn.Module, command: str, progress: Progress) -> tuple[str, dict, list[Row]]:
-    """Puts a model to `settings["task"]`; None means the one that the model names as its own, or else generating images.
+    """Puts a model to `settings["task"]`; None means the one that the model names as its own, or else making images.
 
     Args:
         settings: those of `configs/zoo/evaluate.yaml`, plain.

@@ -48,8 +48,8 @@ def list_checkpoints() -> list[str]:
 def is_address(name: str | os.PathLike) -> bool:
     """Whether `name` says where a checkpoint is, rather than what it is called.
 
-    That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare word
-    is a name, even when the working directory holds a folder of that name.
+    That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare
+    word is a name, even when the working directory holds a folder of that name.
     """
     if not isinstance(name, str):
         return True
