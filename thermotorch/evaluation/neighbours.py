@@ -30,6 +30,11 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
     All depend on both sample counts: the balls shrink as the images grow denser, so only equal counts compare. Two sets
     of one law have density 1 and coverage `1 - prod_{i=1..k} (m - i) / (n + m - i)` on average, whatever the law.
 
+    The balls of recall are those of the samples: where these crowd, the balls are small, and recall falls as n grows
+    although no sample got worse. Coverage, with the balls of the real images, does not suffer from this. With k = 5 and
+    seed 0 (measured), `generator.mnist` has recall 0.236 with 1,000 samples and 0.065 with 10,000, coverage 0.156 and
+    0.339, against 10,000 real images; of these, one half has recall 0.947 and coverage 0.964 against the other.
+
     Args:
         features: [n, feature] of the generated images, n > k.
         reference: [m, feature] of real images, m > k.

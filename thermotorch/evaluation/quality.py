@@ -92,11 +92,12 @@ def neighbour_rows(
 ) -> list[Row]:
     """Precision, recall, density and coverage of features [n, feature] against reference features [m, feature]."""
     found = neighbours(features, reference, protocol.neighbours)
+    counts = joined(note, f"k = {protocol.neighbours}; depends on both counts")
     row = partial(Row, unit="", num_samples=len(features), seed=protocol.seed, kind="measured", command=command,
-                  note=joined(note, f"k = {protocol.neighbours}; depends on both counts"))  # fmt: skip
+                  note=counts)  # fmt: skip
     return [
         row(f"precision ({space_name})", found.precision, stderr=found.precision_stderr),
-        row(f"recall ({space_name})", found.recall),
+        row(f"recall ({space_name})", found.recall, note=joined(counts, "balls are small where samples crowd")),
         row(f"density ({space_name})", found.density, stderr=found.density_stderr),
         row(f"coverage ({space_name})", found.coverage),
     ]
