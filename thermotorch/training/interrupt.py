@@ -68,8 +68,8 @@ class StopTogether(Callback):
             return
 
         def on_interrupt(*_: Any) -> None:
-            if os.getppid() != parent.pid:  # it has stopped at once, and this signal is how torch passes that on
-                raise KeyboardInterrupt
+            if os.getppid() != parent.pid:  # it is gone, and this signal is how torch passes that on
+                os._exit(130)  # the others may be gone too: nothing that waits for them
             self._asked = True
 
         signal.signal(signal.SIGINT, on_interrupt)
