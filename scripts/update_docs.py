@@ -1,22 +1,39 @@
-"""Rewrites the tables of the shipped models in README.md from their cards: python scripts/update_readme.py"""
+"""Rewrites the tables in README.md and docs/zoo.md from the records: python scripts/update_docs.py
 
+The comparison comes from docs/comparison/report.json, the shipped models from their cards.
+"""
+
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+from thermotorch.evaluation.headline import headline
 from thermotorch.evaluation.model_table import model_table
 from thermotorch.zoo import load_card
 from thermotorch.zoo.lookup import packaged_folder
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- begin: scripts/update_readme.py -->", "<!-- end -->"
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- begin: scripts/update_docs.py -->", "<!-- end -->"
 
 
-def updated(text: str) -> str:
-    """The README with the tables of the cards as they are now."""
-    before, _, rest = text.partition(BEGIN)
+def comparison() -> str:
+    return headline(json.loads((ROOT / "docs" / "comparison" / "report.json").read_text(encoding="utf-8")))
+
+
+def shipped_models() -> str:
+    return model_table([load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))])
+
+
+PAGES: dict[str, Callable[[], str]] = {"README.md": comparison, "docs/zoo.md": shipped_models}
+
+
+def updated(page: str) -> str:
+    """A page with its table as the records are now."""
+    before, _, rest = (ROOT / page).read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    cards = [load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))]
-    return f"{before}{BEGIN}\n{model_table(cards)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{PAGES[page]()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in PAGES:
+        (ROOT / name).write_text(updated(name), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README is executed: its commands exist, its Python runs, its tables are those of the cards."""
+"""README and docs are executed: every command runs, every block of Python too, and the tables are those of the records."""
 
 import importlib.util
 import re
@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from tests.test_cli import run, small  # noqa: F401  `run` is a fixture
 from thermotorch import cli
-from thermotorch.zoo import list_models
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = sorted({match for match in re.findall(r"`(thermotorch-\w+[^`]*)`", README)})
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/systems.md", "docs/energy.md")}
+README = PAGES["README.md"]
+PYTHON = [
+    pytest.param(block, id=f"{page}-{number}")
+    for page, text in PAGES.items()
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+]
+COMMANDS = sorted(  # NAME and the like stand for anything, and a program's name alone is only a mention
+    {"thermotorch-compare"}
+    | {match for text in PAGES.values() for match in re.findall(r"`(thermotorch-\w+ (?![^`]*[A-Z]{3})[^`]*)`", text)}
+)
 ENTRIES = dict(re.findall(r'^(thermotorch-\w+) = "thermotorch.cli:(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.M))
 
 
@@ -27,30 +35,52 @@ def test_the_two_commands_stand_at_the_top():
     assert "README" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+@pytest.mark.parametrize("block", PYTHON)
 def test_python_blocks_run(block):
-    if "pretrained=True" in block and not list_models("generator.three_digits", pretrained=True):
-        pytest.fail("the README loads generator.three_digits, which is not in checkpoints/")
     exec(compile(block, "README.md", "exec"), {})
 
 
+# What makes each program short: few samples, runs, boards or steps. It comes after the command's own settings and wins.
+FEW = ["protocol.neighbours=2", "protocol.kernel_subset_size=4", "protocol.kernel_subsets=2", "protocol.batch_size=8"]
+SHORT = {
+    "compare": [*FEW, "num_samples=8", "cache=false"],
+    "sample": ["num_samples=2"],
+    "evaluate": [
+        *FEW, "protocol.num_samples=8", "protocol.steps=2", "classification.runs=4", "classification.averaged=2",
+        "classification.devices=1", "invert.boards=2", "invert.reads=1000", "mitigation.matrices=2",
+        "mitigation.boards=2", "mitigation.reads=[1000]", "scaling.sizes=[8]", "scaling.repeats=1",
+    ],
+    "benchmark": ["cases=[simulate]", "batch_sizes=[1]", "steps=20", "repeats=1"],
+}  # fmt: skip
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_compose(command):
-    program, *overrides = shlex.split(command)
+def test_commands_run(command, run, request, monkeypatch):  # noqa: F811
+    if "classifier" in command and "evaluate" in command:  # its test images
+        monkeypatch.setenv("THERMOTORCH_DATA", str(request.getfixturevalue("mnist_dir").resolve()))
+    program, *arguments = shlex.split(command)
     name = program.removeprefix("thermotorch-")
     assert ENTRIES[program] == f"{name}_main"
-    with initialize_config_dir(str(cli.CONFIG_DIR if name == "train" else cli.CONFIG_DIR / "zoo"), version_base="1.3"):
-        compose(name, overrides)
+    if name == "train":
+        (experiment,) = [each.partition("=")[2] for each in arguments if each.startswith("experiment=")]
+        arguments = [each for each in arguments if not each.startswith("experiment=")] + small(experiment)
+    folder = run(getattr(cli, f"{name}_main"), *arguments, *SHORT.get(name, []))
+    assert [path for path in folder.rglob("*") if path.is_file() and ".hydra" not in path.parts]
 
 
 def test_files_that_are_named_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)|`((?:thermotorch|configs|scripts|docs|tests)/[\w./]*)`", README):
-        assert (ROOT / (path[0] or path[1])).exists(), path
+    for page, text in PAGES.items():
+        for link, code in re.findall(
+            r"\]\(([^)#:]+)\)|`((?:thermotorch|configs|scripts|docs|tests)/[\w./]*)`", text
+        ):
+            assert (ROOT / code if code else (ROOT / page).parent / link).exists(), (page, link or code)
 
 
-def test_the_tables_are_those_of_the_cards():
-    path = ROOT / "scripts" / "update_readme.py"
-    spec = importlib.util.spec_from_file_location("update_readme", path)
+@pytest.mark.parametrize("page", ["README.md", "docs/zoo.md"])
+def test_the_tables_are_those_of_the_records(page):
+    path = ROOT / "scripts" / "update_docs.py"
+    spec = importlib.util.spec_from_file_location("update_docs", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.updated(README) == README, "run: python scripts/update_readme.py"
+    assert script.updated(page) == (ROOT / page).read_text(encoding="utf-8"), "run: python scripts/update_docs.py"
