@@ -47,7 +47,7 @@ SHORT = {
     "sample": ["num_samples=2"],
     "evaluate": [
         *FEW, "protocol.num_samples=8", "protocol.steps=2", "classification.runs=4", "classification.averaged=2",
-        "classification.devices=1", "invert.boards=2", "invert.reads=1000", "mitigation.matrices=2",
+        "classification.devices=2", "invert.boards=2", "invert.reads=1000", "mitigation.matrices=2",
         "mitigation.boards=2", "mitigation.reads=[1000]", "scaling.sizes=[8]", "scaling.repeats=1",
     ],
     "benchmark": ["cases=[simulate]", "batch_sizes=[1]", "steps=20", "repeats=1"],

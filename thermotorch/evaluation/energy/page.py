@@ -27,7 +27,11 @@ idle power taken off) are in the ledger "this machine" of a comparison, and neve
 `thermotorch-evaluate` (`energy.md` in its folder), and in Python:
 
 ```python
+import thermotorch as tt
 from thermotorch.evaluation import energy
+
+machine = tt.create_model("generator.mnist", pretrained=True)
+model = tt.create_model("ddpm.mnist", pretrained=True)
 
 ledgers = energy.thermodynamic_ledgers("mine", machine)                 # one for each device model
 work = energy.count(model, lambda: model.generate(1))
