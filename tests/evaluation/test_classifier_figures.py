@@ -11,8 +11,6 @@ from thermotorch.evaluation.classifier_figures import (
 )
 from thermotorch.models.classifier import ThermodynamicClassifier
 
-pytest.importorskip("matplotlib")
-
 
 @pytest.fixture
 def model() -> ThermodynamicClassifier:

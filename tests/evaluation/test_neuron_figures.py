@@ -4,8 +4,6 @@ import torch
 from thermotorch.evaluation.neuron_figures import activation_figure, cosine_error, cosine_figure
 from thermotorch.models.layered import LayeredComputer
 
-pytest.importorskip("matplotlib")
-
 
 def computer() -> LayeredComputer:
     torch.manual_seed(0)

@@ -62,7 +62,6 @@ def test_devices_are_repetitions_of_one_point(tmp_path):
 
 
 def test_a_second_axis_gets_a_line_of_its_own(tmp_path):
-    pytest.importorskip("matplotlib")
     grid = [(time, temperature) for temperature in (0.01, 0.1) for time in (1.0, 3.0, 30.0)]
     for number, (time, temperature) in enumerate(grid):
         write(tmp_path, number, time * temperature, t_final=time, temperature=temperature, dt=0.05)
@@ -74,7 +73,6 @@ def test_a_second_axis_gets_a_line_of_its_own(tmp_path):
 
 
 def test_models_of_several_sizes_are_points_that_say_their_size(tmp_path):
-    pytest.importorskip("matplotlib")
     for number, (model, parameters) in enumerate({"generator.small": 100, "generator.large": 1000}.items()):
         write(tmp_path, number, 5.0, model=model, parameters=parameters)
     sweep = read_sweep(tmp_path)

@@ -1,7 +1,7 @@
 """What `thermotorch-evaluate model=spu.8cell task=invert` and its kin run: thermodynamic linear algebra, measured.
 
 A task is a module of this folder with two functions: `run(model, command=, progress=, **settings)` gives rows and the
-data of its figure, `draw(curves)` makes that figure with matplotlib (`pip install 'thermotorch[plots]'`).
+data of its figure, `draw(curves)` makes that figure.
 """
 
 import importlib
@@ -61,13 +61,11 @@ def run_task(
 
 
 def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
-    """Writes `<name>.json`, the curves, and `<name>.png` if matplotlib is installed; returns the paths."""
+    """Writes `<name>.json`, the curves, and `<name>.png`; returns the paths."""
     data = folder / f"{name}.json"
     data.write_text(json.dumps(result.curves) + "\n", encoding="utf-8")
-    try:
-        import matplotlib
-    except ImportError:
-        return [data]
+    import matplotlib
+
     matplotlib.use("agg")
     picture = folder / f"{name}.png"
     importlib.import_module(TASKS[name]).draw(result.curves).savefig(picture, dpi=110, bbox_inches="tight")

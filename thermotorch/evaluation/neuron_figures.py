@@ -1,4 +1,4 @@
-"""Figures of thermodynamic neurons and of the computer that was taught a cosine; they need matplotlib."""
+"""Figures of thermodynamic neurons and of the computer that was taught a cosine."""
 
 from collections.abc import Mapping, Sequence
 from math import pi
@@ -18,15 +18,9 @@ PLATEAU = 0.5  # error of the best constant
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of that size in inches, without the global state of pyplot.
+    """An empty figure of that size in inches, without the global state of pyplot."""
+    from matplotlib.figure import Figure
 
-    Raises:
-        ImportError: matplotlib is not installed; the message says how to get it.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install 'thermotorch[plots]'") from error
     return Figure((width, height), layout="constrained")
 
 

@@ -28,10 +28,7 @@ def write_sweep(folder: Path) -> tuple[str, list[Path]]:
             raise
     else:
         parts += [sweep_caption(sweep), sweep_table(sweep)]
-        try:
-            figure = [save_sweep_figure(sweep, folder / "sweep.png")] if sweep.axes and sweep.metrics() else []
-        except ImportError as error:
-            parts.append(f"No figure: {error}.")
+        figure = [save_sweep_figure(sweep, folder / "sweep.png")] if sweep.axes and sweep.metrics() else []
     if failed:
         lines = [[failure.run, failure.told, failure.reason] for failure in failed]
         parts += [f"Not in the table, {len(failed)} without a result:", table(["run", "told", "reason"], lines)]
@@ -88,15 +85,12 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
 
     Raises:
         ValueError: nothing was varied but repetitions.
-        ImportError: matplotlib is not installed; the message says how to get it.
     """
     if not sweep.axes:
         raise ValueError("the figure of a sweep needs something that was varied, other than seeds and devices")
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
-    except ImportError as error:
-        raise ImportError("the figure of a sweep needs matplotlib: pip install 'thermotorch[plots]'") from error
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
     axis, *others = sweep.axes
     metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)] or sweep.metrics()[:3]
     lines: dict[str, list[Point]] = {}

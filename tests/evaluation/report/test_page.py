@@ -148,16 +148,6 @@ def test_two_reports_of_one_comparison_have_the_same_bytes(written, tmp_path):
         assert path.read_bytes() == before[name].read_bytes(), name
 
 
-def test_without_matplotlib_the_report_says_how_to_get_the_figures(tmp_path, monkeypatch, text_of):
-    with_figures = text_of(2, 2)
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
-    without = page_of(comparison(2), tmp_path / "without")
-    assert plot.ABSENT not in with_figures and "image/svg+xml" in with_figures
-    assert "image/svg+xml" not in without and "pip install 'thermotorch[plots]'" in Page(without).words()
-    assert Page(with_figures).words("td") == Page(without).words("td")
-    assert not list((tmp_path / "without").rglob("*.svg"))
-
-
 def test_a_film_has_all_its_frames_and_shows_the_last_at_rest(text_of):
     text = text_of(2, 2)
     frames = [len(found.strip) for found in comparison(2).results.values()]

@@ -31,23 +31,22 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
         return
     protocol = comparison.protocol
     floor = next((row.value for row in comparison.real if row.metric.startswith("Frechet")), None)
-    if plot.can_draw():
-        pictures = [
-            plot.drawn(
-                f"curve_{axis.replace(' ', '_')}",
-                f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table below",
-                4.6,
-                partial(_draw, series=series, label=_AXES[axis], floor=floor),
-            )
-            for axis, series in by_axis.items()
-        ]
-        yield Gallery(
-            pictures,
-            f"Frechet distance ({comparison.space.name}) and recognised fraction, measured with {protocol.num_samples:,} "
-            f"samples a point unless the notes say otherwise, seed {protocol.seed}. Bars are one standard error; the "
-            "dashed line is what as many real images score.",
-            width=22,
+    pictures = [
+        plot.drawn(
+            f"curve_{axis.replace(' ', '_')}",
+            f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table below",
+            4.6,
+            partial(_draw, series=series, label=_AXES[axis], floor=floor),
         )
+        for axis, series in by_axis.items()
+    ]
+    yield Gallery(
+        pictures,
+        f"Frechet distance ({comparison.space.name}) and recognised fraction, measured with {protocol.num_samples:,} "
+        f"samples a point unless the notes say otherwise, seed {protocol.seed}. Bars are one standard error; the "
+        "dashed line is what as many real images score.",
+        width=22,
+    )
     lines = [
         [name, axis, f"{point.x:g}", number(point.frechet, point.frechet_stderr), number(point.recognised)]
         for axis, series in by_axis.items()

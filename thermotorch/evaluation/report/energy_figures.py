@@ -45,7 +45,7 @@ class _Axis:
 def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
     """The totals of all models, then the contributions of each; nothing when no joule of the kind is known."""
     shown = [side for side in sides if side.result and any(ledger.kind == kind for ledger in ledgers_of(side.result, kind))]
-    if not shown or not plot.can_draw() or (axis := _axis(shown, kind)) is None:
+    if not shown or (axis := _axis(shown, kind)) is None:
         return
     totals = [
         _Group(side.label, tuple((ledger.scenario, ledger.total, True) for ledger in ledgers_of(side.result, kind)))

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from thermotorch.evaluation.report.content import SVG, Picture
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 4.4  # inches: shown at the width of a phone, letters of 9 points stay 9 points
-ABSENT = "Figures are left out, since they need matplotlib: `pip install 'thermotorch[plots]'`, then the command again."
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -27,11 +25,6 @@ _STYLE = {
     "svg.hashsalt": "thermotorch",  # the names of clip paths are drawn at random without it
     "svg.fonttype": "path",  # a phone does not have our font
 }
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there."""
-    return find_spec("matplotlib") is not None
 
 
 def drawn(file: str, alt: str, height: float, draw: Callable[["Figure"], None], title: str = "") -> Picture:

@@ -48,8 +48,6 @@ def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     protocol = comparison.protocol
     settings = f"{protocol.num_samples:,} samples from each model, seed {protocol.seed}"
     yield Paragraph(f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.")
-    if not plot.can_draw():
-        yield Paragraph(plot.ABSENT, warning=True)
 
 
 def _verdict(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:

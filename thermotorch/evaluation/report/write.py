@@ -26,7 +26,7 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
 
     Returns:
         The paths written: `report.html`, which needs no other file; `report.md` and its pictures, `samples.png` and
-        those in `figures/`; `report.json`. Curves and bars need matplotlib and are left out without it.
+        those in `figures/`; `report.json`.
     """
     cards = cards or {}
     folder = Path(folder)
