@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from tests.test_cli import run, small  # noqa: F401  `run` is a fixture
 from thermotorch import cli

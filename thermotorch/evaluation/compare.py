@@ -121,7 +121,7 @@ def _measured(
 ) -> ModelResult:
     tell = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
-    n, seed = protocol.num_samples, protocol.seed
+    seed = protocol.seed
     options = sampler_options(model, protocol)
     how = in_words(model, options)
     made = generate(entry, how, command, progress)

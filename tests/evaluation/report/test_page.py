@@ -11,7 +11,6 @@ import pytest
 from tests.evaluation.report.comparisons import FRECHET, comparison, result, row
 from thermotorch.evaluation import write_report
 from thermotorch.evaluation.markdown import number
-from thermotorch.evaluation.report import plot
 
 VOID = {"meta", "link", "img", "input", "wbr", "br"}
 SIZES = [(1, 1), (2, 2), (8, 8), (3, 1), (2, 0)]  # models asked for, models reached

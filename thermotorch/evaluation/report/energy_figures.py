@@ -88,7 +88,7 @@ def _axis(sides: Sequence[Side], kind: str) -> _Axis | None:
 
 def _picture(file: str, title: str, groups: Sequence[_Group], colours: Sequence[str], axis: _Axis) -> plot.Picture:
     lines = sum(len(group.lines) + 1.4 for group in groups)
-    said = "; ".join(f"{group.title}: {', '.join(f'{n} {_short(l)}' for n, l, _ in group.lines)}" for group in groups)
+    said = "; ".join(f"{group.title}: {', '.join(f'{name} {_short(line)}' for name, line, _ in group.lines)}" for group in groups)
     return plot.drawn(
         file, f"{title}, joule per sample. {said}", _LINE * lines + 0.75, partial(_draw, groups=groups, colours=colours, axis=axis), title
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-from thermotorch.evaluation.results import Comparison, ModelResult
+from thermotorch.evaluation.results import Comparison
 from thermotorch.evaluation.markdown import number
 from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.sides import Side, models

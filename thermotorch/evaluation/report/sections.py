@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from thermotorch.evaluation.report import energy_tables, plot, provenance, quality
+from thermotorch.evaluation.report import energy_tables, provenance, quality
 from thermotorch.evaluation.report.animation import films
 from thermotorch.evaluation.report.classes import classes
 from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Report, Section
