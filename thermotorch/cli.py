@@ -242,7 +242,7 @@ def compare(cfg: DictConfig) -> Path:
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
     settings = OmegaConf.to_container(cfg, resolve=True)
-    protocol = Protocol(**settings["protocol"]).with_samples(cfg.num_samples, cfg.seed)
+    protocol = Protocol.of(settings["protocol"], cfg.num_samples, cfg.seed)
     space = FeatureSpace.from_zoo(cfg.judge)
     models = {name: model.to(device) for name, model in load_generators(settings["models"], space.net).items()}
     cards = {name: load_card(name) for name in models}

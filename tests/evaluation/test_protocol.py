@@ -7,6 +7,13 @@ def test_a_protocol_is_rebuilt_from_its_plain_settings():
     assert Protocol(**Protocol.full().to_dict()) == Protocol.full()
 
 
+def test_another_number_of_samples_moves_the_subsets_only_where_it_must():
+    settings = {**Protocol().to_dict(), "kernel_subset_size": 1000}  # more than the 256 samples that stand there
+    assert Protocol.of(settings, 10_000, seed=3) == Protocol(num_samples=10_000, kernel_subset_size=1000, seed=3)
+    assert Protocol.of(settings, 400) == Protocol(num_samples=400, kernel_subset_size=200)
+    assert Protocol.of(Protocol().to_dict()) == Protocol()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

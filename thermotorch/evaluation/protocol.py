@@ -1,6 +1,8 @@
 """What every model of a comparison is put through."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,17 @@ class Protocol:
         """The numbers to quote: `configs/zoo/protocol/full.yaml`; hours without a GPU."""
         return cls(name="full", num_samples=10_000, sampler="ddpm", steps=None, kernel_subset_size=1000)
 
-    def with_samples(self, num_samples: int | None = None, seed: int | None = None) -> "Protocol":
-        """This protocol with another number of samples and another seed, where they are given.
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], num_samples: int | None = None, seed: int | None = None) -> "Protocol":
+        """A protocol from its plain settings, with another number of samples and another seed where they are given.
 
-        The subsets of the kernel distance shrink to half the samples where they have to.
+        The subsets of the kernel distance shrink to half of that number where they have to.
         """
-        n = self.num_samples if num_samples is None else num_samples
-        subset = self.kernel_subset_size if self.kernel_subset_size <= n else max(2, n // 2)
-        return replace(
-            self, num_samples=n, seed=self.seed if seed is None else seed, kernel_subset_size=subset
-        )
+        changed = dict(settings)
+        if num_samples is not None:
+            fits = changed["kernel_subset_size"] <= num_samples
+            changed |= {"num_samples": num_samples} | ({} if fits else {"kernel_subset_size": max(2, num_samples // 2)})
+        return cls(**changed | ({} if seed is None else {"seed": seed}))
 
     def to_dict(self) -> dict:
         """The settings as plain numbers and strings."""
