@@ -29,7 +29,7 @@ def headline(report: Mapping[str, Any]) -> str:
         row = {each["metric"]: each for each in model["rows"]}
         lines.append((row[frechet]["value"], [
             f"`{model['name']}`{label.removeprefix(model['name'])}",
-            *(_value(row.get(metric)) for metric in (frechet, "recognised fraction", "coverage", "time")),
+            *(_value(row.get(metric)) for metric in (frechet, "recognised fraction", f"coverage ({space})", "time")),
             *(_joule(model["ledgers"], scenarios) for scenarios in (LEAST, WHOLE)),
         ]))  # fmt: skip
     real = {each["metric"]: each for each in report["real_images"]["rows"]}
@@ -44,10 +44,12 @@ def headline(report: Mapping[str, Any]) -> str:
 
 
 def _value(row: Mapping | None) -> str:
-    return "" if row is None or row["value"] is None else number(row["value"], row["stderr"])
+    return "" if row is None or row.get("value") is None else number(row["value"], row.get("stderr"))
 
 
 def _joule(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:
     """The total of the ledger that has one of the scenarios."""
     totals = [Ledger.from_dict(each).total for each in ledgers if each["scenario"] in scenarios]
-    return ", ".join("unavailable" if total.joule is None else f"{total.joule:.1e}" for total in totals)
+    return ", ".join(
+        "unavailable" if total.joule is None else f"{'at least ' * total.at_least}{total.joule:.1e}" for total in totals
+    )

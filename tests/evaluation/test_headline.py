@@ -1,0 +1,46 @@
+import pytest
+
+from thermotorch.evaluation.energy import Ledger, LedgerLine
+from thermotorch.evaluation.headline import headline
+
+SPACE = "thermotorch-test"
+
+
+def model(name: str, frechet: float, scenario: str, joules: tuple[float, ...], finished: bool = True) -> dict:
+    lines = [LedgerLine(f"part {k}", joule, joule, joule, "modelled", "a source") for k, joule in enumerate(joules)]
+    rows = {f"Frechet distance ({SPACE})": frechet, "recognised fraction": 0.5, "time": 0.25}
+    return {
+        "name": name,
+        "finished": finished,
+        "rows": [{"metric": metric, "value": value} for metric, value in rows.items()],
+        "ledgers": [Ledger(name, scenario, tuple(lines)).to_dict()],
+    }
+
+
+def report(models: dict) -> dict:
+    return {
+        "feature_space": {"name": SPACE},
+        "protocol": {"num_samples": 1000, "seed": 7},
+        "models": models,
+        "real_images": {"rows": [{"metric": f"Frechet distance ({SPACE})", "value": 0.125, "stderr": 0.01}]},
+        "command": "thermotorch-compare seed=7",
+        "hardware": "a processor",
+    }
+
+
+def test_the_best_distance_is_first_below_real_images_and_energies_are_sums_in_the_column_of_their_scenario():
+    machine = model("generator.a", 3.0, "rc_analog", (1e-8, 2e-8))
+    digital = model("ddpm.b", 2.0, "45 nm fp32", (0.25, 0.5))
+    unreached = model("rbm.c", 1.0, "45 nm fp32", (1.0,), finished=False)
+    text = headline(report({"generator.a": machine, "ddpm.b, ddim 50": digital, "rbm.c": unreached}))
+    header, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()]
+    assert [line[0] for line in lines] == ["as many real images", "`ddpm.b`, ddim 50", "`generator.a`"]
+    assert [line[1] for line in lines] == ["0.125 ± 0.010", "2", "3"]
+    assert header[-2:] == ["J, modelled: ideal or 45 nm fp32", "J, modelled: rc_analog or A100 fp32"]
+    assert [line[-2:] for line in lines[1:]] == [["7.5e-01", ""], ["", "3.0e-08"]]
+    assert "1,000 samples, seed 7" in header[0] and "thermotorch-compare seed=7" in text and "a processor" in text
+
+
+def test_a_report_without_results_has_no_headline():
+    with pytest.raises(ValueError, match="expected at least one finished model"):
+        headline(report({"rbm.c": model("rbm.c", 1.0, "ideal", (1.0,), finished=False)}))
