@@ -179,3 +179,21 @@ def test_steps_are_the_samplers_own_unless_given(model):
     assert (model.steps_of("ddpm"), model.steps_of("ddim"), model.steps_of("dpm++", 7)) == (
         model.config["num_train_timesteps"], 50, 7,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_deterministic_samplers_solve_the_equation_of_data_outside_the_range_of_pixels(sampler):
+    """Data N(1.5, 0.1^2) have a linear denoiser, and the flow carries noise z to 1.5 + 0.1 z. Guidance leads out of [-1, 1]
+    in the same way; a scheduler that clips what it is told there ends at 1."""
+    mean, width = 1.5, 0.1
+    model = DiffusionModel(8, block_out_channels=(8, 8))
+    scheduler = model.scheduler(sampler)
+    scheduler.set_timesteps(100)
+    z = torch.linspace(-2.0, 2.0, 64).view(1, 1, 8, 8)
+    state = z.clone()
+    for timestep in scheduler.timesteps:
+        alpha, sigma = (model.noising.alphas_cumprod[timestep] ** 0.5, (1 - model.noising.alphas_cumprod[timestep]) ** 0.5)
+        clean = mean + alpha * width**2 * (state - alpha * mean) / (alpha**2 * width**2 + sigma**2)
+        noise = (state - alpha * clean) / sigma
+        state = scheduler.step(alpha * noise - sigma * clean, timestep, state).prev_sample
+    torch.testing.assert_close(state, mean + width * z, rtol=0.0, atol=0.02)

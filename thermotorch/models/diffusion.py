@@ -151,7 +151,9 @@ class DiffusionModel(nn.Module):
                 **schedule, algorithm_type="dpmsolver++", timestep_spacing="trailing", lambda_min_clipped=-5.1
             )
         if sampler == "ddim":
-            return DDIMScheduler(**schedule, timestep_spacing="trailing")
+            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation, and
+            # the more of them the worse the images.
+            return DDIMScheduler(**schedule, timestep_spacing="trailing", clip_sample=False)
         return DDPMScheduler(**schedule, timestep_spacing="trailing")
 
     @torch.no_grad()
