@@ -31,7 +31,12 @@ def test_the_metadata_of_every_shipped_model_is_read_back(name):
         assert not found
         return
     assert data.datasets == ["mnist"]
-    expected = [r for r in card["metrics"] if r["kind"] == "measured" and r["num_samples"] and r["metric"] != "time"]
+    of_this_computer = ("time", "speed", "warm-up", "peak memory")
+    expected = [
+        row
+        for row in card["metrics"]
+        if row["kind"] == "measured" and row["num_samples"] and not row["metric"].startswith(of_this_computer)
+    ]
     assert expected
     assert found.keys() == {row["metric"] for row in expected}
     for row in expected:
