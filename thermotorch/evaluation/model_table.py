@@ -6,7 +6,8 @@ from thermotorch.evaluation.markdown import bullet, number, table
 
 # Said elsewhere, of one machine, or a detail of the card.
 _SKIPPED = (
-    "parameters", "time", "speed", "warm-up", "peak memory", "nearest training image", "Landauer", "top-2", "expected calibration", "accuracy on the"
+    "parameters", "time", "speed", "warm-up", "peak memory", "nearest training image", "Landauer", "top-2",
+    "expected calibration", "accuracy on the"
 )  # fmt: skip
 
 
