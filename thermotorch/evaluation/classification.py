@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.evaluation.energy import heat_rows
-from thermotorch.evaluation.hardware import describe_hardware
+from thermotorch.evaluation.hardware import describe_hardware, device_of
 from thermotorch.evaluation.rows import Row
 from thermotorch.models.classifier import Inference, ThermodynamicClassifier
 from thermotorch.models.imperfect import realise
@@ -75,7 +75,7 @@ def classification_rows(
     tell = progress or (lambda what, done, total: None)
     n, seed, tens = len(images), protocol.seed, protocol.averaged
     row = partial(Row, num_samples=n, seed=seed, kind="measured", command=command)
-    device = next(model.parameters()).device
+    device = device_of(model)
     started = time.perf_counter()
     found = model.infer(
         images, runs=protocol.runs, seed=seed, batch_size=protocol.batch_size, progress=partial(tell, "runs")

@@ -8,6 +8,7 @@ from typing import Any
 from thermotorch.zoo.names import unknown_name
 
 KINDS = ("measured", "modelled", "unavailable")
+ENERGY_UNITS = ("J", "kT", "FLOP")  # what units of heat, work and arithmetic begin with
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Row:
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name} of row {self.metric!r}: expected a finite number, found {value}")
 
+    @property
+    def is_energy(self) -> bool:
+        """Whether it is about heat, work or arithmetic; cards and reports keep such rows apart from the others."""
+        return self.unit.partition(" ")[0] in ENERGY_UNITS
+
     def to_dict(self) -> dict[str, Any]:
         """The row as it stands in a card: without the standard error, the interval or the note when there is none."""
         optional = ("stderr", "note", "low", "high")
@@ -92,5 +98,5 @@ def by_kind(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
     """Plain rows as a model card keeps them: those in joule, kT and operations under "energy", the others under "metrics"."""
     found: dict[str, list[dict[str, Any]]] = {"metrics": [], "energy": []}
     for row in rows:
-        found["energy" if row.unit.partition(" ")[0] in ("J", "kT", "FLOP") else "metrics"].append(row.to_dict())
+        found["energy" if row.is_energy else "metrics"].append(row.to_dict())
     return found

@@ -17,6 +17,7 @@ from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
 from thermotorch.evaluation.feature_space import FeatureSpace
 from thermotorch.evaluation.figures import save_figures
 from thermotorch.evaluation.generators import not_a_generator
+from thermotorch.evaluation.hardware import device_of
 from thermotorch.evaluation.linear_algebra import run_task, write_task
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.rows import Row
@@ -76,7 +77,7 @@ def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progr
     protocol, name = Protocol(**settings["protocol"]), settings["model"]
     if problem := not_a_generator(name, model):
         raise ValueError(problem)
-    device = next(model.parameters()).device
+    device = device_of(model)
     space, known = FeatureSpace.from_zoo(settings["judge"]).to(device), known_images(name, settings["data_dir"])
     result = evaluate(name, model, protocol, space, known=known, command=command, progress=progress)
     path = Path(settings["output_dir"], "energy.md")
@@ -89,7 +90,7 @@ def _classify(settings: Mapping, model: nn.Module, command: str, progress: Progr
     """The test images of the data set that the model was trained on."""
     protocol = ClassificationProtocol(**settings["classification"])
     data = named_data(load_card(settings["model"])["data"]["name"], settings["data_dir"])
-    device = next(model.parameters()).device
+    device = device_of(model)
     images, labels = (part.to(device) for part in data.test_images())
     return protocol.to_dict(), classification_rows(model, images, labels, protocol, command=command, progress=progress)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.report.content import Bullets, Table
-from thermotorch.evaluation.report.quality import ENERGY_UNITS, side_by_side
+from thermotorch.evaluation.report.quality import side_by_side
 from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.rows import Row
 
@@ -73,7 +73,7 @@ def energy_row_tables(sides: Sequence[Side]) -> Iterator[Table]:
 
 def _kind(row: Row) -> str | None:
     """Of a row with an energy unit; what is unavailable counts as measured when it is a reading of a counter."""
-    if not row.unit.startswith(ENERGY_UNITS):
+    if not row.is_energy:
         return None
     return ("measured" if row.metric.startswith("energy drawn") else "modelled") if row.value is None else row.kind
 

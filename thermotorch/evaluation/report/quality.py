@@ -10,7 +10,6 @@ from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.rows import Row
 
 _SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
-ENERGY_UNITS = ("J", "kT", "FLOP")  # rows with these have their own section
 _BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓",
            "class-conditional accuracy": "↑", "distance to training images": "↑", "precision": "↑", "recall": "↑",
            "density": "↑", "coverage": "↑", "peak memory": "↓"}  # fmt: skip
@@ -58,7 +57,7 @@ def recorded_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[T
 
 
 def _about_samples(row: Row) -> bool:
-    return not row.unit.startswith(ENERGY_UNITS)
+    return not row.is_energy  # those have their own section
 
 
 def side_by_side(
