@@ -2,10 +2,9 @@
 #pragma once
 
 #include <atomic>
-#include <system_error>
-#include <thread>
 
 #include "noise.h"
+#include "parallel.h"
 #include "product.h"
 
 static inline void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t units) {
@@ -191,16 +190,6 @@ static void for_chunks(const Run& run, int64_t rows, Body&& body) {
             out_of_memory = true;
         }
     };
-    std::vector<std::thread> helpers;
-    helpers.reserve(workers);
-    for (int64_t thread = 1; thread < workers; ++thread) {
-        try {
-            helpers.emplace_back(work, thread);
-        } catch (const std::system_error&) {  // the system has no thread left: its share is done here
-            work(thread);
-        }
-    }
-    work(0);
-    for (std::thread& helper : helpers) helper.join();
+    for_workers(workers, work);
     if (out_of_memory) throw std::bad_alloc();
 }
