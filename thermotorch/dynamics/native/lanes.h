@@ -6,13 +6,12 @@
 #pragma once
 
 #include "langevin.h"
+#include "lanes_product.h"
 
 namespace lanes {
 
-constexpr int64_t WORDS = 4, SAMPLES = WORDS * LANES;  // of a chunk: the four words of a Philox block in four vectors
 constexpr int64_t MOST_UNITS = 256;  // more fill the vectors well enough, and their states leave the first-level cache
 constexpr int64_t FEWEST_SAMPLES = 64;  // in a batch, on every processor
-constexpr int TILE_UNITS = TILE_ROWS * TILE_VECTORS / WORDS;
 constexpr int OUTER_UNITS = LANES == 8 ? 3 : 5;  // squared, accumulators of the outer product
 
 // Whether a run goes through here as far as its chunks allow. Few chunks for many threads would leave some without work.
@@ -49,52 +48,6 @@ static inline void from_lanes(const float* x, int64_t units, float* rows, int64_
     for (int64_t s = 0; s < SAMPLES; ++s)
         for (int64_t i = 0; i < units; ++i) rows[s * stride + i] = x[i * SAMPLES + place(s)];
 }
-
-template <int UNITS>
-static void field_tile(const Panel& panel, const float* packed, const float* x, Floats* field) {
-    Floats sum[UNITS][WORDS] = {};
-    for (const Range& range : panel.ranges) {
-        const float* w = packed + range.offset;
-        const float* from = x + range.begin * SAMPLES;
-        for (int64_t k = range.begin; k < range.end; ++k, w += UNITS, from += SAMPLES) {
-            Floats row[WORDS];
-            for (int v = 0; v < WORDS; ++v) row[v] = load(from + v * LANES);
-            for (int u = 0; u < UNITS; ++u) {
-                const Floats factor = all(w[u]);
-                for (int v = 0; v < WORDS; ++v) sum[u][v] = fma(factor, row[v], sum[u][v]);
-            }
-        }
-    }
-    for (int u = 0; u < UNITS; ++u)
-        for (int v = 0; v < WORDS; ++v) field[u * WORDS + v] = sum[u][v];
-}
-
-// The map x -> x J, or x -> x J^T, of one chunk.
-class Product {
-  public:
-    Product(const Shape& shape, const Block* blocks, int64_t count, bool transposed)
-        : couplings_(shape, blocks, count, transposed, 1, TILE_UNITS), packed_(couplings_.pack()) {}
-
-    // body(unit, its field, WORDS vectors) for all units.
-    template <class Body>
-    void operator()(const float* x, Body&& body) const {
-        for (const Panel& panel : couplings_.panels()) {
-            Floats field[TILE_UNITS * WORDS];
-            tile(std::integral_constant<int, TILE_UNITS>(), panel, x, field);
-            for (int64_t u = 0; u < panel.vectors; ++u) body(panel.vector + u, field + u * WORDS);
-        }
-    }
-
-  private:
-    template <int UNITS>
-    void tile(std::integral_constant<int, UNITS>, const Panel& panel, const float* x, Floats* field) const {
-        if (panel.vectors == UNITS) return field_tile<UNITS>(panel, packed_.data(), x, field);
-        if constexpr (UNITS > 1) tile(std::integral_constant<int, UNITS - 1>(), panel, x, field);
-    }
-
-    Couplings couplings_;
-    Buffer packed_;
-};
 
 static inline langevin::OnSite on_site(const langevin::Units& units, int64_t i) {
     return {all(units.linear.data()[i]), all(units.quadratic.data()[i]), all(units.cubic.data()[i])};

@@ -1,126 +1,11 @@
 // Products of states with couplings: out = x J for the blocks of J, and the gradient x^T a.
 //
-// J is packed once per call in panels of up to TILE_VECTORS vectors of columns, or of a few columns where samples are
-// in the lanes (lanes.h); a panel holds those rows of J that some block fills. Every output is one sum in increasing
-// order of rows, whatever the tile, the batch or the number of threads.
+// Every output is one sum in increasing order of rows, whatever the tile, the batch or the number of threads.
 #pragma once
 
-#include <algorithm>
-#include <type_traits>
-#include <vector>
+#include <optional>
 
-#include "vector.h"
-
-struct Block {
-    float* data;  // element (i, j) of the block at data[i * row_stride + j * column_stride]
-    int64_t row, column, rows, columns, row_stride, column_stride;
-};
-
-struct Range {
-    int64_t begin, end, offset;  // rows of J, and where they start in the packed data
-};
-
-struct Panel {
-    int64_t vector, vectors;  // columns, in vectors of so many lanes
-    std::vector<Range> ranges;
-};
-
-class Couplings {
-  public:
-    Couplings(const Shape& shape, const Block* blocks, int64_t count, bool transposed, int64_t lanes = LANES,
-              int64_t most = TILE_VECTORS)
-        : lanes_(lanes) {
-        for (int64_t i = 0; i < count; ++i) {
-            Block b = blocks[i];
-            if (transposed) {
-                std::swap(b.row, b.column);
-                std::swap(b.rows, b.columns);
-                std::swap(b.row_stride, b.column_stride);
-            }
-            if (b.rows && b.columns) blocks_.push_back(b);
-        }
-        int64_t size = 0;
-        const int64_t vectors = (shape.units + lanes - 1) / lanes;
-        int64_t panels = (vectors + most - 1) / most;
-        for (int64_t vector = 0; vector < vectors; --panels) {
-            const int64_t width = (vectors - vector + panels - 1) / panels;
-            Panel panel{vector, width, ranges(vector * lanes, (vector + width) * lanes)};
-            for (Range& range : panel.ranges) {
-                range.offset = size;
-                size += (range.end - range.begin) * width * lanes;
-            }
-            panels_.push_back(panel);
-            vector += width;
-        }
-        size_ = size;
-    }
-
-    bool empty() const { return blocks_.empty(); }
-    size_t size() const { return size_; }
-    const std::vector<Panel>& panels() const { return panels_; }
-
-    Buffer pack() const {
-        Buffer packed(size_);
-        for_elements([&](float& here, int64_t at) { packed.data()[at] = here; });
-        return packed;
-    }
-
-    // Adds packed values, times a factor, to the blocks.
-    void add_to_blocks(const Buffer& packed, float factor) const {
-        for_elements([&](float& here, int64_t at) { here += factor * packed.data()[at]; });
-    }
-
-  private:
-    static constexpr int64_t ROWS_AT_ONCE = 16;  // a transposed block is read along its rows, a cache line at a time
-
-    std::vector<Range> ranges(int64_t first, int64_t last) const {
-        std::vector<Range> found;
-        for (const Block& b : blocks_)
-            if (b.column < last && first < b.column + b.columns) found.push_back({b.row, b.row + b.rows, 0});
-        std::sort(found.begin(), found.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
-        std::vector<Range> merged;
-        for (const Range& range : found) {
-            if (!merged.empty() && range.begin <= merged.back().end)
-                merged.back().end = std::max(merged.back().end, range.end);
-            else
-                merged.push_back(range);
-        }
-        return merged;
-    }
-
-    template <class Body>
-    void for_elements(Body&& body) const {
-        for (const Panel& panel : panels_) {
-            const int64_t first = panel.vector * lanes_, width = panel.vectors * lanes_;
-            for (const Block& b : blocks_) {
-                const int64_t from = std::max(first, b.column), to = std::min(first + width, b.column + b.columns);
-                if (from >= to) continue;
-                for (const Range& range : panel.ranges) {
-                    if (b.row < range.begin || b.row >= range.end) continue;
-                    const int64_t at = range.offset + (b.row - range.begin) * width - first;
-                    auto element = [&](int64_t i, int64_t j, int64_t across) {
-                        body(b.data[i * b.row_stride + (j - b.column) * across], at + i * width + j);
-                    };
-                    for (int64_t begin = 0; begin < b.rows; begin += ROWS_AT_ONCE) {
-                        const int64_t end = std::min(begin + ROWS_AT_ONCE, b.rows);
-                        if (b.column_stride == 1) {
-                            for (int64_t i = begin; i < end; ++i)
-                                for (int64_t j = from; j < to; ++j) element(i, j, 1);
-                        } else {
-                            for (int64_t j = from; j < to; ++j)
-                                for (int64_t i = begin; i < end; ++i) element(i, j, b.column_stride);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    int64_t lanes_;
-    std::vector<Block> blocks_;
-    std::vector<Panel> panels_;
-    size_t size_;
-};
+#include "paired.h"
 
 // How a product reads its operands; sums are float32 always. Bfloat16 halves the time where the processor multiplies it,
 // and is the same as float32 where it does not.
@@ -186,15 +71,9 @@ static void product_tile(const Panel& panel, const float* packed, const typename
 template <class Operand, int VECTORS>
 static void product_panel(const Panel& panel, const float* packed, const typename Operand::State* x, int64_t stride,
                           int64_t rows, float* out) {
-    int64_t r = 0;
-    auto tiles = [&](auto height) {
-        for (; r + height.value <= rows; r += height.value)
-            product_tile<Operand, height.value, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
-    };
-    tiles(std::integral_constant<int, TILE_ROWS>());
-    tiles(std::integral_constant<int, 4>());
-    tiles(std::integral_constant<int, 2>());
-    tiles(std::integral_constant<int, 1>());
+    for_tiles(rows, [&](auto height, int64_t r) {
+        product_tile<Operand, height.value, VECTORS>(panel, packed, x + r * stride, stride, out + r * stride);
+    });
 }
 
 // The map x -> x J, or x -> x J^T, [rows, stride] each.
@@ -202,7 +81,11 @@ class Product {
   public:
     Product(const Shape& shape, const Block* blocks, int64_t count, bool transposed, bool bfloat16)
         : shape_(shape), bfloat16_(bfloat16 && Bfloat16::ROWS_OF_J == 2), couplings_(shape, blocks, count, transposed),
-          panels_(couplings_.panels()), packed_(couplings_.pack()) {
+          panels_(couplings_.panels()) {
+        if (ADDS_BESIDE_MULTIPLIES && !bfloat16_)
+            paired_.emplace(shape, blocks, count, transposed);
+        else
+            packed_ = couplings_.pack();
         if (bfloat16_) pack_bfloat16();
     }
 
@@ -218,6 +101,7 @@ class Product {
             return multiply<Bfloat16>(rounded.data(), rows, out);
         }
 #endif
+        if (paired_) return (*paired_)(x, rows, out);
         multiply<Float32>(x, rows, out);
     }
 
@@ -259,6 +143,7 @@ class Product {
     Couplings couplings_;
     std::vector<Panel> panels_;
     Buffer packed_;
+    std::optional<paired::Product> paired_;
 };
 
 template <int ROWS, int VECTORS>

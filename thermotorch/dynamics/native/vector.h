@@ -4,11 +4,13 @@
 // sample's result does not depend on which loop it went through.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -44,6 +46,16 @@ static inline Floats fma(Floats a, Floats b, Floats c) {
     return r;
 #else
     return a * b + c;
+#endif
+}
+
+static inline Floats magnitude(Floats x) { return (Floats)((Words)x & all_words(0x7FFFFFFF)); }
+
+static inline Floats larger(Floats a, Floats b) {
+#if defined(__AVX512F__)
+    return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return a > b ? a : b;
 #endif
 }
 
@@ -84,8 +96,57 @@ static inline float total(Floats x) {
 #endif
 }
 
+static inline float sum_of_squares(const float* x, int64_t step, int64_t count) {
+    Floats sums = {};
+    int64_t i = 0;
+    for (; step == 1 && i + LANES <= count; i += LANES) sums = fma(load(x + i), load(x + i), sums);
+    float sum = total(sums);
+    for (; i < count; ++i) sum += x[i * step] * x[i * step];
+    return sum;
+}
+
+// The largest absolute value; `count` is a multiple of LANES.
+static inline float largest(const float* x, int64_t count) {
+    Floats most = {};
+    for (int64_t i = 0; i < count; i += LANES) most = larger(most, magnitude(load(x + i)));
+    float found = most[0];
+    for (int lane = 1; lane < LANES; ++lane) found = std::max(found, most[lane]);
+    return found;
+}
+
+// 2^(power - exponent of x), the exponent within what a scale may have; 2^power of zero.
+static inline float power_of_two_over(float x, int power) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    const int exponent = x == 0 ? 127 : std::clamp(int(bits >> 23 & 0xFF), 64, 190);
+    bits = uint32_t(254 + power - exponent) << 23;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+
+static inline Floats power_of_two_over(Floats x, int power) {
+    Ints exponent = (Ints)((Words)x >> 23 & 0xFF);
+    exponent = exponent < 64 ? 64 - Ints{} : exponent;
+    exponent = exponent > 190 ? 190 - Ints{} : exponent;
+    exponent = x == 0.0f ? 127 - Ints{} : exponent;
+    return (Floats)((254 + power - exponent) << 23);
+}
+
 static inline Floats to_floats(Words w) { return __builtin_convertvector(w, Floats); }
 static inline Floats to_floats(Ints w) { return __builtin_convertvector(w, Floats); }
+
+// body(height, first row) for rows in tiles of TILE_ROWS, and of fewer for the rest; `height.value` is a constant.
+template <class Body>
+static void for_tiles(int64_t rows, Body&& body) {
+    int64_t row = 0;
+    const auto tiles = [&](auto height) {
+        for (; row + height.value <= rows; row += height.value) body(height, row);
+    };
+    tiles(std::integral_constant<int, TILE_ROWS>());
+    tiles(std::integral_constant<int, 4>());
+    tiles(std::integral_constant<int, 2>());
+    tiles(std::integral_constant<int, 1>());
+}
 
 // An array of floats that starts on a cache line and holds zeros.
 class Buffer {
