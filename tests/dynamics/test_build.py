@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -40,6 +41,38 @@ def test_the_library_is_named_by_what_it_is_made_of(monkeypatch):
     assert build._fingerprint() == name
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
     assert build._fingerprint() != name
+
+
+OTHER_PROCESSORS = {
+    "x86-64": ("-march=x86-64",),
+    "x86-64 with AVX2": ("-march=x86-64-v3",),
+    "the one here, if it did not add beside its multiply-adds": ("-march=native", "-U__znver3__", "-U__znver4__", "-U__znver5__"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64 processors")
+@pytest.mark.parametrize("processor", OTHER_PROCESSORS)
+def test_what_other_processors_would_compile_computes_the_same(processor, no_library, monkeypatch):
+    """Runs and gradients in rows, and in lanes (64 samples), against the reference backend."""
+    monkeypatch.setattr(build, "_target_flags", lambda: OTHER_PROCESSORS[processor])
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.BlockCouplings({"a": 23, "b": 14}, [("a", "b"), ("b", "b")]), 1.0, 0.1, 0.5, 0.3)
+    for bonds in potential.couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.4)
+    for batch in (9, 64):
+        start = torch.randn(batch, 37)
+        found = {}
+        for backend in ("cpu", "reference"):
+            x = start.clone().requires_grad_()
+            path = tt.simulate(potential, x, steps=20, dt=0.01, temperature=0.3, seed=5, backend=backend)
+            path.state.pow(3).sum().backward()
+            found[backend] = [path.state.detach(), x.grad, *(bonds.grad for bonds in potential.couplings.parameters())]
+            potential.zero_grad()
+        for ours, expected in zip(*found.values(), strict=True):
+            assert (ours - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.slow

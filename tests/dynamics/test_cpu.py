@@ -58,3 +58,66 @@ def test_products_for_timing_are_the_field(batch):
     state = torch.randn(batch, 74)
     found, field = cpu.products(couplings.pieces(), state, 3), couplings(state).detach()
     torch.testing.assert_close(found, field, rtol=1e-4, atol=1e-4)
+
+
+ROWS_AND_LANES = pytest.mark.parametrize("batch", [1, 23, 128])  # the last in lanes, if at all
+BLOCKS = [("a", "b"), ("b", "b"), ("b", "c")]
+
+
+def couplings_and_state(batch: int) -> tuple[list, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(batch)
+    couplings = tt.BlockCouplings({"a": 101, "b": 47, "c": 30}, BLOCKS)
+    for bonds in couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.1)
+    pieces = [(row, column, block.detach()) for row, column, block in couplings.pieces()]
+    return pieces, couplings.matrix().detach(), torch.randn(batch, 178)
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return ((found - expected).square().mean() / expected.square().mean()).sqrt().item()
+
+
+@ROWS_AND_LANES
+@pytest.mark.parametrize("alike", [0.0, 3.0])
+def test_products_round_as_float32_does(batch, alike):
+    """Also states that are much alike, whose squares would add up where rows are multiplied in pairs."""
+    pieces, matrix, state = couplings_and_state(batch)
+    state = state + alike
+    expected = state.double() @ matrix.double()
+    assert relative_error(cpu.products(pieces, state, 1), expected) < max(1e-6, 4 * relative_error(state @ matrix, expected))
+
+
+@ROWS_AND_LANES
+@pytest.mark.parametrize("of_state, of_couplings", [(-50, 0), (40, 10), (0, -40), (20, -50)])
+def test_products_do_not_depend_on_units_of_measure(batch, of_state, of_couplings):
+    pieces, _, state = couplings_and_state(batch)
+    scaled = [(row, column, block * 2.0**of_couplings) for row, column, block in pieces]
+    found = cpu.products(scaled, state * 2.0**of_state, 1)
+    assert torch.equal(found, cpu.products(pieces, state, 1) * 2.0 ** (of_state + of_couplings))
+
+
+@ROWS_AND_LANES
+def test_a_sample_is_multiplied_by_itself(batch):
+    """Its neighbours may be a million times as large."""
+    pieces, _, state = couplings_and_state(batch)
+    alone = torch.cat([cpu.products(pieces, row[None], 1) for row in state])
+    assert torch.equal(cpu.products(pieces, state, 1), alone)
+    state[::2] *= 1e6
+    assert torch.equal(cpu.products(pieces, state, 1)[1::2], alone[1::2])
+
+
+@ROWS_AND_LANES
+def test_products_with_zeros_are_zero(batch):
+    pieces, _, state = couplings_and_state(batch)
+    assert not cpu.products(pieces, torch.zeros_like(state), 1).any()
+    assert not cpu.products([(row, column, block * 0) for row, column, block in pieces], state, 1).any()
+
+
+@ROWS_AND_LANES
+def test_what_is_not_finite_stays_so(batch):
+    pieces, _, state = couplings_and_state(batch)
+    for value in (torch.inf, torch.nan):
+        state[-1, 120] = value
+        found = cpu.products(pieces, state, 1)
+        assert not found[-1, :101].isfinite().any()
+        assert found[:-1].isfinite().all()

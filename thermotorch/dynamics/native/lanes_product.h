@@ -99,7 +99,8 @@ class PairedProduct {
             for (int64_t k = range.begin; k + paired::GROUP <= range.end; k += paired::GROUP)
                 for (int v = 0; v < WORDS; ++v) {
                     const float* at = x + k * SAMPLES + v * LANES;
-                    sum[v] = fma(load(at), load(at + SAMPLES), sum[v]);
+                    const Floats first = load(at);
+                    sum[v] = fma(paired::subtracted(k - range.begin) ? -first : first, load(at + SAMPLES), sum[v]);
                 }
         for (int v = 0; v < WORDS; ++v) store(out + v * LANES, sum[v]);
     }

@@ -1,6 +1,6 @@
 // Products of states with couplings: out = x J for the blocks of J, and the gradient x^T a.
 //
-// Every output is one sum in increasing order of rows, whatever the tile, the batch or the number of threads.
+// Every output is one sum in a fixed order, whatever the tile, the batch or the number of threads.
 #pragma once
 
 #include <optional>
