@@ -113,9 +113,10 @@ class PairedProduct {
             tile(std::integral_constant<int, UNITS - 1>(), panel, x, of_states, unscale, field);
     }
 
+    // By itself, or the compiler keeps some of the sums in memory.
     template <int UNITS>
-    __attribute__((noinline)) void paired_tile(const Panel& panel, const float* x, const float* of_states, const Floats* unscale,
-                     Floats* field) const {
+    __attribute__((noinline)) void paired_tile(const Panel& panel, const float* x, const float* of_states,
+                                               const Floats* unscale, Floats* field) const {
         for (int v = 0; v < WORDS; ++v) {
             paired::Sums<UNITS> sums;
             for (const Range& range : panel.ranges)

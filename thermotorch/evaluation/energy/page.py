@@ -144,8 +144,9 @@ def _shares(machine: str, run: MachineRun) -> Iterator[str]:
         ledger = model.ledger(machine, run)
         known = [line for line in ledger.contributions if line.joule is not None]
         largest, heat = max(known, key=lambda line: line.joule), known[0]
+        whole = "what is known of the total" if ledger.missing else "the total"
         yield bullet(
-            f"`{ledger.scenario}`: the {heat.contribution} is {heat.joule / ledger.total.joule:.2g} of the total, "
+            f"`{ledger.scenario}`: the {heat.contribution} is {heat.joule / ledger.total.joule:.2g} of {whole}, "
             f"{largest.contribution} {largest.joule / ledger.total.joule:.2g}."
         )
 
