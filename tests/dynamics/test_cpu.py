@@ -121,3 +121,42 @@ def test_what_is_not_finite_stays_so(batch):
         found = cpu.products(pieces, state, 1)
         assert not found[-1, :101].isfinite().any()
         assert found[:-1].isfinite().all()
+
+
+def on_threads(threads: int, run):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return run()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_without_samples_help_with_products(batch, threads):
+    """Who computes which columns changes no bit, however often it is asked."""
+    torch.manual_seed(0)
+    pieces, state = [(0, 0, torch.randn(700, 700)), (0, 700, torch.randn(700, 50))], torch.randn(batch, 750)
+    alone = on_threads(1, lambda: cpu.products(pieces, state, 1))
+    assert alone.isfinite().all() and alone.any()
+    for times in [1] * 20 + [100]:
+        assert torch.equal(on_threads(threads, lambda times=times: cpu.products(pieces, state, times)), alone)
+
+
+@pytest.mark.parametrize("integrator, precision", [
+    ("euler_maruyama", "ieee"), ("euler_maruyama", "bf16"), ("heun", "ieee"), ("splitting", "ieee"), ("alternating", "ieee")])
+def test_help_changes_no_bit_of_a_run_or_its_gradient(integrator, precision):
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.BlockCouplings({"a": 500, "b": 300}, [("a", "b")]), 1.0, 0.0, 0.5, 0.3)
+    for bonds in potential.couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.05)
+
+    def run() -> list[torch.Tensor]:
+        start = torch.zeros(3, 800, requires_grad=True)
+        path = tt.simulate(potential, start, steps=6, dt=0.01, temperature=0.3, seed=5, integrator=integrator,
+                           precision=precision, backend="cpu")  # fmt: skip
+        return [path.state, *torch.autograd.grad(path.state.pow(3).sum(), [start, *potential.couplings.parameters()])]
+
+    for alone, helped in zip(on_threads(1, run), on_threads(2, run), strict=True):
+        assert torch.equal(alone, helped)

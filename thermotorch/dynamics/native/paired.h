@@ -14,6 +14,7 @@
 #pragma once
 
 #include "couplings.h"
+#include "crew.h"
 
 // Zen has units of their own for additions. Compilers that do not know its later versions call them the third.
 #if defined(__AVX512F__) && (defined(__znver3__) || defined(__znver4__) || defined(__znver5__))
@@ -143,12 +144,14 @@ class Product {
                 pairs_of_rows<height.value>(couplings_.kinds()[kind], scaled.data() + r * shape_.stride,
                                             of_rows.data() + kind * rows + r);
         });
-        for (const Panel& panel : couplings_.panels())
+        const float *from = scaled.data(), *pairs = of_rows.data(), *factors = unscale.data();
+        with_help(couplings_.panels().size(), [&](int64_t p) {
+            const Panel& panel = couplings_.panels()[p];
             for_tiles(rows, [&](auto height, int64_t r) {
-                const int64_t at = r * shape_.stride;
-                tile<height.value>(panel, scaled.data() + at, of_rows.data() + panel.kind * rows + r, unscale.data() + r,
-                                   out + at + panel.vector * LANES);
+                tile<height.value>(panel, from + r * shape_.stride, pairs + panel.kind * rows + r, factors + r,
+                                   out + r * shape_.stride + panel.vector * LANES);
             });
+        });
     }
 
   private:

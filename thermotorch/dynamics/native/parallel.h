@@ -17,7 +17,8 @@ int omp_get_num_threads() __attribute__((weak));
 }
 #endif
 
-// body(worker) for all workers, each on a thread of its own as far as the system gives them. `body` does not throw.
+// body(worker) for all workers, each on a thread of its own as far as the system gives them, else after workers of lower
+// number. `body` does not throw.
 template <class Body>
 static void for_workers(int64_t workers, Body&& body) {
     if (workers <= 1) return body(0);
@@ -37,13 +38,12 @@ static void for_workers(int64_t workers, Body&& body) {
 #endif
     std::vector<std::thread> helpers;
     helpers.reserve(workers);
-    for (int64_t worker = 1; worker < workers; ++worker) {
-        try {
-            helpers.emplace_back([&body, worker] { body(worker); });
-        } catch (const std::system_error&) {  // the system has no thread left: its share is done here
-            body(worker);
-        }
+    int64_t started = 1;
+    try {
+        for (; started < workers; ++started) helpers.emplace_back([&body, started] { body(started); });
+    } catch (const std::system_error&) {  // the system has no thread left: the rest is done here
     }
     body(0);
+    for (; started < workers; ++started) body(started);
     for (std::thread& helper : helpers) helper.join();
 }

@@ -108,12 +108,13 @@ class Product {
   private:
     template <class Operand>
     void multiply(const typename Operand::State* x, int64_t rows, float* out) const {
-        for (const Panel& panel : panels_) {
+        with_help(panels_.size(), [&](int64_t p) {
+            const Panel& panel = panels_[p];
             float* to = out + panel.vector * LANES;
             if (panel.vectors == 1) product_panel<Operand, 1>(panel, packed_.data(), x, shape_.stride, rows, to);
             if (panel.vectors == 2) product_panel<Operand, 2>(panel, packed_.data(), x, shape_.stride, rows, to);
             if (panel.vectors == 3) product_panel<Operand, 3>(panel, packed_.data(), x, shape_.stride, rows, to);
-        }
+        });
     }
 
     // Packed again, two rows of J to one; ranges of odd length end with a row of zeros.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 
+#include "crew.h"
 #include "noise.h"
 #include "parallel.h"
 #include "product.h"
@@ -175,21 +177,38 @@ static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t
     return std::max<int64_t>(1, (rows + TILE_ROWS - 1) / TILE_ROWS) * TILE_ROWS;
 }
 
+// Multiplications that a step must have for each thread that shares it: less is done sooner than it is shared.
+constexpr double WORTH_SHARING = 1 << 17;
+
+// Threads for each chunk of `rows` samples, when there are `chunks` of them.
+static inline int64_t threads_per_chunk(const Run& run, int64_t rows, int64_t chunks) {
+    double products = 0;
+    for (const Block* b = run.blocks; b < run.blocks + run.block_count; ++b)
+        products += double(b->rows) * double(b->columns) * double(std::min(rows, run.batch));
+    return std::max<int64_t>(1, std::min<int64_t>(run.threads / chunks, int64_t(products / WORTH_SHARING)));
+}
+
 // body(thread, first row, number of rows) for all chunks of the batch. Which thread takes which chunk is fixed, so that a
 // thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is repeated.
+// Threads that get no chunk help with the products of one.
 template <class Body>
 static void for_chunks(const Run& run, int64_t rows, Body&& body) {
     const int64_t chunks = (run.batch + rows - 1) / rows;
-    const int64_t workers = std::min(run.threads, chunks);
+    const int64_t workers = std::min(run.threads, chunks), members = threads_per_chunk(run, rows, chunks);
+    const std::unique_ptr<Crew[]> crews(new Crew[workers]);
     std::atomic<bool> out_of_memory{false};
-    auto work = [&](int64_t thread) {
+    for_workers(workers * members, [&](int64_t worker) {
+        Crew& crew = crews[worker % workers];
+        if (worker >= workers) return crew.help();
+        Crew::mine() = members > 1 ? &crew : nullptr;
         try {
-            for (int64_t chunk = thread; chunk < chunks; chunk += workers)
-                body(thread, chunk * rows, std::min(rows, run.batch - chunk * rows));
+            for (int64_t chunk = worker; chunk < chunks; chunk += workers)
+                body(worker, chunk * rows, std::min(rows, run.batch - chunk * rows));
         } catch (const std::bad_alloc&) {
             out_of_memory = true;
         }
-    };
-    for_workers(workers, work);
+        Crew::mine() = nullptr;
+        crew.dismiss();
+    });
     if (out_of_memory) throw std::bad_alloc();
 }
