@@ -42,15 +42,17 @@ def test_kernels_compile_for_compute_capability_9(precision):
     wanted = {
         *(f"trajectory, 64+32 units, {name}, {precision}" for name in ("euler_maruyama", "heun")),
         f"retrace, 64+32 units, heun, {precision}", f"advance, euler_maruyama, {batch}", f"flows, {batch}",
-        f"retreat, heun, {batch}", f"residual, {batch}",
+        f"retreat, heun, {batch}", f"residual, {batch}", f"half_step, {batch}", f"half_back, {batch}",
     }  # fmt: skip
     chosen = {variant.name: variant for variant in resources.variants(all_options=True) if variant.name in wanted}
     assert chosen.keys() == wanted
     for variant in chosen.values():
         found = resources.compiled(variant)
         assert found.shared <= 227 * 1024, variant.name
-        # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun.
-        allowed = 700 if "M" in variant.constants or "heun" in variant.name else 0
+        # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun, and
+        # none in tiles that were made narrow for it.
+        some = ("M" in variant.constants or "heun" in variant.name) and not variant.name.startswith("half_")
+        allowed = 700 if some else 0
         assert found.spilled <= allowed, f"{variant.name} spills {found.spilled} bytes"
 
 
@@ -61,5 +63,5 @@ def test_every_launch_binds_and_compiles():
     command = [sys.executable, "-m", "tests.dynamics.kernels.compile_launches"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    kernels = {"trajectory", "retrace", "advance", "retreat", "flows", "residual"}
+    kernels = {"trajectory", "retrace", "advance", "retreat", "flows", "residual", "half_step", "half_back"}
     assert all(f"'{name}'" in done.stdout for name in kernels), done.stdout

@@ -32,9 +32,7 @@ def refusal(problem: Problem, device: str) -> str | None:
     if problem.integrator_name not in (*op.INTEGRATORS, "splitting"):
         return f"it does not have the integrator {problem.integrator_name!r}"
     if problem.integrator_name == "alternating":
-        problem.second_colour()
-        if device == "cuda":
-            return "it does not have the integrator 'alternating'"
+        problem.second_colour()  # raises where there are no two colours
     return _unavailable(device)
 
 

@@ -89,12 +89,16 @@ def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Te
         torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(potential.num_units)
         for value in (potential.j2, potential.j3, potential.j4, mobility)
     )
+    return on_site_flows(potential.live_bias(), j2, j3, j4, mobility * dt, temperature)
+
+
+def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor, temperature: float) -> OnSite:
+    """The same from numbers for each unit, [unit]; `rate` is mobility x dt."""
     shift = torch.where(j4 > 0, j3 / (4 * torch.where(j4 > 0, j4, 1.0)), 0.0)
-    rate = mobility * dt
     exponent = 2 * rate * (j2 - 6 * j4 * shift**2)
     return OnSite(
         rate=rate,
-        bias=potential.live_bias() - 4 * j4 * shift**3,
+        bias=bias - 4 * j4 * shift**3,
         decay=torch.exp(-exponent),
         gain=rate * _mean_decay(exponent),
         spread=(2 * temperature * rate * _mean_decay(2 * exponent)).sqrt(),

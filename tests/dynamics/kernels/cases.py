@@ -26,6 +26,9 @@ class Case:
     coupling: float = 0.2
     dt: float = 1e-2
     temperature: float = 0.5
+    groups: tuple[int, ...] = ()  # sizes of groups of units, and which are coupled; without groups all units are
+    pairs: tuple[tuple[int, int], ...] = ()
+    wells: bool = False  # every second j2 negative, every third unit without a quartic term, larger cubic ones
 
     def __post_init__(self) -> None:
         draw = torch.Generator().manual_seed(self.units)
@@ -38,8 +41,12 @@ class Case:
             return 0.5 + torch.rand(shape, generator=draw, dtype=torch.float64)
 
         upper = (self.coupling * normal(n, n)).triu(1)
-        self.couplings, self.bias = upper + upper.T, normal(n)
+        self.couplings, self.bias = (upper + upper.T) * self.topology().mask(), normal(n)
         self.j2, self.j3, self.j4, self.mobility = positive(n), 0.1 * normal(n), positive(n), positive(n)
+        if self.wells:
+            self.j2[::2] *= -1
+            self.j4[::3] = 0.0
+            self.j3 = torch.where(self.j4 > 0, 5 * self.j3, 0.0)
         self.clamp = torch.arange(n) < self.clamped
         self.state = normal(b, n)
         shape = {
@@ -51,6 +58,14 @@ class Case:
         if self.shuffled:
             self.sample_ids = torch.randperm(2 * b, generator=draw)[:b]
 
+    def topology(self) -> tt.BlockCouplings | tt.DenseCouplings:
+        """Couplings with no values yet, float64."""
+        if not self.groups:
+            return tt.DenseCouplings(self.units).double()
+        assert sum(self.groups) == self.units
+        groups = {str(i): size for i, size in enumerate(self.groups)}
+        return tt.BlockCouplings(groups, [(str(a), str(b)) for a, b in self.pairs]).double()
+
     def arguments(self, device: str) -> list:
         """Of `thermotorch::langevin`."""
 
@@ -58,8 +73,10 @@ class Case:
             return tensor.to(device, torch.float32)
 
         seed = self.seed - (1 << 64 if self.seed >= 1 << 63 else 0)
+        pieces = self.topology().load_matrix(self.couplings).pieces() if self.groups else [(0, 0, self.couplings)]
+        rows, columns, blocks = zip(*pieces, strict=True) if pieces else ((), (), ())
         return [
-            put(self.state), [put(self.couplings)], [0], [0], put(self.bias), put(self.j2), put(self.j3), put(self.j4),
+            put(self.state), [put(block.detach()) for block in blocks], list(rows), list(columns), put(self.bias), put(self.j2), put(self.j3), put(self.j4),
             put(self.mobility.masked_fill(self.clamp, 0.0)), None if self.force is None else put(self.force),
             self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0, self.integrator,
             self.record, self.keep, self.precision,
@@ -68,8 +85,8 @@ class Case:
     def reference(self) -> tuple[tt.Potential, Tensor, Tensor | None, tt.dynamics.Trajectory]:
         """Potential, start and force that can be differentiated, and the run from them."""
         potential = tt.Potential(
-            tt.DenseCouplings.from_matrix(self.couplings), self.j2, self.j3, self.j4, self.bias
-        )  # fmt: skip
+            self.topology().load_matrix(self.couplings), self.j2, self.j3, self.j4, self.bias
+        ).double()  # fmt: skip
         state = self.state.clone().requires_grad_()
         force = None if self.force is None else self.force.clone().requires_grad_()
 

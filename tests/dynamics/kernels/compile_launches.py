@@ -50,6 +50,10 @@ def main() -> None:
     langevin(Case(1, 1, 3), small=False)
     langevin(Case(20, 9, 3, "heun", record=1, keep=2, drive="step and sample", seed=2**64 - 7, start_step=2**33 + 1))
     langevin(Case(33, 9, 5, "heun", record=2, keep=2, drive="step", precision="bf16"), small=False)
+    pair = {"integrator": "alternating", "pairs": ((0, 1),)}
+    langevin(Case(2, 1, 3, groups=(1, 1), **pair))
+    langevin(Case(33, 9, 5, groups=(20, 13), record=2, keep=2, drive="step and sample", precision="bf16", **pair))
+    langevin(Case(7, 3, 2, "alternating", groups=(7,), precision="tf32"))
     exact = test_flows.random_arguments(True, (5, test_flows.BATCH))
     arguments = [*test_flows.in_float32(exact, "cpu"), 0, 2, 2, "tf32"]
     end, recorded, kept = kernels.splitting(*arguments)

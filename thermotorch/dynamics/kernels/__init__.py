@@ -13,7 +13,7 @@ import triton
 from torch import Tensor
 
 from thermotorch.dynamics import action_op, op
-from thermotorch.dynamics.kernels import action, adjoint, flows, flows_adjoint, resident, streamed
+from thermotorch.dynamics.kernels import action, adjoint, alternating, alternating_adjoint, flows, flows_adjoint, pipeline, resident, streamed
 from thermotorch.dynamics.kernels.run import Run, SplittingRun, dense, pieces
 
 
@@ -25,6 +25,8 @@ def langevin(*arguments) -> tuple[Tensor, Tensor, Tensor]:
         end, recorded, kept = run.outputs()
         return end.copy_(run.state), recorded, kept
     with _on(run.state):
+        if run.integrator == "alternating":
+            return alternating.langevin(run)
         return (resident if resident.fits(run) else streamed).langevin(run)
 
 
@@ -40,7 +42,8 @@ def langevin_backward(
         blocks = [torch.zeros_like(block) for block in run.blocks] if needs_blocks else []
         return [grad_state.clone(), torch.zeros_like(run.bias), of_drive, *blocks]
     with _on(run.state):
-        return adjoint.langevin_backward(
+        backward = alternating_adjoint if run.integrator == "alternating" else adjoint
+        return backward.langevin_backward(
             run, grad_state.contiguous(), grad_recorded.contiguous(), kept.contiguous(), needs_blocks, needs_drive
         )
 

@@ -51,11 +51,23 @@ def langevin_backward(
                 of_matrix -= matmul(states.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
             of_bias -= pushed.sum((0, 1))
             if needs_drive:
-                part = slice(done, done + segment.steps) if len(of_drive) > 1 else slice(None)
-                over_time = pushed if len(of_drive) > 1 else pushed.sum(0, keepdim=True)
-                of_drive[part] += over_time if of_drive.shape[1] > 1 else over_time.sum(1, keepdim=True)
+                add_drive(of_drive, pushed, done)
     of_blocks = pieces(of_matrix, run.blocks, run.rows, run.columns) if needs_blocks else []
     return [costate, of_bias, of_drive, *of_blocks]
+
+
+def add_drive(of_drive: Tensor, pushed: Tensor, done: int) -> None:
+    """Add a segment's vectors [steps, batch, unit], those of the steps after `done`, in the shape of the drive."""
+    part = slice(done, done + len(pushed)) if len(of_drive) > 1 else slice(None)
+    over_time = pushed if len(of_drive) > 1 else pushed.sum(0, keepdim=True)
+    of_drive[part] += over_time if of_drive.shape[1] > 1 else over_time.sum(1, keepdim=True)
+
+
+def entering(run: Run, grad_recorded: Tensor, step: int) -> Tensor | None:
+    """The gradient of the state after `step` steps of the run, if that was recorded."""
+    first, every = run.recording
+    later = step - first
+    return grad_recorded[later // every] if run.num_recorded and later >= 0 and later % every == 0 else None
 
 
 def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
@@ -99,15 +111,9 @@ def _retrace_streamed(
     tile, heun = tile_for(run.batch, run.precision), run.integrator == "heun"
     couplings = Couplings(run.matrix, tile, run.precision)
     operands = couplings.operands(2, run.batch)
-    first_record, every = run.recording
-
-    def entering(step: int) -> Tensor | None:
-        """The gradient of the state after `step` steps of the run."""
-        later = step - first_record
-        return grad_recorded[later // every] if run.num_recorded and later >= 0 and later % every == 0 else None
 
     def back(k: int, half: int, lam: Tensor, plus: Tensor | None, out: Tensor, next_vector: Tensor, now: int) -> None:
-        enters = entering(done + k) if k and half == 0 else None
+        enters = entering(run, grad_recorded, done + k) if k and half == 0 else None
         grid = (triton.cdiv(run.batch, tile.m) * triton.cdiv(run.units, tile.n),)
         retreat[grid](
             points[half][k], vectors[half][k], operands[now], lam, out if plus is None else plus,
@@ -117,7 +123,7 @@ def _retrace_streamed(
             PRECISION=run.precision, M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
-    at_end = entering(done + segment.steps)
+    at_end = entering(run, grad_recorded, done + segment.steps)
     lam = costate if at_end is None else costate + at_end
     first = (0.5 if heun else 1.0) * run.mobility * run.dt * lam
     vectors[-1][-1] = first

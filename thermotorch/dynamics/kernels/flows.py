@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from thermotorch.dynamics.kernels.pipeline import Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
-from thermotorch.dynamics.kernels.run import SplittingRun, strides
+from thermotorch.dynamics.kernels.pipeline import Couplings, Force, Tile, Turns, borrowed, piece, stops, tile_for
+from thermotorch.dynamics.kernels.run import SplittingRun
 from thermotorch.dynamics.kernels.tiles import matrix_product, place, put, rows_of_tile, take_units, tile_normals
 
 
@@ -40,7 +40,7 @@ def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
     return end, recorded, kept
 
 
-class Splitting(Pipeline):
+class Splitting(Turns):
     """Its state is y, what the flows of a step leave."""
 
     def __init__(self, run: SplittingRun, rows: int, tile: Tile, graph_steps: int) -> None:
@@ -50,10 +50,7 @@ class Splitting(Pipeline):
         super().__init__(whole, rows, graph_steps)
         self.fast_noise, self.stream = run.fast_noise, run.stream
         self.vectors = run.state.new_empty(4, run.units)
-        self.pushes, self.push_strides = [run.whole_push, run.half_push], strides(run.whole_push)
-        if len(run.whole_push) == 1:
-            shape = 1, rows if run.whole_push.shape[1] > 1 else 1, run.units
-            self.pushes = [run.state.new_empty(shape) for _ in range(2)]
+        self.pushes = [Force(push, rows) for push in (run.whole_push, run.half_push)]
 
     def begin(self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False) -> None:
         """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it.
@@ -66,12 +63,8 @@ class Splitting(Pipeline):
         if self.coupled:
             self.couplings.set(run.whole.T)
             self.half.set(run.half.T)
-        for i, push in enumerate((run.whole_push, run.half_push)):
-            here = push[:, part] if push.shape[1] > 1 else push
-            if len(push) == 1:
-                self.pushes[i].copy_(here)
-            else:
-                self.pushes[i] = here
+        for force, push in zip(self.pushes, (run.whole_push, run.half_push), strict=True):
+            force.set(push, part)
         self.stage(None if between else self.half, 1, self.points[1], self.operands[1], 0, True, seen)
         self.now = 1
         self.clock[1] += 1
@@ -95,9 +88,9 @@ class Splitting(Pipeline):
         flows[self.grid](
             self.points[self.now], self.operands[self.now], couplings.high, couplings.low, out, out_operand,
             *(seen or (out, out)),
-            self.pushes[push], *self.vectors, self.ids, self.clock,
+            self.pushes[push].here, *self.vectors, self.ids, self.clock,
             self.rows, self.units, couplings.pitch, couplings.pitch if flow else self.units, offset, self.stream,
-            *self.push_strides,
+            *self.pushes[push].strides,
             FLOW=flow, SEEN=seen is not None, KICKED=kicked, COUPLED=kicked and self.coupled, PRECISION=couplings.precision, FAST=self.fast_noise,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many launches on the same buffers: states that take turns, a clock on the device, and a graph of many steps."""
+"""Many launches on the same buffers: the state in them, a clock on the device, and a graph of many steps."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import torch
 import triton
 from torch import Tensor
 
-from thermotorch.dynamics.kernels.run import Timeline
+from thermotorch.dynamics.kernels.run import Timeline, strides
 
 CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
 GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
@@ -30,15 +30,16 @@ class Tile:
     stages: int
 
 
-def tile_for(batch: int, precision: str, normals: int = 1) -> Tile:
+def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
     """Large tiles read the operands fewer times; small ones reach more processors when there is little to do.
 
-    `normals` is how many of them an element needs: two do not fit beside the sums of the widest tile.
+    Not the widest where `narrow`: beside its sums there is no room for two normals of an element, nor for what a flow of
+    one colour needs, and half a machine has too few columns to give every processor such a tile.
     """
     k = 64 if precision == "bf16" else 32
     if batch <= FEW:
         return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
-    return Tile(128, 64 if precision == "ieee" or normals > 1 else 128, k, 8, 3)
+    return Tile(128, 64 if precision == "ieee" or narrow else 128, k, 8, 3)
 
 
 def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
@@ -62,15 +63,15 @@ def piece(run: Timeline, tile: Tile) -> int:
 
 
 class Couplings:
-    """A matrix as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads, with zeros.
+    """A matrix [unit, source] as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads.
 
-    Products with it give x @ matrix^T, so its rows are read along their length. "ieee" splits it in two parts that a
-    tensor core reads exactly.
+    Products with it give x @ matrix^T, so its rows are read along their length; the padding is zeros. "ieee" splits it
+    in two parts that a tensor core reads exactly.
     """
 
     def __init__(self, matrix: Tensor, tile: Tile, precision: str) -> None:
-        self.units, self.precision, self.tile = len(matrix), precision, tile
-        self.pitch = triton.cdiv(self.units, 64) * 64
+        (self.units, self.sources), self.precision, self.tile = matrix.shape, precision, tile
+        self.pitch = triton.cdiv(self.sources, 64) * 64
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         shape = triton.cdiv(self.units, tile.n) * tile.n, self.pitch
         self.high = torch.zeros(shape, dtype=self.dtype, device=matrix.device)
@@ -81,10 +82,10 @@ class Couplings:
         high = matrix
         if self.precision == "ieee":
             high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
-            self.low[: self.units, : self.units] = matrix - high
+            self.low[: self.units, : self.sources] = matrix - high
         elif self.precision == "tf32":  # to the nearest; a tensor core cuts off
             high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
-        self.high[: self.units, : self.units] = high
+        self.high[: self.units, : self.sources] = high
 
     @property
     def whole(self) -> Tensor:
@@ -97,51 +98,81 @@ class Couplings:
         return torch.zeros(count, padded, self.pitch, dtype=self.dtype, device=self.high.device)
 
 
-class Pipeline:
-    """Buffers for `rows` samples, the launches of a step on them, and a graph of many steps.
-
-    Two buffers take turns as the state; rows are padded to tiles and columns to whole loads, with zeros that nobody
-    writes, so that the products need no masks. `clock` holds seed, step, and steps done in this run: a graph reads them
-    there, and moves them on as it ends.
+class Force:
+    """A force [1 or steps, 1 or batch, unit] on the samples of a pipeline: a constant one in a buffer, whose address a
+    graph may keep, one for each step where it lies.
     """
 
-    def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
-        self.couplings, self.tile, self.units, self.rows = couplings, couplings.tile, couplings.units, rows
-        self.operands = couplings.operands(buffers, rows)
-        low = couplings.dtype == torch.bfloat16
-        self.points = torch.zeros_like(self.operands, dtype=torch.float32) if low else self.operands
-        self.ids = torch.zeros(rows, dtype=torch.int64, device=self.points.device)
-        self.clock = torch.zeros(3, dtype=torch.int64, device=self.points.device)
-        self.now, self.graph, self.graph_steps = 0, None, graph_steps
-        self.grid = (triton.cdiv(rows, self.tile.m) * triton.cdiv(self.units, self.tile.n),)
+    def __init__(self, force: Tensor, rows: int) -> None:
+        self.strides, self.constant = strides(force), len(force) == 1
+        self.here = force.new_empty(1, rows if force.shape[1] > 1 else 1, force.shape[2]) if self.constant else force
+
+    def set(self, force: Tensor, part: slice) -> None:
+        here = force[:, part] if force.shape[1] > 1 else force
+        if self.constant:
+            self.here.copy_(here)
+        else:
+            self.here = here
+
+
+class Pipeline:
+    """Launches of a step on the same buffers of `rows` samples, and a graph of many steps.
+
+    `clock` holds seed, step, and steps done in this run: a graph reads them there, and moves them on as it ends.
+    """
+
+    def __init__(self, rows: int, tile: Tile, device: torch.device, graph_steps: int) -> None:
+        self.rows, self.tile = rows, tile
+        self.ids = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.clock = torch.zeros(3, dtype=torch.int64, device=device)
+        self.graph, self.graph_steps = None, graph_steps
 
     def launch(self, offset: int) -> None:
-        """One step, `offset` steps after the clock, from buffer `now` to the other one."""
+        """One step, `offset` steps after the clock."""
+        raise NotImplementedError
+
+    def put(self, state: Tensor) -> None:
+        """Begin with `state` [rows, unit]."""
+        raise NotImplementedError
+
+    def read(self, out: Tensor) -> None:
+        """Copy the state to `out` [rows, unit]."""
+        raise NotImplementedError
+
+    def held(self) -> list[Tensor]:
+        """The buffers that hold the state when a graph starts; an even number of steps ends in the same ones."""
         raise NotImplementedError
 
     def start(self, run: Timeline, part: slice) -> None:
         """Take the state, the samples, seed and step of samples `part` of `run`."""
         self.ids.copy_(run.sample_ids[part])
-        self.now = 0
-        for buffer in (self.points,) if self.operands is self.points else (self.points, self.operands):
-            buffer[0, : self.rows, : self.units] = run.state[part]
+        self.put(run.state[part])
         self.clock[0].fill_(run.seed)
         self.clock[1].fill_(run.start_step)
         self.clock[2].fill_(0)
 
-    def read(self, out: Tensor, buffer: int | None = None) -> None:
-        out.copy_(self.points[self.now if buffer is None else buffer, : self.rows, : self.units])
+    def follow(
+        self, run: Timeline, part: slice, end: Tensor, recorded: Tensor, kept: Tensor, each: Callable[[int], None] | None = None
+    ) -> None:
+        """All steps, with what is to be stored on the way; `each(steps done)` is asked before what follows a stop."""
+        done = 0
+        for stop, slot, keep in stops(run):
+            self.advance(stop - done)
+            if each is not None:
+                each(done)
+            if slot is not None:
+                self.read(recorded[slot, part])
+            if keep is not None:
+                self.read(kept[keep, part])
+            done = stop
+        self.read(end[part])
 
     def advance(self, steps: int) -> None:
         """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
         if 0 < self.graph_steps <= steps:
+            self.rewind()
             if self.graph is None:
                 self.capture()
-            if self.now:  # a graph starts from buffer 0
-                self.points[0].copy_(self.points[1])
-                if self.operands is not self.points:
-                    self.operands[0].copy_(self.operands[1])
-                self.now = 0
             for _ in range(steps // self.graph_steps):
                 self.graph.replay()
             steps %= self.graph_steps
@@ -150,13 +181,17 @@ class Pipeline:
         if steps:
             self.clock[1:] += steps
 
+    def rewind(self) -> None:
+        """Bring the state to where a graph starts."""
+
     def capture(self) -> None:
-        """Record a graph. A first step outside it compiles the kernels; the state it spoils is put back."""
-        saved = self.points[self.now].clone(), self.operands[self.now].clone(), self.now
-        self.launch(0)
+        """Record a graph. Two steps outside it compile the kernels; the state they spoil is put back."""
+        saved = [buffer.clone() for buffer in self.held()]
+        for offset in range(2):
+            self.launch(offset)
         current, side = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
         side.wait_stream(current)
-        graph, self.now = torch.cuda.CUDAGraph(), 0
+        graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(side):
             graph.capture_begin(capture_error_mode="thread_local")
             for offset in range(self.graph_steps):
@@ -164,9 +199,42 @@ class Pipeline:
             self.clock[1:] += self.graph_steps
             graph.capture_end()
         current.wait_stream(side)
-        self.graph, self.now = graph, saved[2]
-        self.points[self.now].copy_(saved[0])
-        self.operands[self.now].copy_(saved[1])
+        self.graph = graph
+        for buffer, values in zip(self.held(), saved, strict=True):
+            buffer.copy_(values)
+
+
+class Turns(Pipeline):
+    """Buffers that take turns as the state, since every unit's step reads all the others.
+
+    Rows are padded to tiles and columns to whole loads, with zeros that nobody writes, so that the products need no masks.
+    """
+
+    def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
+        super().__init__(rows, couplings.tile, couplings.high.device, graph_steps)
+        self.couplings, self.units, self.now = couplings, couplings.units, 0
+        self.operands = couplings.operands(buffers, rows)
+        low = couplings.dtype == torch.bfloat16
+        self.points = torch.zeros_like(self.operands, dtype=torch.float32) if low else self.operands
+        self.grid = (triton.cdiv(rows, self.tile.m) * triton.cdiv(self.units, self.tile.n),)
+
+    def put(self, state: Tensor) -> None:
+        self.now = 0
+        for buffer in self.held():
+            buffer[: self.rows, : self.units] = state
+
+    def read(self, out: Tensor, buffer: int | None = None) -> None:
+        out.copy_(self.points[self.now if buffer is None else buffer, : self.rows, : self.units])
+
+    def held(self) -> list[Tensor]:
+        return [self.points[0]] if self.operands is self.points else [self.points[0], self.operands[0]]
+
+    def rewind(self) -> None:
+        if self.now:
+            self.points[0].copy_(self.points[1])
+            if self.operands is not self.points:
+                self.operands[0].copy_(self.operands[1])
+            self.now = 0
 
 
 @cache

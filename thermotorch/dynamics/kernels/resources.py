@@ -19,23 +19,25 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from thermotorch.dynamics.kernels import action, adjoint, flows, resident, streamed
+from thermotorch.dynamics.kernels import action, adjoint, alternating, alternating_adjoint, flows, resident, streamed
 from thermotorch.dynamics.kernels.pipeline import Tile, tile_for
-from thermotorch.dynamics.kernels.run import INTEGRATORS
-from thermotorch.dynamics.op import PRECISIONS
+from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
 
+FORCED = tuple(name for name in INTEGRATORS if name != "alternating")  # the schemes that ask for forces
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
 _TYPES = {
-    **dict.fromkeys(("ids", "clock"), "*i64"),
+    **dict.fromkeys(("ids", "clock", "places"), "*i64"),
     **dict.fromkeys(("dt", "noise_scale", "inverse_weight", "inverse_push"), "fp32"),
     **dict.fromkeys((
         "batch", "rows", "units", "pitch", "steps", "offset", "done", "key_low", "key_high", "start_low", "start_high",
         "stream", "first_record", "push_step", "push_row", "out_pitch", "product_pitch", "record", "keep", "drive_step", "drive_row",
+        "own_pitch",
     ), "i32"),
 }  # fmt: skip
+_WHOLE_LOADS = {"units", "pitch", "own_pitch", "out_pitch", "product_pitch"}  # of tiled kernels, multiples of 16
 _OPERANDS = {
-    "operand", "couplings", "couplings_low", "out_operand", "transposed_low", "next_operand", "pushes",
+    "operand", "couplings", "couplings_low", "out_operand", "own_operand", "transposed_low", "next_operand", "pushes",
 }  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
             first, second = resident.column_blocks(units)
             shape = {"FIRST": first, "SECOND": second, "ROWS": resident.ROWS}
             warps, name = resident.num_warps(first), f"{first}+{second}" if second else str(first)
-            for integrator in INTEGRATORS:
+            for integrator in FORCED:
                 for full in (False, True) if all_options else (False,):
                     yield Variant(f"trajectory, {name} units, {integrator}, {precision}", resident.trajectory, {
                         "SCHEME": integrator, "PRECISION": precision, "FAST": fast, "DRIVE": 2 if full else 1,
@@ -86,9 +88,9 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
         constants |= {"PRECISION": precision, "M": tile.m, "N": tile.n, "BK": tile.k}
         return Variant(f"{what}, {size} batch, {precision}", kernel, constants, tile.warps, tile.stages)
 
-    tile = tile_for(batch, precision)
-    for stage in INTEGRATORS:
-        shape = tile_for(batch, precision, 2) if stage == "leimkuhler_matthews" else tile
+    tile, narrow = tile_for(batch, precision), tile_for(batch, precision, True)
+    for stage in FORCED:
+        shape = narrow if stage == "leimkuhler_matthews" else tile
         for drive in (False, True) if all_options else (False,):
             options = {"STAGE": stage, "FAST": fast, "PRODUCT": True, "DRIVE": drive}
             yield variant(f"advance, {stage}", streamed.advance, shape, **options)
@@ -97,6 +99,10 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
         yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
     for flow in (True, False) if all_options else (True,):
         yield variant("flows", flows.flows, tile, FLOW=flow, SEEN=False, KICKED=True, COUPLED=True, FAST=fast)
+    for drive in (False, True) if all_options else (False,):
+        yield variant("half_step", alternating.half_step, narrow, COUPLED=True, FAST=fast, DRIVE=drive)
+    options = {"PULLED": True, "ENTERS": all_options, "MOVED": True}
+    yield variant("half_back", alternating_adjoint.half_back, narrow, **options)
     for half in (False, True):
         options = {"HALF": half, "PLUS": half, "ENTERS": half, "NEXT_HALF": half}
         yield variant(f"retreat, {'heun' if half else 'euler_maruyama'}", adjoint.retreat, tile, **options)
@@ -113,7 +119,7 @@ def compiled(variant: Variant, capability: int = 90) -> Resources:
             continue
         tiled = "M" in variant.constants
         signature[name] = low if name in _OPERANDS or (name == "transposed" and tiled) else _TYPES.get(name, "*fp32")
-        if signature[name].startswith("*") or (tiled and name in ("units", "pitch", "out_pitch", "product_pitch")):
+        if signature[name].startswith("*") or (tiled and name in _WHOLE_LOADS):
             attributes[(position,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=variant.kernel, signature=signature, constexprs=variant.constants, attrs=attributes)
     options = {"num_warps": variant.warps, "num_stages": variant.stages}

@@ -6,9 +6,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from thermotorch.dynamics.op import PRECISIONS
+from thermotorch.dynamics.op import INTEGRATORS, PRECISIONS
 
-INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews")  # of `thermotorch::langevin`, those with kernels
 _WORD = 0xFFFFFFFF
 
 
@@ -114,7 +113,7 @@ class Run(Timeline):
         super().__post_init__()
         if self.integrator not in INTEGRATORS:
             expected = ", ".join(map(repr, INTEGRATORS))
-            raise ValueError(f"integrator: expected one of {expected} on CUDA, got {self.integrator!r}")
+            raise ValueError(f"integrator: expected one of {expected} got {self.integrator!r}")
 
     @property
     def constants(self) -> tuple:

@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from thermotorch.dynamics.kernels.matmul import matmul
-from thermotorch.dynamics.kernels.pipeline import FEW, Couplings, Pipeline, Tile, borrowed, piece, stops, tile_for
+from thermotorch.dynamics.kernels.pipeline import FEW, Couplings, Force, Tile, Turns, borrowed, piece, tile_for
 from thermotorch.dynamics.kernels.run import Run
 from thermotorch.dynamics.kernels.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
@@ -31,8 +31,7 @@ def langevin(
     end, recorded, kept = run.outputs()
     if library is None:
         library = tile is None and run.precision != "ieee" and run.batch > FEW
-    normals = 2 if run.integrator == "leimkuhler_matthews" else 1
-    tile = tile or (POINTWISE if library else tile_for(run.batch, run.precision, normals))
+    tile = tile or (POINTWISE if library else tile_for(run.batch, run.precision, run.integrator == "leimkuhler_matthews"))
     rows = piece(run, tile)
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
     for first in range(0, run.batch, rows):
@@ -42,21 +41,15 @@ def langevin(
         key = None if stepwise else (size, run.units, driven, *run.constants, tile, library)
         with borrowed(run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps, library)) as pipeline:
             pipeline.load(run, part)
-            done = 0
-            for stop, slot, keep in stops(run):
-                pipeline.advance(stop - done)
-                if guesses is not None:
-                    pipeline.read(guesses[done, part], 2)
-                if slot is not None:
-                    pipeline.read(recorded[slot, part])
-                if keep is not None:
-                    pipeline.read(kept[keep, part])
-                done = stop
-            pipeline.read(end[part])
+
+            def guess(done: int, pipeline: Langevin = pipeline, part: slice = part) -> None:
+                pipeline.read(guesses[done, part], 2)
+
+            pipeline.follow(run, part, end, recorded, kept, None if guesses is None else guess)
     return end, recorded, kept
 
 
-class Langevin(Pipeline):
+class Langevin(Turns):
     """The schemes that ask for forces."""
 
     def __init__(self, run: Run, rows: int, tile: Tile, graph_steps: int, library: bool) -> None:
@@ -66,9 +59,7 @@ class Langevin(Pipeline):
         # Heun's third buffer is the guess.
         super().__init__(Couplings(run.matrix.T, tile, run.precision), rows, graph_steps, 3 if run.integrator == "heun" else 2)
         self.vectors = run.state.new_empty(5, run.units)
-        self.drive, self.drive_strides = run.drive, run.drive_strides
-        if run.drive is not None and len(run.drive) == 1:
-            self.drive = run.state.new_empty(1, rows if run.drive.shape[1] > 1 else 1, run.units)
+        self.drive = None if run.drive is None else Force(run.drive, rows)
 
     def load(self, run: Run, part: slice) -> None:
         """Start from samples `part` of `run`."""
@@ -76,12 +67,8 @@ class Langevin(Pipeline):
         self.couplings.set(run.matrix.T)
         for vector, values in zip(self.vectors, (run.bias, run.j2, run.j3, run.j4, run.mobility), strict=True):
             vector.copy_(values)
-        if run.drive is not None:
-            drive = run.drive[:, part] if run.drive.shape[1] > 1 else run.drive
-            if len(run.drive) == 1:
-                self.drive.copy_(drive)
-            else:
-                self.drive = drive
+        if self.drive is not None:
+            self.drive.set(run.drive, part)
 
     def launch(self, offset: int) -> None:
         source, target = self.now, 1 - self.now
@@ -94,15 +81,15 @@ class Langevin(Pipeline):
 
     def stage(self, name: str, point: int, origin: int, out: int, offset: int) -> None:
         tile, couplings = self.tile, self.couplings
-        field = self.points
+        field, drive = self.points, self.drive
         if self.library:
             field = matmul(self.operands[point], couplings.whole.T, couplings.precision)
         advance[self.grid](
             self.points[point], self.operands[point], self.points[origin], couplings.high, couplings.low, field,
             self.points[out], self.operands[out], *self.vectors,
-            self.points if self.drive is None else self.drive, self.ids, self.clock,
-            self.rows, self.units, couplings.pitch, len(couplings.high), offset, *self.numbers, *self.drive_strides,
-            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, PRODUCT=not self.library, DRIVE=self.drive is not None,
+            self.points if drive is None else drive.here, self.ids, self.clock,
+            self.rows, self.units, couplings.pitch, len(couplings.high), offset, *self.numbers, *((0, 0) if drive is None else drive.strides),
+            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, PRODUCT=not self.library, DRIVE=drive is not None,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
