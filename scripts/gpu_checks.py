@@ -8,6 +8,7 @@ Everything is float32 state, Euler-Maruyama unless said otherwise, medians of CU
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -21,6 +22,7 @@ from torch import Tensor
 import thermotorch as tt
 from thermotorch.dynamics import kernels
 from thermotorch.dynamics.kernels import action, pipeline, streamed
+from thermotorch.dynamics.kernels import alternating as scheme
 from thermotorch.dynamics.kernels.run import Run
 
 SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
@@ -301,6 +303,66 @@ def splitting(bench: Bench) -> None:
         bench.measure(f"simulate, splitting, {units} units, batch {batch}, {steps} steps, {precision}", ours, repeats=5)
 
 
+class Halves(Machine):
+    """Visible and hidden units as in the shipped generators of MNIST, coupled with each other only, in steps of 0.1."""
+
+    def __init__(self, bench: Bench, batch: int) -> None:
+        self.visible, self.hidden = bench.size(784, 7), bench.size(512, 5)
+        super().__init__(self.visible + self.hidden, batch, bench.device)
+        self.block = self.matrix[: self.visible, self.visible :].clone()
+
+    def halves(self, steps: int, precision: str, keep: int = 0) -> list:
+        arguments = self.arguments(steps, precision, "alternating")
+        arguments[1:4] = [self.block, self.block.T], [0, self.visible], [self.visible, 0]
+        arguments[12], arguments[19] = 0.1, keep
+        return arguments
+
+    def loop(self, steps: int, start: Tensor, block: Tensor) -> Tensor:
+        """The same scheme as one would write it first, for j2 = j4 = 1 and j3 = 0."""
+        decay, (v, h) = math.exp(-0.2), start.split((self.visible, self.hidden), 1)
+        gain, spread = (1 - decay) / 2, (TEMPERATURE * (1 - decay**2) / 2) ** 0.5
+
+        def move(x: Tensor, field: Tensor) -> Tensor:
+            y = x * torch.rsqrt(1 + 0.4 * x * x)
+            z = decay * y - gain * (0.1 + field) + spread * torch.randn_like(x)
+            return z * torch.rsqrt(1 + 0.4 * z * z)
+
+        for _ in range(steps):
+            h = move(h, v @ block)
+            v = move(v, h @ block.T)
+        return torch.cat([v, h], 1)
+
+
+def alternating(bench: Bench) -> None:
+    steps, tenth = bench.size(250, 3), bench.size(25, 1)
+    for batch in (256, 1024):
+        machine = Halves(bench, bench.size(batch, 5))
+
+        @torch.no_grad()
+        def eager(m: Halves = machine) -> None:
+            m.loop(tenth, m.state, m.block)
+
+        def eager_back(m: Halves = machine) -> None:
+            start, block = m.state.clone().requires_grad_(), m.block.clone().requires_grad_()
+            m.loop(tenth, start, block).square().sum().backward()
+
+        for precision in ("ieee",) if bench.dry else ("bf16", "tf32", "ieee"):
+            arguments = machine.halves(steps, precision)
+
+            def back(kept: list = machine.halves(steps, precision, 16)) -> None:  # noqa: B008
+                end, recorded, states = kernels.langevin(*kept)
+                kernels.langevin_backward(2 * end, recorded, kept[0], states, *kept[1:], True, False)
+
+            name = f"alternating, {machine.visible} + {machine.hidden} units, batch {batch}, {steps} steps, {precision}"
+            row = bench.measure(name, lambda a=arguments: kernels.langevin(*a), eager, steps / tenth, repeats=5)
+            row.notes["TFLOP/s"] = f"{4 * steps * len(machine.state) * machine.block.numel() / row.ms * 1e-9:.3g}"
+            bench.measure(f"  {name}, with gradient", back, eager_back, steps / tenth, repeats=3)
+            if precision != "ieee" and not bench.dry:  # a smaller tile than `tile_for` has: more programs
+                tile = pipeline.Tile(32 if batch == 256 else 64, 64, 64 if precision == "bf16" else 32, 4, 4)
+                bench.measure(f"  batch {batch}, {precision}, tile {tile.m} x {tile.n}",
+                              lambda a=arguments, t=tile: scheme.langevin(Run.of(*a), tile=t), repeats=3)  # fmt: skip
+
+
 def profile(bench: Bench) -> None:
     """Where the time of 200 steps goes, and of one action with gradients."""
     from torch.profiler import ProfilerActivity
@@ -327,7 +389,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.folder, options.dry)
     torch.manual_seed(SEED)
-    for part in (resident, large, actions, layer, splitting, memory, noise, tiles, profile):
+    for part in (resident, large, actions, layer, splitting, alternating, memory, noise, tiles, profile):
         bench.attempt(part)
         verdicts = bench.write()  # what there is, should the time run out
     print("\n" + verdicts)

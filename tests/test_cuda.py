@@ -5,15 +5,23 @@ import torch
 
 import thermotorch as tt
 from tests.dynamics.kernels.cases import Case, rms_ratio
-from thermotorch.dynamics import op
+from thermotorch.dynamics import INTEGRATORS, op
 from thermotorch.dynamics.noise import normals, philox
 from thermotorch.models.generator import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-# Of displacements over 120 steps. Emulated on the CPU, rounding gives 2e-7, 8e-5 and 2e-4 for these machines.
+# Of displacements over 120 steps (60 of the alternating scheme). Emulated on the CPU, rounding gives 2e-7, 8e-5 and 2e-4
+# for these machines (1e-7, 3e-5 and 1e-4).
 TOLERANCE = {"ieee": 2e-6, "tf32": 3e-4, "bf16": 6e-4}
 # Of gradients, whose outer products have both factors rounded, to 2^-11 and 2^-9 of each.
 GRADIENT_TOLERANCE = {"ieee": 4e-6, "tf32": 2e-3, "bf16": 6e-3}
+
+
+def halves(units: int, batch: int, steps: int, **options) -> Case:
+    """A machine of two groups, coupled with each other, for the alternating scheme at its longer steps."""
+    groups = units - units // 3, units // 3
+    options = {"dt": 0.05, "coupling": units**-0.5, "drive": "sample", **options}
+    return Case(units, batch, steps, "alternating", groups=groups, pairs=((0, 1),), **options)
 
 
 @pytest.fixture
@@ -83,6 +91,23 @@ def test_products_by_cublas_give_the_same_paths(precision, kernels):
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("units, batch", [(3, 1), (74, 300), (1296, 130)])
+def test_long_alternating_paths_and_their_gradients_agree_with_the_reference(units, batch, precision, kernels):
+    case = halves(units, batch, 60, precision=precision, keep=8)
+    potential, state, force, run = case.reference()
+    arguments = case.arguments("cuda")
+    end, recorded, kept = kernels.langevin(*arguments)
+    expected = displacement(run.state.detach(), case)
+    assert rms_ratio(displacement(end, case), expected) < TOLERANCE[precision]
+    run.state.square().sum().backward()
+    found = kernels.langevin_backward(2 * end, recorded, arguments[0], kept, *arguments[1:], True, True)
+    bonds = next(potential.couplings.parameters()).grad
+    wanted = state.grad, potential.bias.grad, force.grad, bonds
+    for here, there in zip((*found[:3], found[3] + found[4].T), wanted, strict=True):
+        assert rms_ratio(here, there) < GRADIENT_TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("units", [74, 200])
 def test_gradients_agree_with_the_reference(units, precision, kernels):
     case = Case(units, 40, 30, precision=precision, dt=5e-3, coupling=units**-0.5, drive="sample", keep=6)
@@ -99,11 +124,12 @@ def test_gradients_agree_with_the_reference(units, precision, kernels):
     assert rms_ratio((found[3] + found[3].T)[row, column], potential.couplings.bonds.grad) < tolerance
 
 
-def test_graphs_pieces_and_single_launches_give_the_same_bits(kernels, monkeypatch):
+@pytest.mark.parametrize("machine", [Case, halves])
+def test_graphs_pieces_and_single_launches_give_the_same_bits(machine, kernels, monkeypatch):
     """Graph or not, whole batch or pieces of it, first or second use of a pipeline: the path is the path."""
     from thermotorch.dynamics.kernels import pipeline
 
-    arguments = Case(200, 600, 131, drive="unit", dt=2e-3, coupling=0.05, record=40).arguments("cuda")
+    arguments = machine(200, 600, 131, drive="unit", dt=2e-3, coupling=0.05, record=40).arguments("cuda")
     whole = kernels.langevin(*arguments)
     again = kernels.langevin(*arguments)
     monkeypatch.setattr(pipeline, "GRAPH", 0)
@@ -129,9 +155,9 @@ def test_runs_on_two_streams_do_not_meet(kernels):
         assert torch.equal(end, expected[i % 2])
 
 
-@pytest.mark.parametrize("units", [40, 200])
-def test_a_captured_run_replays_on_new_states(units, kernels):
-    arguments = Case(units, 24, 7, drive="sample", record=2, keep=3).arguments("cuda")
+@pytest.mark.parametrize("units, machine", [(40, Case), (200, Case), (40, halves)])
+def test_a_captured_run_replays_on_new_states(units, machine, kernels):
+    arguments = machine(units, 24, 7, drive="sample", record=2, keep=3).arguments("cuda")
     start, other = arguments[0], torch.randn_like(arguments[0])
     for _ in range(2):
         expected = [op.langevin(x, *arguments[1:]) for x in (start, other)]
@@ -145,10 +171,10 @@ def test_a_captured_run_replays_on_new_states(units, kernels):
             assert torch.equal(found, tensor)
 
 
-@pytest.mark.parametrize("units", [7, 150])
+@pytest.mark.parametrize("units, machine", [(7, Case), (150, Case), (9, halves)])
 @pytest.mark.parametrize("drive", [None, "sample"])
-def test_opcheck(units, drive, kernels):
-    arguments = Case(units, 5, 6, drive=drive, record=2, keep=2, start_step=1).arguments("cuda")
+def test_opcheck(units, machine, drive, kernels):
+    arguments = machine(units, 5, 6, drive=drive, record=2, keep=2, start_step=1).arguments("cuda")
     for tensor in (arguments[0], *arguments[1], arguments[4], *([arguments[9]] if drive else [])):
         tensor.requires_grad_()
     torch.library.opcheck(op.langevin, tuple(arguments))
@@ -210,12 +236,13 @@ def test_generated_images_agree():
     assert rms_ratio(there.heat, here.heat.double()) < 1e-4
 
 
-@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews", "splitting"])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("units", [24, 150])
 def test_simulate_on_the_kernels_is_the_reference_with_every_gradient(units, integrator, kernels):
     torch.manual_seed(0)
-    potential = tt.Potential(tt.DenseCouplings(units), j3=0.2).double()
-    torch.nn.init.normal_(potential.couplings.bonds, std=0.5 * units**-0.5)
+    halves = tt.BlockCouplings({"a": units - 9, "b": 9}, [("a", "b")])
+    potential = tt.Potential(halves if integrator == "alternating" else tt.DenseCouplings(units), j3=0.2).double()
+    torch.nn.init.normal_(next(potential.couplings.parameters()), std=0.5 * units**-0.5)
     state, drive = torch.randn(9, units).double(), torch.randn(9, units).double()
     results = []
     for device, dtype, backend in (("cpu", torch.float64, "reference"), ("cuda", torch.float32, "cuda")):
@@ -224,7 +251,8 @@ def test_simulate_on_the_kernels_is_the_reference_with_every_gradient(units, int
         run = tt.simulate(potential, start, steps=60, dt=5e-3, temperature=0.5, seed=2, drive=drive.to(start),
                           integrator=integrator, record=20, backend=backend)  # fmt: skip
         (run.state.square().sum() + run.states.sum()).backward()
-        found = run.state, run.states, run.work, start.grad, potential.couplings.bonds.grad, potential.bias.grad
+        bonds = next(potential.couplings.parameters())
+        found = run.state, run.states, run.work, start.grad, bonds.grad, potential.bias.grad
         results.append([tensor.detach().cpu().double() for tensor in found])
     for here, there in zip(*results, strict=True):
         assert rms_ratio(there, here) < 1e-5
