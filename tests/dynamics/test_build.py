@@ -46,7 +46,7 @@ def test_the_library_is_named_by_what_it_is_made_of(monkeypatch):
 OTHER_PROCESSORS = {
     "x86-64": ("-march=x86-64",),
     "x86-64 with AVX2": ("-march=x86-64-v3",),
-    "the one here, if it did not add beside its multiply-adds": ("-march=native", "-U__znver3__", "-U__znver4__", "-U__znver5__"),
+    "this one, if it did not add beside its multiply-adds": ("-march=native", *(f"-U__znver{i}__" for i in (3, 4, 5))),
 }
 
 

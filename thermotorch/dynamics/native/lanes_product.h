@@ -74,8 +74,8 @@ class PairedProduct {
             pairs_of_states(couplings_.kinds()[kind], scaled.data(), of_states.data() + kind * SAMPLES);
         for (const Panel& panel : couplings_.panels()) {
             Floats field[TILE_ROWS * WORDS];
-            tile(std::integral_constant<int, TILE_ROWS>(), panel, scaled.data(), of_states.data() + panel.kind * SAMPLES,
-                 unscale, field);
+            tile(std::integral_constant<int, TILE_ROWS>(), panel, scaled.data(),
+                 of_states.data() + panel.kind * SAMPLES, unscale, field);
             for (int64_t u = 0; u < panel.vectors; ++u) body(panel.vector + u, field + u * WORDS);
         }
     }

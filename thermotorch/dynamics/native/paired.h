@@ -2,15 +2,16 @@
 //
 //     x_0 w_0 + x_1 w_1 = (x_0 + w_1) (x_1 + w_0) - x_0 x_1 - w_0 w_1
 //
-// (Winograd, IEEE Trans. Comput. C-17, 693, 1968) replaces one of two multiply-adds by two additions; what it subtracts are
-// a sum over the state alone and one over the couplings alone. Of three rows of J two form such a pair and one is
-// multiplied as it is: then there are as many additions as multiply-adds. Rounding is that of a plain product when x and J
-// are of one size (Higham, Accuracy and Stability of Numerical Algorithms, section 23.2): both are scaled by powers of two,
-// a sample by itself. Pairs are added and subtracted in turns, with their couplings negated in the second case, lest the
-// x_0 x_1 add up: neighbouring pixels are alike.
+// (Winograd, IEEE Trans. Comput. C-17, 693, 1968) replaces one of two multiply-adds by two additions; what it subtracts
+// are a sum over the state alone and one over the couplings alone. Of three rows of J two form such a pair and one is
+// multiplied as it is: then there are as many additions as multiply-adds.
 //
-// An output is the same to the bit whatever the batch, and for samples in rows and in lanes (lanes.h); it is zero when the
-// state or all couplings are.
+// Rounding is that of a plain product when x and J are of one size (Higham, Accuracy and Stability of Numerical
+// Algorithms, section 23.2): both are scaled by powers of two, a sample by itself. Pairs are added and subtracted in
+// turns, with their couplings negated in the second case, lest the x_0 x_1 add up: neighbouring pixels are alike.
+//
+// An output is the same to the bit whatever the batch, and for samples in rows and in lanes (lanes.h); it is zero when
+// the state or all couplings are.
 #pragma once
 
 #include "couplings.h"
@@ -84,13 +85,13 @@ static inline float scale(const Block* blocks, int64_t count) {
     return power_of_two_over(numbers > 0 ? float(std::sqrt(squares / numbers)) : 0.0f, 0);
 }
 
-// Scaled couplings, and of each column the sum over its pairs. Which rows form pairs depends on where the rows of a column
-// begin, so that the columns of a vector have them in common in every packing.
+// Scaled couplings, and of each column the sum over its pairs. Which rows form pairs depends on where the rows of a
+// column begin, so that the columns of a vector have them in common in every packing.
 class Packed {
   public:
     Packed(const Shape& shape, const Block* blocks, int64_t count, bool transposed, int64_t lanes, int64_t most)
-        : couplings_(shape, blocks, count, transposed, lanes, most, LANES / lanes), scale_(paired::scale(blocks, count)),
-          values_(couplings_.pack()), of_columns_(shape.stride) {
+        : couplings_(shape, blocks, count, transposed, lanes, most, LANES / lanes),
+          scale_(paired::scale(blocks, count)), values_(couplings_.pack()), of_columns_(shape.stride) {
         for (size_t at = 0; at < values_.size(); ++at) values_.data()[at] *= scale_;
         for (const Panel& panel : panels()) {
             const int64_t width = panel.vectors * lanes;

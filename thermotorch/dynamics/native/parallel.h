@@ -17,8 +17,8 @@ int omp_get_num_threads() __attribute__((weak));
 }
 #endif
 
-// body(worker) for all workers, each on a thread of its own as far as the system gives them, else after workers of lower
-// number. `body` does not throw.
+// body(worker) for all workers, each on a thread of its own as far as the system gives them, else after workers of
+// lower number. `body` does not throw.
 template <class Body>
 static void for_workers(int64_t workers, Body&& body) {
     if (workers <= 1) return body(0);

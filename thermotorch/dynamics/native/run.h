@@ -188,12 +188,13 @@ static inline int64_t threads_per_chunk(const Run& run, int64_t rows, int64_t ch
     return std::max<int64_t>(1, std::min<int64_t>(run.threads / chunks, int64_t(products / WORTH_SHARING)));
 }
 
-// body(thread, first row, number of rows) for all chunks of the batch. Which thread takes which chunk is fixed, so that a
-// thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is repeated.
+// body(thread, first row, number of rows) for all chunks of the batch. Which thread takes which chunk is fixed, so that
+// a thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is repeated.
 // Threads that get no chunk help with the products of one.
 template <class Body>
 static void for_chunks(const Run& run, int64_t rows, Body&& body) {
     const int64_t chunks = (run.batch + rows - 1) / rows;
+    if (!chunks) return;
     const int64_t workers = std::min(run.threads, chunks), members = threads_per_chunk(run, rows, chunks);
     const std::unique_ptr<Crew[]> crews(new Crew[workers]);
     std::atomic<bool> out_of_memory{false};
