@@ -94,7 +94,8 @@ def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Te
 
 def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor, temperature: float) -> OnSite:
     """The same from numbers for each unit, [unit]; `rate` is mobility x dt."""
-    shift = torch.where(j4 > 0, j3 / (4 * torch.where(j4 > 0, j4, 1.0)), 0.0)
+    moves = (j4 > 0) & (rate > 0)  # adding and taking away a shift would move a clamped unit by its rounding
+    shift = torch.where(moves, j3 / (4 * torch.where(moves, j4, 1.0)), 0.0)
     exponent = 2 * rate * (j2 - 6 * j4 * shift**2)
     return OnSite(
         rate=rate,

@@ -16,7 +16,8 @@ struct Units {
         : shape(p.run.units), bias(shape.stride), decay(shape.stride), gain(shape.stride), spread(shape.stride),
           stiffness(shape.stride), shift(shape.stride), colours_(shape.stride) {
         for (int64_t i = 0; i < shape.units; ++i) {
-            const double rate = p.mobility[i] * p.dt, a = p.j4[i] > 0 ? p.j3[i] / (4.0 * p.j4[i]) : 0.0;
+            const double rate = p.mobility[i] * p.dt;
+            const double a = p.j4[i] > 0 && rate > 0 ? p.j3[i] / (4.0 * p.j4[i]) : 0.0;
             const double z = 2 * rate * (p.j2[i] - 6 * p.j4[i] * a * a);
             bias.data()[i] = float(p.bias[i] - 4 * p.j4[i] * a * a * a);
             decay.data()[i] = float(std::exp(-z));
