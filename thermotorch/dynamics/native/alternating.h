@@ -1,7 +1,9 @@
-// integrator "alternating" of thermotorch::langevin and its gradient, see alternating.py: units of two colours, couplings
-// only between colours; first the units of colour 1, then those of colour 0, each exactly in the field of the others.
+// integrator "alternating" of thermotorch::langevin and its gradient, see alternating.py: units of two colours,
+// couplings only between colours; first the units of colour 1, then those of colour 0, each exactly in the field of the
+// others.
 //
-//     y = N(x),  z = decay y + gain (drive - bias - field) + spread xi,  x' = N(z),   N(x) = v / sqrt(1 + stiffness v^2) - shift
+//     y = N(x),  z = decay y + gain (drive - bias - field) + spread xi,  x' = N(z)
+//     N(x) = v / sqrt(1 + stiffness v^2) - shift,  v = x + shift
 #pragma once
 
 #include "langevin.h"
@@ -22,7 +24,8 @@ struct Units {
             bias.data()[i] = float(p.bias[i] - 4 * p.j4[i] * a * a * a);
             decay.data()[i] = float(std::exp(-z));
             gain.data()[i] = float(rate * (z == 0 ? 1 : -std::expm1(-z) / z));
-            spread.data()[i] = float(std::sqrt(2 * p.temperature * rate * (z == 0 ? 1 : -std::expm1(-2 * z) / (2 * z))));
+            const double mean_decay = z == 0 ? 1 : -std::expm1(-2 * z) / (2 * z);
+            spread.data()[i] = float(std::sqrt(2 * p.temperature * rate * mean_decay));
             stiffness.data()[i] = float(4 * rate * p.j4[i]);
             shift.data()[i] = float(a);
         }
@@ -107,7 +110,8 @@ static void step(const Langevin& p, const System& system, langevin::Push& push, 
             float* here = x + r * shape.stride + i;
             const Floats old = load(here), pushed = load(push.row(r) + i);
             const Floats force = coupled ? pushed - load(field + r * shape.stride + i) : pushed;
-            const Floats mean = fma(load(units.gain.data() + i), force, load(units.decay.data() + i) * units.relax(old, i));
+            const Floats rest = load(units.decay.data() + i) * units.relax(old, i);
+            const Floats mean = fma(load(units.gain.data() + i), force, rest);
             store(here, units.select(c, i, units.relax(fma(load(units.spread.data() + i), xi, mean), i), old));
         }, units.wanted(c));
     }
@@ -179,7 +183,7 @@ class Adjoint {
     void back(int64_t k, const float* before, const float* after) {
         const Units& units = system_.units;
         for (int c = 0; c < 2; ++c) {
-            // Colour 0 moved last, in the field of the new states of colour 1; colour 1 in that of the old ones of colour 0.
+            // Colour 0 moved last, in the field of the new states of colour 1; colour 1 in that of the old ones of 0.
             const float* seen = c == 0 ? after : before;
             for (int64_t r = 0; r < rows_; ++r)
                 for (int64_t i = 0; i < shape_.vectors * LANES; i += LANES) {

@@ -1,8 +1,8 @@
 // Euler-Maruyama of a few units for many samples, which lie in the lanes of the vectors: states are [unit, sample].
 //
-// No vector is filled up with units that do not exist, a step goes from the field to the new state in registers, and kept
-// states are written and read where they lie. A sample's numbers are those of langevin.h to the bit, so that a batch may
-// go partly through here and partly through there.
+// No vector is filled up with units that do not exist, a step goes from the field to the new state in registers, and
+// kept states are written and read where they lie. A sample's numbers are those of langevin.h to the bit, so that a
+// batch may go partly through here and partly through there.
 #pragma once
 
 #include "langevin.h"
@@ -14,7 +14,7 @@ constexpr int64_t MOST_UNITS = 256;  // more fill the vectors well enough, and t
 constexpr int64_t FEWEST_SAMPLES = 64;  // in a batch, on every processor
 constexpr int OUTER_UNITS = LANES == 8 ? 3 : 5;  // squared, accumulators of the outer product
 
-// Whether a run goes through here as far as its chunks allow. Few chunks for many threads would leave some without work.
+// Whether a run goes through here as far as its chunks allow. Few chunks for many threads would leave some idle.
 static inline bool suit(const Langevin& p) {
     const Run& run = p.run;
     const int64_t chunks = (run.batch + SAMPLES - 1) / SAMPLES, share = (run.batch + run.threads - 1) / run.threads;

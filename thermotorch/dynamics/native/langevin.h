@@ -119,7 +119,8 @@ class Stepper {
     void euler(int64_t k, float* x) {
         normals(k, [&](int64_t r, int64_t i, Floats xi) {
             float* here = x + r * shape().stride + i;
-            const Floats force = units_.force(load(here), load(field_.data() + r * shape().stride + i), push_.row(r), i);
+            const Floats field = load(field_.data() + r * shape().stride + i);
+            const Floats force = units_.force(load(here), field, push_.row(r), i);
             const Floats moved = fma(load(units_.rate.data() + i), force, load(here));
             store(here, fma(load(units_.kick.data() + i), xi, moved));
         });
@@ -130,7 +131,8 @@ class Stepper {
         normals(k, [&](int64_t r, int64_t i, Floats xi) {
             const int64_t at = r * shape().stride + i;
             const Floats old = load(x + at), kick = load(units_.kick.data() + i) * xi;
-            const Floats drift = load(units_.rate.data() + i) * units_.force(old, load(field_.data() + at), push_.row(r), i);
+            const Floats force = units_.force(old, load(field_.data() + at), push_.row(r), i);
+            const Floats drift = load(units_.rate.data() + i) * force;
             store(guess + at, old + drift + kick);
             store(x + at, fma(all(0.5f), drift, old) + kick);
         });
@@ -181,7 +183,8 @@ class Adjoint {
         : p_(p), units_(units), transposed_(transposed), gradients_(gradients), row_(row), rows_(rows),
           size_(rows * units.shape.stride), stages_(p.integrator == HEUN ? 2 : 1),
           stepper_(p, units, couplings, row, rows), states_(p.run.segment() * stages_ * size_), lambda_(size_),
-          field_(size_), force_(size_), total_(size_), of_guess_(stages_ == 2 ? size_ : 0), beyond_(stages_ == 2 ? size_ : 0) {}
+          field_(size_), force_(size_), total_(size_), of_guess_(stages_ == 2 ? size_ : 0),
+          beyond_(stages_ == 2 ? size_ : 0) {}
 
     void run() {
         const Run& run = p_.run;

@@ -14,8 +14,9 @@ struct NoiseStep {
 };
 
 // Rounds `first` ... 9 of Philox4x32-10; even and odd lanes apart, in 64-bit lanes whose high halves may hold anything.
-__attribute__((always_inline)) static inline void philox_rounds(int first, const NoiseStep& at, Longs c0[2], Longs c1[2],
-                                                                Longs c2[2], Longs c3[2], Words words[4]) {
+__attribute__((always_inline)) static inline void philox_rounds(int first, const NoiseStep& at, Longs c0[2],
+                                                                Longs c1[2], Longs c2[2], Longs c3[2],
+                                                                Words words[4]) {
     for (int round = first; round < 10; ++round) {
         const uint64_t r0 = uint32_t(at.key_0 + round * WEYL_0), r1 = uint32_t(at.key_1 + round * WEYL_1);
         for (int half = 0; half < 2; ++half) {
@@ -36,7 +37,8 @@ __attribute__((always_inline)) static inline void philox_rounds(int first, const
 
 // Philox4x32-10 of the counters (unit + lane, group, step): four words for each of LANES units.
 // In the first two rounds the words that all units share are computed once.
-__attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at, Words words[4]) {
+__attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t group, const NoiseStep& at,
+                                                         Words words[4]) {
     Words lane;
     for (int i = 0; i < LANES; ++i) lane[i] = i;
     const Longs units = (Longs)(lane + unit);
@@ -48,7 +50,8 @@ __attribute__((always_inline)) static inline void philox(uint32_t unit, uint32_t
     Longs c0[2], c1[2], c2[2], c3[2];
     for (int half = 0; half < 2; ++half) {
         const Longs product = multiply_low_halves(half ? units >> 32 : units, MULTIPLIER_0);
-        const Longs second = multiply_low_halves((product >> 32) ^ uint64_t(at.step_high_and_stream ^ k1), MULTIPLIER_1);
+        const uint64_t stream = at.step_high_and_stream ^ k1;
+        const Longs second = multiply_low_halves((product >> 32) ^ stream, MULTIPLIER_1);
         c0[half] = (second >> 32) ^ uint64_t(first_1 ^ (k0 + WEYL_0));
         c1[half] = second;
         c2[half] = product ^ uint64_t(uint32_t(shared_0 >> 32) ^ (k1 + WEYL_1));
@@ -122,8 +125,8 @@ __attribute__((always_inline)) static inline void box_muller(Words w, Words angl
     second = radius * (Floats)((Words)up ^ ((quarter & 2u) << 30));
 }
 
-// Calls body(row, first unit of the vector, normals) for all rows and, unless only some are `wanted`, all vectors of units;
-// samples 4 g ... 4 g + 3 share a block.
+// Calls body(row, first unit of the vector, normals) for all rows and, unless only some are `wanted`, all vectors of
+// units; samples 4 g ... 4 g + 3 share a block.
 template <class Body>
 static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body,
                                const uint8_t* wanted = nullptr) {

@@ -7,8 +7,8 @@
 
 #include "paired.h"
 
-// How a product reads its operands; sums are float32 always. Bfloat16 halves the time where the processor multiplies it,
-// and is the same as float32 where it does not.
+// How a product reads its operands; sums are float32 always. Bfloat16 halves the time of a plain product where the
+// processor multiplies it, and is the same as float32 where it does not.
 struct Float32 {
     static constexpr int64_t ROWS_OF_J = 1;  // to one row of the packed data
     typedef float State;

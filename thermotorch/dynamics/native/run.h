@@ -9,7 +9,8 @@
 #include "parallel.h"
 #include "product.h"
 
-static inline void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t units) {
+static inline void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
+                        int64_t units) {
     for (int64_t r = 0; r < rows; ++r) std::memcpy(to + r * to_stride, from + r * from_stride, 4 * units);
 }
 
@@ -49,8 +50,8 @@ struct Run {
         keep_state(shape, k, row, rows, x);
     }
 
-    // Kept states lie sample after sample, [batch, kept, width], so that the rows of a chunk are in one place. The width is
-    // odd, which spreads them over the cache, and leaves a number free; op.py knows it.
+    // Kept states lie sample after sample, [batch, kept, width], so that the rows of a chunk are in one place. The width
+    // is odd, which spreads them over the cache, and leaves a number free; op.py knows it.
     int64_t num_kept() const { return keep && steps ? (steps - 1) / keep : 0; }
     int64_t kept_width() const { return units + 1 + units % 2; }
     float* kept_after(int64_t k, int64_t row) const {
@@ -120,7 +121,7 @@ class ForceSum {
     std::vector<double> shared_;
 };
 
-// One thread's share of the gradient by couplings. States and forces are collected, so that many are multiplied at once.
+// One thread's share of the gradient by couplings. States and forces are collected: many are multiplied at once.
 class CouplingsSum {
   public:
     CouplingsSum(const Shape& shape, const Couplings& couplings, bool wanted)
@@ -132,8 +133,9 @@ class CouplingsSum {
         if (rows >= ROWS) return add_outer(couplings_, shape_, states, forces, rows, sum_);
         for (int64_t done = 0; done < rows;) {
             const int64_t count = std::min(rows - done, ROWS - held_);
-            std::memcpy(states_.data() + held_ * shape_.stride, states + done * shape_.stride, 4 * count * shape_.stride);
-            std::memcpy(forces_.data() + held_ * shape_.stride, forces + done * shape_.stride, 4 * count * shape_.stride);
+            const int64_t from = done * shape_.stride, to = held_ * shape_.stride, bytes = 4 * count * shape_.stride;
+            std::memcpy(states_.data() + to, states + from, bytes);
+            std::memcpy(forces_.data() + to, forces + from, bytes);
             done += count;
             held_ += count;
             if (held_ == ROWS) flush();
@@ -166,8 +168,9 @@ static inline Buffer padded(const Shape& shape, const float* from) {
     return to;
 }
 
-// Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache, and
-// at most 64, which is enough to hide the cost of reading the couplings; enough for every thread to have some; whole tiles.
+// Rows that one thread takes through all steps together: few enough that their states stay in the second-level cache,
+// and at most 64, which is enough to hide the cost of reading the couplings; enough for every thread to have some; whole
+// tiles.
 static inline int64_t rows_per_chunk(const Run& run, const Shape& shape, int64_t states) {
     const int64_t fit = (int64_t(800) << 10) / (states * 4 * shape.stride);
     const int64_t most = std::min<int64_t>(64, std::max<int64_t>(TILE_ROWS, fit));

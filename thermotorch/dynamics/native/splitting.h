@@ -133,7 +133,8 @@ class Adjoint {
                 const float* u = states_.data() + (k - begin) * size_;
                 middle(k, u);
                 std::memset(of_y_.data(), 0, 4 * size_);
-                if (k + 1 < run.steps) through(flows_.whole, gradients_.whole, gradients_.whole_push, k, lambda_.data());
+                if (k + 1 < run.steps)
+                    through(flows_.whole, gradients_.whole, gradients_.whole_push, k, lambda_.data());
                 const bool last = k + 1 == run.steps;
                 if (last || run.records(k)) {
                     std::memset(of_x.data(), 0, 4 * size_);

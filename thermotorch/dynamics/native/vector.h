@@ -1,7 +1,7 @@
 // Vectors of LANES floats or 32-bit words, and the few operations that the compiler's own vectors do not have.
 //
-// Contraction of a * b + c by the compiler is off (see build.py): every fused multiply-add is written as `fma`, so that a
-// sample's result does not depend on which loop it went through.
+// Contraction of a * b + c by the compiler is off (see build.py): every fused multiply-add is written as `fma`, so that
+// a sample's result does not depend on which loop it went through.
 #pragma once
 
 #include <algorithm>
@@ -169,7 +169,7 @@ class Buffer {
     size_t size_;
 };
 
-// Rows of padded length: whole vectors, and an odd number of cache lines so that the rows of a tile spread over the cache.
+// Rows of padded length: whole vectors, and an odd number of cache lines so that a tile's rows spread over the cache.
 struct Shape {
     int64_t units, vectors, stride;
     explicit Shape(int64_t n) : units(n), vectors((n + LANES - 1) / LANES) {
