@@ -168,6 +168,8 @@ class Product {
         for (int r = 0; r < ROWS; ++r) out[r] = sum[r];
     }
 
+    // One vector wide: a number of x that serves one vector is read by the instruction that uses it, one that serves two
+    // is first copied into all lanes of a register, which takes a turn of the units that multiply and add.
     template <int ROWS>
     void tile(const Panel& panel, const float* x, const float* of_rows, const float* unscale, float* out) const {
         Sums<ROWS> sums;
