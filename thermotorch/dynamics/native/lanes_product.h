@@ -40,18 +40,13 @@ class PlainProduct {
     void operator()(const float* x, Body&& body) const {
         for (const Panel& panel : couplings_.panels()) {
             Floats field[TILE_UNITS * WORDS];
-            tile(std::integral_constant<int, TILE_UNITS>(), panel, x, field);
+            with_constant<TILE_UNITS>(panel.vectors,
+                                      [&](auto units) { field_tile<units.value>(panel, packed_.data(), x, field); });
             for (int64_t u = 0; u < panel.vectors; ++u) body(panel.vector + u, field + u * WORDS);
         }
     }
 
   private:
-    template <int UNITS>
-    void tile(std::integral_constant<int, UNITS>, const Panel& panel, const float* x, Floats* field) const {
-        if (panel.vectors == UNITS) return field_tile<UNITS>(panel, packed_.data(), x, field);
-        if constexpr (UNITS > 1) tile(std::integral_constant<int, UNITS - 1>(), panel, x, field);
-    }
-
     Couplings couplings_;
     Buffer packed_;
 };
@@ -74,8 +69,10 @@ class PairedProduct {
             pairs_of_states(couplings_.kinds()[kind], scaled.data(), of_states.data() + kind * SAMPLES);
         for (const Panel& panel : couplings_.panels()) {
             Floats field[TILE_ROWS * WORDS];
-            tile(std::integral_constant<int, TILE_ROWS>(), panel, scaled.data(),
-                 of_states.data() + panel.kind * SAMPLES, unscale, field);
+            const float* of_kind = of_states.data() + panel.kind * SAMPLES;
+            with_constant<TILE_ROWS>(panel.vectors, [&, from = scaled.data()](auto units) {
+                paired_tile<units.value>(panel, from, of_kind, unscale, field);
+            });
             for (int64_t u = 0; u < panel.vectors; ++u) body(panel.vector + u, field + u * WORDS);
         }
     }
@@ -103,14 +100,6 @@ class PairedProduct {
                     sum[v] = fma(paired::subtracted(k - range.begin) ? -first : first, load(at + SAMPLES), sum[v]);
                 }
         for (int v = 0; v < WORDS; ++v) store(out + v * LANES, sum[v]);
-    }
-
-    template <int UNITS>
-    void tile(std::integral_constant<int, UNITS>, const Panel& panel, const float* x, const float* of_states,
-              const Floats* unscale, Floats* field) const {
-        if (panel.vectors == UNITS) return paired_tile<UNITS>(panel, x, of_states, unscale, field);
-        if constexpr (UNITS > 1)
-            tile(std::integral_constant<int, UNITS - 1>(), panel, x, of_states, unscale, field);
     }
 
     // By itself, or the compiler keeps some of the sums in memory.

@@ -111,9 +111,9 @@ class Product {
         with_help(panels_.size(), [&](int64_t p) {
             const Panel& panel = panels_[p];
             float* to = out + panel.vector * LANES;
-            if (panel.vectors == 1) product_panel<Operand, 1>(panel, packed_.data(), x, shape_.stride, rows, to);
-            if (panel.vectors == 2) product_panel<Operand, 2>(panel, packed_.data(), x, shape_.stride, rows, to);
-            if (panel.vectors == 3) product_panel<Operand, 3>(panel, packed_.data(), x, shape_.stride, rows, to);
+            with_constant<TILE_VECTORS>(panel.vectors, [&](auto vectors) {
+                product_panel<Operand, vectors.value>(panel, packed_.data(), x, shape_.stride, rows, to);
+            });
         });
     }
 
@@ -181,8 +181,8 @@ static void add_outer(const Couplings& couplings, const Shape& shape, const floa
                       Buffer& gradient) {
     for (const Panel& panel : couplings.panels()) {
         const float* columns = a + panel.vector * LANES;
-        if (panel.vectors == 1) outer_panel<1>(panel, x, columns, shape.stride, count, gradient.data());
-        if (panel.vectors == 2) outer_panel<2>(panel, x, columns, shape.stride, count, gradient.data());
-        if (panel.vectors == 3) outer_panel<3>(panel, x, columns, shape.stride, count, gradient.data());
+        with_constant<TILE_VECTORS>(panel.vectors, [&](auto vectors) {
+            outer_panel<vectors.value>(panel, x, columns, shape.stride, count, gradient.data());
+        });
     }
 }

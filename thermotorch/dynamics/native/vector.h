@@ -135,6 +135,13 @@ static inline Floats power_of_two_over(Floats x, int power) {
 static inline Floats to_floats(Words w) { return __builtin_convertvector(w, Floats); }
 static inline Floats to_floats(Ints w) { return __builtin_convertvector(w, Floats); }
 
+// body(n) with n, which is 1 to MOST, as a constant: `n.value`.
+template <int MOST, class Body>
+static inline void with_constant(int64_t n, Body&& body) {
+    if (n == MOST) return body(std::integral_constant<int, MOST>());
+    if constexpr (MOST > 1) with_constant<MOST - 1>(n, body);
+}
+
 // body(height, first row) for rows in tiles of TILE_ROWS, and of fewer for the rest; `height.value` is a constant.
 template <class Body>
 static void for_tiles(int64_t rows, Body&& body) {
