@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import thermotorch as tt
+from tests.dynamics.threads import threads
 from thermotorch.dynamics import INTEGRATORS, cpu
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
@@ -153,12 +154,8 @@ def test_bits_do_not_depend_on_batch_chunks_threads_or_a_restart(name, integrato
         assert torch.equal(second.state, whole.state)
         stepwise = tt.simulate(potential, start, steps=40, drive=lambda step: force, record=8, **common)
         assert torch.equal(stepwise.states, whole.states)
-        threads = torch.get_num_threads()
-        try:
-            torch.set_num_threads(3)
+        with threads(3):
             assert torch.equal(tt.simulate(potential, start, steps=40, drive=force, **common).state, whole.state)
-        finally:
-            torch.set_num_threads(threads)
 
 
 def test_a_state_at_the_stability_limit_stays_finite():
@@ -219,14 +216,10 @@ def test_memory_of_a_long_run_is_that_of_a_short_one():
 
 def test_gradients_are_the_same_to_the_bit_whenever_they_are_computed():
     """Several threads share the batch; which takes which rows must not depend on who is faster."""
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
+    with threads(3):
         first, *others = (
             results("cpu", "bipartite, several chunks", "a force each", steps=40)
             for _ in range(12)
         )
-    finally:
-        torch.set_num_threads(threads)
     for other in others:
         assert all(torch.equal(other[key], value) for key, value in first.items())

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from tests.dynamics.threads import threads
 from thermotorch.dynamics import cpu, op
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
@@ -20,10 +21,8 @@ IDS = {
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 def run(rows: slice, ids: torch.Tensor, **arguments) -> tuple[tt.Trajectory, dict[str, torch.Tensor]]:
@@ -57,7 +56,7 @@ def test_a_sample_in_lanes_is_the_sample_in_rows_to_the_bit(ids):
         torch.testing.assert_close(gradients[name], sums[name], rtol=1e-5, atol=1e-5 * sums[name].abs().max().item())
 
 
-@pytest.mark.parametrize("batch, threads, keep, integrator, expected", [
+@pytest.mark.parametrize("batch, count, keep, integrator, expected", [
     (256, 1, 1, "euler_maruyama", True),
     (70, 1, 1, "euler_maruyama", True),
     (40, 1, 1, "euler_maruyama", False),  # not one chunk
@@ -65,12 +64,12 @@ def test_a_sample_in_lanes_is_the_sample_in_rows_to_the_bit(ids):
     (256, 1, 2, "euler_maruyama", False),  # states are computed again
     (256, 1, 1, "heun", False),
 ])
-def test_which_runs_go_through_lanes(batch, threads, keep, integrator, expected):
+def test_which_runs_go_through_lanes(batch, count, keep, integrator, expected):
     """What was kept says how, for the gradient, whose number of threads may be another."""
     processor = Path("/proc/cpuinfo")
     if not processor.exists() or "avx512f" not in processor.read_text():
         pytest.skip("chunks are of 64 samples with AVX-512 alone")
-    torch.set_num_threads(threads)
+    torch.set_num_threads(count)
     unit, state = torch.ones(3), torch.randn(batch, 3)
     kept = op.langevin(state, [], [], [], unit, unit, unit, unit, unit, None, torch.arange(batch), 5, 0.01, 0.1, 0, 0,
                        0, integrator, 0, keep)[2]  # fmt: skip
@@ -81,11 +80,10 @@ def test_the_gradient_may_have_other_threads_than_the_run():
     potential = tt.Potential(tt.DenseCouplings(UNITS))
     torch.nn.init.normal_(potential.couplings.bonds, std=0.4)
     found = []
-    for threads in (1, 3):
+    for count in (1, 3):
         start = torch.linspace(-1, 1, BATCH * UNITS).view(BATCH, UNITS).requires_grad_()
-        torch.set_num_threads(1)
         end = tt.simulate(potential, start, steps=20, dt=0.01, temperature=0.3, backend="cpu").state
-        torch.set_num_threads(threads)
-        end.square().sum().backward()
+        with threads(count):
+            end.square().sum().backward()
         found.append(start.grad)
     assert torch.equal(*found)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.dynamics.kernels.cases import Case, rms_ratio
+from tests.dynamics.kernels.checks import assert_parts_are_the_whole, gradients
 from thermotorch.dynamics import kernels
 
 
@@ -50,34 +51,12 @@ def test_paths_are_those_of_the_reference(name, device):
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_those_of_the_reference(name, device):
-    case = CASES[name]
-    potential, state, force, run = case.reference()
-    weights = torch.randn(run.state.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    loss = (weights * run.state).sum() + 0.5 * run.state.square().sum()
-    grad_recorded = torch.zeros(0, *state.shape, dtype=torch.float64)
-    if run.states is not None:
-        grad_recorded = torch.randn(run.states.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-        loss = loss + (grad_recorded * run.states).sum()
-    loss.backward()
-
-    arguments = case.arguments(device)
-    end, _, kept = kernels.langevin(*arguments)
-    start, *others = arguments
-    of_state, of_bias, of_drive, *of_blocks = kernels.langevin_backward(
-        weights.to(end) + end, grad_recorded.to(end), start, kept, *others, True, force is not None
-    )
-    expected = [state.grad, potential.bias.grad]
-    found = [of_state, of_bias]
-    if force is None:
-        assert of_drive.numel() == 0
-    else:
-        assert of_drive.shape == force.shape
-        expected.append(force.grad)
-        found.append(of_drive)
-    for both, bonds in zip(zip(of_blocks[::2], of_blocks[1::2], strict=True), potential.couplings.parameters(), strict=True):
-        expected.append(bonds.grad)
-        found.append(both[0] + both[1].T)  # a bond is in two blocks, one the transpose of the other
-    for here, there in zip(found, expected, strict=True):
+    found, leaves, of_bonds = gradients(CASES[name], device)
+    of_leaves, of_blocks = found[:3], found[3:]
+    pairs = [(here, there) for here, there in zip(of_leaves, leaves, strict=True) if there is not None]
+    for one, other, bonds in zip(of_blocks[::2], of_blocks[1::2], of_bonds, strict=True):
+        pairs.append((one + other.T, bonds))  # a bond is in two blocks, one the transpose of the other
+    for here, there in pairs:
         if not there.any():
             assert not here.any()
         else:
@@ -90,16 +69,7 @@ def test_more_units_than_a_tile_and_more_samples_than_a_program(device):
 
 
 def test_a_run_in_two_halves_and_a_run_in_two_batches_are_bit_identical(device):
-    case = machine((30, 10), ((0, 1),), 24, 6, drive="sample")
-    end = kernels.langevin(*case.arguments(device))[0]
-    first = case.arguments(device)
-    first[11] = 2
-    second = [kernels.langevin(*first)[0], *case.arguments(device)[1:]]
-    second[11], second[15] = 4, 2
-    assert torch.equal(kernels.langevin(*second)[0], end)
-    part = case.arguments(device)
-    part[0], part[9], part[10] = part[0][5:], part[9][:, 5:], part[10][5:]
-    assert torch.equal(kernels.langevin(*part)[0], end[5:])
+    assert_parts_are_the_whole(machine((30, 10), ((0, 1),), 24, 6, drive="sample"), device)
 
 
 def test_pieces_of_a_batch_are_the_batch(device, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.dynamics.kernels.cases import Case, rms_ratio
+from tests.dynamics.kernels.checks import assert_parts_are_the_whole
 from thermotorch.dynamics import kernels
 from thermotorch.dynamics.kernels.run import Run
 
@@ -66,16 +67,7 @@ def test_products_by_the_library_give_the_same_path(integrator, device):
 
 @pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews"])
 def test_a_run_in_two_halves_and_a_run_in_two_batches_are_bit_identical(integrator, way, device):
-    whole = Case(40, 24, 6, integrator)
-    end = kernels.langevin(*whole.arguments(device))[0]
-    first = whole.arguments(device)
-    first[11] = 2
-    second = [kernels.langevin(*first)[0], *whole.arguments(device)[1:]]
-    second[11], second[15] = 4, 2
-    assert torch.equal(kernels.langevin(*second)[0], end)
-    part = whole.arguments(device)
-    part[0], part[10] = part[0][5:], part[10][5:]
-    assert torch.equal(kernels.langevin(*part)[0], end[5:])
+    assert_parts_are_the_whole(Case(40, 24, 6, integrator), device)
 
 
 def test_tf32_rounds_operands_and_nothing_else(way, device):
