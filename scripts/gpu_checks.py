@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 import thermotorch as tt
-from thermotorch.dynamics import kernels
-from thermotorch.dynamics.kernels import action, pipeline, streamed
-from thermotorch.dynamics.kernels import alternating as scheme
-from thermotorch.dynamics.kernels.run import Run
+from thermotorch.dynamics import cuda as kernels
+from thermotorch.dynamics.cuda import action
+from thermotorch.dynamics.cuda import pipeline
+from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import alternating as scheme
+from thermotorch.dynamics.cuda.run import Run
 
 SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
 

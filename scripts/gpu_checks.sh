@@ -13,7 +13,7 @@ failed=()
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv | tee "$out/gpu.csv"
 
 # Correctness is bound by compilation: all files at once, each in its process.
-tests=(tests/test_cuda.py tests/dynamics/kernels/test_{paths,adjoint,flows,alternating,pipeline,action,noise}.py)
+tests=(tests/test_cuda.py tests/dynamics/cuda/test_{paths,adjoint,flows,alternating,pipeline,action,noise}.py)
 for file in "${tests[@]}"; do
   timeout 240 python -m pytest -q -p no:cacheprovider "$file" >"$out/$(basename "$file" .py).txt" 2>&1 &
   pids+=($!)

@@ -8,8 +8,8 @@ python scripts/release_checkpoint.py --record outputs/evaluate/RUN/evaluation.js
 import argparse
 from pathlib import Path
 
-from thermotorch.evaluation.hardware import describe_hardware
-from thermotorch.models.spu import StochasticProcessingUnit
+from thermotorch.evaluation.speed.hardware import describe_hardware
+from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 from thermotorch.zoo import save_checkpoint
 
 NAME = "spu.8cell"

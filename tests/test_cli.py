@@ -461,7 +461,7 @@ def test_compare_writes_its_report_and_prints_where(run, stand_ins, capsys):
 
 
 def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, monkeypatch):
-    from thermotorch.models.diffusion import DiffusionModel
+    from thermotorch.models.baselines.diffusion import DiffusionModel
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

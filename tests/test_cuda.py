@@ -1,13 +1,14 @@
-"""What only a GPU can show. Skipped where there is none; `scripts/gpu_checks.sh` runs it, and `tests/dynamics/kernels`."""
+"""What only a GPU can show. Skipped where there is none; `scripts/gpu_checks.sh` runs it, and `tests/dynamics/cuda`."""
 
 import pytest
 import torch
 
 import thermotorch as tt
-from tests.dynamics.kernels.cases import Case, rms_ratio
-from thermotorch.dynamics import INTEGRATORS, op
+from tests.dynamics.cuda.cases import Case, rms_ratio
+from thermotorch.dynamics import INTEGRATORS
+from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.noise import normals, philox
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 # Of displacements over 120 steps (60 of the alternating scheme). Emulated on the CPU, rounding gives 2e-7, 8e-5 and 2e-4
@@ -26,7 +27,7 @@ def halves(units: int, batch: int, steps: int, **options) -> Case:
 
 @pytest.fixture
 def kernels():
-    from thermotorch.dynamics import kernels
+    from thermotorch.dynamics import cuda as kernels
 
     return kernels
 
@@ -81,7 +82,7 @@ def test_long_paths_agree_with_the_reference(units, batch, precision, kernels):
 
 @pytest.mark.parametrize("precision", TOLERANCE)
 def test_products_by_cublas_give_the_same_paths(precision, kernels):
-    from thermotorch.dynamics.kernels.run import Run
+    from thermotorch.dynamics.cuda.run import Run
 
     case = Case(200, 300, 120, precision=precision, dt=2e-3, coupling=0.07, drive="sample")
     end = kernels.streamed.langevin(Run.of(*case.arguments("cuda")), library=True)[0]
@@ -127,7 +128,7 @@ def test_gradients_agree_with_the_reference(units, precision, kernels):
 @pytest.mark.parametrize("machine", [Case, halves])
 def test_graphs_pieces_and_single_launches_give_the_same_bits(machine, kernels, monkeypatch):
     """Graph or not, whole batch or pieces of it, first or second use of a pipeline: the path is the path."""
-    from thermotorch.dynamics.kernels import pipeline
+    from thermotorch.dynamics.cuda import pipeline
 
     arguments = machine(200, 600, 131, drive="unit", dt=2e-3, coupling=0.05, record=40).arguments("cuda")
     whole = kernels.langevin(*arguments)
@@ -210,7 +211,7 @@ def test_a_layer_learns_the_same_on_both_devices_and_compiled(kernels):
 
 
 def test_memory_does_not_grow_with_the_number_of_steps(kernels):
-    from thermotorch.dynamics.kernels import pipeline
+    from thermotorch.dynamics.cuda import pipeline
 
     peaks = []
     for steps in (100, 2000):
@@ -268,8 +269,8 @@ def test_exact_linear_dynamics_agree(times):
 
 
 def test_boards_and_devices_agree():
-    from thermotorch.models.linalg import Readout, inverse
-    from thermotorch.models.spu import StochasticProcessingUnit
+    from thermotorch.linear_algebra.solve import Readout, inverse
+    from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 
     matrix = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
     board = StochasticProcessingUnit(4, tolerance=0.01, capacitor_step=1e-10, adc_bits=12)

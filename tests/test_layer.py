@@ -7,7 +7,8 @@ import torch
 
 import thermotorch as tt
 from tests.physics import Boltzmann, OrnsteinUhlenbeck, assert_mean
-from thermotorch.dynamics import INTEGRATORS, cpu
+from thermotorch.dynamics import INTEGRATORS
+from thermotorch.dynamics.cpu import operators as cpu
 
 fast = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 

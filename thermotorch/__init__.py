@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings, LatticeCouplings
 from thermotorch.dynamics import Moments, PathAction, PathWeights, StabilityWarning, Stream, Trajectory, simulate
-from thermotorch.dynamics.linear import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.underdamped import simulate_underdamped
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.potential import Potential

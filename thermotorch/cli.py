@@ -26,11 +26,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 from thermotorch.zoo.plugins import plugin_packages
 
 if TYPE_CHECKING:
-    from thermotorch.evaluation.novelty import KnownImages
+    from thermotorch.evaluation.quality.novelty import KnownImages
 
 _package = Path(__file__).resolve().parent
 CONFIG_DIR = next(
@@ -86,7 +86,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     import torch
 
-    from thermotorch.evaluation.hardware import describe_hardware
+    from thermotorch.evaluation.speed.hardware import describe_hardware
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
     from thermotorch.training.resume import LAST, last_checkpoint
@@ -131,7 +131,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
     from thermotorch.evaluation.generators import load_generators
-    from thermotorch.evaluation.hardware import named_device
+    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.rows import by_kind
     from thermotorch.evaluation.samples import draw_samples, sample_rows, write_samples
@@ -170,11 +170,11 @@ def evaluate(cfg: DictConfig) -> Path:
     `task` is one of those in `training/tasks.py`; null means the one that the model names as its own, or else
     generating images.
     """
-    from thermotorch.evaluation.hardware import named_device
-    from thermotorch.evaluation.markdown import number
+    from thermotorch.evaluation.speed.hardware import named_device
+    from thermotorch.evaluation.report.markdown import number
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.rows import by_kind
-    from thermotorch.models.imperfect import realise
+    from thermotorch.models.imperfections import realise
     from thermotorch.training import tasks
     from thermotorch.zoo import load_checkpoint
 
@@ -214,7 +214,7 @@ class SweepReport(Callback):
         folder, cls.folder = cls.folder, None
         if folder is None or not any(folder.glob("*/.hydra")):
             return
-        from thermotorch.evaluation.sweep_report import write_sweep
+        from thermotorch.evaluation.report.sweep_report import write_sweep
 
         text, paths = write_sweep(folder)
         print(text, *paths, sep="\n")
@@ -227,9 +227,9 @@ def compare(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.cache import ResultCache, results_folder
     from thermotorch.evaluation.compare import compare as run_protocol
-    from thermotorch.evaluation.feature_space import FeatureSpace
+    from thermotorch.evaluation.quality.feature_space import FeatureSpace
     from thermotorch.evaluation.generators import load_generators
-    from thermotorch.evaluation.hardware import named_device
+    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
     from thermotorch.evaluation.report import write_report
@@ -274,8 +274,8 @@ def compare(cfg: DictConfig) -> Path:
 
 def benchmark(cfg: DictConfig) -> Path:
     """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
-    from thermotorch.evaluation import benchmark as speed
-    from thermotorch.evaluation.hardware import named_device
+    from thermotorch.evaluation.speed import benchmark as speed
+    from thermotorch.evaluation.speed.hardware import named_device
 
     run = Path(cfg.output_dir)
     settings = OmegaConf.to_container(cfg, resolve=True)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 import thermotorch as tt
 from tests.dynamics.threads import threads
-from thermotorch.dynamics import INTEGRATORS, cpu
+from thermotorch.dynamics import INTEGRATORS
+from thermotorch.dynamics.cpu import operators as cpu
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 

@@ -27,7 +27,7 @@ def version(text: str) -> tuple[int, ...]:
 )
 def test_kernels_on_the_interpreter():
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dynamics/kernels"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dynamics/cuda"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -36,7 +36,7 @@ def test_kernels_on_the_interpreter():
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
 def test_kernels_compile_for_compute_capability_9(precision):
     """What the interpreter does not see: types, layouts, and whether a tile fits. No GPU is needed for this."""
-    from thermotorch.dynamics.kernels import resources
+    from thermotorch.dynamics.cuda import resources
 
     batch = f"large batch, {precision}"
     wanted = {
@@ -60,7 +60,7 @@ def test_kernels_compile_for_compute_capability_9(precision):
 def test_every_launch_binds_and_compiles():
     """The arguments as they are passed, with what Triton makes of their values and addresses."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "tests.dynamics.kernels.compile_launches"]
+    command = [sys.executable, "-m", "tests.dynamics.cuda.compile_launches"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     kernels = {"trajectory", "retrace", "advance", "retreat", "flows", "residual", "half_step", "half_back"}

@@ -7,7 +7,8 @@ import torch
 
 import thermotorch as tt
 from tests.dynamics.threads import threads
-from thermotorch.dynamics import cpu, op
+from thermotorch.dynamics.cpu import operators as cpu
+from thermotorch.dynamics.operators import langevin as op
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 import thermotorch as tt
 from tests.physics import assert_mean, float64, random_potential, single_unit
-from thermotorch.dynamics import cpu, normals, simulate_underdamped
+from thermotorch.dynamics import normals, simulate_underdamped
+from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.path_weights import PathWeightsResult
-from thermotorch.models.generator import ThermodynamicGenerator
-from thermotorch.models.noising import uncoupled
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.noising import uncoupled
 
 EACH = pytest.mark.parametrize("integrator", ["euler_maruyama", "alternating", "splitting"])
 BOTH = pytest.mark.parametrize("integrator", ["euler_maruyama", "alternating"])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import thermotorch as tt
 from tests.physics import Boltzmann, assert_mean, assert_within, random_matrix, random_potential, single_unit
-from thermotorch.dynamics.linear import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.underdamped import baoab, harmonic, simulate_underdamped
 
 float64 = torch.float64

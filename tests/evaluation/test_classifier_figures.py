@@ -9,7 +9,7 @@ from thermotorch.evaluation.classifier_figures import (
     point,
     uncertainty_figure,
 )
-from thermotorch.models.classifier import ThermodynamicClassifier
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from tests.evaluation.stand_ins import SIDE, Device, Digital, Watched, WatchedDigital, feature_space, noise
 from thermotorch.evaluation import FeatureSpace, Protocol, compare, evaluate
 from thermotorch.evaluation.cache import ResultCache
-from thermotorch.evaluation.metrics import class_probabilities, features, frechet_distance, recognised_fraction
-from thermotorch.evaluation.novelty import RELATIVE, KnownImages
+from thermotorch.evaluation.quality.metrics import class_probabilities, features, frechet_distance, recognised_fraction
+from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20

@@ -7,7 +7,7 @@ from thermotorch.evaluation.costs import costs
 from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, LANDAUER
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import generate
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.units import kT_to_joule
 
 PROTOCOL = Protocol(num_samples=12, seed=3, steps=4, kernel_subset_size=4)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from thermotorch.evaluation.neuron_figures import activation_figure, cosine_error, cosine_figure
-from thermotorch.models.layered import LayeredComputer
+from thermotorch.models.classifier.layered import LayeredComputer
 
 
 def computer() -> LayeredComputer:

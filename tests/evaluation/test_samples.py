@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from thermotorch.evaluation.samples import draw_samples, write_samples
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 
 def test_a_thermodynamic_computer_leaves_its_images_and_their_heat(tmp_path):

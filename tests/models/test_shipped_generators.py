@@ -5,7 +5,12 @@ from math import log, sqrt
 import pytest
 import torch
 
-from thermotorch.evaluation.metrics import class_entropy, class_histogram, class_probabilities, recognised_fraction
+from thermotorch.evaluation.quality.metrics import (
+    class_entropy,
+    class_histogram,
+    class_probabilities,
+    recognised_fraction,
+)
 from thermotorch.zoo import create_model, list_models, load_card, load_checkpoint
 
 SAMPLES, SEED = 500, 2026  # a seed that no card quotes

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.models.noising import Noising
+from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, reverse_action
 from thermotorch.objectives.closed_form import mean_action
 

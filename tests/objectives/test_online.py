@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.models.noising import Noising
+from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import online_update, reverse_action
 
 DT, KT, RATE = 1e-3, 0.1, 1e-3

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.models.noising import Noising
+from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import reverse_action
 
 DT, KT = 1e-3, 0.1

@@ -8,7 +8,7 @@ from torchvision.io import decode_image
 from torchvision.utils import make_grid
 
 from tests.training.fitting import diffusion_module, ema, fit
-from thermotorch.models.diffusion import DiffusionModel
+from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, averaged_weights
 
 

@@ -4,8 +4,8 @@ from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
-from thermotorch.models.imperfect import realise
-from thermotorch.training.augmentation import jitter
+from thermotorch.models.imperfections import realise
+from thermotorch.data.augmentation import jitter
 from thermotorch.training.classifier_module import ClassifierModule, EndToEndModule
 from thermotorch.training.data import Digits8x8Data
 

@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torchvision.io import decode_image
 
 from tests.training.fitting import diffusion_module, ema, fit, same
-from thermotorch.models.diffusion import DiffusionModel
+from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.training.callbacks import SampleGrid
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from thermotorch.models.feature_net import FeatureNet
+from thermotorch.models.judge import FeatureNet
 from thermotorch.training.callbacks import HeldOutDistance
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.observation_module import ObservationTimeModule, net_blocks

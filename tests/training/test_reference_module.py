@@ -3,7 +3,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from tests.training.fitting import same
-from thermotorch.models.gaussians import Gaussians
+from thermotorch.models.baselines.gaussians import Gaussians
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.reference_module import BoltzmannModule, GaussiansModule
 

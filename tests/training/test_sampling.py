@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from thermotorch.models.diffusion import DiffusionModel
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.baselines.diffusion import DiffusionModel
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.training.sampling import SampleIds, Sampling, joined_samples, sample_over_processes
 
 

@@ -4,7 +4,7 @@ from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
-from thermotorch.models.neuron import neuron_activation
+from thermotorch.models.classifier.neuron import neuron_activation
 from thermotorch.objectives import forward_action, guide_path
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.teacher_student_module import TeacherStudentModule

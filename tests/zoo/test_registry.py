@@ -130,11 +130,11 @@ def test_a_plugin_whose_name_cannot_be_used_is_ignored_with_a_warning(installed,
     with pytest.warns(UserWarning, match="'other_package:Model' .* is ignored"):
         assert "generator" in architectures()
     assert "a.tag" not in architectures()
-    assert architecture("generator").__module__ == "thermotorch.models.generator"
+    assert architecture("generator").__module__ == "thermotorch.models.generator.machine"
 
 
 def test_the_zoo_imports_no_model():
     program = (
-        "import sys, thermotorch.zoo as z; z.list_models(); sys.exit('thermotorch.models.diffusion' in sys.modules)"
+        "import sys, thermotorch.zoo as z; z.list_models(); sys.exit('thermotorch.models.baselines.diffusion' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

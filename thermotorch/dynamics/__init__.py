@@ -8,7 +8,7 @@ from torch import Tensor
 
 from thermotorch.dynamics import fused, reference
 from thermotorch.dynamics.integrators import INTEGRATORS
-from thermotorch.dynamics.linear import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult

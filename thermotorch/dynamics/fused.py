@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from thermotorch.dynamics import action_op, cpu, op, splitting, weights_op
+from thermotorch.dynamics import splitting
+from thermotorch.dynamics.operators import reverse_action as action_op
+from thermotorch.dynamics.cpu import operators as cpu
+from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential
@@ -64,7 +68,7 @@ def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: f
 
 def _cuda_unavailable() -> str | None:
     try:
-        import_module("thermotorch.dynamics.kernels")  # registers itself; needs Triton, which nothing else imports
+        import_module("thermotorch.dynamics.cuda")  # registers itself; needs Triton, which nothing else imports
     except ImportError as error:
         return f"it needs triton ({error})"
     return None

@@ -29,7 +29,7 @@ from torch import Tensor
 from thermotorch.dynamics import splitting
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.observe import Transition
-from thermotorch.dynamics.weights_op import INTEGRATORS as SUMMED
+from thermotorch.dynamics.operators.path_weights import INTEGRATORS as SUMMED
 from thermotorch.potential import Potential
 
 INTEGRATORS = (*SUMMED, "splitting")  # those with a transition density

@@ -13,7 +13,7 @@ from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
-from thermotorch.dynamics.op import PRECISIONS
+from thermotorch.dynamics.operators.langevin import PRECISIONS
 from thermotorch.dynamics.path_weights import PathWeights, refusal
 from thermotorch.potential import Potential
 

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from thermotorch.dynamics.build import cache_folder
+from thermotorch.dynamics.cpu.build import cache_folder
 from thermotorch.evaluation.entries import Entry, takes_sampler
-from thermotorch.evaluation.feature_space import FeatureSpace
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import ModelResult
 
 CACHE_FORMAT = 1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from thermotorch.evaluation import energy
-from thermotorch.evaluation.curve import network_evaluations
+from thermotorch.evaluation.quality.curve import network_evaluations
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import Generation, is_thermodynamic, sampler_options
 from thermotorch.evaluation.rows import Row

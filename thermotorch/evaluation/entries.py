@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from thermotorch.evaluation.protocol import Protocol
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.entries import Entry
-from thermotorch.evaluation.hardware import describe_hardware, device_of
-from thermotorch.evaluation.memory import PeakMemory
-from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
+from thermotorch.evaluation.speed.memory import PeakMemory
+from thermotorch.evaluation.energy.meter import EnergyMeter
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.rows import Row, joined
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thermotorch.evaluation.energy import Ledger
-from thermotorch.evaluation.markdown import number, table
+from thermotorch.evaluation.report.markdown import number, table
 
 # What stands for the least and for a whole machine: an ideal device beside bare circuits, analog nodes beside a board.
 LEAST, WHOLE = ("ideal", "45 nm fp32"), ("rc_analog", "A100 fp32")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from thermotorch.evaluation.markdown import bullet, number, table
+from thermotorch.evaluation.report.markdown import bullet, number, table
 
 # Said elsewhere, of one machine, or a detail of the card.
 _SKIPPED = (

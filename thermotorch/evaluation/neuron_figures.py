@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from thermotorch.models.layered import LayeredComputer
-from thermotorch.models.neuron import neuron_activation, neuron_response
+from thermotorch.models.classifier.layered import LayeredComputer
+from thermotorch.models.classifier.neuron import neuron_activation, neuron_response
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

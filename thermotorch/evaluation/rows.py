@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 KINDS = ("measured", "modelled", "unavailable")
 ENERGY_UNITS = ("J", "kT", "FLOP")  # what units of heat, work and arithmetic begin with

@@ -12,7 +12,7 @@ NeurIPS 2021, for short runs from noise.
 import torch
 from torch import Tensor
 
-from thermotorch.models.neuron import neuron_activation
+from thermotorch.models.classifier.neuron import neuron_activation
 from thermotorch.potential import Potential
 
 _TABLE = 1 << 14  # forces at which a mean response is computed when it is wanted for many more

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from thermotorch.dynamics import Trajectory
 from thermotorch.dynamics.noise import Stream, normals
-from thermotorch.models.classifier import ThermodynamicClassifier
-from thermotorch.models.imperfect import imperfect_parameters
-from thermotorch.training.augmentation import jitter
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
+from thermotorch.models.imperfections import imperfect_parameters
+from thermotorch.data.augmentation import jitter
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 

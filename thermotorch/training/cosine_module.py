@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from thermotorch.models.layered import LayeredComputer
+from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.population import run_population
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model

@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 # Without a validation set there is nothing to warn about.
 warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")

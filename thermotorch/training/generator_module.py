@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from thermotorch.models.generator import ThermodynamicGenerator
-from thermotorch.models.noising import Noising
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
 from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
 from thermotorch.training.optimizers import build_optimizer

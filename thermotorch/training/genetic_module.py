@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from thermotorch.models.classifier import ThermodynamicClassifier
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
 from thermotorch.training.cosine_module import CosineTask

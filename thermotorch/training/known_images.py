@@ -1,6 +1,6 @@
 """The images that a model of the zoo has seen, for finding copies of them among its samples."""
 
-from thermotorch.evaluation.novelty import KnownImages
+from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.training.data import DATA_SETS, recorded_data
 from thermotorch.zoo import load_card
 

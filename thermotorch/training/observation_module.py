@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from thermotorch.dynamics import Stream
-from thermotorch.models.feature_net import FeatureNet
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.judge import FeatureNet
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model, load_checkpoint

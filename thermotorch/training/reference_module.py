@@ -5,8 +5,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from thermotorch.dynamics import Stream, normals
-from thermotorch.models.boltzmann import RestrictedBoltzmannMachine
-from thermotorch.models.gaussians import Gaussians
+from thermotorch.models.baselines.boltzmann import RestrictedBoltzmannMachine
+from thermotorch.models.baselines.gaussians import Gaussians
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 

@@ -16,7 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from thermotorch.evaluation.hub_folder import export_folder
+from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.training.data import RECORDED
 from thermotorch.training.resume import LAST
 from thermotorch.zoo import create_model, record_rows, save_checkpoint

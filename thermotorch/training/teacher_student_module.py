@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from thermotorch.models.classifier import ThermodynamicClassifier
-from thermotorch.models.neuron_net import NeuronNet
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
+from thermotorch.models.classifier.neuron_net import NeuronNet
 from thermotorch.objectives import forward_action, guide_path
 from thermotorch.training.classifier_module import ClassifierModule
 

@@ -14,20 +14,20 @@ from importlib.metadata import EntryPoint
 from torch import nn
 
 from thermotorch.zoo import plugins
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 Builder = Callable[..., nn.Module]
 
 _architectures: dict[str, str | EntryPoint | Builder] = {
-    "generator": "thermotorch.models.generator:ThermodynamicGenerator",
-    "ddpm": "thermotorch.models.diffusion:DiffusionModel",
-    "feature_net": "thermotorch.models.feature_net:FeatureNet",
-    "gaussians": "thermotorch.models.gaussians:Gaussians",
-    "rbm": "thermotorch.models.boltzmann:RestrictedBoltzmannMachine",
-    "spu": "thermotorch.models.spu:StochasticProcessingUnit",
-    "classifier": "thermotorch.models.classifier:ThermodynamicClassifier",
-    "layered": "thermotorch.models.layered:LayeredComputer",
-    "thermo_conv": "thermotorch.models.thermo_conv:ThermodynamicConvNet",
+    "generator": "thermotorch.models.generator.machine:ThermodynamicGenerator",
+    "ddpm": "thermotorch.models.baselines.diffusion:DiffusionModel",
+    "feature_net": "thermotorch.models.judge:FeatureNet",
+    "gaussians": "thermotorch.models.baselines.gaussians:Gaussians",
+    "rbm": "thermotorch.models.baselines.boltzmann:RestrictedBoltzmannMachine",
+    "spu": "thermotorch.linear_algebra.board.spu:StochasticProcessingUnit",
+    "classifier": "thermotorch.models.classifier.machine:ThermodynamicClassifier",
+    "layered": "thermotorch.models.classifier.layered:LayeredComputer",
+    "thermo_conv": "thermotorch.models.classifier.thermo_conv:ThermodynamicConvNet",
 }
 _plugins_found = False
 

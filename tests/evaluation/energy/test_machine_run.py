@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from thermotorch.evaluation.energy import machine_run
-from thermotorch.models.generator import ThermodynamicGenerator
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 
 def machine(**options) -> ThermodynamicGenerator:

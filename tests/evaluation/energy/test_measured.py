@@ -1,7 +1,7 @@
 import pytest
 
 from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger
-from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.energy.meter import EnergyMeter
 
 
 class Machine:
@@ -31,7 +31,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     machine = Machine(tmp_path)
-    monkeypatch.setattr("thermotorch.evaluation.meter.time.perf_counter", lambda: machine.now)
+    monkeypatch.setattr("thermotorch.evaluation.energy.meter.time.perf_counter", lambda: machine.now)
     return machine
 
 

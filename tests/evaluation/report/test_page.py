@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.report.comparisons import FRECHET, comparison, result, row
 from thermotorch.evaluation import write_report
-from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.markdown import number
 
 VOID = {"meta", "link", "img", "input", "wbr", "br"}
 SIZES = [(1, 1), (2, 2), (8, 8), (3, 1), (2, 0)]  # models asked for, models reached

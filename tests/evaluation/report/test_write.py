@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.evaluation.stand_ins import Device, Digital, feature_space
 from thermotorch.evaluation import Comparison, Protocol, Row, compare, write_report
-from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.markdown import number
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20

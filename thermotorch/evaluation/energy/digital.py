@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, BoardClass, CircuitClass
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 
 def hardware_class(name: str) -> CircuitClass | BoardClass:

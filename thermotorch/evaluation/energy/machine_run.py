@@ -6,8 +6,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from thermotorch.models.noising import uncoupled
-from thermotorch.models.schedule import interaction
+from thermotorch.models.generator.noising import uncoupled
+from thermotorch.models.generator.schedule import interaction
 
 _RECORDS = 25  # states kept of each trajectory, for averages over the run
 

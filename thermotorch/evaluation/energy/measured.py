@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
-from thermotorch.evaluation.meter import EnergyMeter
+from thermotorch.evaluation.energy.meter import EnergyMeter
 
 SCENARIO = "this machine"
 _REPEATS = 10_000  # more calls than that in one window means that the work does nothing

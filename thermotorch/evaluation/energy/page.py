@@ -14,7 +14,7 @@ from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.sensitivity import Side, sensitivity
 from thermotorch.evaluation.energy.text import effects_table, ledgers_table, quantities_table
 from thermotorch.evaluation.energy.thermodynamic import DEVICES, device
-from thermotorch.evaluation.markdown import bullet, number, table
+from thermotorch.evaluation.report.markdown import bullet, number, table
 from thermotorch.units import ROOM_TEMPERATURE
 
 _INTRODUCTION = """# The energy ledger

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.ledger import TOTAL, Ledger, LedgerLine
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 _MIXED = "a modelled number divided by a measured one or the reverse, which is no measurement: "
 

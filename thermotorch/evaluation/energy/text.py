@@ -6,7 +6,7 @@ from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.energy.measured import SCENARIO
 from thermotorch.evaluation.energy.quantity import Quantity
 from thermotorch.evaluation.energy.sensitivity import Effect
-from thermotorch.evaluation.markdown import bullet, table
+from thermotorch.evaluation.report.markdown import bullet, table
 
 
 def ledgers_table(ledgers: Sequence[Ledger]) -> str:

@@ -19,7 +19,7 @@ from thermotorch.evaluation.energy.machine_run import has_cycle, machine_run
 from thermotorch.evaluation.energy.quantity import Interval
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.spu_board import SPUBoard
-from thermotorch.zoo.names import unknown_name
+from thermotorch.names import unknown_name
 
 Device = IdealDevice | RCAnalog | SPUBoard | DTCA
 DEVICES: tuple[Device, ...] = (IdealDevice(), RCAnalog(), SPUBoard(), DTCA())

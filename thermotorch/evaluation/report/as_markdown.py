@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from thermotorch.evaluation.markdown import bullet, table
+from thermotorch.evaluation.report.markdown import bullet, table
 from thermotorch.evaluation.report.content import Block, Bullets, Films, Gallery, Paragraph, Picture, Report, Table
 
 

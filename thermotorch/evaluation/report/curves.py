@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.content import Block, Gallery, Table
 from thermotorch.evaluation.report.sides import Side

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from thermotorch.evaluation.results import Comparison
-from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.rows import Row

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.evaluation.markdown import number
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.energy_verdict import energy_answers
 from thermotorch.evaluation.rows import Row

@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+
+from thermotorch.data.augmentation import affine, jitter
+
+STILL = {"angle": torch.zeros(1), "scale": torch.ones(1), "shift": torch.zeros(1, 2)}
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(1, 2, 7, 9, generator=torch.Generator().manual_seed(0))
+
+
+def test_nothing_asked_nothing_done(image):
+    assert torch.allclose(affine(image, **STILL), image, atol=1e-6)
+    assert torch.allclose(jitter(image, torch.rand(1, 4)), image, atol=1e-6)
+
+
+def test_a_shift_by_whole_pixels_is_a_roll(image):
+    shifted = affine(image, **{**STILL, "shift": torch.tensor([[2.0, -1.0]])})
+    assert torch.allclose(shifted[..., :-1, 2:], image[..., 1:, :-2], atol=1e-6)
+    assert shifted[..., -1, :].abs().max() < 1e-6
+    assert shifted[..., :2].abs().max() < 1e-6
+
+
+def test_a_quarter_turn_is_a_transpose():
+    square = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    turned = affine(square, **{**STILL, "angle": torch.tensor([math.pi / 2])})
+    assert torch.allclose(turned, square.rot90(1, dims=(2, 3)), atol=1e-5)
+
+
+def test_doubling_keeps_the_centre_and_doubles_distances():
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[0, 0, 4, 6] = 1.0
+    big = affine(dot, **{**STILL, "scale": torch.tensor([2.0])})[0, 0]
+    assert big[4, 8] == pytest.approx(1.0, abs=1e-5)
+    assert big.sum() > 2.5
+
+
+def test_each_image_is_moved_on_its_own():
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    uniforms = torch.rand(5, 4, generator=torch.Generator().manual_seed(3))
+    settings = {"rotation": 15.0, "scale": 0.2, "shift": 1.5}
+    together = jitter(images, uniforms, **settings)
+    alone = torch.cat([jitter(images[i : i + 1], uniforms[i : i + 1], **settings) for i in range(5)])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert (together - images).abs().amax(dim=(1, 2, 3)).min() > 0.05

@@ -1,0 +1,98 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.dynamics import fused
+from thermotorch.dynamics.cpu import build
+from thermotorch.dynamics.cpu import operators as cpu
+
+
+@pytest.fixture
+def no_library(monkeypatch, tmp_path):
+    """As in a process that has not asked for the library yet, with an empty cache folder."""
+    monkeypatch.setenv("THERMOTORCH_CACHE", str(tmp_path))
+    for function in (build.compiler, build.library, cpu.unavailable):
+        function.cache_clear()
+    monkeypatch.setattr(fused, "_known", {})
+    yield tmp_path
+    for function in (build.compiler, build.library, cpu.unavailable):
+        function.cache_clear()
+
+
+def test_without_a_compiler_auto_falls_back_and_the_name_says_why(no_library, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    potential, arguments = tt.Potential(tt.DenseCouplings(3)), {"steps": 2, "dt": 0.01, "temperature": 0.1}
+    with pytest.raises(ValueError, match="backend='cpu': no C\\+\\+ compiler found \\(CXX=no-such-compiler\\); install one"):
+        tt.simulate(potential, torch.zeros(2, 3), backend="cpu", **arguments)
+    tt.simulate(potential, torch.zeros(2, 3), **arguments)
+
+
+def test_a_compiler_that_fails_is_quoted(no_library, monkeypatch):
+    monkeypatch.setenv("CXX", "false")
+    assert "false -std=c++17" in cpu.unavailable()
+
+
+def test_the_library_is_named_by_what_it_is_made_of(monkeypatch):
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    name = build._fingerprint()
+    assert build._fingerprint() == name
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
+    assert build._fingerprint() != name
+
+
+OTHER_PROCESSORS = {
+    "x86-64": ("-march=x86-64",),
+    "x86-64 with AVX2": ("-march=x86-64-v3",),
+    "this one, if it did not add beside its multiply-adds": ("-march=native", *(f"-U__znver{i}__" for i in (3, 4, 5))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64 processors")
+@pytest.mark.parametrize("processor", OTHER_PROCESSORS)
+def test_what_other_processors_would_compile_computes_the_same(processor, no_library, monkeypatch):
+    """Runs and gradients in rows, and in lanes (64 samples), against the reference backend."""
+    monkeypatch.setattr(build, "_target_flags", lambda: OTHER_PROCESSORS[processor])
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.BlockCouplings({"a": 23, "b": 14}, [("a", "b"), ("b", "b")]), 1.0, 0.1, 0.5, 0.3)
+    for bonds in potential.couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.4)
+    for batch in (9, 64):
+        start = torch.randn(batch, 37)
+        found = {}
+        for backend in ("cpu", "reference"):
+            x = start.clone().requires_grad_()
+            path = tt.simulate(potential, x, steps=20, dt=0.01, temperature=0.3, seed=5, backend=backend)
+            path.state.pow(3).sum().backward()
+            found[backend] = [path.state.detach(), x.grad, *(bonds.grad for bonds in potential.couplings.parameters())]
+            potential.zero_grad()
+        for ours, expected in zip(*found.values(), strict=True):
+            assert (ours - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.slow
+def test_two_processes_build_at_once_and_say_so_once_each(tmp_path):
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    program = (
+        "import thermotorch as tt, torch\n"
+        "for _ in range(2): print(tt.simulate(tt.Potential(tt.DenseCouplings(3)), torch.zeros(2, 3), steps=2, dt=0.01, "
+        "temperature=0.1, backend='cpu').state.sum().item())"
+    )
+    environment = {"THERMOTORCH_CACHE": str(tmp_path), "PATH": subprocess.os.environ["PATH"]}
+    runs = [subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE) for _ in range(2)]
+    outputs = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert len({line for out, _ in outputs for line in out.split()}) == 1
+    assert all(err.count("compiling") <= 1 for _, err in outputs)
+    assert len(list(tmp_path.iterdir())) == 1, "one library, nothing half made left behind"
+    again = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert "compiling" not in again.stderr

@@ -1,0 +1,100 @@
+"""The tasks of a stochastic processing unit: their numbers against what is known of them, and their figures."""
+
+import json
+
+import pytest
+import torch
+
+from thermotorch.evaluation.linear_algebra import inversion
+from thermotorch.evaluation.linear_algebra import scaling
+from thermotorch.evaluation.linear_algebra.tasks import TASKS, run_task, write_task
+from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+from thermotorch.zoo import create_model
+
+SMALL = {
+    "invert": {"sizes": [2, 4], "coupling": 0.8, "boards": 12, "reads": 4000, "seed": 0},
+    "mitigation": {"units": 4, "coupling": 0.8, "matrices": 3, "boards": 2, "reads": [400, 4000], "seed": 0},
+    "scaling": {"sizes": [4, 16], "condition": 5.0, "reads": 512, "signal_to_noise": 10.0, "second": 1e-6,
+                "load_rate": 1e9, "goals": {"solve": 0.05, "inverse": 0.2}, "repeats": 1, "seed": 0},
+}  # fmt: skip
+BOARD = {"cells": 4, "tolerance": 0.01, "capacitor_step": 4e-11}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict:
+    model = StochasticProcessingUnit(**BOARD)
+    return {name: run_task(name, model, settings, "typed") for name, settings in SMALL.items()}
+
+
+def row(result, start: str) -> float:
+    return next(row.value for row in result.rows if row.metric.startswith(start))
+
+
+def test_rows_say_what_they_rest_on(results):
+    for result in results.values():
+        for entry in result.rows:
+            assert entry.command == "typed"
+            assert entry.note
+            assert entry.kind == ("measured" if entry.metric.endswith(("Cholesky", "gradients")) else "modelled")
+
+
+def test_inversion_starts_from_sampling_error_and_ends_at_the_components(results):
+    for curve in results["invert"].curves["sizes"].values():
+        assert curve["mean"][0] > 4 * curve["mean"][-1]
+        assert curve["ideal"][-1] < curve["ideal"][0] / 4
+        assert curve["low"][-1] <= curve["mean"][-1] <= curve["high"][-1]
+        assert 0.001 < curve["floor"] < 0.05
+
+
+def test_the_heat_of_a_board_is_what_its_noise_puts_in():
+    """White current noise does the work kappa0 tr C^-1 per second on the capacitors, whatever the resistors are."""
+    board = StochasticProcessingUnit(4, resistance=[200.0, 330.0, 330.0, 500.0])
+    matrix = inversion.buildable_matrix(4, 0.8, seed=0)
+    (circuit,), _ = board.circuits(matrix)
+    expected = board.noise * torch.linalg.inv(circuit.capacitance[0]).trace().item()
+    assert inversion.dissipation(board, matrix) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mitigation_has_slopes_one_and_two(results):
+    assert row(results["mitigation"], "slope of the error, one setting") == pytest.approx(1.0, abs=0.25)
+    assert row(results["mitigation"], "slope of the error, averaged") == pytest.approx(2.0, abs=0.25)
+
+
+def test_conjugate_gradients_end_after_as_many_steps_as_eigenvalues():
+    matrix, b = scaling.problem(6, 5.0, seed=0)
+    steps = scaling.conjugate_gradients(matrix, b, torch.linalg.solve(matrix, b))
+    assert len(steps["error"]) <= 7
+    assert steps["error"][-1] < 1e-8
+    assert torch.linalg.cond(matrix).item() == pytest.approx(5.0)
+
+
+def test_the_device_approaches_its_predicted_error(results):
+    for entry in results["scaling"].curves["sizes"].values():
+        for name in ("solve", "inverse"):
+            ratio = entry[name]["error"][-1] / entry[name]["predicted"][-1]
+            assert 0.3 < ratio < 3, "one run, whose error is the root of a few squares"
+            assert entry["times"][name]["device"] > entry["load"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_results_are_written_and_drawn(name, results, tmp_path):
+    paths = write_task(name, results[name], tmp_path)
+    assert json.loads(paths[0].read_text()) == json.loads(json.dumps(results[name].curves))
+    assert paths[1].stat().st_size > 5000
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="unknown task 'inverts'; did you mean 'invert'"):
+        run_task("inverts", StochasticProcessingUnit(), {})
+    with pytest.raises(TypeError, match="for a stochastic processing unit, got a Linear"):
+        run_task("invert", torch.nn.Linear(1, 1), SMALL["invert"])
+    with pytest.raises(TypeError, match="bords"):
+        run_task("invert", StochasticProcessingUnit(), {**SMALL["invert"], "bords": 3})
+
+
+def test_the_shipped_board():
+    board = create_model("spu.8cell", pretrained=True)
+    assert isinstance(board, StochasticProcessingUnit)
+    assert board.cells == 8
+    assert board.tolerance == 0.01
+    assert board.inductance.tolist() == pytest.approx([1e-3] * 8)

@@ -1,0 +1,35 @@
+"""The programs we compare with solve our equation, not another one."""
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from thermotorch.dynamics import simulate
+from thermotorch.evaluation.speed.rivals import Equation, diffrax_euler, jax_scan, plain_loop, torchsde_euler
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+
+RIVALS = {
+    "plain": ("torch", lambda equation: lambda state: plain_loop(equation, state)),
+    "torchsde": ("torchsde", lambda equation: lambda state: torchsde_euler(equation, state)),
+    "jax": ("jax", jax_scan),
+    "diffrax": ("diffrax", diffrax_euler),
+}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_rival_follows_the_same_path_without_noise_and_has_noise_of_the_same_size(name):
+    library, build = RIVALS[name]
+    if not find_spec(library):
+        pytest.skip(f"{library} is not installed")
+    torch.manual_seed(0)
+    potential = ThermodynamicGenerator(image_shape=[1, 4, 4], hidden=8).potential.requires_grad_(False)
+    for parameter in potential.parameters():
+        parameter.normal_(std=0.3)
+    state, machine = torch.randn(3, 24), (potential.couplings.matrix(), potential.bias, 1.0, 1.0)
+    expected = simulate(potential, state, steps=100, dt=1e-3, temperature=0.0).state
+    found = torch.tensor(build(Equation(*machine, steps=100, dt=1e-3, temperature=0.0))(state).__array__())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    many = state.repeat(2000, 1)
+    moved = torch.tensor(build(Equation(*machine, steps=1, dt=1e-6, temperature=0.1))(many).__array__())
+    assert (moved - many).var().item() == pytest.approx(2 * 0.1 * 1e-6, rel=0.03)

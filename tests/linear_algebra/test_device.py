@@ -1,0 +1,107 @@
+"""The ideal device: equipartition, detailed balance, its schemes, its errors, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.linear_algebra.matrices import normal, positive
+from tests.physics import assert_within
+from thermotorch.linear_algebra.device import Device, Readout, RelaxationWarning, combine
+from thermotorch.linear_algebra.solve import second_moment
+
+KINDS = {
+    "overdamped": Device(temperature=0.6),
+    "inertia": Device(temperature=0.6, inertia=True, friction=0.8),
+    "euler": Device(temperature=0.6, dt=1e-3),
+}
+LONG = Readout(reads=200, interval=2.0, warmup=40.0, replicas=300, blocks=2)
+
+
+def estimate(device: Device, statistic, readout: Readout = LONG, **arguments):
+    return combine(device.average(positive(), statistic, readout, **arguments)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equipartition(kind):
+    """<x_i dV/dx_j> = kT delta_ij, whatever the dynamics, over 600 independent stretches."""
+    value, stderr = estimate(KINDS[kind], lambda x: second_moment(x) @ positive())
+    bias = 0.6 * 0.5e-3 * 10 if kind == "euler" else 0.0  # 1/2 dt times the largest scaled rate, some 5, doubled
+    assert_within(value, 0.6 * torch.eye(5), stderr + bias / 4.5, 4.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_detailed_balance(kind):
+    """Reads one interval apart: E[x_i(t) x_j(0)] = E[x_j(t) x_i(0)]."""
+    def antisymmetric(x):
+        x = x.transpose(0, 1)
+        later = x[:, 1:].mT @ x[:, :-1] / x.shape[1]
+        return later - later.mT
+
+    value, stderr = estimate(KINDS[kind], antisymmetric, replace(LONG, interval=0.5, reads=400))
+    assert_within(value, 0.0, stderr + 1e-12, 4.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_balances_the_force(kind):
+    force = normal(5, seed=1)
+    value, stderr = estimate(KINDS[kind], lambda x: x.mean(0) @ positive(), force=force)
+    assert_within(value, force, stderr, 4.5)
+
+
+def test_standard_errors_are_right_for_correlated_reads():
+    """Mean square of (value - truth) / stderr over 300 runs is that of Student's law with 9 degrees, 9/7."""
+    readout = Readout(reads=2000, interval=0.5, warmup=40.0, blocks=10, replicas=300)
+    force = normal(5, seed=1)
+    truth = torch.linalg.solve(positive(), force)
+    blocks, _ = Device().average(positive(), lambda x: x.mean(0), readout, force=force)
+    runs = [combine(blocks[:, r : r + 1]) for r in range(300)]
+    squares = torch.stack([((value - truth) / stderr)[0] ** 2 for value, stderr in runs])
+    assert_within(squares.mean(), 9 / 7, squares.std() / 300**0.5, 4.5)
+
+
+def test_replicas_and_their_noise():
+    """A replica is a sample: the same alone as beside others, and different from them."""
+    readout = Readout(reads=40, replicas=3, blocks=2)
+    whole, time = Device().average(positive(), lambda x: x.mean(0), readout)
+    alone, _ = Device().average(positive(), lambda x: x.mean(0), replace(readout, replicas=1), first_sample=2)
+    torch.testing.assert_close(whole[:, 2], alone[:, 0])
+    assert not torch.allclose(whole[:, 2], whole[:, 1])
+    assert time == pytest.approx(3 * 44 / positive().diagonal().mean().item())
+
+
+def test_the_clock_is_the_mean_diagonal_entry():
+    """A tenfold matrix at tenfold kT runs the same path in a tenth of the time."""
+    readout = Readout(reads=40, blocks=2)
+    blocks, time = Device(1.0).average(positive(), lambda x: x.mean(0), readout)
+    faster, less = Device(10.0).average(10 * positive(), lambda x: x.mean(0), readout)
+    torch.testing.assert_close(blocks, faster)
+    assert less == pytest.approx(time / 10)
+
+
+def test_a_run_too_short_for_its_slowest_mode_warns():
+    slow = torch.diag(torch.tensor([1.0, 2e-3], dtype=torch.float64))
+    with pytest.warns(RelaxationWarning, match="raise reads"):
+        combine(Device().average(slow, lambda x: x[..., 1:].square().mean(0), Readout(2000, replicas=16))[0])
+
+
+@pytest.mark.parametrize("device", [Device(), Device(inertia=True), Device(dt=0.05)])
+def test_a_mode_that_does_not_relax_is_noticed(device):
+    saddle = torch.diag(torch.tensor([3.0, -0.5], dtype=torch.float64))
+    with pytest.raises(FloatingPointError, match="it is indefinite"):
+        device.average(saddle, lambda x: x.mean(0), Readout(reads=2000))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: Readout(reads=0), "reads: expected at least 1"),
+    (lambda: Readout(reads=30), "reads: expected at least two for each of 20 blocks"),
+    (lambda: Readout(blocks=1), "their spread gives the standard error"),
+    (lambda: Readout(interval=0.0), "interval and warmup must be positive"),
+    (lambda: Device(temperature=0.0), "temperature must be positive"),
+    (lambda: Device(inertia=True, dt=0.1), "dt: expected None"),
+    (lambda: Device().average(-torch.eye(2), second_moment, Readout()), "positive mean diagonal entry"),
+    (lambda: Device(inertia=True).average(torch.eye(2), second_moment, Readout(), noise=torch.eye(2)), "inertia=False"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

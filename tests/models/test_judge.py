@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from thermotorch.models.judge import FeatureNet
+
+
+def test_logits_are_read_off_the_features():
+    torch.manual_seed(0)
+    net = FeatureNet()
+    images = torch.rand(5, 1, 28, 28)
+    features = net.features(images)
+    assert features.shape == (5, net.num_features) == (5, 64)
+    assert torch.equal(net(images), net.to_logits(features.relu()))
+    assert net(images).shape == (5, 10)
+
+
+def test_an_image_is_judged_alone():
+    torch.manual_seed(0)
+    net, images = FeatureNet(image_size=8), torch.rand(6, 1, 8, 8)
+    alone = torch.cat([net.features(image[None]) for image in images])
+    assert torch.allclose(alone, net.features(images), atol=1e-5)
+
+
+def test_the_unit_of_the_features_leaves_the_logits():
+    torch.manual_seed(0)
+    net, images = FeatureNet(image_size=8), torch.rand(4, 1, 8, 8)
+    net.to_features.bias.data.normal_()
+    features, logits = net.features(images), net(images)
+    net.divide_features(5.0)
+    assert torch.allclose(net.features(images), features / 5, atol=1e-6)
+    assert torch.allclose(net(images), logits, atol=1e-5)
+    with pytest.raises(ValueError, match="scale: expected a positive number"):
+        net.divide_features(0.0)
+
+
+@pytest.mark.parametrize("image_size", [7, 8, 28])
+def test_its_config_rebuilds_it_at_any_size(image_size):
+    net = FeatureNet(image_size=image_size, channels=2, widths=[8, 8, 8])
+    again = FeatureNet(**net.config)
+    again.load_state_dict(net.state_dict())
+    images = torch.rand(2, 2, image_size, image_size)
+    assert torch.equal(again(images), net(images))
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 1, 8, 8), (5, 3, 28, 28)])
+def test_images_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"images: expected \[batch, 1, 28, 28\]"):
+        FeatureNet().features(torch.rand(shape))

@@ -1,0 +1,156 @@
+"""Gradients of the alternating scheme on CUDA, half step by half step backwards, one launch for each.
+
+    g = lam N'(z),   a = gain g,   lam <- g decay N'(x)   of the colour that moved from x to N(z),
+    lam <- lam - a J^T   of the other one;   dL/dJ = - sum (the other's states as they were)^T a,  dL/d(drive) = a
+
+The slope N'(z) = (1 - stiffness (x' + shift)^2)^(3/2) is had from where the flow ends, so states at whole steps are all
+that is needed. They are computed again from a segment's checkpoint with the same counters; its vectors a are stored, and
+one product for each colour over all steps and samples of the segment gives the gradient of the couplings.
+"""
+
+from dataclasses import replace
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from thermotorch.dynamics.cuda.adjoint import add_drive, entering, segments
+from thermotorch.dynamics.cuda.alternating import Colours, langevin
+from thermotorch.dynamics.cuda.matmul import matmul
+from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
+from thermotorch.dynamics.cuda.run import Run, pieces
+from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, take, take_units
+
+
+def langevin_backward(
+    run: Run, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_blocks: bool, needs_drive: bool
+) -> list[Tensor]:
+    """[dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
+    colours = Colours.of(run)
+    retrace = _Retrace(run, colours, colours.split(grad_state), colours.split(grad_recorded))
+    of_couplings = [torch.zeros_like(matrix) for matrix in colours.into]
+    of_bias = [torch.zeros_like(own) for own in colours.split(run.bias)]
+    of_drive = [torch.zeros_like(own) for own in colours.split(run.drive)] if needs_drive else []
+    for segment, done in segments(run, kept):
+        path = colours.split(_path(run, segment, colours, kept))
+        vectors = retrace(path, done)
+        for colour, pushed in enumerate(vectors):
+            of_bias[colour] -= pushed.sum((0, 1))
+            if needs_drive:
+                add_drive(of_drive[colour], pushed, done)
+            if needs_blocks and colours.coupled:
+                # Colour 1 moved in the field of the states before the step, colour 0 in that of those after it.
+                seen = path[1 - colour][:-1] if colour else path[1 - colour][1:]
+                of_couplings[colour] -= matmul(seen.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
+    of_blocks = []
+    if needs_blocks:
+        of_matrix = torch.zeros_like(run.matrix)
+        for colour, found in enumerate(of_couplings):
+            of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = found
+        of_blocks = pieces(of_matrix, run.blocks, run.rows, run.columns)
+    drive = colours.join(of_drive, torch.empty_like(run.drive)) if needs_drive else run.state.new_empty(0)
+    return [
+        colours.join(retrace.costate, torch.empty_like(run.state)), colours.join(of_bias, torch.empty_like(run.bias)),
+        drive, *of_blocks,
+    ]  # fmt: skip
+
+
+def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
+    """States before, between and after the steps of a segment, [steps + 1, batch, unit]."""
+    if run.keep != 1:
+        end, _, later = langevin(segment, colours)
+        return torch.cat([segment.state[None], later, end[None]])
+    # Every state is there but the last, which nobody keeps: one more step from the one before it.
+    states, done = torch.cat([run.state[None], kept]), run.steps - 1
+    stepwise = run.drive is not None and len(run.drive) > 1
+    last = replace(
+        run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0,
+        drive=run.drive[done:] if stepwise else run.drive,
+    )  # fmt: skip
+    return torch.cat([states, langevin(last, colours)[0][None]])
+
+
+class _Retrace:
+    """Takes the costates of both colours, [batch, own], back through segment after segment, in place."""
+
+    def __init__(self, run: Run, colours: Colours, costate: list[Tensor], grad_recorded: list[Tensor]) -> None:
+        self.run, self.colours, self.costate, self.grad_recorded = run, colours, costate, grad_recorded
+        self.tile = tile_for(run.batch, run.precision, narrow=True)
+        # What vectors of the other colour are multiplied with on their way to this one.
+        self.transposed = [Couplings(matrix, self.tile, run.precision) for matrix in reversed(colours.into)]
+        self.operands = [couplings.operands(1, run.batch)[0] for couplings in reversed(self.transposed)]
+
+    def __call__(self, path: list[Tensor], done: int) -> list[Tensor]:
+        """The vectors a of each colour, [steps, batch, own], along states `path` that begin after `done` steps of the run."""
+        vectors = [torch.empty_like(states[1:]) for states in path]
+        steps, coupled = len(vectors[0]), self.colours.coupled
+        for k in range(steps - 1, -1, -1):
+            for colour in (0, 1) if coupled else (0,):
+                # A segment begins with colour 0, on which no vectors act yet.
+                pulled = coupled and (colour == 1 or k + 1 < steps)
+                enters = entering(self.run, self.grad_recorded[colour], done + k + 1)
+                self.back(colour, pulled, enters, (path[colour][k], path[colour][k + 1], vectors[colour][k]))
+        if coupled:
+            self.back(0, True, None, None)
+        return vectors
+
+    def back(self, colour: int, pulled: bool, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None) -> None:
+        """What the other colour's last vectors and a recorded state give to this one, then its move before that.
+
+        `move` has the states before and after it and takes its vectors, [batch, own] each.
+        """
+        tile, couplings, lam = self.tile, self.transposed[colour], self.costate[colour]
+        _, decay, gain, _, stiffness, shift = self.colours.flows[colour]
+        half_back[(triton.cdiv(len(lam), tile.m) * triton.cdiv(couplings.units, tile.n),)](
+            self.operands[1 - colour], couplings.high, couplings.low, lam, lam if enters is None else enters,
+            *(move or (lam, lam, lam)), self.operands[colour], decay, gain, stiffness, shift,
+            len(lam), couplings.units, couplings.pitch, self.operands[colour].shape[1],
+            PULLED=pulled, ENTERS=enters is not None, MOVED=move is not None, PRECISION=couplings.precision,
+            M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
+        )  # fmt: skip
+
+
+@triton.jit
+def slope_at_start(x, stiffness, shift):
+    """N'(x)."""
+    y = x + shift
+    root = tl.rsqrt(1.0 + stiffness * y * y)
+    return root * root * root
+
+
+@triton.jit
+def slope_at_end(x, stiffness, shift):
+    """N'(z) from x = N(z)."""
+    y = x + shift
+    inside = tl.maximum(1.0 - stiffness * y * y, 0.0)
+    return inside * tl.sqrt(inside)
+
+
+# Steps of a stored path lie at any address: not a kernel for every combination of theirs.
+@triton.jit(do_not_specialize=("batch",), do_not_specialize_on_alignment=("before", "after", "enters", "vector"))
+def half_back(
+    operand, transposed, transposed_low, costate, enters, before, after, vector, own_operand, decay, gain, stiffness, shift,
+    batch, units, pitch, own_pitch,
+    PULLED: tl.constexpr, ENTERS: tl.constexpr, MOVED: tl.constexpr, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """One tile of a colour of `units`: lam <- lam - operand J^T (+ enters), then a and the costate before the move."""
+    tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
+    row, unit = tile_row.to(tl.int64) * M + tl.arange(0, M), tile_column * N + tl.arange(0, N)
+    if PULLED:
+        through = matrix_product(operand, transposed, transposed_low, row, unit, pitch, M, N, BK, PRECISION)
+        lam = take(costate, row, unit, batch, units) - through
+    else:
+        lam = take(costate, row, unit, batch, units)
+    if ENTERS:
+        lam += take(enters, row, unit, batch, units)
+    if MOVED:
+        n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
+        g = lam * slope_at_end(take(after, row, unit, batch, units), n, a)
+        lam = g * take_units(decay, unit, units) * slope_at_start(take(before, row, unit, batch, units), n, a)
+        force = g * take_units(gain, unit, units)
+        put(vector, force, row, unit, batch, units)
+        inside = (row[:, None] < batch) & (unit[None, :] < units)
+        tl.store(own_operand + row[:, None] * own_pitch + unit[None, :], force.to(own_operand.dtype.element_ty), mask=inside)
+    put(costate, lam, row, unit, batch, units)

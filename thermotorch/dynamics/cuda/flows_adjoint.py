@@ -1,0 +1,88 @@
+"""Gradients of the splitting scheme on CUDA: u and z of a segment's steps are made again, then each step is undone.
+
+    y = N(z),  z = decay N(u) + spread xi,  N'(x) = (1 + stiffness (x + shift)^2)^(-3/2)
+    of y: lam + lam @ whole^T from the next u, and of_x + of_x @ half^T where a state leaves;   lam <- of_y N'(z) decay N'(u)
+
+The steps back are torch operations, about ten launches each: with steps of this length there are few of them.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.cuda.flows import Splitting
+from thermotorch.dynamics.cuda.matmul import matmul
+from thermotorch.dynamics.cuda.pipeline import tile_for
+from thermotorch.dynamics.cuda.run import SplittingRun
+
+
+def splitting_backward(
+    run: SplittingRun, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_couplings: bool
+) -> list[Tensor]:
+    """[dL/d(state), dL/d(whole_push), dL/d(half_push), *dL/d(whole, half)], see `thermotorch::splitting_backward`."""
+    gradients = _Gradients(run, needs_couplings)
+    first_record, every = run.recording
+    length = run.keep if run.keep > 1 else run.steps
+    lam = None
+    for done in range((run.steps - 1) // length * length, -1, -length):
+        u, z = _segment(run, kept, done, min(length, run.steps - done))
+        y = _relax(z, run)
+        slope = _slope(z, run) * run.decay * _slope(u, run)
+        for k in range(len(u) - 1, -1, -1):
+            step, of_y = done + k, torch.zeros_like(grad_state)
+            if lam is not None:
+                of_y += gradients.through(run.whole, 0, step, y[k], lam)
+            of_x = grad_state if step + 1 == run.steps else None
+            later = step + 1 - first_record
+            if run.num_recorded and later >= 0 and later % every == 0:
+                recorded = grad_recorded[later // every]
+                of_x = recorded if of_x is None else of_x + recorded
+            if of_x is not None:
+                of_y += gradients.through(run.half, 1, step, y[k], of_x)
+            lam = of_y * slope[k]
+    of_state = gradients.through(run.half, 1, 0, run.state, lam)
+    return [of_state, *gradients.pushes, *(gradients.matrices if needs_couplings else ())]
+
+
+class _Gradients:
+    """What is summed over the steps: gradients of the two pushes and of the two matrices."""
+
+    def __init__(self, run: SplittingRun, needs_couplings: bool) -> None:
+        self.precision, self.coupled = run.precision, run.whole is not None
+        self.pushes = [torch.zeros_like(run.whole_push), torch.zeros_like(run.half_push)]
+        needed = needs_couplings and self.coupled
+        self.matrices = [torch.zeros_like(matrix) for matrix in (run.whole, run.half)] if needed else []
+
+    def through(self, matrix: Tensor | None, which: int, step: int, y: Tensor, of_out: Tensor) -> Tensor:
+        """Back through y + y @ matrix + push of `step`: the gradient by y."""
+        push = self.pushes[which]
+        push[step if len(push) > 1 else 0] += of_out if push.shape[1] > 1 else of_out.sum(0, keepdim=True)
+        if self.matrices:
+            self.matrices[which] += matmul(y.T, of_out, self.precision)
+        return of_out + matmul(of_out, matrix.T, self.precision) if self.coupled else of_out.clone()
+
+
+def _segment(run: SplittingRun, kept: Tensor, done: int, steps: int) -> tuple[Tensor, Tensor]:
+    """u and z of steps done ... done + steps - 1 of the run, [steps, batch, unit] each."""
+    u, z = run.state.new_empty(2, steps, run.batch, run.units)
+    pushes = (push[done : done + steps] if len(push) > 1 else push for push in (run.whole_push, run.half_push))
+    whole_push, half_push = pushes
+    part = replace(
+        run, state=kept[done // run.keep - 1] if done else run.state, steps=steps, start_step=run.start_step + done,
+        whole_push=whole_push, half_push=half_push,
+    )  # fmt: skip
+    pipeline = Splitting(part, run.batch, tile_for(run.batch, run.precision), 0)
+    pipeline.begin(part, slice(None), (u[0], z[0]), between=done > 0)
+    for k in range(1, steps):
+        pipeline.launch(k - 1, (u[k], z[k]))
+    return u, z
+
+
+def _relax(x: Tensor, run: SplittingRun) -> Tensor:
+    v = x + run.shift
+    return torch.where(run.stiffness == 0, x, v * torch.rsqrt(1 + run.stiffness * v * v) - run.shift)
+
+
+def _slope(x: Tensor, run: SplittingRun) -> Tensor:
+    return (1 + run.stiffness * (x + run.shift) ** 2) ** -1.5

@@ -1,0 +1,272 @@
+"""Many launches on the same buffers: the state in them, a clock on the device, and a graph of many steps."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+
+import torch
+import triton
+from torch import Tensor
+
+from thermotorch.dynamics.cuda.run import Timeline, strides
+
+CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
+GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
+FEW = 512  # samples up to which latency is what matters
+KEPT_PIPELINES = 2
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Shape of a program: samples and units of its tile, units multiplied at a time, warps, stages of the loads."""
+
+    m: int
+    n: int
+    k: int
+    warps: int
+    stages: int
+
+
+def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
+    """Large tiles read the operands fewer times; small ones reach more processors when there is little to do.
+
+    Not the widest where `narrow`: beside its sums there is no room for two normals of an element, nor for what a flow of
+    one colour needs, and half a machine has too few columns to give every processor such a tile.
+    """
+    k = 64 if precision == "bf16" else 32
+    if batch <= FEW:
+        return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
+    return Tile(128, 64 if precision == "ieee" or narrow else 128, k, 8, 3)
+
+
+def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
+    """(steps done, slot to record or None, slot to keep or None), up to the end of the run."""
+    first, every = run.recording
+    done = 0
+    while done < run.steps:
+        to_record = first - done if done < first else every - (done - first) % every
+        to_keep = run.keep - done % run.keep if run.keep else run.steps
+        done += min(run.steps - done, to_record, to_keep)
+        records = run.num_recorded and done >= first and (done - first) % every == 0
+        keeps = run.keep and done % run.keep == 0 and done < run.steps
+        yield done, (done - first) // every if records else None, done // run.keep - 1 if keeps else None
+
+
+def piece(run: Timeline, tile: Tile) -> int:
+    """Samples that run together: all of them, or equal parts whose state stays in the second-level cache."""
+    bytes_of_row = run.units * (12 if run.precision == "bf16" else 8)
+    pieces = max(1, round(run.batch * bytes_of_row / CACHE))
+    return triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m
+
+
+class Couplings:
+    """A matrix [unit, source] as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads.
+
+    Products with it give x @ matrix^T, so its rows are read along their length; the padding is zeros. "ieee" splits it
+    in two parts that a tensor core reads exactly.
+    """
+
+    def __init__(self, matrix: Tensor, tile: Tile, precision: str) -> None:
+        (self.units, self.sources), self.precision, self.tile = matrix.shape, precision, tile
+        self.pitch = triton.cdiv(self.sources, 64) * 64
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        shape = triton.cdiv(self.units, tile.n) * tile.n, self.pitch
+        self.high = torch.zeros(shape, dtype=self.dtype, device=matrix.device)
+        self.low = torch.zeros_like(self.high) if precision == "ieee" else self.high
+        self.set(matrix)
+
+    def set(self, matrix: Tensor) -> None:
+        high = matrix
+        if self.precision == "ieee":
+            high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
+            self.low[: self.units, : self.sources] = matrix - high
+        elif self.precision == "tf32":  # to the nearest; a tensor core cuts off
+            high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
+        self.high[: self.units, : self.sources] = high
+
+    @property
+    def whole(self) -> Tensor:
+        """Both parts together, [units padded to tiles, pitch]."""
+        return self.high + self.low if self.precision == "ieee" else self.high
+
+    def operands(self, count: int, rows: int) -> Tensor:
+        """Zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""
+        padded = triton.cdiv(rows, self.tile.m) * self.tile.m
+        return torch.zeros(count, padded, self.pitch, dtype=self.dtype, device=self.high.device)
+
+
+class Force:
+    """A force [1 or steps, 1 or batch, unit] on the samples of a pipeline: a constant one in a buffer, whose address a
+    graph may keep, one for each step where it lies.
+    """
+
+    def __init__(self, force: Tensor, rows: int) -> None:
+        self.strides, self.constant = strides(force), len(force) == 1
+        self.here = force.new_empty(1, rows if force.shape[1] > 1 else 1, force.shape[2]) if self.constant else force
+
+    def set(self, force: Tensor, part: slice) -> None:
+        here = force[:, part] if force.shape[1] > 1 else force
+        if self.constant:
+            self.here.copy_(here)
+        else:
+            self.here = here
+
+
+class Pipeline:
+    """Launches of a step on the same buffers of `rows` samples, and a graph of many steps.
+
+    `clock` holds seed, step, and steps done in this run: a graph reads them there, and moves them on as it ends.
+    """
+
+    def __init__(self, rows: int, tile: Tile, device: torch.device, graph_steps: int) -> None:
+        self.rows, self.tile = rows, tile
+        self.ids = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.clock = torch.zeros(3, dtype=torch.int64, device=device)
+        self.graph, self.graph_steps = None, graph_steps
+
+    def launch(self, offset: int) -> None:
+        """One step, `offset` steps after the clock."""
+        raise NotImplementedError
+
+    def put(self, state: Tensor) -> None:
+        """Begin with `state` [rows, unit]."""
+        raise NotImplementedError
+
+    def read(self, out: Tensor) -> None:
+        """Copy the state to `out` [rows, unit]."""
+        raise NotImplementedError
+
+    def held(self) -> list[Tensor]:
+        """The buffers that hold the state when a graph starts; an even number of steps ends in the same ones."""
+        raise NotImplementedError
+
+    def start(self, run: Timeline, part: slice) -> None:
+        """Take the state, the samples, seed and step of samples `part` of `run`."""
+        self.ids.copy_(run.sample_ids[part])
+        self.put(run.state[part])
+        self.clock[0].fill_(run.seed)
+        self.clock[1].fill_(run.start_step)
+        self.clock[2].fill_(0)
+
+    def follow(
+        self, run: Timeline, part: slice, end: Tensor, recorded: Tensor, kept: Tensor, each: Callable[[int], None] | None = None
+    ) -> None:
+        """All steps, with what is to be stored on the way; `each(steps done)` is asked before what follows a stop."""
+        done = 0
+        for stop, slot, keep in stops(run):
+            self.advance(stop - done)
+            if each is not None:
+                each(done)
+            if slot is not None:
+                self.read(recorded[slot, part])
+            if keep is not None:
+                self.read(kept[keep, part])
+            done = stop
+        self.read(end[part])
+
+    def advance(self, steps: int) -> None:
+        """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
+        if 0 < self.graph_steps <= steps:
+            self.rewind()
+            if self.graph is None:
+                self.capture()
+            for _ in range(steps // self.graph_steps):
+                self.graph.replay()
+            steps %= self.graph_steps
+        for offset in range(steps):
+            self.launch(offset)
+        if steps:
+            self.clock[1:] += steps
+
+    def rewind(self) -> None:
+        """Bring the state to where a graph starts."""
+
+    def capture(self) -> None:
+        """Record a graph. Two steps outside it compile the kernels; the state they spoil is put back."""
+        saved = [buffer.clone() for buffer in self.held()]
+        for offset in range(2):
+            self.launch(offset)
+        current, side = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
+        side.wait_stream(current)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(side):
+            graph.capture_begin(capture_error_mode="thread_local")
+            for offset in range(self.graph_steps):
+                self.launch(offset)
+            self.clock[1:] += self.graph_steps
+            graph.capture_end()
+        current.wait_stream(side)
+        self.graph = graph
+        for buffer, values in zip(self.held(), saved, strict=True):
+            buffer.copy_(values)
+
+
+class Turns(Pipeline):
+    """Buffers that take turns as the state, since every unit's step reads all the others.
+
+    Rows are padded to tiles and columns to whole loads, with zeros that nobody writes, so that the products need no masks.
+    """
+
+    def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
+        super().__init__(rows, couplings.tile, couplings.high.device, graph_steps)
+        self.couplings, self.units, self.now = couplings, couplings.units, 0
+        self.operands = couplings.operands(buffers, rows)
+        low = couplings.dtype == torch.bfloat16
+        self.points = torch.zeros_like(self.operands, dtype=torch.float32) if low else self.operands
+        self.grid = (triton.cdiv(rows, self.tile.m) * triton.cdiv(self.units, self.tile.n),)
+
+    def put(self, state: Tensor) -> None:
+        self.now = 0
+        for buffer in self.held():
+            buffer[: self.rows, : self.units] = state
+
+    def read(self, out: Tensor, buffer: int | None = None) -> None:
+        out.copy_(self.points[self.now if buffer is None else buffer, : self.rows, : self.units])
+
+    def held(self) -> list[Tensor]:
+        return [self.points[0]] if self.operands is self.points else [self.points[0], self.operands[0]]
+
+    def rewind(self) -> None:
+        if self.now:
+            self.points[0].copy_(self.points[1])
+            if self.operands is not self.points:
+                self.operands[0].copy_(self.operands[1])
+            self.now = 0
+
+
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """Where graphs are captured; always the same, since cuBLAS keeps a workspace for each stream."""
+    return torch.cuda.Stream(device)
+
+
+_pipelines: OrderedDict[tuple, Pipeline] = OrderedDict()
+_lock = Lock()
+
+
+@contextmanager
+def borrowed(run: Timeline, key: tuple | None, make: Callable[[int], Pipeline]) -> Iterator[Pipeline]:
+    """A pipeline made by `make(steps of a graph)`, or the one that an earlier run with the same key left, graph and all.
+
+    It belongs to a stream, so that its buffers are never used by two runs at once. Without a key, and while the caller
+    captures a graph of his own, it is not kept.
+    """
+    here, graph_steps = run.state.device, 0
+    if here.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        key = None
+    else:
+        between_stops = min(run.steps, run.record or run.steps, run.keep or run.steps)
+        graph_steps = min(GRAPH, between_stops) // 2 * 2
+        key = key and (here, torch.cuda.current_stream(here).cuda_stream, graph_steps, *key)
+    with _lock:
+        pipeline = _pipelines.pop(key, None)
+    pipeline = pipeline or make(graph_steps)
+    yield pipeline
+    if key is not None:
+        with _lock:
+            _pipelines[key] = pipeline
+            while len(_pipelines) > KEPT_PIPELINES:
+                _pipelines.popitem(last=False)

@@ -1,0 +1,151 @@
+"""Task `invert`: how fast and how well boards of RLC cells invert matrices."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.evaluation.linear_algebra.tasks import TaskResult
+from thermotorch.evaluation.rows import Row
+from thermotorch.linear_algebra.solve import scaled
+from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FIRST, _POINTS = 50, 25  # reads at the first point of a curve, points of a curve
+_GOAL = 0.05
+
+
+def buildable_matrix(units: int, coupling: float, seed: int) -> Tensor:
+    """A random symmetric positive matrix that capacitors can make, float64 [unit, unit].
+
+    Normal couplings of both signs, the largest eigenvalue of whose moduli is `coupling` < 1, between units whose
+    diagonal entries spread from 0.5 to 2.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    off = torch.randn(units, units, dtype=torch.float64, generator=generator).triu(1)
+    off = off + off.T
+    if units > 1:
+        off = coupling * off / torch.linalg.eigvalsh(off.abs())[-1]
+    diagonal = 0.5 * 4.0 ** torch.rand(units, dtype=torch.float64, generator=generator)
+    return scaled(torch.eye(units) + off, diagonal.sqrt())
+
+
+def relative_error(found: Tensor, truth: Tensor) -> Tensor:
+    """|found - truth|_F / |truth|_F over the last two dimensions."""
+    return torch.linalg.matrix_norm(found - truth) / torch.linalg.matrix_norm(truth)
+
+
+def as_board(model: nn.Module) -> StochasticProcessingUnit:
+    """The model, if it is a board, on the CPU: eight cells keep no accelerator busy."""
+    if not isinstance(model, StochasticProcessingUnit):
+        raise TypeError(f"model: this task is for a stochastic processing unit, got a {type(model).__name__}")
+    return model.cpu()
+
+
+def run(
+    model: nn.Module,
+    *,
+    sizes: Sequence[int],
+    coupling: float,
+    boards: int,
+    reads: int,
+    seed: int,
+    command: str,
+    progress: Callable[[int, int], None],
+) -> TaskResult:
+    """Error against time of `boards` boards, and of as many with ideal components, on one matrix of each size."""
+    board = as_board(model)
+    ideal = StochasticProcessingUnit(board.cells, **_ideal(board.config))
+    counts = sorted({round(_FIRST * (reads / _FIRST) ** (k / (_POINTS - 1))) for k in range(_POINTS)})
+    rows, curves = [], {"seconds": [board.warmup + n * board.sampling_interval for n in counts], "sizes": {}}
+    for k, units in enumerate(sizes):
+        matrix = buildable_matrix(units, coupling, seed)
+        truth = torch.linalg.inv(matrix)
+        errors = {}
+        for name, device in (("real", board), ("ideal", ideal)):
+            (circuit,), _ = device.circuits(matrix, boards=boards, hardware_seed=seed)
+            sums = device.moments(circuit, counts, seed=seed)
+            averages = sums / torch.tensor(counts, dtype=torch.float64).view(-1, 1, 1, 1)
+            errors[name] = relative_error(device.calibration(matrix) * averages, truth)  # [time, board]
+            progress(2 * k + 1 + (name == "ideal"), 2 * len(sizes))
+            if name == "real":
+                settled = relative_error(device.calibration(matrix) * circuit.stationary()[1], truth)
+        curves["sizes"][str(units)] = {
+            "mean": errors["real"].mean(1).tolist(),
+            "low": errors["real"].quantile(0.1, dim=1).tolist(),
+            "high": errors["real"].quantile(0.9, dim=1).tolist(),
+            "ideal": errors["ideal"].mean(1).tolist(),
+            "floor": settled.mean().item(),
+        }
+        rows += _rows(units, errors["real"], errors["ideal"], settled, curves["seconds"], seed, command)
+        rows.append(
+            Row(f"heat of the {units} x {units} inverse", dissipation(board, matrix) * curves["seconds"][-1],
+                "J per inverse", 1, seed, "modelled", None, command,
+                f"what the resistors dissipate in {curves['seconds'][-1]:.2g} s: <v^2> / R of all cells, nominal; "
+                "noise sources, switches and converters come on top")
+        )  # fmt: skip
+    return TaskResult(rows, curves)
+
+
+def dissipation(board: StochasticProcessingUnit, matrix: Tensor) -> float:
+    """Watt that the resistors turn to heat, which the noise sources put in: sum of <v^2> / R."""
+    (circuit,), _ = board.circuits(matrix)
+    voltages = circuit.stationary()[1].diagonal(dim1=-2, dim2=-1)
+    return (voltages / circuit.resistance).sum().item()
+
+
+def draw(curves: dict[str, Any]) -> "Figure":
+    """Error against time, a panel for each size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(curves["sizes"]), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(curves["sizes"]), sharey=True, squeeze=False)[0]
+    for panel, (units, curve) in zip(panels, curves["sizes"].items(), strict=True):
+        time = [1e3 * second for second in curves["seconds"]]
+        panel.fill_between(
+            time, curve["low"], curve["high"], color="tab:blue", alpha=0.25, lw=0, label="80 % of boards"
+        )
+        panel.plot(time, curve["mean"], color="tab:blue", label="mean over boards")
+        panel.plot(time, curve["ideal"], color="black", ls="--", label="ideal components")
+        panel.axhline(curve["floor"], color="tab:red", ls=":", label="after infinite time")
+        panel.set(xscale="log", yscale="log", title=f"{units} x {units}", xlabel="time on the board, ms")
+    panels[0].set_ylabel("relative Frobenius error of the inverse")
+    panels[0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _ideal(config: dict[str, Any]) -> dict[str, Any]:
+    """The same board without errors of components, noise and converters."""
+    flaws = {"tolerance": 0.0, "capacitor_step": None, "adc_bits": None, "bandwidth": None}
+    return {key: value for key, value in {**config, **flaws}.items() if key != "cells"}
+
+
+def _rows(
+    units: int, real: Tensor, ideal: Tensor, settled: Tensor, seconds: list[float], seed: int, command: str
+) -> list[Row]:
+    boards, last = real.shape[1], real[-1]
+    what, after = f"error of the {units} x {units} inverse", f"after {seconds[-1]:.2g} s"
+
+    def row(metric: str, values: Tensor, note: str) -> Row:
+        stderr = values.std().item() / boards**0.5
+        return Row(metric, values.mean().item(), "", boards, seed, "modelled", stderr, command, note)
+
+    frobenius = "relative, Frobenius norm; mean over boards with component errors of their own"
+    reached = [seconds[k] for k in (real.mean(1) <= _GOAL).nonzero().flatten()[:1].tolist()]
+    rows = [
+        row(f"{what} {after}", last, frobenius),
+        Row(f"{what} {after}, spread", last.std().item(), "", boards, seed, "modelled", None, command,
+            "standard deviation over boards"),
+        row(f"{what} {after}, ideal components", ideal[-1], "what sampling alone leaves"),
+        row(f"{what} after infinite time", settled, "what components, rounding and filtered noise leave"),
+    ]  # fmt: skip
+    if reached:
+        note = f"time on the board until the mean error is {_GOAL:g}, load and warm-up included"
+        rows.append(
+            Row(f"board time to {what[9:]} within {_GOAL:g}", reached[0], "s", boards, seed, "modelled", None, command,
+                note)
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,114 @@
+"""Task `mitigation`: what capacitors of finite resolution do to an inverse, and averaging over settings undoes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thermotorch.evaluation.linear_algebra.inversion import as_board, buildable_matrix, relative_error
+from thermotorch.evaluation.linear_algebra.tasks import TaskResult
+from thermotorch.evaluation.rows import Row
+from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor, nn
+
+_STEPS = [2.0**-k for k in range(6, 13)]  # resolutions, in units of the capacitance of a cell
+_SAMPLED = 3  # matrices that are also sampled
+_LABELS = {"nearest": "one setting", "averaged": "averaged over settings"}
+
+
+def run(
+    model: "nn.Module",
+    *,
+    units: int,
+    coupling: float,
+    matrices: int,
+    boards: int,
+    reads: Sequence[int],
+    seed: int,
+    command: str,
+    progress: Callable[[int, int], None],
+) -> TaskResult:
+    """Error after infinite time against resolution; against time at the coarsest one; and that of the model's boards."""
+    board = as_board(model)
+    tested = [buildable_matrix(units, coupling, seed + k) for k in range(matrices)]
+    curves: dict[str, Any] = {"step": _STEPS, "seconds": {}, "sampled": {}, "settled": {}}
+    for name in _LABELS:
+        curves[name] = []
+        for fraction in _STEPS:
+            rounded = StochasticProcessingUnit(board.cells, capacitor_step=fraction * board.capacitance)
+            errors = torch.cat([_settled_error(rounded, matrix, name == "averaged") for matrix in tested])
+            curves[name].append(errors.square().mean().sqrt().item())
+    coarse = StochasticProcessingUnit(board.cells, capacitor_step=_STEPS[0] * board.capacitance)
+    for k, name in enumerate(_LABELS):
+        curves["seconds"][name], curves["sampled"][name] = [], []
+        errors = torch.cat([_settled_error(coarse, matrix, name == "averaged") for matrix in tested[:_SAMPLED]])
+        curves["settled"][name] = errors.square().mean().sqrt().item()
+        for j, count in enumerate(reads):
+            options = {"reads": count, "boards": boards, "seed": seed, "mitigate": name == "averaged"}
+            found = [coarse.inverse(matrix, **options) for matrix in tested[:_SAMPLED]]
+            errors = torch.cat([
+                relative_error(estimate.value, torch.linalg.inv(matrix))
+                for estimate, matrix in zip(found, tested[:_SAMPLED], strict=True)
+            ])  # fmt: skip
+            curves["seconds"][name].append(max(estimate.seconds for estimate in found))
+            curves["sampled"][name].append(errors.square().mean().sqrt().item())
+            progress(k * len(reads) + j + 1, 2 * len(reads) + 1)
+    rows = [
+        Row(f"slope of the error, {label}", _slope(_STEPS, curves[name]), "", matrices, seed, "modelled", None, command,
+            f"logarithmic, resolutions of 1/64 to 1/4096 of a cell; {units} x {units} inverses after infinite time")
+        for name, label in _LABELS.items()
+    ]  # fmt: skip
+    note = (
+        f"relative, Frobenius norm; {matrices} matrices {units} x {units}, each on {boards} boards, after infinite time"
+    )
+    for name, label in _LABELS.items():
+        errors = torch.stack([
+            _settled_error(board, matrix, name == "averaged", boards, seed).mean() for matrix in tested
+        ])  # fmt: skip
+        rows.append(
+            Row(f"error of the model's boards, {label}", errors.mean().item(), "", matrices * boards, seed, "modelled",
+                errors.std().item() / matrices**0.5, command, note)
+        )  # fmt: skip
+    progress(1, 1)
+    return TaskResult(rows, curves)
+
+
+def draw(curves: dict[str, Any]) -> "Figure":
+    """Error against resolution, with slopes one and two; error against time at the coarsest resolution."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    first, last = curves["step"][0], curves["step"][-1]
+    for name, slope, colour in (("nearest", 1, "tab:red"), ("averaged", 2, "tab:blue")):
+        left.plot(curves["step"], curves[name], "o-", ms=4, color=colour, label=_LABELS[name])
+        end = curves[name][-1]
+        left.plot([first, last], [end * (first / last) ** slope, end], ":", color="grey", label=f"slope {slope}")
+        right.plot(curves["seconds"][name], curves["sampled"][name], "o-", ms=4, color=colour, label=_LABELS[name])
+        right.axhline(curves["settled"][name], color=colour, ls=":", label="after infinite time")
+    left.set(xscale="log", yscale="log", title="after infinite time", xlabel="resolution / capacitance of a cell")
+    right.set(xscale="log", yscale="log", title=f"resolution 1/{1 / first:g}", xlabel="time on the board, s")
+    left.set_ylabel("relative Frobenius error of the inverse")
+    for panel in (left, right):
+        panel.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _settled_error(
+    board: StochasticProcessingUnit, matrix: "Tensor", mitigate: bool, boards: int = 1, seed: int = 0
+) -> "Tensor":
+    """Error of each board's inverse after infinite time, [board]."""
+    built, weights = board.circuits(matrix, boards=boards, hardware_seed=seed, mitigate=mitigate)
+    together = replace(built[0], capacitance=torch.stack([circuit.capacitance for circuit in built]))
+    covariance = torch.einsum("k,kbij->bij", weights, together.stationary()[1])
+    return relative_error(board.calibration(matrix) * covariance, torch.linalg.inv(matrix))
+
+
+def _slope(x: list[float], y: list[float]) -> float:
+    """Of a straight line through the logarithms."""
+    log_x, log_y = torch.tensor(x).log(), torch.tensor(y).log()
+    return (torch.cov(torch.stack([log_x, log_y]))[0, 1] / log_x.var()).item()

@@ -1,0 +1,171 @@
+"""What a thermodynamic classifier is put through: accuracy, calibration and rejection over repeated runs, and heat."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from thermotorch.evaluation.energy import heat_rows
+from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
+from thermotorch.evaluation.rows import Row
+from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
+from thermotorch.models.imperfections import realise
+
+Progress = Callable[[str, int, int], None]
+_BINS = 15
+
+
+@dataclass(frozen=True)
+class ClassificationProtocol:
+    """Plain settings of an evaluation.
+
+    Args:
+        runs: independent runs on every image; their spread gives the standard errors.
+        averaged: runs that are averaged into one answer; must divide `runs`, at least twice.
+        devices: imperfect devices, one run each on every image; 0 leaves them out.
+        bits, mismatch: of these devices, see `imperfect_parameters`.
+        seed: of the thermal noise and the mismatch.
+        batch_size: images simulated together; changes speed only.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    runs: int = 20
+    averaged: int = 10
+    devices: int = 5
+    bits: int | None = 5
+    mismatch: float = 0.05
+    seed: int = 0
+    batch_size: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.averaged < 1 or self.runs % self.averaged or self.runs < 2 * self.averaged:
+            raise ValueError(
+                f"runs: expected a multiple of averaged={self.averaged}, at least twice that, found {self.runs}"
+            )
+        if self.devices == 1 or self.devices < 0:
+            raise ValueError(f"devices: expected 0 or at least 2 (for a standard error), found {self.devices}")
+
+    def to_dict(self) -> dict:
+        """The settings as plain numbers."""
+        return asdict(self)
+
+
+def classification_rows(
+    model: ThermodynamicClassifier,
+    images: Tensor,
+    labels: Tensor,
+    protocol: ClassificationProtocol,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Every number about a classifier on test images [n, c, h, w] in [0, 1] with labels [n].
+
+    Standard errors are those of the thermal noise, over runs (or over devices); the test images are taken as given. The
+    finite number of images adds sqrt(accuracy (1 - accuracy) / n) when another test set is meant.
+
+    Cost: `runs + devices + 1` runs on every image.
+    """
+    tell = progress or (lambda what, done, total: None)
+    n, seed, tens = len(images), protocol.seed, protocol.averaged
+    row = partial(Row, num_samples=n, seed=seed, kind="measured", command=command)
+    device = device_of(model)
+    started = time.perf_counter()
+    found = model.infer(
+        images, runs=protocol.runs, seed=seed, batch_size=protocol.batch_size, progress=partial(tell, "runs")
+    )
+    seconds = time.perf_counter() - started
+    groups = found.outputs.unflatten(1, (-1, tens))  # [image, group, run, class]
+    rows = []
+
+    def over_runs(metric: str, values: Tensor, note: str) -> None:
+        """One value per run or group, [n]."""
+        error = values.double().std().item() / len(values) ** 0.5
+        rows.append(row(metric, values.double().mean().item(), "", stderr=error, note=note))
+
+    single = f"{protocol.runs} runs on each image"
+    together = f"{protocol.runs // tens} groups of {tens} runs on each image"
+    ranked = found.outputs.topk(2, -1).indices
+    over_runs("test accuracy, one run", (ranked[..., 0] == labels[:, None]).double().mean(0), single)
+    answers = groups.mean(2).argmax(-1)
+    over_runs(f"test accuracy, {tens} runs averaged", (answers == labels[:, None]).double().mean(0), together)
+    over_runs("top-2 accuracy, one run", (ranked == labels[:, None, None]).any(-1).double().mean(0), single)
+    cold = noiseless(model).infer(images, seed=seed, batch_size=protocol.batch_size).outputs
+    accuracy = (cold[:, 0].argmax(-1) == labels).double().mean().item()
+    rows.append(row("test accuracy, noiseless dynamics", accuracy, "", note="the same machine at kT = 0"))
+    for metric, probabilities in {
+        "one run": model.probabilities(found.outputs.unsqueeze(2)),
+        f"{tens} runs": model.probabilities(groups),
+    }.items():
+        error = torch.stack([calibration_error(p, labels) for p in probabilities.unbind(1)])
+        over_runs(f"expected calibration error, {metric}", error, f"{_BINS} bins of equal width")
+        kept = torch.stack([accuracy_of_the_confident(p, labels, 0.9) for p in probabilities.unbind(1)])
+        over_runs(f"accuracy on the 90 % most confident, {metric}", kept, "the others rejected by largest probability")
+    if protocol.devices:
+        values = torch.stack([
+            _one_device(model, images, labels, protocol, number, partial(tell, "imperfect devices"))
+            for number in range(protocol.devices)
+        ])  # fmt: skip
+        what = f"{protocol.bits}-bit couplings, " if protocol.bits else ""
+        metric = f"test accuracy, one run, {what}{protocol.mismatch:.0%} mismatch"
+        over_runs(metric, values, f"{protocol.devices} devices")
+    rows += [
+        row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", num_samples=0),
+        row("time", seconds / (n * protocol.runs), "s per inference", note=describe_hardware(device)),
+        *heat_rows(found.heat[:, 0], seed, command=command, what="inference"),
+    ]
+    return rows
+
+
+def noiseless(model: ThermodynamicClassifier) -> ThermodynamicClassifier:
+    """The same machine at kT = 0."""
+    cold = copy.deepcopy(model)
+    cold.layer.temperature = 0.0
+    return cold
+
+
+def _one_device(
+    model: ThermodynamicClassifier, images: Tensor, labels: Tensor, protocol: ClassificationProtocol, number: int,
+    progress: Callable[[int, int], None],
+) -> Tensor:
+    """Accuracy of one run on every image on imperfect device `number`."""
+    built = realise(
+        copy.deepcopy(model), bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number
+    )
+    found: Inference = built.infer(images, seed=protocol.seed, batch_size=protocol.batch_size)
+    progress(number + 1, protocol.devices)
+    return (found.outputs[:, 0].argmax(-1) == labels).double().mean()
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> Tensor:
+    """Expected calibration error: mean over images of |accuracy - confidence| of the confidence bin an image is in.
+
+    Args:
+        probabilities: [n, class].
+        labels: [n].
+        bins: of equal width in [0, 1].
+    """
+    accuracy, confidence, weight = reliability(probabilities, labels, bins)
+    return (weight * (accuracy - confidence).abs()).nansum()
+
+
+def reliability(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> tuple[Tensor, Tensor, Tensor]:
+    """Accuracy, mean confidence and share of the images in each confidence bin, all [bin]; NaN in empty bins."""
+    confidence, answer = probabilities.double().max(-1)
+    place = (confidence * bins).long().clamp_max(bins - 1)
+    count = torch.bincount(place, minlength=bins).double()
+    correct = torch.bincount(place, (answer == labels).double(), minlength=bins)
+    return correct / count, torch.bincount(place, confidence, minlength=bins) / count, count / len(labels)
+
+
+def accuracy_of_the_confident(probabilities: Tensor, labels: Tensor, kept: float) -> Tensor:
+    """Accuracy on the share `kept` of the images with the largest probability of the answer."""
+    confidence, answer = probabilities.max(-1)
+    chosen = confidence.argsort(descending=True)[: round(kept * len(labels))]
+    return (answer[chosen] == labels[chosen]).double().mean()

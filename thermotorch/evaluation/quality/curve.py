@@ -1,0 +1,50 @@
+"""Quality against the length of the generation: observation time of a device, network evaluations of a digital model."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.evaluation.quality import metrics
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
+from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, CurvePoint
+from thermotorch.evaluation.rows import Row
+
+
+def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace) -> tuple[CurvePoint, ...]:
+    """A point for each time at which a device was read, frames [time, n, c, h, w]; none without frames.
+
+    Cost: the judge and a Frechet distance for each time.
+    """
+    points = []
+    for time, images in zip(times, () if frames is None else frames, strict=True):
+        found = images.to(space.reference.device)
+        frechet, error = metrics.frechet_distance(metrics.features(space.net, found), space.reference)
+        recognised, _ = metrics.recognised_fraction(metrics.class_probabilities(space.net, found))
+        points.append(CurvePoint(OBSERVATION_TIME, time, frechet, error, recognised))
+    return tuple(points)
+
+
+def digital_point(evaluations: float, frechet: Row, recognised: Row) -> CurvePoint:
+    """The one point of a digital model and its number of network evaluations; its other samplers give the others."""
+    return CurvePoint(NETWORK_EVALUATIONS, evaluations, frechet.value, frechet.stderr or 0.0, recognised.value)
+
+
+@torch.no_grad()
+def network_evaluations(model: nn.Module, run: Callable[[], object]) -> int:
+    """How many images the model's `forward` is given while `run` makes one image; 0 for a model that does not call it.
+
+    A step of classifier-free guidance evaluates the network twice, and counts twice.
+    """
+    count = 0
+
+    def counted(module: nn.Module, inputs: tuple) -> None:
+        nonlocal count
+        count += len(inputs[0])
+
+    hook = model.register_forward_pre_hook(counted)
+    try:
+        run()
+    finally:
+        hook.remove()
+    return count

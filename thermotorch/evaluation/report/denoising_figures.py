@@ -1,0 +1,95 @@
+"""The pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.utils import make_grid
+
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+
+SNAPSHOTS = 10  # columns of the noising and denoising rows
+_SEPARATOR = 1.0
+_MOVIE_ROWS = 3
+
+
+def save_figures(
+    model: ThermodynamicGenerator,
+    folder: Path,
+    *,
+    seed: int = 0,
+    rows: int = 10,
+    fields: int = 16,
+    pixels: Tensor | None = None,
+    frames: int = 25,
+) -> list[Path]:
+    """Write the figures of Whitelam, PRL 136, 037101 (2026).
+
+    Args:
+        model: a generator.
+        folder: where; created when missing.
+        seed: of the thermal noise.
+        rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x 3 samples.
+        fields: hidden units shown in `fields.png`, the first ones.
+        pixels: normalised training images [image, visible]; with them `noising.png` shows how they decay.
+        frames: of `denoising.gif`.
+
+    Returns:
+        The paths written. Cost: rows^2 samples.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    every = max(1, model.steps // frames)
+    ids = torch.arange(rows * rows)
+    labels = ids % model.num_classes if model.num_classes else None
+    start = model.start(len(ids), seed=seed, sample_ids=ids, labels=labels)
+    run = model.denoise(start, seed=seed, sample_ids=ids, record=every)
+    states = torch.cat([start[None], run.states])
+    pictures = {
+        "samples.png": make_grid(model.to_images(run.state), nrow=rows, pad_value=_SEPARATOR),
+        "denoising.png": snapshot_rows(model, states[:, :rows]),
+        "fields.png": connection_fields(model, fields),
+    }
+    if pixels is not None:
+        start, decay = model.noising().run(pixels, seed=seed, record=every)
+        pictures["noising.png"] = snapshot_rows(model, torch.cat([start[None], decay.states]))
+    for name, picture in pictures.items():
+        to_pillow(picture, scale=2).save(folder / name, optimize=True)
+    save_animation(model.to_images(states[:, : rows * _MOVIE_ROWS]), folder / "denoising.gif", columns=rows)
+    return [folder / name for name in (*pictures, "denoising.gif")]
+
+
+def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
+    """Writes an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], images in a grid; the last frame stays."""
+    # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
+    movie = [
+        to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=_SEPARATOR), scale=2).quantize(16, dither=Image.Dither.NONE)
+        for images in frames
+    ]
+    durations = [80] * (len(movie) - 1) + [1500]
+    movie[0].save(path, save_all=True, append_images=movie[1:], loop=0, duration=durations)
+    return path
+
+
+def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
+    """Trajectories as rows of pictures at `SNAPSHOTS` even times: [time, row, unit] -> [3, height, width]."""
+    times = torch.linspace(0, len(states) - 1, SNAPSHOTS).round().long()
+    images = model.to_images(states[times]).transpose(0, 1).flatten(0, 1)
+    return make_grid(images, nrow=SNAPSHOTS, pad_value=_SEPARATOR)
+
+
+def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
+    """Couplings of hidden units to the visible layer, each scaled by its largest: blue positive, red negative."""
+    couplings = model.potential.couplings
+    block = couplings.block(*list(couplings.groups)[:2]).detach().T[:count]
+    field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *model.image_shape)[:, :1]
+    white = 1.0 - field.abs()
+    colours = torch.cat([torch.where(field > 0, white, 1.0), white, torch.where(field > 0, 1.0, white)], 1)
+    return make_grid(colours, nrow=max(1, round(count**0.5)), pad_value=0.8)
+
+
+def to_pillow(picture: Tensor, scale: int = 1) -> Image.Image:
+    """[3, height, width] in [0, 1] -> a picture `scale` times as large, its pixels left sharp."""
+    enlarged = interpolate(picture[None], scale_factor=scale, mode="nearest")[0]
+    return Image.fromarray((enlarged * 255).round().byte().permute(1, 2, 0).cpu().numpy())

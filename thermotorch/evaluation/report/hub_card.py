@@ -1,0 +1,150 @@
+"""The README.md of a checkpoint on the Hugging Face Hub: metadata for its search, then the card in words."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from thermotorch.evaluation.report.markdown import number, table
+
+HUB_DATASETS = {"MNIST": "mnist"}  # names of the Hub for data sets that are there
+# Identifiers of the Hub that differ from SPDX by more than capitals do not occur among these.
+HUB_LICENCES = {
+    "afl-3.0", "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-4.0", "cc-by-nc-4.0",
+    "cc-by-sa-4.0", "cc0-1.0", "gpl-2.0", "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0", "unlicense",
+}  # fmt: skip
+_ARGUMENTS = ("kind", "num_samples", "seed", "stderr", "unit", "command", "note")  # of a row, beside its value
+_OF_THIS_COMPUTER = ("s", "samples", "MiB")  # what units of times, speeds and memory begin with
+_USE = {
+    "unconditional-image-generation": "images = model.generate(4, seed=0)  # [4, channel, height, width] in [0, 1]",
+    "image-classification": "logits = model(images)  # images [batch, channel, height, width] in [0, 1]",
+    "image-feature-extraction": "features = model.features(images)  # images [batch, channel, height, width] in [0, 1]",
+}
+
+
+def hub_card(card: Mapping, model: nn.Module, picture: str | None = None) -> str:
+    """The text of README.md.
+
+    The metadata holds the measured qualities that rest on samples, as `model-index`, when the data set is on the Hub,
+    which asks for one. What is modelled, or of this computer, such as times and memory, is in the words alone.
+
+    Args:
+        card: the card of the checkpoint.
+        model: the model that it describes.
+        picture: name of an image in the same folder, to be shown.
+    """
+    return f"---\n{_metadata(card, model)}\n---\n\n{_words(card, model, picture)}"
+
+
+def pipeline_tag(model: nn.Module) -> str | None:
+    """The Hub's name of what a model is for; None where it has none."""
+    if hasattr(model, "generate"):
+        return "unconditional-image-generation"
+    if getattr(model, "task", None) == "classify":
+        return "image-classification"
+    return "image-feature-extraction" if hasattr(model, "features") else None
+
+
+def _metadata(card: Mapping, model: nn.Module) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task, data = pipeline_tag(model), card["data"].get("name")
+    dataset = HUB_DATASETS.get(data)
+    rows = [
+        row
+        for row in card["metrics"]
+        if row["kind"] == "measured" and row["num_samples"] and row["unit"].partition(" ")[0] not in _OF_THIS_COMPUTER
+    ]
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type=dataset,
+            dataset_name=data,
+            metric_type=_metric_type(row["metric"]),
+            metric_name=row["metric"],
+            metric_value=row["value"],
+            metric_args={key: row[key] for key in _ARGUMENTS if row.get(key) not in (None, "")},
+        )
+        for row in (rows if dataset and task else [])
+    ]
+    licence = card["licence"].lower()
+    known = licence in HUB_LICENCES
+    return ModelCardData(
+        license=licence if known else "other",
+        license_name=None if known else licence or "unknown",
+        library_name="thermotorch",
+        pipeline_tag=task,
+        datasets=[dataset] if dataset else None,
+        tags=["thermotorch", "thermodynamic-computing", card["architecture"]],
+        model_name=card["name"] if results else None,
+        eval_results=results or None,
+    ).to_yaml()
+
+
+def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
+    kind, package = type(model), type(model).__module__.partition(".")[0]
+    data = card["data"].get("name")
+    about = [
+        f"A `{kind.__name__}` of thermotorch, {card['parameters']:,} parameters"
+        f"{f', trained on {data}' if data else ''}. {(inspect.getdoc(kind) or '').partition(chr(10) * 2)[0]}".strip(),
+        card["notes"],
+        f"![Samples of {card['name']}]({picture})" if picture else "",
+    ]
+    adds = f", and the package `{package}`, which adds `{card['architecture']}` to it"
+    needs = adds if package != "thermotorch" else ""
+    load = (
+        f"## Use\n\nIt needs thermotorch{needs}.\n\n```python\nimport thermotorch as tt\n\n"
+        'model = tt.create_model("hf://OWNER/REPOSITORY")  # or the path of this folder\n'
+        f"{_USE.get(pipeline_tag(model), '')}".rstrip()
+        + "\n```\n\n`model.safetensors` is loaded only if its sha256 is the one that `config.json` says."
+    )
+    training = card["training"]
+    made = {
+        "command": f"`{training['command']}`" if training.get("command") else "",
+        "seed": training.get("seed"),
+        "steps": training.get("steps"),
+        "seconds": training.get("seconds"),
+        "hardware": training.get("hardware"),
+        "data": ", ".join(str(value) if key == "name" else f"{key} {value}" for key, value in card["data"].items()),
+        "note": training.get("note"),
+        "revision": card["git_revision"],
+        "versions": ", ".join(f"{key} {value}" for key, value in card["versions"].items()),
+    }
+    how = [f"- {key}: {value}" for key, value in made.items() if value not in (None, "")]
+    parts = [f"# {card['name']}", *about, load, *_numbers(card), "## How it was made\n\n" + "\n".join(how)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _numbers(card: Mapping) -> list[str]:
+    """The rows of the card by kind, so that modelled and measured ones share no table."""
+    rows = [*card["metrics"], *card["energy"]]
+    missing = [row for row in rows if row["kind"] == "unavailable"]
+    unknown = "; ".join(f"{row['metric']} ({row.get('note') or 'no reason given'})" for row in missing)
+    return [
+        *_table("Measured", [row for row in rows if row["kind"] == "measured"]),
+        *_table("Modelled, for a device that was not at hand", [row for row in rows if row["kind"] == "modelled"]),
+        *([f"Not determined: {unknown}."] if unknown else []),
+    ]
+
+
+def _table(title: str, rows: Sequence[Mapping]) -> list[str]:
+    if not rows:
+        return []
+    cells = [
+        [
+            row["metric"],
+            f"{number(row['value'], row.get('stderr'))} {row['unit']}".strip(),
+            f"{row['num_samples']:,}" if row["num_samples"] else "",
+            str(row["seed"]) if row["num_samples"] else "",
+            f"`{row['command']}`" if row["command"] else "",
+            row.get("note", ""),
+        ]
+        for row in rows
+    ]
+    return [f"## {title}\n\n" + table(["number", "value", "samples", "seed", "command", "note"], cells, right=(2, 3))]
+
+
+def _metric_type(metric: str) -> str:
+    """An identifier: that of the Hub where it has one, else the name in small letters."""
+    return "accuracy" if metric.startswith("test accuracy") else re.sub(r"[^a-z0-9]+", "-", metric.lower()).strip("-")

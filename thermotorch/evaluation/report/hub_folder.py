@@ -1,0 +1,57 @@
+"""A checkpoint as a folder that uploads to the Hugging Face Hub as it is, and loads back from there or from disk."""
+
+import os
+import shutil
+from pathlib import Path
+
+from thermotorch.evaluation.report.hub_card import hub_card
+from thermotorch.zoo import load_card, load_checkpoint, load_reference
+from thermotorch.zoo.cards import check_card, write_card
+from thermotorch.zoo.lookup import FOLDER_CARD, FOLDER_WEIGHTS
+from thermotorch.zoo.tensor_files import write_tensors
+
+REFERENCE, PICTURE = "reference.safetensors", "samples"
+
+
+def export_folder(
+    name: str | os.PathLike, folder: str | os.PathLike, *, picture: str | os.PathLike | None = None
+) -> list[Path]:
+    """Writes a checkpoint in the form of the Hub; `tt.create_model(folder)` loads it.
+
+    | file | what is in it |
+    | --- | --- |
+    | `README.md` | the card of the Hub, see `hub_card` |
+    | `config.json` | our card: `architecture`, `config` (the constructor arguments), `sha256` and all the rest |
+    | `model.safetensors` | the weights, with the metadata `format: pt` |
+    | `reference.safetensors` | reference statistics, if the checkpoint has any |
+
+    The checkpoint is loaded first, so nothing is written of one that is damaged. Other files of the folder stay.
+
+    Args:
+        name: the checkpoint, as in `load_checkpoint`.
+        folder: where to; made if missing.
+        picture: an image file to copy and to show in `README.md`, such as `samples.png` of `thermotorch-sample`.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError, FileNotFoundError: as `load_checkpoint`; or there is no such picture.
+    """
+    card, model = load_card(name), load_checkpoint(name)
+    check_card(card)
+    if picture is not None and not Path(picture).is_file():
+        raise FileNotFoundError(f"picture: {picture} is no file")
+    folder = Path(folder)
+    readme, config, weights = (folder / file for file in ("README.md", FOLDER_CARD, FOLDER_WEIGHTS))
+    written = [readme, config, weights]
+    fields = {**card, "sha256": write_tensors(weights, model.state_dict())}
+    if "reference" in card:
+        written.append(folder / REFERENCE)
+        fields["reference"] = {"file": REFERENCE, "sha256": write_tensors(folder / REFERENCE, load_reference(name))}
+    if picture is not None:
+        written.append(folder / f"{PICTURE}{Path(picture).suffix}")
+        shutil.copyfile(picture, written[-1])
+    write_card(config, fields)
+    readme.write_text(hub_card(fields, model, written[-1].name if picture is not None else None), encoding="utf-8")
+    return written

@@ -1,0 +1,294 @@
+"""The stochastic processing unit: a board of RLC cells that inverts matrices and samples Gaussians by its noise.
+
+A matrix is loaded as the Maxwell matrix of switched capacitors, C = c S A S, with S = diag(A)^-1/2 so that every cell
+has the same capacitance c. Voltages then have the covariance kappa0 R0 / c (S A S)^-1, and reading them gives A^-1.
+
+Capacitors are not negative, so that the loaded matrix is diagonally dominant; entries of either sign are couplings with
+straight or reversed windings. Other matrices are rescaled once more, or refused: `linalg.inverse` runs them on an ideal
+device. What makes a board differ from its circuit diagram (tolerances of its components, steps of its capacitor banks,
+band-limited noise, converters) is set by arguments, all off by default.
+
+Source: Melanson et al., Nature Communications 16, 3757 (2025). We found no component values of that board; the defaults
+here are ours: catalogue parts that make cells of 50 kHz with quality factor 1.04 and 0.1 V of noise.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.linear_algebra.board.circuit import Circuit, maxwell
+from thermotorch.linear_algebra.solve import prepare, scaled, second_moment
+from thermotorch.linear_algebra.board.mitigation import Settings, averaging, nearest
+
+_BLOCKS = 20
+_SWEEPS = 2000  # of the power iteration that looks for a diagonally dominant scaling
+
+
+class BoardEstimate(NamedTuple):
+    """What each of several boards gave, and what it took one of them."""
+
+    value: Tensor  # [board, unit, unit]
+    stderr: Tensor  # of sampling; the same shape
+    seconds: float
+    reads: int
+    loads: int
+
+
+class StochasticProcessingUnit(nn.Module):
+    """The board.
+
+    Args:
+        cells: number of RLC cells.
+        inductance: L of each cell, henry; a number, or one for each cell.
+        resistance: R, ohm; a number, or one for each cell. The inverse is calibrated with their mean.
+        capacitance: c, farad, what a diagonal entry of one is loaded as.
+        noise: kappa0 of the injected current noise, ampere^2 second. At 330 ohm the default is a temperature of 7e12 K:
+            the thermal noise of the resistors themselves is 0.6 microvolt.
+        bandwidth: corner frequency of the noise, hertz; None for white noise.
+        tolerance: standard deviation of the logarithm of each component, drawn once for each board.
+        capacitor_step: resolution of the switched capacitors, farad; None for continuous ones.
+        adc_bits: of the converter that reads a voltage; None for exact reads.
+        adc_range: it reads -adc_range ... adc_range, volt, and clips beyond.
+        sampling_interval: time between reads, second.
+        warmup: time from switching on, or from loading, to the first read, second.
+    """
+
+    task = "invert"  # what evaluating it means
+
+    def __init__(
+        self,
+        cells: int = 8,
+        inductance: float | Sequence[float] = 1e-3,
+        resistance: float | Sequence[float] = 330.0,
+        capacitance: float = 1e-8,
+        noise: float = 3e-13,
+        bandwidth: float | None = None,
+        tolerance: float = 0.0,
+        capacitor_step: float | None = None,
+        adc_bits: int | None = None,
+        adc_range: float = 0.5,
+        sampling_interval: float = 2e-5,
+        warmup: float = 5e-4,
+    ) -> None:
+        super().__init__()
+        positive = {
+            "cells": cells, "capacitance": capacitance, "noise": noise, "bandwidth": bandwidth,
+            "capacitor_step": capacitor_step, "adc_bits": adc_bits, "adc_range": adc_range,
+            "sampling_interval": sampling_interval, "warmup": warmup,
+        }  # fmt: skip
+        for name, value in positive.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not 0 <= tolerance < 0.5:
+            raise ValueError(f"tolerance: expected 0 ... 0.5, a fraction of a component's value, got {tolerance}")
+        self.config = {
+            "cells": cells,
+            "inductance": _plain(inductance),
+            "resistance": _plain(resistance),
+            "tolerance": tolerance,
+            **{name: value for name, value in positive.items() if name != "cells"},
+        }
+        self.cells, self.capacitance, self.noise, self.bandwidth = cells, capacitance, noise, bandwidth
+        self.tolerance, self.capacitor_step = tolerance, capacitor_step
+        self.adc_bits, self.adc_range = adc_bits, adc_range
+        self.sampling_interval, self.warmup = sampling_interval, warmup
+        self.register_buffer("inductance", _per_cell("inductance", inductance, cells))
+        self.register_buffer("resistance", _per_cell("resistance", resistance, cells))
+
+    @property
+    def joule(self) -> float:
+        """kappa0 R0: twice the mean energy of a capacitor or an inductor, with the nominal (mean) resistance."""
+        return self.noise * self.resistance.mean().item()
+
+    def scale(self, matrix: Tensor) -> Tensor:
+        """S [unit], such that S A S can be built of capacitors with the largest cell at c.
+
+        Raises:
+            ValueError: the matrix is asymmetric, indefinite or singular, larger than the board, or cannot be built.
+        """
+        if matrix.dim() != 2 or len(matrix) > self.cells:
+            raise ValueError(f"matrix: expected at most {self.cells} x {self.cells} cells, got {tuple(matrix.shape)}")
+        matrix = matrix.to(self.inductance)
+        scale = prepare(matrix, None, "diagonal", True)
+        off = (scaled(matrix, scale) - torch.eye(len(matrix)).to(matrix)).abs()
+        if (off.sum(1) <= 1).all():
+            return scale
+        # The positive vector p of the largest eigenvalue r of the moduli makes every row of p A p equally dominant.
+        p = torch.ones_like(scale)
+        for _ in range(_SWEEPS):
+            p = p + off @ p
+            p = p / p.max()
+        ratio = (off @ p / p).max().item()
+        if ratio > 1:
+            raise ValueError(
+                f"matrix: no scaling makes it diagonally dominant (the moduli of its couplings have the eigenvalue "
+                f"{ratio:.3g}, expected at most 1), so it cannot be built of capacitors; an ideal device takes it: "
+                f"thermotorch.linear_algebra.solve.inverse(matrix)"
+            )
+        return scale * p
+
+    def circuits(
+        self, matrix: Tensor, *, boards: int = 1, first_board: int = 0, hardware_seed: int = 0, mitigate: bool = False
+    ) -> tuple[list[Circuit], Tensor]:
+        """The boards with a matrix loaded: one `Circuit` of [board, ...] for each setting, and the settings' weights.
+
+        Args:
+            matrix: A, [unit, unit]; it occupies the first cells, and the others stay unconnected.
+            boards, first_board: boards first_board ... first_board + boards - 1 of the production run.
+            hardware_seed: of the production run: board k has the same component errors whatever is loaded.
+            mitigate: every rounding that averages to the matrix (see `mitigation.py`) instead of the nearest one.
+        """
+        scale = self.scale(matrix)
+        wanted = self.capacitance * scaled(matrix.to(scale), scale)
+        coupling = wanted.abs() - torch.diag(wanted.diagonal())
+        own = (wanted.diagonal() - coupling.sum(1)).clamp_min(0.0)
+        units, upper = len(matrix), torch.triu_indices(len(matrix), len(matrix), offset=1)
+        values = torch.cat([own, coupling[upper[0], upper[1]]])
+        if self.capacitor_step is None:
+            settings = Settings(values.unsqueeze(0), torch.ones(1).to(values))
+        else:
+            settings = (averaging if mitigate else nearest)(values, self.capacitor_step)
+        inductance, resistance, ground, between = self._component_errors(boards, first_board, hardware_seed, units)
+        built = []
+        for setting in settings.values:
+            pairs = setting.new_zeros(units, units)
+            pairs[upper[0], upper[1]] = setting[units:]
+            if (setting[:units] + (pairs + pairs.mT).sum(1) == 0).any():
+                raise ValueError(
+                    f"capacitor_step: {self.capacitor_step:.2g} F leaves a cell without capacitance, since the smallest "
+                    f"has {wanted.diagonal().min():.2g} F; use finer capacitors"
+                )
+            capacitance = maxwell(setting[:units] * ground, (pairs + pairs.mT) * between, wanted > 0)
+            built.append(
+                Circuit(
+                    self.inductance[:units] * inductance,
+                    self.resistance[:units] * resistance,
+                    capacitance,
+                    self.noise,
+                    self.bandwidth,
+                )
+            )
+        return built, settings.weights
+
+    def _component_errors(self, boards: int, first: int, seed: int, units: int) -> tuple[Tensor, ...]:
+        """Factors of L, R, own [board, unit] and coupling capacitors [board, unit, unit]; each cell keeps its own."""
+        cells, ids = self.cells, first + torch.arange(boards, device=self.inductance.device)
+        draws = normals(seed, ids, 0, 1, 3 * cells + cells * cells, Stream.HARDWARE, torch.float64)[0]
+        single, pairs = draws[:, : 3 * cells].view(boards, 3, cells), draws[:, 3 * cells :].view(boards, cells, cells)
+        pairs = pairs.triu(1) + pairs.triu(1).mT
+        errors = torch.exp(self.tolerance * single[..., :units])
+        return *errors.unbind(1), torch.exp(self.tolerance * pairs[:, :units, :units])
+
+    def read(self, circuit: Circuit, reads: int, *, seed: int = 0, start_step: int = 0) -> Iterator[Tensor]:
+        """Voltages as the converters give them, in pieces [read, board, cell], volt; see `Circuit.stream`."""
+        options = {"warmup": self.warmup, "seed": seed, "start_step": start_step}
+        for piece in circuit.stream(reads, self.sampling_interval, **options):
+            yield self.convert(piece)
+
+    def moments(self, circuit: Circuit, counts: Sequence[int], *, seed: int = 0, start_step: int = 0) -> Tensor:
+        """Sums of v v^T over the first counts[0] < counts[1] < ... reads: [count, board, cell, cell], volt^2."""
+        total, done, found = 0.0, 0, []
+        for piece in self.read(circuit, counts[-1], seed=seed, start_step=start_step):
+            edges = [count - done for count in counts if done < count < done + len(piece)]
+            for part in piece.tensor_split(edges):
+                total, done = total + second_moment(part) * len(part), done + len(part)
+                if done == counts[len(found)]:
+                    found.append(total)
+        return torch.stack(found)
+
+    def convert(self, volts: Tensor) -> Tensor:
+        """Rounded to the converter's step and clipped to its range; a step of q adds q^2/12 to a variance."""
+        if self.adc_bits is None:
+            return volts
+        half = 2 ** (self.adc_bits - 1)
+        step = self.adc_range / half
+        return step * (volts / step).round().clamp(-half, half - 1)
+
+    def calibration(self, matrix: Tensor) -> Tensor:
+        """What turns a covariance of voltages into the inverse: c S S^T / (kappa0 R0), [cell, cell], 1 / volt^2."""
+        scale = self.scale(matrix)
+        return torch.outer(scale, scale) * (self.capacitance / self.joule)
+
+    @torch.no_grad()
+    def inverse(
+        self,
+        matrix: Tensor,
+        *,
+        reads: int = 20_000,
+        boards: int = 1,
+        first_board: int = 0,
+        seed: int = 0,
+        hardware_seed: int = 0,
+        mitigate: bool = False,
+    ) -> BoardEstimate:
+        """A^-1 from the covariance of the voltages. Further arguments as in `circuits`.
+
+        Args:
+            reads: of each board; all settings share them, and each gets at least two for each of its 20 blocks.
+            seed: of the thermal noise.
+
+        Returns:
+            A `BoardEstimate`. Its standard error is that of sampling; what components do wrong is not in it.
+        """
+        built, weights = self.circuits(
+            matrix, boards=boards, first_board=first_board, hardware_seed=hardware_seed, mitigate=mitigate
+        )
+        calibration, total, variance, spent, count = self.calibration(matrix), 0.0, 0.0, 0.0, 0
+        for circuit, weight in zip(built, weights.tolist(), strict=True):
+            size = max(2, round(weight * reads / _BLOCKS))
+            ends = range(size, size * _BLOCKS + 1, size)
+            sums = self.moments(circuit, ends, seed=seed, start_step=count)  # settings follow each other
+            blocks = sums.diff(dim=0, prepend=torch.zeros_like(sums[:1])) / size
+            total = total + weight * blocks.mean(0)
+            variance = variance + weight**2 * blocks.var(0) / _BLOCKS
+            spent += self.warmup + size * _BLOCKS * self.sampling_interval
+            count += size * _BLOCKS
+        return BoardEstimate(calibration * total, calibration * variance.sqrt(), spent, count, len(built))
+
+    @torch.no_grad()
+    def gaussian(
+        self,
+        num_samples: int,
+        *,
+        precision: Tensor | None = None,
+        covariance: Tensor | None = None,
+        seed: int = 0,
+        board: int = 0,
+        hardware_seed: int = 0,
+    ) -> Tensor:
+        """Reads as samples of a Gaussian around zero, [sample, unit]: successive ones, `sampling_interval` apart.
+
+        Args:
+            num_samples: how many.
+            precision: what the board is loaded with.
+            covariance: instead of it; inverted digitally first, at O(unit^3) (`inverse` does it on a board).
+            seed: of the thermal noise.
+            board, hardware_seed: which board, of which production run.
+        """
+        if (precision is None) == (covariance is None):
+            raise ValueError("precision, covariance: expected one of the two")
+        if precision is None:
+            prepare(covariance, None, None, True)
+            precision = torch.linalg.inv(covariance.to(self.inductance))
+            precision = 0.5 * (precision + precision.mT)
+        (circuit,), _ = self.circuits(precision, first_board=board, hardware_seed=hardware_seed)
+        scale = self.scale(precision) * (self.capacitance / self.joule) ** 0.5
+        return torch.cat(list(self.read(circuit, num_samples, seed=seed)))[:, 0] * scale
+
+    def forward(self, matrix: Tensor) -> Tensor:
+        """The inverse that one board finds in 20,000 reads, [cell, cell]."""
+        return self.inverse(matrix).value[0]
+
+
+def _plain(value: float | Sequence[float]) -> float | list[float]:
+    return float(value) if isinstance(value, (int, float)) else [float(entry) for entry in value]
+
+
+def _per_cell(name: str, value: float | Sequence[float], cells: int) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=torch.float64)
+    if tensor.shape not in ((), (cells,)) or not (tensor > 0).all():
+        raise ValueError(f"{name}: expected a positive number, or one for each of {cells} cells, got {value}")
+    return tensor.expand(cells).clone()

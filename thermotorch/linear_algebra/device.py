@@ -1,0 +1,218 @@
+"""An ideal linear stochastic processing unit: what it is loaded with, how it is read, and what a read-out is worth.
+
+    overdamped     dx = (f - A x) dt + N(0, 2 kT D dt)
+    underdamped    dx = v dt,  m dv = (f - A x) dt - m gamma v dt + N(0, 2 m gamma kT dt)
+
+Whatever runs on it sees reads of x and nothing else. The simulation behind it is exact for any interval between reads
+(`dynamics.linear`), and is given the force, never the point where the drift vanishes. With `dt` it is a simulation by
+Euler-Maruyama steps instead, which multiplies by A and knows nothing of its spectrum.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.underdamped import harmonic
+
+Statistic = Callable[[Tensor], Tensor]  # reads [read, replica, unit] -> average over reads [replica, ...]
+
+Process = Callable[[Tensor, int, float, int, int], Tensor]
+
+_READS_AT_ONCE = 1 << 22  # elements of x held by a block of reads
+
+
+class RelaxationWarning(UserWarning):
+    """A run is too short for its slowest mode, so the standard errors it gives are too small."""
+
+
+class Estimate(NamedTuple):
+    """What a run gave, and what it took."""
+
+    value: Tensor
+    stderr: Tensor  # of each entry, from the spread of block averages: correlations between reads are accounted for
+    time: float  # device time of the whole run, warm-up and all replicas, in the unit of 1 / A
+    reads: int  # vectors read
+    loads: int  # matrices programmed, of unit^2 numbers each
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a device is read. Times are multiples of 1 / (mean diagonal entry of what is loaded), an O(unit) scale.
+
+    Args:
+        reads: of each replica, after the warm-up.
+        interval: time between reads. Reads closer than a relaxation time are correlated: they add little, and cost.
+        warmup: time from x = 0 to the first read; default a tenth of the time of all reads.
+        replicas: devices that run side by side.
+        blocks: each replica's reads are averaged in that many parts, whose spread gives the standard error. A part
+            must be long against the slowest relaxation.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    reads: int = 10_000
+    interval: float = 1.0
+    warmup: float | None = None
+    replicas: int = 1
+    blocks: int = 20
+
+    def __post_init__(self) -> None:
+        for name, least in (("reads", 1), ("replicas", 1), ("blocks", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        if self.blocks * self.replicas < 2:
+            raise ValueError("blocks x replicas: expected at least 2, since their spread gives the standard error")
+        if self.reads < 2 * self.blocks:
+            raise ValueError(f"reads: expected at least two for each of {self.blocks} blocks, got {self.reads}")
+        if not self.interval > 0 or not (self.warmup is None or self.warmup >= 0):
+            raise ValueError(f"interval and warmup must be positive, got {self.interval} and {self.warmup}")
+
+    @property
+    def start_up(self) -> float:
+        """The warm-up in use."""
+        return 0.1 * self.reads * self.interval if self.warmup is None else self.warmup
+
+    @property
+    def duration(self) -> float:
+        """Time of the whole run of one replica."""
+        return self.start_up + self.reads * self.interval
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device: its temperature, its inertia, and how it is simulated.
+
+    Args:
+        temperature: kT in the unit of the loaded energy x.A x / 2.
+        inertia: underdamped, with unit mass and the rate `friction`; else overdamped with unit mobility.
+        friction: gamma, in units of the square root of the mean diagonal entry.
+        dt: None for exact transitions, else the Euler-Maruyama step, in units of 1 / (mean diagonal entry).
+    """
+
+    temperature: float = 1.0
+    inertia: bool = False
+    friction: float = 1.0
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not self.friction > 0:
+            raise ValueError(f"friction must be positive, got {self.friction}")
+        if self.dt is not None and (self.inertia or not self.dt > 0):
+            raise ValueError(f"dt: expected None, or a positive step of an overdamped device, got {self.dt}")
+
+    def average(
+        self,
+        A: Tensor,
+        statistic: Statistic,
+        readout: Readout,
+        *,
+        force: Tensor | None = None,
+        noise: Tensor | None = None,
+        start: Tensor | None = None,
+        seed: int = 0,
+        first_sample: int = 0,
+    ) -> tuple[Tensor, float]:
+        """Run, read, and average a statistic in blocks.
+
+        Args:
+            A: the loaded drift [unit, unit].
+            statistic: averages reads [read, replica, unit] of one block to [replica, ...].
+            readout: how it is read.
+            force: f [unit], default zero.
+            noise: D [unit, unit], default the identity; an overdamped device only.
+            start: [unit] or [replica, unit], default x = 0.
+            seed, first_sample: replica r has the noise of sample first_sample + r.
+
+        Returns:
+            [block, replica, ...] and the device time of all replicas.
+
+        Raises:
+            FloatingPointError: the state grew without bound: the loaded matrix has a mode that does not relax.
+        """
+        units = len(A)
+        process, step = self.process(A, force, noise, first_sample), 0
+        x = torch.zeros(readout.replicas, units).to(A) if start is None else start.to(A).expand(readout.replicas, units)
+        if self.inertia:
+            x = torch.cat([x, torch.zeros_like(x)], -1)
+        if readout.start_up:
+            x, step = process(x, 1, readout.start_up, seed, 0)[-1], 1
+        averages, size = [], readout.reads // readout.blocks
+        for _ in range(readout.blocks):
+            parts, weights, done = [], [], 0
+            while done < size:
+                count = min(size - done, max(2, _READS_AT_ONCE // x.numel()))
+                reads = process(x, count, readout.interval, seed, step)
+                if not torch.isfinite(reads).all() or reads.abs().max() > 1e100:
+                    raise FloatingPointError(
+                        "the state grew without bound: the loaded matrix has a mode that does not relax, "
+                        "it is indefinite; check=True names it before a run"
+                    )
+                x, step, done = reads[-1], step + count, done + count
+                parts.append(statistic(reads[..., :units]))
+                weights.append(count)
+            averages.append(sum(weight * part for weight, part in zip(weights, parts, strict=True)) / size)
+        return torch.stack(averages), readout.replicas * readout.duration / A.diagonal().mean().item()
+
+    def process(
+        self, A: Tensor, force: Tensor | None = None, noise: Tensor | None = None, first_sample: int = 0
+    ) -> Process:
+        """The device loaded: a function (x, reads, interval, seed, first step) -> reads [read, replica, state].
+
+        The interval is a multiple of 1 / (mean diagonal entry). A state holds x, and v after it if there is inertia.
+        """
+        scale = A.diagonal().mean().item()
+        if not scale > 0:
+            raise ValueError(f"A: expected a positive mean diagonal entry, which sets the clock, got {scale:.3g}")
+        if noise is not None and self.inertia:
+            raise ValueError("noise: a device with inertia has the noise of its friction; use inertia=False")
+        force = A.new_zeros(len(A)) if force is None else force.to(A) / scale
+        kT = self.temperature / scale
+        if self.inertia:
+            process = harmonic(A / scale, temperature=kT, friction=self.friction, force=force)
+        else:
+            D = 2 * kT * (torch.eye(len(A)).to(A) if noise is None else noise.to(A))
+            process = OrnsteinUhlenbeck(A / scale, D=D, force=force)
+
+        def run(x: Tensor, reads: int, interval: float, seed: int, step: int) -> Tensor:
+            ids = first_sample + torch.arange(len(x), device=x.device)
+            if self.dt is not None:
+                steps = max(1, round(interval / self.dt))
+                law = process.euler_maruyama(interval / steps).power(steps)
+                return law.run(x, reads, seed=seed, sample_ids=ids, start_step=step)
+            times = interval * torch.arange(reads + 1, dtype=torch.float64)
+            return process.sample(times, x, seed=seed, sample_ids=ids, start_step=step)[1:]
+
+        return run
+
+
+def combine(blocks: Tensor, scale: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    """Mean and standard error of block averages [block, replica, ...], both times `scale`.
+
+    Warns:
+        RelaxationWarning: neighbouring blocks of a replica are correlated, so blocks are too short to be independent.
+    """
+    flat = blocks.flatten(0, 1)
+    value = flat.mean(0)
+    stderr = flat.std(0) / len(flat) ** 0.5
+    if len(blocks) >= 8:
+        centred = ((blocks - value) / flat.std(0).clamp_min(1e-300)).reshape(*blocks.shape[:2], -1)
+        correlation = (centred[1:] * centred[:-1]).mean((0, 1))
+        typical = correlation.median().item()
+        noise = (1 / (len(blocks) * blocks.shape[1])) ** 0.5  # of one entry; entries are not independent
+        if typical > 0.1 + 3 * noise:
+            warnings.warn(
+                f"block averages are correlated ({typical:.2f} from one to the next): the slowest mode is as slow as a "
+                f"block, and standard errors are too small; raise reads or interval",
+                RelaxationWarning,
+                stacklevel=3,
+            )
+    scale = torch.as_tensor(scale).to(value)
+    return value * scale, stderr * scale.abs()

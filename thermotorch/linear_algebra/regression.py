@@ -1,0 +1,106 @@
+"""Gaussian-process and Bayesian linear regression, sampled: predictive means and variances from one loaded matrix.
+
+A device with energy (x.A x) / 2 - f.x at kT = 1 rests in the Gaussian N(A^-1 f, A^-1). For linear regression that is
+the posterior of the weights (A its precision); for a Gaussian process A = K + noise, and projections of x on the kernel
+give what the prediction needs. Two runs on one load: under the force for the means, without it for the variances.
+Source: Melanson et al., Nature Communications 16, 3757 (2025).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thermotorch.linear_algebra.device import Device, Readout, combine
+from thermotorch.linear_algebra.solve import prepare, scaled
+
+
+class Prediction(NamedTuple):
+    """Predictive law at each test point, with the standard errors of sampling it, and what it took."""
+
+    mean: Tensor  # [test]
+    mean_stderr: Tensor
+    variance: Tensor  # [test]; of the function, without the noise of an observation
+    variance_stderr: Tensor
+    time: float
+    reads: int
+    loads: int
+
+
+def gaussian_process(
+    kernel: Tensor,
+    cross: Tensor,
+    prior_variance: Tensor,
+    targets: Tensor,
+    noise_variance: float,
+    *,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+    check: bool = True,
+) -> Prediction:
+    """Posterior of a Gaussian process: mean k.(K + s)^-1 y and variance k0 - k.(K + s)^-1 k.
+
+    Args:
+        kernel: K between training points, [train, train].
+        cross: k between test and training points, [test, train].
+        prior_variance: k0 at the test points, [test].
+        targets: y, [train].
+        noise_variance: s > 0, which also bounds the condition number.
+        device, readout, seed, check: as in `linalg.solve`.
+
+    Cost: O(train^2) for the kernel and the load, O(test x train) digital operations for each read.
+    """
+    loaded = kernel + noise_variance * torch.eye(len(kernel)).to(kernel)
+    found = _project(loaded, targets, cross, device, readout, seed, check)
+    return found._replace(variance=prior_variance - found.variance)
+
+
+def bayesian_linear_regression(
+    features: Tensor,
+    targets: Tensor,
+    test_features: Tensor,
+    *,
+    noise_variance: float,
+    prior_precision: float,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+    check: bool = True,
+) -> Prediction:
+    """Bayesian linear regression y = w.phi + noise, w ~ N(0, 1/prior_precision): the law of w.phi at test points.
+
+    Args:
+        features: phi of the data, [train, feature].
+        targets: y, [train].
+        test_features: phi of the test points, [test, feature]; the identity gives the posterior of the weights.
+        noise_variance: of an observation; add it to `variance` for the law of new observations.
+        prior_precision: > 0.
+        device, readout, seed, check: as in `linalg.solve`.
+
+    Cost: the digital Gram matrix, O(train x feature^2), is the load; O(test x feature) for each read.
+    """
+    precision = features.mT @ features / noise_variance + prior_precision * torch.eye(features.shape[1]).to(features)
+    return _project(precision, features.mT @ targets / noise_variance, test_features, device, readout, seed, check)
+
+
+def _project(
+    A: Tensor, force: Tensor, onto: Tensor, device: Device | None, readout: Readout | None, seed: int, check: bool
+) -> Prediction:
+    """Mean P A^-1 f and variances diag(P A^-1 P^T) of the projections P [test, unit]."""
+    device, readout = device or Device(), readout or Readout()
+    if force.shape != (len(A),) or onto.dim() != 2 or onto.shape[1] != len(A):
+        raise ValueError(
+            f"expected {len(A)} targets or features and as many columns at the test points, "
+            f"got {tuple(force.shape)} and {tuple(onto.shape)}"
+        )
+    scale = prepare(A, readout, "diagonal", check)
+    loaded, rows = scaled(A, scale), (onto * scale).mT
+    pulled, time = device.average(loaded, lambda x: (x @ rows).mean(0), readout, force=force * scale, seed=seed)
+    free, more = device.average(
+        loaded, lambda x: (x @ rows).square().mean(0), readout, seed=seed, first_sample=readout.replicas
+    )
+    mean, mean_stderr = combine(pulled)
+    variance, variance_stderr = combine(free / device.temperature)
+    reads = 2 * readout.reads * readout.replicas
+    return Prediction(mean, mean_stderr, variance, variance_stderr, time + more, reads, 1)

@@ -1,0 +1,232 @@
+"""Linear algebra by thermal noise: solutions, inverses, Lyapunov equations and exponentials read off a noisy device.
+
+| problem | what is loaded | what is read |
+| --- | --- | --- |
+| A x = b | A, force b | the mean |
+| A^-1 | A | covariance / kT |
+| A X + X A^T = Q | A, noise matrix Q | covariance / kT x 1/2 |
+| exp(A) | a - A, noise matrix of its symmetric part | correlation one time unit apart, times exp(a) |
+| ln det A | a path from the identity to A | energies: `determinant.py` |
+
+Each answer is made of reads of the device and O(unit^2) arithmetic on them, never of the digital answer. A matrix is
+checked before it is loaded, which costs one digital eigendecomposition that is not part of the device's bill;
+`check=False` leaves it out, and then a matrix that cannot relax shows itself in the run. Answers come with standard
+errors and with the device time, the reads and the matrix loads they took.
+
+Sources: Aifer et al., npj Unconventional Computing 1, 13 (2024); for the exponential, the thermox library.
+"""
+
+from dataclasses import replace
+from math import exp
+
+import torch
+from torch import Tensor
+
+from thermotorch.linear_algebra.device import Device, Estimate, Readout, RelaxationWarning, combine
+
+__all__ = ["Device", "Estimate", "Readout", "RelaxationWarning", "expm", "inverse", "lyapunov", "solve"]
+
+_BLOCK_RELAXATIONS = 3.0  # a block of reads must be that many times as long as the slowest relaxation
+_ROUNDING = 100  # times machine epsilon: asymmetry and eigenvalues below are zero
+
+
+def solve(
+    A: Tensor,
+    b: Tensor,
+    *,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+    precondition: str | None = "diagonal",
+    check: bool = True,
+) -> Estimate:
+    """x with A x = b, as the mean of the device under the force b: [unit].
+
+    Args:
+        A: symmetric positive definite, [unit, unit].
+        b: [unit].
+        device, readout: what runs, and how it is read.
+        seed: of the thermal noise.
+        precondition: "diagonal" loads S A S with unit diagonal, S = diag(A)^-1/2, and scales the answer back: O(unit)
+            digital operations that take the spread of the diagonal out of the condition number. None loads A.
+        check: name a bad matrix before the run.
+
+    Raises:
+        ValueError: A is asymmetric, indefinite or singular, or so ill-conditioned that a block of this read-out does
+            not see its slowest mode relax. The message says which, and what would do.
+
+    Standard error of a mode of rate a after N reads far apart: sqrt(kT / (a N)); it does not shrink with |b|, so the
+    relative error falls with the strength of the signal until the device runs out of range.
+    """
+    device, readout = device or Device(), readout or Readout()
+    scale = prepare(A, readout, precondition, check)
+    _check_vector("b", b, len(A))
+    loaded = scaled(A, scale)
+    blocks, time = device.average(loaded, lambda x: x.mean(0), readout, force=b * scale, seed=seed)
+    value, stderr = combine(blocks, scale)
+    return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
+
+
+def inverse(
+    A: Tensor,
+    *,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+    precondition: str | None = "diagonal",
+    check: bool = True,
+) -> Estimate:
+    """A^-1 as the covariance of the device over kT: [unit, unit]. Arguments and errors as in `solve`.
+
+    The relative Frobenius error after N independent reads is about sqrt(unit / N) x |A^-1|_tr / (sqrt(unit) |A^-1|_F),
+    whatever the temperature. Cost: O(unit^2) digital operations for each read, which is more than the device's own.
+    """
+    device, readout = device or Device(), readout or Readout()
+    scale = prepare(A, readout, precondition, check)
+    blocks, time = device.average(scaled(A, scale), second_moment, readout, seed=seed)
+    value, stderr = combine(blocks / device.temperature, torch.outer(scale, scale))
+    return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
+
+
+def lyapunov(
+    A: Tensor,
+    Q: Tensor,
+    *,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+    check: bool = True,
+) -> Estimate:
+    """X with A X + X A^T = Q, as the covariance of the device under noise of covariance Q: [unit, unit].
+
+    Args:
+        A: drift whose modes all relax; it need not be symmetric, which takes a device with one-way couplings.
+        Q: symmetric, not negative.
+    """
+    device, readout = device or Device(), readout or Readout()
+    _check_square("A", A)
+    check_symmetric("Q", Q, "a noise covariance")
+    if torch.linalg.eigvalsh(Q.double()).min() < -_tiny(Q):
+        raise ValueError(
+            "Q is indefinite: no noise has it as its covariance; write it as a difference of two that are not"
+        )
+    if check:
+        rates = torch.linalg.eigvals(A.double()).real
+        _check_rates(rates.min().item(), rates.max().item(), A, readout, "does not relax: it has an eigenvalue of")
+    blocks, time = device.average(A, second_moment, readout, noise=Q, seed=seed)
+    value, stderr = combine(blocks / (2 * device.temperature))
+    return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
+
+
+def expm(
+    A: Tensor,
+    *,
+    device: Device | None = None,
+    readout: Readout | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """exp(A) as the correlation of the device with itself one unit of time later: [unit, unit].
+
+    The device is loaded with B = a - A and the noise matrix of B's symmetric part, so that its stationary covariance is
+    kT and its correlation over a time 1 is kT exp(-B). The shift a, from Gershgorin's circles in O(unit^2), makes that
+    noise matrix positive; the answer is multiplied by exp(a), and so is its error: matrices of large norm are out of
+    reach, and their standard errors say so. `readout.interval` is not used: reads are one unit of time apart.
+
+    Args:
+        A: any square matrix.
+    """
+    device, readout = device or Device(), readout or Readout()
+    _check_square("A", A)
+    part = 0.5 * (A + A.mT)
+    reach = part.diagonal() + part.abs().sum(-1) - part.diagonal().abs()
+    shift = reach.max().item() + 0.5
+    drift = shift * torch.eye(len(A)).to(A) - A
+    rate = drift.diagonal().mean().item()
+    readout = replace(readout, interval=rate)
+    blocks, time = device.average(drift, _next_moment, readout, noise=0.5 * (drift + drift.mT), seed=seed)
+    value, stderr = combine(blocks / device.temperature, exp(shift))
+    return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
+
+
+def second_moment(x: Tensor) -> Tensor:
+    """Average of x x^T over reads [read, replica, unit] of a process around zero: [replica, unit, unit]."""
+    x = x.transpose(0, 1)
+    return x.mT @ x / x.shape[1]
+
+
+def _next_moment(x: Tensor) -> Tensor:
+    """Average of x(k+1) x(k)^T over neighbouring reads [read, replica, unit]: [replica, unit, unit]."""
+    x = x.transpose(0, 1)
+    return x[:, 1:].mT @ x[:, :-1] / (x.shape[1] - 1)
+
+
+def scaled(A: Tensor, scale: Tensor) -> Tensor:
+    """S A S."""
+    return scale[:, None] * A * scale
+
+
+def prepare(A: Tensor, readout: Readout | None, precondition: str | None, check: bool) -> Tensor:
+    """The scale S [unit] that `precondition` asks for, once the matrix is found fit for a device and its read-out."""
+    if precondition not in ("diagonal", None):
+        raise ValueError(f"precondition: expected 'diagonal' or None, got {precondition!r}")
+    _check_square("A", A)
+    instead = "; write (A.T @ A, A.T @ b), whose condition number is the square"
+    check_symmetric("A", A, "a device of springs or capacitors", instead)
+    if not (A.diagonal() > 0).all():
+        raise ValueError(
+            f"A is indefinite: entry {int(A.diagonal().argmin())} of its diagonal is {A.diagonal().min():.3g}, "
+            "expected all positive"
+        )
+    scale = A.diagonal().rsqrt() if precondition else torch.ones_like(A.diagonal())
+    if check:
+        loaded = scaled(A, scale)
+        rates = torch.linalg.eigvalsh(loaded.double())
+        _check_rates(rates[0].item(), rates[-1].item(), loaded, readout, "is indefinite: it has an eigenvalue of")
+    return scale
+
+
+def _check_rates(slowest: float, fastest: float, loaded: Tensor, readout: Readout | None, indefinite: str) -> None:
+    """Refuses a matrix whose slowest mode never relaxes, or not within a block of reads."""
+    if slowest < -_tiny(loaded):
+        raise ValueError(f"A {indefinite} {slowest:.3g}, so the device would run away; expected all positive")
+    if slowest <= _tiny(loaded):
+        raise ValueError(
+            f"A is singular: its smallest eigenvalue {slowest:.1e} is rounding beside {fastest:.3g}, so one mode never "
+            f"settles; add a ridge, A + r I"
+        )
+    if readout is None:
+        return
+    block = readout.reads // readout.blocks * readout.interval / loaded.diagonal().mean().item()
+    if block * slowest < _BLOCK_RELAXATIONS:
+        needed = int(readout.reads * _BLOCK_RELAXATIONS / (block * slowest)) + 1
+        raise ValueError(
+            f"A is ill-conditioned for this read-out: condition number {fastest / slowest:.2g} as loaded, and its "
+            f"slowest mode relaxes in {1 / slowest:.2g} units of time while a block of reads lasts {block:.2g}; write "
+            f"readout=Readout(reads={needed}) or a longer interval, or a better-conditioned matrix"
+        )
+
+
+def _tiny(A: Tensor) -> float:
+    return _ROUNDING * torch.finfo(A.dtype).eps * A.abs().max().item()
+
+
+def _check_square(name: str, A: Tensor) -> None:
+    if A.dim() != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
+        raise ValueError(f"{name}: expected a square matrix of floats, got {A.dtype} {tuple(A.shape)}")
+    if not torch.isfinite(A).all():
+        raise ValueError(f"{name}: every entry must be finite")
+
+
+def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
+    _check_square(name, A)
+    difference = (A - A.mT).abs().max().item()
+    if difference > _tiny(A):
+        raise ValueError(
+            f"{name} is asymmetric: its entries differ from those of {name}.T by up to {difference:.2g}, "
+            f"and {what} is symmetric{instead}"
+        )
+
+
+def _check_vector(name: str, b: Tensor, units: int) -> None:
+    if b.shape != (units,):
+        raise ValueError(f"{name}: expected shape ({units},), got {tuple(b.shape)}")

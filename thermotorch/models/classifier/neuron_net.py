@@ -1,0 +1,55 @@
+"""A digital network whose hidden units are thermodynamic neurons: the teacher of a thermodynamic classifier."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.models.classifier.neuron import neuron_activation
+
+
+class NeuronNet(nn.Module):
+    """Fully connected layers with the exact equilibrium activation of `neuron_activation`, and a softmax on top.
+
+    Args:
+        in_features: inputs.
+        hidden: widths of the hidden layers.
+        num_classes: outputs.
+        temperature, j2, j4: of the neurons.
+
+    Source: the teacher of Whitelam, PNAS 123, e2528413123 (2026), is 784-32-32-10 with tanh.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: Sequence[int] = (32, 32),
+        num_classes: int = 10,
+        temperature: float = 0.1,
+        j2: float = 1.0,
+        j4: float = 1.0,
+    ) -> None:
+        super().__init__()
+        widths = [in_features, *hidden, num_classes]
+        self.layers = nn.ModuleList([nn.Linear(narrow, wide) for narrow, wide in pairwise(widths)])
+        self.neuron = {"j2": j2, "j4": j4, "temperature": temperature}
+
+    def activations(self, features: Tensor) -> list[Tensor]:
+        """[batch, feature] -> the activations of every hidden layer [batch, width], and the logits [batch, class]."""
+        found = [features]
+        for layer in self.layers[:-1]:
+            found.append(neuron_activation(layer(found[-1]), **self.neuron))
+        return [*found[1:], self.layers[-1](found[-1])]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits, [batch, class]."""
+        return self.activations(features)[-1]
+
+    def wanted(self, features: Tensor) -> Tensor:
+        """What every unit of a thermodynamic student should tend to: hidden activations, then 2 softmax - 1.
+
+        [batch, feature] -> [batch, hidden units + classes].
+        """
+        *hidden, logits = self.activations(features)
+        return torch.cat([*hidden, 2 * logits.softmax(-1) - 1], -1)
