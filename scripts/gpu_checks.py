@@ -21,9 +21,7 @@ from torch import Tensor
 
 import thermotorch as tt
 from thermotorch.dynamics import cuda as kernels
-from thermotorch.dynamics.cuda import action
-from thermotorch.dynamics.cuda import pipeline
-from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import action, pipeline, streamed
 from thermotorch.dynamics.cuda import alternating as scheme
 from thermotorch.dynamics.cuda.run import Run
 
@@ -75,7 +73,9 @@ class Machine:
         self.bias, self.zero, self.one = (torch.full((units,), value, device=device) for value in (0.1, 0.0, 1.0))
         self.ids = torch.arange(batch, device=device)
 
-    def arguments(self, steps: int, precision: str, integrator: str = "euler_maruyama", drive: Tensor | None = None) -> list:
+    def arguments(
+        self, steps: int, precision: str, integrator: str = "euler_maruyama", drive: Tensor | None = None
+    ) -> list:
         return [
             self.state, [self.matrix], [0], [0], self.bias, self.one, self.zero, self.one, self.one, drive, self.ids, steps,
             DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
@@ -152,7 +152,9 @@ class Bench:
 
         head = f"{device}, torch {torch.__version__}, Triton {triton.__version__}, Python {sys.version.split()[0]}"
         rows = [{**asdict(row), "ratio": row.ratio, "verdict": row.verdict()} for row in self.rows]
-        (self.folder / "results.json").write_text(json.dumps({"machine": head, "rows": rows, "failures": self.failures}, indent=1))
+        (self.folder / "results.json").write_text(
+            json.dumps({"machine": head, "rows": rows, "failures": self.failures}, indent=1)
+        )
         judged = [row for row in self.rows if row.floor_ms or row.floor_ratio]
         lines = [head, "", *(row.line() for row in self.rows), ""]
         lines += [f"{verdict}: {row.name}" for row in judged for verdict in [row.verdict()]]
@@ -166,12 +168,16 @@ def noise(bench: Bench) -> None:
     units, batch, steps = bench.size(1024, 20), bench.size(8192, 8), bench.size(100, 2)
     machine = Machine(units, batch, bench.device)
     arguments = machine.arguments(steps, "ieee")
-    row = bench.measure(f"torch.randn, {steps} x {batch} x {units}", lambda: [torch.randn_like(machine.state) for _ in range(steps)])
+    row = bench.measure(
+        f"torch.randn, {steps} x {batch} x {units}", lambda: [torch.randn_like(machine.state) for _ in range(steps)]
+    )
     row.notes["normals/s"] = f"{steps * batch * units / row.ms * 1e3:.3g}"
     small = Machine(bench.size(64, 16), bench.size(65536, 16), bench.device)
     for precision in ("ieee", "tf32"):
         arguments = small.arguments(steps, precision)
-        row = bench.measure(f"resident, 64 units, batch 65536, {steps} steps, {precision}", lambda a=arguments: kernels.langevin(*a))
+        row = bench.measure(
+            f"resident, 64 units, batch 65536, {steps} steps, {precision}", lambda a=arguments: kernels.langevin(*a)
+        )
         row.notes["normals/s"] = f"{steps * small.state.numel() / row.ms * 1e3:.3g}"
 
 
@@ -274,7 +280,9 @@ def memory(bench: Bench) -> None:
 def layer(bench: Bench) -> None:
     """Classifier size, forward and backward, against autograd through the eager loop."""
     batch = bench.size(256, 4)
-    module = tt.ThermodynamicLayer(784, 10, hidden=64, t_final=0.2 if not bench.dry else 0.003, dt=1e-3).to(bench.device)
+    module = tt.ThermodynamicLayer(784, 10, hidden=64, t_final=0.2 if not bench.dry else 0.003, dt=1e-3).to(
+        bench.device
+    )
     features = torch.randn(batch, 784, device=bench.device)
 
     def ours() -> None:
@@ -379,7 +387,10 @@ def profile(bench: Bench) -> None:
         with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
             kernels.langevin(*machine.arguments(200, precision))
             torch.cuda.synchronize()
-        tables.append(f"{units} units, 200 steps, {precision}\n" + seen.key_averages().table(sort_by="cuda_time_total", row_limit=12))
+        tables.append(
+            f"{units} units, 200 steps, {precision}\n"
+            + seen.key_averages().table(sort_by="cuda_time_total", row_limit=12)
+        )
     (bench.folder / "profile.txt").write_text("\n\n".join(tables))
 
 

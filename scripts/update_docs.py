@@ -21,7 +21,9 @@ def comparison() -> str:
 
 
 def shipped_models() -> str:
-    return model_table([load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))])
+    return model_table(
+        [load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))]
+    )
 
 
 PAGES: dict[str, Callable[[], str]] = {"README.md": comparison, "docs/zoo.md": shipped_models}

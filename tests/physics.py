@@ -105,8 +105,16 @@ class OrnsteinUhlenbeck:
         return self.temperature * self.function(lambda a: 2 / (a * (2 - a * dt)) * (1 - (1 - a * dt) ** (2 * steps)))
 
 
-def expectation_after(function: Callable[[Tensor], Tensor], start: float, time: float, *, j2: float, j4: float,
-                      temperature: float, force: float = 0.0) -> float:
+def expectation_after(
+    function: Callable[[Tensor], Tensor],
+    start: float,
+    time: float,
+    *,
+    j2: float,
+    j4: float,
+    temperature: float,
+    force: float = 0.0,
+) -> float:
     """E[function(x(time)) | x(0) = start] of dx = (f - V') dt + sqrt(2 kT) dW, to ten digits at forces of a few kT.
 
     The generator is similar to a Schroedinger operator, -kT d^2/dx^2 + V'^2/(4 kT) - V''/2, here on a sinc grid.

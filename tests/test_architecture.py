@@ -88,7 +88,9 @@ def test_reference_and_kernels_never_import_each_other():
 
 
 def test_the_digital_baseline_owes_us_nothing():
-    assert not {name for name in imports(PACKAGE / "models" / "baselines" / "diffusion.py") if name.startswith("thermotorch")}
+    assert not {
+        name for name in imports(PACKAGE / "models" / "baselines" / "diffusion.py") if name.startswith("thermotorch")
+    }
 
 
 @pytest.mark.parametrize(("library", "allowed"), [("lightning", "training/"), ("hydra", "cli.py")])

@@ -20,7 +20,11 @@ EXPERIMENTS = sorted(path.stem for path in (cli.CONFIG_DIR / "experiment").glob(
 SMALL = {
     "classifier": ["model.config.hidden=4", "model.config.t_final=0.02"],
     "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
-    "ddpm": ["+model.config.block_out_channels=[8,8]", "++callbacks.sample_grid.num_samples=2", "++callbacks.sample_grid.generate={steps: 2}"],
+    "ddpm": [
+        "+model.config.block_out_channels=[8,8]",
+        "++callbacks.sample_grid.num_samples=2",
+        "++callbacks.sample_grid.generate={steps: 2}",
+    ],
     "feature_net": [],
     "layered": [],
     "thermo_conv": [],
@@ -471,10 +475,7 @@ def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, m
         run(cli.compare_main, *TINY)
     (report,) = run_dir.rglob("report.json")
     models = json.loads(report.read_text())["models"]
-    assert {name: model["finished"] for name, model in models.items()} == {
-        "generator.mnist": True,
-        "ddpm.mnist": False,
-    }
+    assert {name: model["finished"] for name, model in models.items()} == {"generator.mnist": True, "ddpm.mnist": False}
 
 
 def test_the_command_of_the_issue_takes_its_shorthands(run, stand_ins):
@@ -524,7 +525,9 @@ def test_what_cannot_be_compared_is_said_before_any_compute(run, stand_ins, monk
 
 @pytest.mark.parametrize("name", ["classifier.end_to_end", "spu.8cell"])
 def test_a_model_that_makes_no_images_is_not_sampled(run, name):
-    with pytest.raises(SystemExit, match=f"{name} makes no images, it is measured by: thermotorch-evaluate model={name}"):
+    with pytest.raises(
+        SystemExit, match=f"{name} makes no images, it is measured by: thermotorch-evaluate model={name}"
+    ):
         run(cli.sample_main, f"model={name}")
 
 

@@ -92,8 +92,10 @@ def test_the_published_generator_has_532_224_couplings():
 
 
 def test_the_published_classifier_has_60_717_couplings():
-    couplings = tt.BlockCouplings({"input": 784, "hidden": 64, "output": 10}, [
-        ("input", "hidden"), ("hidden", "hidden"), ("hidden", "output"), ("output", "output"), ("input", "output")])
+    couplings = tt.BlockCouplings(
+        {"input": 784, "hidden": 64, "output": 10},
+        [("input", "hidden"), ("hidden", "hidden"), ("hidden", "output"), ("output", "output"), ("input", "output")],
+    )
     assert couplings.num_bonds == 60_791 - 74  # 74 of its parameters are biases
 
 
@@ -143,25 +145,31 @@ def entry(i: int, j: int, value: float, symmetric: bool = True) -> torch.Tensor:
     return matrix
 
 
-@pytest.mark.parametrize("build, message", [
-    (lambda: tt.DenseCouplings.from_matrix(entry(0, 2, 1.0, symmetric=False)), r"not symmetric .* \(J \+ J.T\) / 2"),
-    (lambda: tt.DenseCouplings.from_matrix(entry(1, 1, 1.0)), "self-coupling"),
-    (lambda: tt.DenseCouplings.from_matrix(entry(0, 1, float("nan"))), "finite"),
-    (lambda: tt.DenseCouplings.from_matrix(torch.zeros(2, 3)), "expected a matrix of shape"),
-    (lambda: tt.DenseCouplings.from_matrix(torch.zeros(3)), "square matrix"),
-    (lambda: tt.DenseCouplings(4).load_matrix(torch.zeros(3, 3)), r"shape \(4, 4\), got \(3, 3\)"),
-    (lambda: tt.LatticeCouplings((2, 2), [(0, 1)]).load_matrix(entry(0, 2, 1.0)), r"J\[0, 2\] = 1 .* not a bond"),
-    (lambda: tt.DenseCouplings(0), "num_units must be a positive integer"),
-    (lambda: tt.DenseCouplings(2.0), "num_units must be a positive integer"),
-    (lambda: tt.BlockCouplings({}, []), "at least one group"),
-    (lambda: tt.BlockCouplings({"a": 0}, []), r"groups\['a'\] must be a positive integer"),
-    (lambda: tt.BlockCouplings({"a": 2}, [("a", "b")]), "unknown group 'b'"),
-    (lambda: tt.BlockCouplings({"a": 2, "b": 2}, [("a", "b"), ("b", "a")]), "name each pair once"),
-    (lambda: tt.BlockCouplings({"a-b": 2}, [("a-b", "a-b")]), "may not contain"),
-    (lambda: tt.LatticeCouplings((3, 3), [(0, 1), (0, -1)]), "name a bond twice"),
-    (lambda: tt.LatticeCouplings((3, 3), [(0, 0)]), "couple a unit to itself"),
-    (lambda: tt.LatticeCouplings((3, 3), [(3, 0)], periodic=True), "couple a unit to itself"),
-])
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (
+            lambda: tt.DenseCouplings.from_matrix(entry(0, 2, 1.0, symmetric=False)),
+            r"not symmetric .* \(J \+ J.T\) / 2",
+        ),
+        (lambda: tt.DenseCouplings.from_matrix(entry(1, 1, 1.0)), "self-coupling"),
+        (lambda: tt.DenseCouplings.from_matrix(entry(0, 1, float("nan"))), "finite"),
+        (lambda: tt.DenseCouplings.from_matrix(torch.zeros(2, 3)), "expected a matrix of shape"),
+        (lambda: tt.DenseCouplings.from_matrix(torch.zeros(3)), "square matrix"),
+        (lambda: tt.DenseCouplings(4).load_matrix(torch.zeros(3, 3)), r"shape \(4, 4\), got \(3, 3\)"),
+        (lambda: tt.LatticeCouplings((2, 2), [(0, 1)]).load_matrix(entry(0, 2, 1.0)), r"J\[0, 2\] = 1 .* not a bond"),
+        (lambda: tt.DenseCouplings(0), "num_units must be a positive integer"),
+        (lambda: tt.DenseCouplings(2.0), "num_units must be a positive integer"),
+        (lambda: tt.BlockCouplings({}, []), "at least one group"),
+        (lambda: tt.BlockCouplings({"a": 0}, []), r"groups\['a'\] must be a positive integer"),
+        (lambda: tt.BlockCouplings({"a": 2}, [("a", "b")]), "unknown group 'b'"),
+        (lambda: tt.BlockCouplings({"a": 2, "b": 2}, [("a", "b"), ("b", "a")]), "name each pair once"),
+        (lambda: tt.BlockCouplings({"a-b": 2}, [("a-b", "a-b")]), "may not contain"),
+        (lambda: tt.LatticeCouplings((3, 3), [(0, 1), (0, -1)]), "name a bond twice"),
+        (lambda: tt.LatticeCouplings((3, 3), [(0, 0)]), "couple a unit to itself"),
+        (lambda: tt.LatticeCouplings((3, 3), [(3, 0)], periodic=True), "couple a unit to itself"),
+    ],
+)
 def test_bad_couplings_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()

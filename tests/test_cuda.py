@@ -6,8 +6,8 @@ import torch
 import thermotorch as tt
 from tests.dynamics.cuda.cases import Case, rms_ratio
 from thermotorch.dynamics import INTEGRATORS
-from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.noise import normals, philox
+from thermotorch.dynamics.operators import langevin as op
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -72,7 +72,9 @@ def test_paths_and_gradients_of_the_reference_agree(integrator):
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("units, batch", [(1, 1), (50, 37), (74, 300), (128, 33), (200, 65), (1296, 130)])
 def test_long_paths_agree_with_the_reference(units, batch, precision, kernels):
-    case = Case(units, batch, 120, precision=precision, dt=2e-3, coupling=units**-0.5, drive="sample", clamped=units // 9)
+    case = Case(
+        units, batch, 120, precision=precision, dt=2e-3, coupling=units**-0.5, drive="sample", clamped=units // 9
+    )
     end = kernels.langevin(*case.arguments("cuda"))[0]
     with torch.no_grad():
         expected = case.reference()[-1].state
@@ -269,8 +271,8 @@ def test_exact_linear_dynamics_agree(times):
 
 
 def test_boards_and_devices_agree():
-    from thermotorch.linear_algebra.solve import Readout, inverse
     from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+    from thermotorch.linear_algebra.solve import Readout, inverse
 
     matrix = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
     board = StochasticProcessingUnit(4, tolerance=0.01, capacitor_step=1e-10, adc_bits=12)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-
 EXAMPLE = Path(__file__).resolve().parent / "example_project"
 NAME = "pixel_wells.digits"
 

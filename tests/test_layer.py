@@ -39,8 +39,9 @@ def test_gradcheck_of_features_and_every_parameter(integrator, hidden):
 @pytest.mark.parametrize("temperature", [0.2, 1.0])
 def test_uncoupled_units_answer_with_the_equilibrium_response(temperature):
     """At long times the mean output is the activation function <x>(W u) of Whitelam & Casert, Eq. 2."""
-    layer = tt.ThermodynamicLayer(1, 3, hidden=0, t_final=4.0, dt=0.02, temperature=temperature, j2=0.5, j4=1.0,
-                                  integrator="leimkuhler_matthews")
+    layer = tt.ThermodynamicLayer(
+        1, 3, hidden=0, t_final=4.0, dt=0.02, temperature=temperature, j2=0.5, j4=1.0, integrator="leimkuhler_matthews"
+    )
     with torch.no_grad():
         layer.potential.couplings.blocks["output-output"].zero_()
         layer.input.weight.copy_(torch.tensor([[-2.0], [0.5], [4.0]]))
@@ -57,22 +58,28 @@ def test_quadratic_network_solves_its_linear_response():
         layer.potential.bias.normal_(generator=torch.Generator().manual_seed(2))
         x = features(5).double()
         stiffness = 2 * torch.eye(6).double() + layer.potential.couplings.matrix()
-        expected = [OrnsteinUhlenbeck(stiffness, layer.input(u) - layer.potential.bias, 0.0).euler_mean(
-            torch.zeros(6).double(), 0.1 * 0.5, 10)[4:] for u in x]
+        expected = [
+            OrnsteinUhlenbeck(stiffness, layer.input(u) - layer.potential.bias, 0.0).euler_mean(
+                torch.zeros(6).double(), 0.1 * 0.5, 10
+            )[4:]
+            for u in x
+        ]
         torch.testing.assert_close(layer(x, seed=0), torch.stack(expected))
 
 
 def test_output_is_read_from_the_output_units_of_the_simulated_network():
     layer, x = small_layer(), features(6)
-    run = tt.simulate(layer.potential, torch.zeros(6, 4), steps=10, dt=0.02, temperature=0.5, seed=3,
-                      drive=layer.input(x))
+    run = tt.simulate(
+        layer.potential, torch.zeros(6, 4), steps=10, dt=0.02, temperature=0.5, seed=3, drive=layer.input(x)
+    )
     torch.testing.assert_close(layer(x, seed=3), run.state[:, 2:])
 
 
 def test_parameters_are_what_the_state_dict_holds():
     layer, other = small_layer(), tt.ThermodynamicLayer(3, 2, hidden=2, t_final=0.2, dt=0.02, temperature=0.5)
-    trained = {"input.weight", "potential.bias"} | {f"potential.couplings.blocks.{b}" for b in
-                                                    ("hidden-hidden", "hidden-output", "output-output")}
+    trained = {"input.weight", "potential.bias"} | {
+        f"potential.couplings.blocks.{b}" for b in ("hidden-hidden", "hidden-output", "output-output")
+    }
     assert {name for name, _ in layer.named_parameters()} == trained
     assert set(layer.state_dict()) == trained | {"potential.j2", "potential.j3", "potential.j4"}
     other.load_state_dict(layer.state_dict())
@@ -150,20 +157,23 @@ def test_nothing_is_said_on_the_way():
         tt.ThermodynamicLayer(3, 1, hidden=1)(features(2))
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: small_layer()(torch.ones(4)), r"features: expected \[..., 3\], got \(4,\)"),
-    (lambda: small_layer()(torch.tensor(1.0)), r"features: expected \[..., 3\]"),
-    (lambda: small_layer()(features(2), sample_ids=torch.arange(3)), "sample_ids: expected an int64 tensor"),
-    (lambda: small_layer()(features(2), seed=-1), "seed must lie in"),
-    (lambda: small_layer(dt=0.3), "dt must be positive and at most t_final"),
-    (lambda: small_layer(dt=0.0), "dt must be positive"),
-    (lambda: small_layer(hidden=-1), "must be a positive integer"),
-    (lambda: tt.ThermodynamicLayer(3, 0), r"groups\['output'\] must be a positive integer"),
-    (lambda: tt.ThermodynamicLayer(0, 2), "in_features must be positive"),
-    (lambda: small_layer(temperature=-1.0), "temperature must be finite and not negative"),
-    (lambda: small_layer(mobility=-1.0), "mobility must be finite and not negative"),
-    (lambda: small_layer(integrator="eulr_maruyama"), "did you mean 'euler_maruyama'"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: small_layer()(torch.ones(4)), r"features: expected \[..., 3\], got \(4,\)"),
+        (lambda: small_layer()(torch.tensor(1.0)), r"features: expected \[..., 3\]"),
+        (lambda: small_layer()(features(2), sample_ids=torch.arange(3)), "sample_ids: expected an int64 tensor"),
+        (lambda: small_layer()(features(2), seed=-1), "seed must lie in"),
+        (lambda: small_layer(dt=0.3), "dt must be positive and at most t_final"),
+        (lambda: small_layer(dt=0.0), "dt must be positive"),
+        (lambda: small_layer(hidden=-1), "must be a positive integer"),
+        (lambda: tt.ThermodynamicLayer(3, 0), r"groups\['output'\] must be a positive integer"),
+        (lambda: tt.ThermodynamicLayer(0, 2), "in_features must be positive"),
+        (lambda: small_layer(temperature=-1.0), "temperature must be finite and not negative"),
+        (lambda: small_layer(mobility=-1.0), "mobility must be finite and not negative"),
+        (lambda: small_layer(integrator="eulr_maruyama"), "did you mean 'euler_maruyama'"),
+    ],
+)
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

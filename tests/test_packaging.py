@@ -55,7 +55,16 @@ def test_the_wheel_holds_code_configurations_and_checkpoints(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for package, folder in {"thermotorch": "thermotorch", **SHIPPED}.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix in (".py", ".yaml", ".safetensors", ".json", ".h", ".cpp", ".html", ".css"):
+            if path.is_file() and path.suffix in (
+                ".py",
+                ".yaml",
+                ".safetensors",
+                ".json",
+                ".h",
+                ".cpp",
+                ".html",
+                ".css",
+            ):
                 inside = f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
                 assert inside in names
     assert "thermotorch/py.typed" in names
@@ -65,7 +74,8 @@ def test_the_wheel_holds_code_configurations_and_checkpoints(wheel):
 def test_a_wheel_installed_elsewhere_composes_every_experiment_from_the_root_directory(wheel, tmp_path):
     """Also as `pkg://thermotorch.configs`, the way another project's configuration reaches ours."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel], check=True
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel],
+        check=True,
     )
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "train.yaml").write_text(

@@ -14,17 +14,26 @@ def test_energy_is_the_sum_over_units_and_pairs():
     potential, x = per_unit_potential(), torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     matrix, expected = potential.couplings.matrix(), 0.0
     for i in range(5):
-        expected += (potential.j2[i] * x[i] ** 2 + potential.j3[i] * x[i] ** 3 + potential.j4[i] * x[i] ** 4
-                     + potential.bias[i] * x[i])
+        expected += (
+            potential.j2[i] * x[i] ** 2
+            + potential.j3[i] * x[i] ** 3
+            + potential.j4[i] * x[i] ** 4
+            + potential.bias[i] * x[i]
+        )
         for j in range(i):
             expected += matrix[i, j] * x[i] * x[j]
     torch.testing.assert_close(potential.energy(x), expected)
     torch.testing.assert_close(potential(x), expected)
 
 
-@pytest.mark.parametrize("couplings", [
-    tt.DenseCouplings(6), tt.LatticeCouplings((2, 3), [(0, 1), (1, 0)]),
-    tt.BlockCouplings({"visible": 4, "hidden": 2}, [("visible", "hidden"), ("hidden", "hidden")])])
+@pytest.mark.parametrize(
+    "couplings",
+    [
+        tt.DenseCouplings(6),
+        tt.LatticeCouplings((2, 3), [(0, 1), (1, 0)]),
+        tt.BlockCouplings({"visible": 4, "hidden": 2}, [("visible", "hidden"), ("hidden", "hidden")]),
+    ],
+)
 @pytest.mark.parametrize("leading", [(), (7,), (2, 3), (0,)])
 def test_gradient_is_the_derivative_of_the_energy(couplings, leading):
     potential = tt.Potential(couplings.double(), j2=0.3, j3=-0.2, j4=torch.linspace(0.1, 1, 6), bias=0.5)
@@ -51,14 +60,17 @@ def test_fixed_bias_pushes_but_does_not_learn():
     assert potential.bias.grad.tolist() == [0.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"j2": torch.ones(2)}, r"j2 must be a number or a tensor of shape \(3,\), got shape \(2,\)"),
-    ({"bias": torch.ones(1, 3)}, "bias must be a number or a tensor"),
-    ({"j4": -1.0}, "no lower bound"),
-    ({"j3": 0.1, "j4": torch.tensor([1.0, 1.0, 0.0])}, "no lower bound"),
-    ({"j2": float("nan")}, "j2 must be finite"),
-    ({"fixed_bias": torch.ones(3)}, "fixed_bias: expected a bool tensor"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"j2": torch.ones(2)}, r"j2 must be a number or a tensor of shape \(3,\), got shape \(2,\)"),
+        ({"bias": torch.ones(1, 3)}, "bias must be a number or a tensor"),
+        ({"j4": -1.0}, "no lower bound"),
+        ({"j3": 0.1, "j4": torch.tensor([1.0, 1.0, 0.0])}, "no lower bound"),
+        ({"j2": float("nan")}, "j2 must be finite"),
+        ({"fixed_bias": torch.ones(3)}, "fixed_bias: expected a bool tensor"),
+    ],
+)
 def test_a_coefficient_that_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         tt.Potential(tt.DenseCouplings(3), **arguments)
@@ -99,18 +111,23 @@ def test_euler_steps_diverge_just_beyond_stable_dt_and_not_below(ratio, diverges
     assert (state.abs().max() > 1e6) == diverges
 
 
-@pytest.mark.parametrize("on_site, state, field, curvature", [
-    ({"j2": 1.0, "j4": 1.0}, 2.0, 0.0, 2 + 12 * 4.0),  # at the state itself
-    ({"j2": 0.0, "j4": 1.0}, 0.0, 32.0, 12 * 4.0),  # where 4 x^3 balances the field
-    ({"j2": -2.0, "j4": 1.0}, 0.0, 0.0, 4 + 12 * 1.0),  # at the bottom of a double well; the bound takes |j2|
-])
+@pytest.mark.parametrize(
+    "on_site, state, field, curvature",
+    [
+        ({"j2": 1.0, "j4": 1.0}, 2.0, 0.0, 2 + 12 * 4.0),  # at the state itself
+        ({"j2": 0.0, "j4": 1.0}, 0.0, 32.0, 12 * 4.0),  # where 4 x^3 balances the field
+        ({"j2": -2.0, "j4": 1.0}, 0.0, 0.0, 4 + 12 * 1.0),  # at the bottom of a double well; the bound takes |j2|
+    ],
+)
 def test_stable_dt_looks_where_the_unit_will_go(on_site, state, field, curvature):
     potential = tt.Potential(tt.DenseCouplings(2).double(), **on_site)
     found = potential.stable_dt(torch.full((2,), state, dtype=torch.float64), drive=torch.tensor([field, 0.0]).double())
     assert found == pytest.approx(2 / curvature, rel=1e-6)
 
 
-@pytest.mark.parametrize("on_site", [{}, {"j4": 0.0}, {"j2": -1.5, "j3": 0.4}, {"j2": torch.linspace(-1, 2, 8), "j4": torch.arange(8.0)}])
+@pytest.mark.parametrize(
+    "on_site", [{}, {"j4": 0.0}, {"j2": -1.5, "j3": 0.4}, {"j2": torch.linspace(-1, 2, 8), "j4": torch.arange(8.0)}]
+)
 @pytest.mark.parametrize("driven", [False, True])
 @pytest.mark.parametrize("temperature", [0.0, 30.0])
 @pytest.mark.parametrize("scale", [0.0, 0.01, 4.0])

@@ -22,7 +22,9 @@ COMMANDS = sorted(  # NAME and the like stand for anything, and a program's name
     {"thermotorch-compare"}
     | {match for text in PAGES.values() for match in re.findall(r"`(thermotorch-\w+ (?![^`]*[A-Z]{3})[^`]*)`", text)}
 )
-ENTRIES = dict(re.findall(r'^(thermotorch-\w+) = "thermotorch.cli:(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.M))
+ENTRIES = dict(
+    re.findall(r'^(thermotorch-\w+) = "thermotorch.cli:(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+)
 
 
 def test_the_two_commands_stand_at_the_top():
@@ -70,9 +72,7 @@ def test_commands_run(command, run, request, monkeypatch):  # noqa: F811
 
 def test_files_that_are_named_exist():
     for page, text in PAGES.items():
-        for link, code in re.findall(
-            r"\]\(([^)#:]+)\)|`((?:thermotorch|configs|scripts|docs|tests)/[\w./]*)`", text
-        ):
+        for link, code in re.findall(r"\]\(([^)#:]+)\)|`((?:thermotorch|configs|scripts|docs|tests)/[\w./]*)`", text):
             assert (ROOT / code if code else (ROOT / page).parent / link).exists(), (page, link or code)
 
 

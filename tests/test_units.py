@@ -29,9 +29,15 @@ def test_observation_time_of_the_published_generator_in_seconds():
     assert units.time_to_second(2.5, mobility_time=1e-9) == pytest.approx(2.5e-9, rel=1e-12, abs=0)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: units.kT_to_joule(1.0, kelvin=0.0), lambda: units.energy_to_joule(1.0, temperature=-1.0),
-    lambda: units.time_to_second(1.0, mobility_time=0.0), lambda: units.landauer_bound(1.0, kelvin=float("nan"))])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: units.kT_to_joule(1.0, kelvin=0.0),
+        lambda: units.energy_to_joule(1.0, temperature=-1.0),
+        lambda: units.time_to_second(1.0, mobility_time=0.0),
+        lambda: units.landauer_bound(1.0, kelvin=float("nan")),
+    ],
+)
 def test_what_must_be_positive_is_checked(call):
     with pytest.raises(ValueError, match="must be positive"):
         call()

@@ -131,10 +131,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
 def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
     from thermotorch.evaluation.generators import load_generators
-    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.rows import by_kind
     from thermotorch.evaluation.samples import draw_samples, sample_rows, write_samples
+    from thermotorch.evaluation.speed.hardware import named_device
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
     model = load_generators([cfg.model])[cfg.model].to(device)
@@ -170,10 +170,10 @@ def evaluate(cfg: DictConfig) -> Path:
     `task` is one of those in `training/tasks.py`; null means the one that the model names as its own, or else
     generating images.
     """
-    from thermotorch.evaluation.speed.hardware import named_device
-    from thermotorch.evaluation.report.markdown import number
     from thermotorch.evaluation.progress import progress_bar
+    from thermotorch.evaluation.report.markdown import number
     from thermotorch.evaluation.rows import by_kind
+    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.models.imperfections import realise
     from thermotorch.training import tasks
     from thermotorch.zoo import load_checkpoint
@@ -227,12 +227,12 @@ def compare(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.cache import ResultCache, results_folder
     from thermotorch.evaluation.compare import compare as run_protocol
-    from thermotorch.evaluation.quality.feature_space import FeatureSpace
     from thermotorch.evaluation.generators import load_generators
-    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.protocol import Protocol
+    from thermotorch.evaluation.quality.feature_space import FeatureSpace
     from thermotorch.evaluation.report import write_report
+    from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.zoo import load_card
 
     def known(name: str) -> "KnownImages | None":

@@ -134,7 +134,9 @@ class Potential(nn.Module):
         The Frobenius norm bounds |J|, sqrt(n) max |x| the length of a state, and the softest unit the reach of all.
         """
         norm, furthest = self.couplings.frobenius_norm(), _largest(state)
-        field = _largest(self.bias) + (0.0 if drive is None else _largest(drive)) + norm * sqrt(self.num_units) * furthest
+        field = (
+            _largest(self.bias) + (0.0 if drive is None else _largest(drive)) + norm * sqrt(self.num_units) * furthest
+        )
         quadratic, quartic = max(2 * self.j2.min().item(), 1e-12), max(4 * self.j4.min().item(), 1e-12)
         reach = max(
             furthest,

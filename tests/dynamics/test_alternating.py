@@ -11,28 +11,41 @@ def couplings(groups: dict[str, int], pairs: list[tuple[str, str]]) -> tuple:
     return [p[0] for p in pieces], [p[1] for p in pieces], [tuple(p[2].shape) for p in pieces], sum(groups.values())
 
 
-@pytest.mark.parametrize("pairs, second", [
-    ([("a", "b")], "b"), ([("a", "b"), ("b", "c")], "b"), ([("b", "c"), ("c", "d"), ("a", "d")], "bd"), ([], "")])
+@pytest.mark.parametrize(
+    "pairs, second",
+    [([("a", "b")], "b"), ([("a", "b"), ("b", "c")], "b"), ([("b", "c"), ("c", "d"), ("a", "d")], "bd"), ([], "")],
+)
 def test_the_first_group_of_every_part_has_the_first_colour(pairs, second):
     groups = {"a": 3, "b": 1, "c": 2, "d": 4}
     found = second_colour(*couplings(groups, pairs))
     assert found.tolist() == [name in second for name, size in groups.items() for _ in range(size)]
 
 
-@pytest.mark.parametrize("pairs, message", [
-    ([("a", "a"), ("a", "b")], "a group with itself"), ([("a", "b"), ("b", "c"), ("a", "c")], "a ring of odd length")])
+@pytest.mark.parametrize(
+    "pairs, message",
+    [([("a", "a"), ("a", "b")], "a group with itself"), ([("a", "b"), ("b", "c"), ("a", "c")], "a ring of odd length")],
+)
 def test_other_couplings_are_refused_with_what_to_write_instead(pairs, message):
     potential = tt.Potential(tt.BlockCouplings({"a": 2, "b": 3, "c": 4}, pairs))
     for backend in ("auto", "reference"):
         with pytest.raises(ValueError, match=f"integrator='alternating' needs .*{message}.* use 'splitting'"):
-            tt.simulate(potential, torch.zeros(2, 9), steps=1, dt=0.1, temperature=0.1, integrator="alternating",
-                        backend=backend)
+            tt.simulate(
+                potential,
+                torch.zeros(2, 9),
+                steps=1,
+                dt=0.1,
+                temperature=0.1,
+                integrator="alternating",
+                backend=backend,
+            )
 
 
 def test_fixed_points_are_those_of_the_potential():
     """Without noise the linear machine comes to rest where its force vanishes, whatever the step."""
     potential = random_potential(6, bipartite=True, j4=0.0)
-    run = tt.simulate(potential, torch.zeros(1, 6).double(), steps=200, dt=0.3, temperature=0.0, integrator="alternating")
+    run = tt.simulate(
+        potential, torch.zeros(1, 6).double(), steps=200, dt=0.3, temperature=0.0, integrator="alternating"
+    )
     assert potential.gradient(run.state).abs().max() < 1e-10
 
 

@@ -55,8 +55,15 @@ DRIVES = {
 def results(backend: str, name: str, drive: str, **arguments) -> dict[str, Tensor]:
     """Everything a run gives, and the gradient of a scalar that uses all of it."""
     potential, start, force = machine(name)
-    arguments = {"steps": 23, "dt": 0.01, "temperature": 0.3, "seed": (1 << 63) + 5, "start_step": (1 << 32) - 9,
-                 "record": 5, **arguments}
+    arguments = {
+        "steps": 23,
+        "dt": 0.01,
+        "temperature": 0.3,
+        "seed": (1 << 63) + 5,
+        "start_step": (1 << 32) - 9,
+        "record": 5,
+        **arguments,
+    }
     run = tt.simulate(potential, start, drive=DRIVES[drive](force), backend=backend, **arguments)
     weights = torch.linspace(-1, 1, run.states.numel()).view_as(run.states)
     (run.state.square().sum() + (run.states * weights).sum() + run.heat.sum() + 2 * run.work.sum()).backward()
@@ -130,22 +137,27 @@ def test_observers_see_the_same_transitions():
     seen = []
     for backend in ("reference", "cpu"):
         with torch.no_grad():
-            run = tt.simulate(potential, start, steps=30, dt=0.02, temperature=0.3, drive=force, observers=observers,
-                              backend=backend)
+            run = tt.simulate(
+                potential, start, steps=30, dt=0.02, temperature=0.3, drive=force, observers=observers, backend=backend
+            )
         seen.append((run.observed["action"], *run.observed["moments"][1:]))
     for found, expected in zip(*seen, strict=True):
         assert rms_ratio(found, expected) < 2e-6
 
 
-@pytest.mark.parametrize("name, integrator", [
-    *(("bipartite, several chunks", integrator) for integrator in INTEGRATORS), ("many samples", "euler_maruyama")])
+@pytest.mark.parametrize(
+    "name, integrator",
+    [*(("bipartite, several chunks", integrator) for integrator in INTEGRATORS), ("many samples", "euler_maruyama")],
+)
 def test_bits_do_not_depend_on_batch_chunks_threads_or_a_restart(name, integrator):
     potential, start, force = machine(name)
     common = {"dt": 0.01, "temperature": 0.3, "seed": 3, "integrator": integrator, "backend": "cpu"}
     with torch.no_grad():
         whole = tt.simulate(potential, start, steps=40, drive=force, record=8, **common)
         for rows in ([7], [0, 3], list(range(2, 83)), [82, 5, 5, 6, 7, 8]):
-            part = tt.simulate(potential, start[rows], steps=40, drive=force[rows], sample_ids=torch.tensor(rows), **common)
+            part = tt.simulate(
+                potential, start[rows], steps=40, drive=force[rows], sample_ids=torch.tensor(rows), **common
+            )
             assert torch.equal(part.state, whole.state[rows])
         first = tt.simulate(potential, start, steps=17, drive=force, **common)
         second = tt.simulate(potential, first.state, steps=23, drive=force, start_step=first.step, **common)
@@ -166,7 +178,9 @@ def test_a_state_at_the_stability_limit_stays_finite():
     start = torch.full((5, 40), 3.0)
     dt = 0.9 * potential.stable_dt(start, temperature=0.1)
     with torch.no_grad():
-        runs = [tt.simulate(potential, start, steps=300, dt=dt, temperature=0.1, backend=b) for b in ("reference", "cpu")]
+        runs = [
+            tt.simulate(potential, start, steps=300, dt=dt, temperature=0.1, backend=b) for b in ("reference", "cpu")
+        ]
     assert all(torch.isfinite(run.state).all() for run in runs)
     assert (runs[0].state - runs[1].state).abs().max() < 1e-3
 
@@ -176,16 +190,26 @@ def test_a_diverging_run_names_step_sample_and_unit_as_the_reference_does():
     messages = []
     for backend in ("reference", "cpu"):
         with pytest.raises(FloatingPointError, match=r"step \d+, sample 11, unit 1 ") as caught:
-            tt.simulate(tt.Potential(tt.DenseCouplings(3)), torch.tensor([[0.0, 0.0, 0.0], [0.0, 9.0, 0.0]]), steps=50,
-                        dt=0.1, temperature=0.1, sample_ids=torch.tensor([4, 11]), backend=backend)
+            tt.simulate(
+                tt.Potential(tt.DenseCouplings(3)),
+                torch.tensor([[0.0, 0.0, 0.0], [0.0, 9.0, 0.0]]),
+                steps=50,
+                dt=0.1,
+                temperature=0.1,
+                sample_ids=torch.tensor([4, 11]),
+                backend=backend,
+            )
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
 
 
-@pytest.mark.parametrize("backend, message, changed", [
-    ("cpu", "it computes in float32 and the state is torch.float64", {"dtype": torch.float64}),
-    ("cuda", "the state is on cpu; write state.to", {}),
-])
+@pytest.mark.parametrize(
+    "backend, message, changed",
+    [
+        ("cpu", "it computes in float32 and the state is torch.float64", {"dtype": torch.float64}),
+        ("cuda", "the state is on cpu; write state.to", {}),
+    ],
+)
 def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_by_auto(backend, message, changed):
     potential = tt.Potential(tt.DenseCouplings(3)).to(changed.get("dtype", torch.float32))
     arguments = {"steps": 2, "dt": 0.01, "temperature": 0.1}
@@ -199,7 +223,9 @@ def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_b
 def test_bfloat16_operands_change_states_and_gradients_by_their_rounding(integrator):
     """Products with 8 significant bits (where the processor has them): a relative 2^-9 of the field, sums in float32."""
     name = "three layers"
-    exact, rounded = (results("cpu", name, "a force each", integrator=integrator, precision=p) for p in ("ieee", "bf16"))
+    exact, rounded = (
+        results("cpu", name, "a force each", integrator=integrator, precision=p) for p in ("ieee", "bf16")
+    )
     for key in exact.keys() - {"times"}:
         assert rms_ratio(rounded[key], exact[key]) < (3e-2 if key in ("heat", "work") else 5e-3), key
 
@@ -218,9 +244,6 @@ def test_memory_of_a_long_run_is_that_of_a_short_one():
 def test_gradients_are_the_same_to_the_bit_whenever_they_are_computed():
     """Several threads share the batch; which takes which rows must not depend on who is faster."""
     with threads(3):
-        first, *others = (
-            results("cpu", "bipartite, several chunks", "a force each", steps=40)
-            for _ in range(12)
-        )
+        first, *others = (results("cpu", "bipartite, several chunks", "a force each", steps=40) for _ in range(12))
     for other in others:
         assert all(torch.equal(other[key], value) for key, value in first.items())

@@ -57,14 +57,17 @@ def test_a_sample_in_lanes_is_the_sample_in_rows_to_the_bit(ids):
         torch.testing.assert_close(gradients[name], sums[name], rtol=1e-5, atol=1e-5 * sums[name].abs().max().item())
 
 
-@pytest.mark.parametrize("batch, count, keep, integrator, expected", [
-    (256, 1, 1, "euler_maruyama", True),
-    (70, 1, 1, "euler_maruyama", True),
-    (40, 1, 1, "euler_maruyama", False),  # not one chunk
-    (256, 3, 1, "euler_maruyama", False),  # four chunks for three threads: one would do half of the work
-    (256, 1, 2, "euler_maruyama", False),  # states are computed again
-    (256, 1, 1, "heun", False),
-])
+@pytest.mark.parametrize(
+    "batch, count, keep, integrator, expected",
+    [
+        (256, 1, 1, "euler_maruyama", True),
+        (70, 1, 1, "euler_maruyama", True),
+        (40, 1, 1, "euler_maruyama", False),  # not one chunk
+        (256, 3, 1, "euler_maruyama", False),  # four chunks for three threads: one would do half of the work
+        (256, 1, 2, "euler_maruyama", False),  # states are computed again
+        (256, 1, 1, "heun", False),
+    ],
+)
 def test_which_runs_go_through_lanes(batch, count, keep, integrator, expected):
     """What was kept says how, for the gradient, whose number of threads may be another."""
     processor = Path("/proc/cpuinfo")

@@ -14,12 +14,18 @@ def z() -> torch.Tensor:
     return normals(1234, torch.arange(128), 0, 128, 128, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("counter, key, words", [
-    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
-    ((ALL_ONES,) * 4, (ALL_ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
-     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
-])
+@pytest.mark.parametrize(
+    "counter, key, words",
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((ALL_ONES,) * 4, (ALL_ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
 def test_philox_gives_the_known_answers_of_random123(counter, key, words):
     assert tuple(int(word) for word in philox(tuple(torch.tensor(c) for c in counter), key)) == words
 
@@ -58,11 +64,15 @@ def pairs(z: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
     lanes = z.unflatten(1, (32, 4))
     return {
-        "units": (z[..., 1:], z[..., :-1]), "steps": (z[1:], z[:-1]), "blocks": (lanes[:, 1:], lanes[:, :-1]),
+        "units": (z[..., 1:], z[..., :-1]),
+        "steps": (z[1:], z[:-1]),
+        "blocks": (lanes[:, 1:], lanes[:, :-1]),
         **{f"lanes {a}{b}": (lanes[:, :, a], lanes[:, :, b]) for a in range(4) for b in range(a)},
         "streams": (z, again(stream=Stream.INITIAL)),
-        "seeds": (z, again(1235)), "high seeds": (z, again(1234 + (1 << 32))),
-        "sample with unit": (z, z.transpose(1, 2)), "step with sample": (z, z.transpose(0, 1)),
+        "seeds": (z, again(1235)),
+        "high seeds": (z, again(1234 + (1 << 32))),
+        "sample with unit": (z, z.transpose(1, 2)),
+        "step with sample": (z, z.transpose(0, 1)),
     }
 
 
@@ -109,8 +119,12 @@ def test_a_step_does_not_depend_on_the_steps_around_it(first):
 
 
 def test_every_bit_of_seed_step_and_stream_matters():
-    drawn = [normals(seed, torch.arange(4), step, 1, 3, stream) for seed in (0, 1, 1 << 31, 1 << 32, (1 << 64) - 1)
-             for step in (0, 1, 1 << 31, 1 << 32, (1 << 56) - 1) for stream in Stream]
+    drawn = [
+        normals(seed, torch.arange(4), step, 1, 3, stream)
+        for seed in (0, 1, 1 << 31, 1 << 32, (1 << 64) - 1)
+        for step in (0, 1, 1 << 31, 1 << 32, (1 << 56) - 1)
+        for stream in Stream
+    ]
     assert len({tuple(d.flatten().tolist()) for d in drawn}) == len(drawn)
 
 

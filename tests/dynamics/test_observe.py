@@ -24,7 +24,7 @@ def observed_run(observers: dict, steps: int = 40, **arguments) -> tuple[tt.Traj
 @pytest.mark.parametrize("warmup, every", [(0, 1), (10, 1), (0, 3), (7, 4)])
 def test_moments_are_those_of_the_recorded_states(warmup, every):
     run, states = observed_run({"moments": tt.Moments(warmup, every, covariance=True)})
-    counted = states[warmup + every::every]
+    counted = states[warmup + every :: every]
     moments = run.observed["moments"]
     assert moments.count == len(counted)
     torch.testing.assert_close(moments.mean, counted.mean(0))
@@ -61,8 +61,14 @@ def test_forward_action_of_its_own_run_is_the_noise_that_was_drawn(clamp):
 
 def test_mean_forward_action_is_half_the_number_of_normals():
     with torch.no_grad():
-        run = tt.simulate(single_unit(), torch.zeros(5000, 1).double(), steps=20, dt=0.01, temperature=1.0,
-                          observers={"action": tt.PathAction(single_unit())})
+        run = tt.simulate(
+            single_unit(),
+            torch.zeros(5000, 1).double(),
+            steps=20,
+            dt=0.01,
+            temperature=1.0,
+            observers={"action": tt.PathAction(single_unit())},
+        )
     assert_mean(run.observed["action"], 20 / 2, 4)
 
 
@@ -73,8 +79,9 @@ def test_path_weight_ratio_obeys_the_discrete_identity_of_wang_and_deng(same):
     g- is the gradient of the driven reference potential at x, g+ that of the trained, undriven potential at x'.
     """
     reference, trained = random_potential(4), random_potential(4, seed=0 if same else 7)
-    run, states = observed_run({"forward": tt.PathAction(reference),
-                                "reverse": tt.PathAction(trained, reverse=True, driven=False)})
+    run, states = observed_run(
+        {"forward": tt.PathAction(reference), "reverse": tt.PathAction(trained, reverse=True, driven=False)}
+    )
     before, after = states[:-1], states[1:]
     g_minus = reference.gradient(before) - torch.stack([drive(k) for k in range(40)])[:, None]
     g_plus = trained.gradient(after)
@@ -91,8 +98,15 @@ def test_path_weights_obey_the_integral_fluctuation_theorem():
     start = law.sample(50_000, seed=5)
     with torch.no_grad():
         run = tt.simulate(
-            potential, start, steps=10, dt=0.05, temperature=1.0, drive=torch.ones(1).double(), seed=6,
-            observers={"forward": tt.PathAction(potential), "reverse": tt.PathAction(potential, reverse=True)})
+            potential,
+            start,
+            steps=10,
+            dt=0.05,
+            temperature=1.0,
+            drive=torch.ones(1).double(),
+            seed=6,
+            observers={"forward": tt.PathAction(potential), "reverse": tt.PathAction(potential, reverse=True)},
+        )
         log_ratio = run.observed["forward"] - run.observed["reverse"]
         log_ratio += potential.energy(start) - potential.energy(run.state)
     assert log_ratio.std() > 0.1

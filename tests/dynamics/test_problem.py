@@ -15,50 +15,62 @@ def run(**changed):
     return tt.simulate(potential, state, **{"steps": 4, "dt": 0.01, "temperature": 0.1, **changed})
 
 
-@pytest.mark.parametrize("error, message, changed", [
-    (TypeError, "potential must be a Potential, got DenseCouplings", {"potential": tt.DenseCouplings(3)}),
-    (TypeError, "state must be a tensor, got list", {"state": [[0.0] * 3]}),
-    (ValueError, r"state: expected shape \(batch, 3\), got \(3,\)", {"state": torch.zeros(3)}),
-    (ValueError, r"state: expected shape \(batch, 3\), got \(2, 4\)", {"state": torch.zeros(2, 4)}),
-    (ValueError, r"write state.float\(\)", {"state": torch.zeros(2, 3, dtype=torch.int64)}),
-    (ValueError, r"write state.to\(potential.bias\)", {"state": torch.zeros(2, 3, dtype=torch.float64)}),
-    (ValueError, "state: every value must be finite", {"state": torch.full((2, 3), float("nan"))}),
-    (ValueError, "temperature must be finite and not negative, got -1.0", {"temperature": -1.0}),
-    (TypeError, "temperature must be a number", {"temperature": "cold"}),
-    (ValueError, "dt must be finite and positive, got 0", {"dt": 0.0}),
-    (ValueError, "dt must be finite and positive", {"dt": float("nan")}),
-    (ValueError, "dt must be finite and positive", {"dt": -0.01}),
-    (TypeError, "steps must be an integer, got 1.5", {"steps": 1.5}),
-    (ValueError, "steps must lie in", {"steps": -1}),
-    (ValueError, "start_step must lie in", {"start_step": -1}),
-    (ValueError, "start_step must lie in", {"start_step": 1 << 56}),
-    (ValueError, "record must lie in", {"record": 0}),
-    (ValueError, "seed must lie in", {"seed": -1}),
-    (ValueError, "seed must lie in", {"seed": 1 << 64}),
-    (TypeError, "seed must be an integer", {"seed": True}),
-    (ValueError, "mobility must be finite and not negative", {"mobility": -1.0}),
-    (ValueError, "mobility must be finite and not negative", {"mobility": torch.tensor([1.0, -1.0, 1.0])}),
-    (ValueError, r"mobility: expected a number or shape \(3,\), got \(2,\)", {"mobility": torch.ones(2)}),
-    (ValueError, r"clamp: expected a bool tensor of shape \(3,\).* got torch.bool \(2,\)",
-     {"clamp": torch.zeros(2, dtype=torch.bool)}),
-    (ValueError, "clamp: expected a bool tensor", {"clamp": torch.zeros(3)}),
-    (ValueError, "clamp: expected a bool tensor .* got list", {"clamp": [True, False, False]}),
-    (ValueError, r"sample_ids: expected an int64 tensor of shape \(2,\), got torch.int64 \(3,\)",
-     {"sample_ids": torch.arange(3)}),
-    (ValueError, "sample_ids: expected an int64 tensor", {"sample_ids": torch.zeros(2)}),
-    (ValueError, "sample_ids: each must lie in", {"sample_ids": torch.tensor([0, -1])}),
-    (ValueError, "sample_ids: each must lie in", {"sample_ids": torch.tensor([0, 1 << 34])}),
-    (ValueError, r"drive: expected a force of shape \(3,\) or \(2, 3\), got \(2,\)", {"drive": torch.zeros(2)}),
-    (ValueError, "drive: expected a force of shape", {"drive": lambda step: torch.zeros(1, 3)}),
-    (ValueError, "drive: every value must be finite", {"drive": torch.tensor([0.0, float("inf"), 0.0])}),
-    (TypeError, "drive: expected a tensor or a function of the step number, got float", {"drive": 1.0}),
-    (ValueError, "integrator: unknown 'huen', expected one of 'euler_maruyama', .*; did you mean 'heun'?",
-     {"integrator": "huen"}),
-    (ValueError, "backend: unknown 'refrence', .*; did you mean 'reference'?", {"backend": "refrence"}),
-    (ValueError, "stream: expected one of 0, 1, 2, 3, got 9", {"stream": 9}),
-    (TypeError, "observers: expected a dict from names to observers, got list", {"observers": [tt.Moments()]}),
-    (TypeError, "unexpected keyword argument 'temprature'", {"temprature": 1.0}),
-])
+@pytest.mark.parametrize(
+    "error, message, changed",
+    [
+        (TypeError, "potential must be a Potential, got DenseCouplings", {"potential": tt.DenseCouplings(3)}),
+        (TypeError, "state must be a tensor, got list", {"state": [[0.0] * 3]}),
+        (ValueError, r"state: expected shape \(batch, 3\), got \(3,\)", {"state": torch.zeros(3)}),
+        (ValueError, r"state: expected shape \(batch, 3\), got \(2, 4\)", {"state": torch.zeros(2, 4)}),
+        (ValueError, r"write state.float\(\)", {"state": torch.zeros(2, 3, dtype=torch.int64)}),
+        (ValueError, r"write state.to\(potential.bias\)", {"state": torch.zeros(2, 3, dtype=torch.float64)}),
+        (ValueError, "state: every value must be finite", {"state": torch.full((2, 3), float("nan"))}),
+        (ValueError, "temperature must be finite and not negative, got -1.0", {"temperature": -1.0}),
+        (TypeError, "temperature must be a number", {"temperature": "cold"}),
+        (ValueError, "dt must be finite and positive, got 0", {"dt": 0.0}),
+        (ValueError, "dt must be finite and positive", {"dt": float("nan")}),
+        (ValueError, "dt must be finite and positive", {"dt": -0.01}),
+        (TypeError, "steps must be an integer, got 1.5", {"steps": 1.5}),
+        (ValueError, "steps must lie in", {"steps": -1}),
+        (ValueError, "start_step must lie in", {"start_step": -1}),
+        (ValueError, "start_step must lie in", {"start_step": 1 << 56}),
+        (ValueError, "record must lie in", {"record": 0}),
+        (ValueError, "seed must lie in", {"seed": -1}),
+        (ValueError, "seed must lie in", {"seed": 1 << 64}),
+        (TypeError, "seed must be an integer", {"seed": True}),
+        (ValueError, "mobility must be finite and not negative", {"mobility": -1.0}),
+        (ValueError, "mobility must be finite and not negative", {"mobility": torch.tensor([1.0, -1.0, 1.0])}),
+        (ValueError, r"mobility: expected a number or shape \(3,\), got \(2,\)", {"mobility": torch.ones(2)}),
+        (
+            ValueError,
+            r"clamp: expected a bool tensor of shape \(3,\).* got torch.bool \(2,\)",
+            {"clamp": torch.zeros(2, dtype=torch.bool)},
+        ),
+        (ValueError, "clamp: expected a bool tensor", {"clamp": torch.zeros(3)}),
+        (ValueError, "clamp: expected a bool tensor .* got list", {"clamp": [True, False, False]}),
+        (
+            ValueError,
+            r"sample_ids: expected an int64 tensor of shape \(2,\), got torch.int64 \(3,\)",
+            {"sample_ids": torch.arange(3)},
+        ),
+        (ValueError, "sample_ids: expected an int64 tensor", {"sample_ids": torch.zeros(2)}),
+        (ValueError, "sample_ids: each must lie in", {"sample_ids": torch.tensor([0, -1])}),
+        (ValueError, "sample_ids: each must lie in", {"sample_ids": torch.tensor([0, 1 << 34])}),
+        (ValueError, r"drive: expected a force of shape \(3,\) or \(2, 3\), got \(2,\)", {"drive": torch.zeros(2)}),
+        (ValueError, "drive: expected a force of shape", {"drive": lambda step: torch.zeros(1, 3)}),
+        (ValueError, "drive: every value must be finite", {"drive": torch.tensor([0.0, float("inf"), 0.0])}),
+        (TypeError, "drive: expected a tensor or a function of the step number, got float", {"drive": 1.0}),
+        (
+            ValueError,
+            "integrator: unknown 'huen', expected one of 'euler_maruyama', .*; did you mean 'heun'?",
+            {"integrator": "huen"},
+        ),
+        (ValueError, "backend: unknown 'refrence', .*; did you mean 'reference'?", {"backend": "refrence"}),
+        (ValueError, "stream: expected one of 0, 1, 2, 3, got 9", {"stream": 9}),
+        (TypeError, "observers: expected a dict from names to observers, got list", {"observers": [tt.Moments()]}),
+        (TypeError, "unexpected keyword argument 'temprature'", {"temprature": 1.0}),
+    ],
+)
 def test_bad_input_is_refused_before_any_compute(monkeypatch, error, message, changed):
     def computed(*_):
         raise AssertionError("something was computed")
@@ -75,11 +87,14 @@ def test_a_drive_that_changes_its_shape_on_the_way_is_refused():
         run(drive=lambda step: torch.zeros(3 if step < 2 else 2))
 
 
-@pytest.mark.parametrize("potential, state", [
-    (tt.Potential(tt.DenseCouplings(3), j2=150.0), torch.zeros(2, 3)),
-    (tt.Potential(tt.DenseCouplings(3)), torch.full((2, 3), 10.0)),
-    (tt.Potential(tt.DenseCouplings(3), bias=4e3), torch.zeros(2, 3)),
-])
+@pytest.mark.parametrize(
+    "potential, state",
+    [
+        (tt.Potential(tt.DenseCouplings(3), j2=150.0), torch.zeros(2, 3)),
+        (tt.Potential(tt.DenseCouplings(3)), torch.full((2, 3), 10.0)),
+        (tt.Potential(tt.DenseCouplings(3), bias=4e3), torch.zeros(2, 3)),
+    ],
+)
 def test_dt_beyond_the_stability_bound_warns_at_the_callers_line(potential, state):
     with pytest.warns(tt.StabilityWarning, match=r"beyond the linear stability bound .* try dt=") as caught:
         try:

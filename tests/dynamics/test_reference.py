@@ -25,8 +25,9 @@ def test_gradcheck_of_state_drive_bias_and_couplings(integrator):
     def end(state, force, bias, bonds):
         potential = random_potential(3, j3=0.2, bipartite=integrator == "alternating")
         tensors = {"bias": bias, name_of_bonds: bonds}
-        run = torch.func.functional_call(_Run(potential, integrator), {f"potential.{k}": v for k, v in tensors.items()},
-                                         (state, force))
+        run = torch.func.functional_call(
+            _Run(potential, integrator), {f"potential.{k}": v for k, v in tensors.items()}, (state, force)
+        )
         return run.state, run.heat, run.work, run.states, run.observed["action"], run.observed["moments"].variance
 
     potential = random_potential(3, j3=0.2, bipartite=integrator == "alternating")
@@ -44,9 +45,18 @@ class _Run(torch.nn.Module):
         self.potential, self.integrator = potential, integrator
 
     def forward(self, state: Tensor, force: Tensor) -> tt.Trajectory:
-        return tt.simulate(self.potential, state, steps=7, dt=0.05, temperature=0.3, integrator=self.integrator,
-                           record=3, drive=lambda step: force * (1 + step), clamp=torch.tensor([False, False, True]),
-                           observers={"action": tt.PathAction(self.potential, reverse=True), "moments": tt.Moments()})
+        return tt.simulate(
+            self.potential,
+            state,
+            steps=7,
+            dt=0.05,
+            temperature=0.3,
+            integrator=self.integrator,
+            record=3,
+            drive=lambda step: force * (1 + step),
+            clamp=torch.tensor([False, False, True]),
+            observers={"action": tt.PathAction(self.potential, reverse=True), "moments": tt.Moments()},
+        )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 23])
@@ -117,10 +127,19 @@ def diverging(**changed) -> dict:
 
 
 @pytest.mark.parametrize("grad", [True, False])
-@pytest.mark.parametrize("changed", [
-    {}, {"start_step": 1000}, {"sample_ids": torch.tensor([40, 50])}, {"integrator": "heun"},
-    {"integrator": "leimkuhler_matthews"}, {"drive": torch.full((3,), 5.0)}, {"mobility": 2.0},
-    {"state": torch.full((2, 3), 60.0), "potential": tt.Potential(tt.DenseCouplings(3))}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"start_step": 1000},
+        {"sample_ids": torch.tensor([40, 50])},
+        {"integrator": "heun"},
+        {"integrator": "leimkuhler_matthews"},
+        {"drive": torch.full((3,), 5.0)},
+        {"mobility": 2.0},
+        {"state": torch.full((2, 3), 60.0), "potential": tt.Potential(tt.DenseCouplings(3))},
+    ],
+)
 def test_divergence_names_step_sample_unit_and_a_dt_that_works(changed, grad):
     arguments = diverging(**changed)
     potential, state = arguments.pop("potential"), arguments.pop("state")
@@ -129,7 +148,8 @@ def test_divergence_names_step_sample_unit_and_a_dt_that_works(changed, grad):
             tt.simulate(potential, state, **arguments)
         step, sample, unit, dt = re.fullmatch(
             r"the state became non-finite at step (\d+), sample (\d+), unit (\d+) \(dt=.*\); try dt=(\S+) or smaller",
-            str(error.value)).groups()
+            str(error.value),
+        ).groups()
         assert int(sample) in arguments.get("sample_ids", torch.arange(2)).tolist()
         assert "potential" in changed or int(unit) == 1
         first = arguments.get("start_step", 0)

@@ -8,8 +8,15 @@ from torch import Tensor
 
 import thermotorch as tt
 from tests.physics import (
-    Boltzmann, OrnsteinUhlenbeck, assert_mean, assert_within, expectation_after, random_matrix, random_potential,
-    single_unit)
+    Boltzmann,
+    OrnsteinUhlenbeck,
+    assert_mean,
+    assert_within,
+    expectation_after,
+    random_matrix,
+    random_potential,
+    single_unit,
+)
 from thermotorch.dynamics import INTEGRATORS
 
 
@@ -19,6 +26,7 @@ def zeros(batch: int, unit: int = 1) -> Tensor:
 
 # ---------------------------------------------------------------- quadratic potentials: the Ornstein-Uhlenbeck process
 
+
 def test_coupled_quadratic_units_follow_the_ornstein_uhlenbeck_process():
     """Mean, covariance and autocovariance on the way: those of Euler-Maruyama, and of the process up to dt."""
     n, samples, dt, temperature, mobility = 3, 60_000, 0.01, 0.7, 0.5
@@ -26,8 +34,17 @@ def test_coupled_quadratic_units_follow_the_ornstein_uhlenbeck_process():
     bias, force, start = torch.tensor([[0.3, -1.0, 0.5], [1.0, 0.0, 2.0], [2.0, -1.0, 0.5]]).double()
     potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2, 0.0, 0.0, bias)
     with torch.no_grad():
-        run = tt.simulate(potential, start.expand(samples, n), steps=80, dt=dt, temperature=temperature,
-                          mobility=mobility, drive=force, seed=1, record=40)
+        run = tt.simulate(
+            potential,
+            start.expand(samples, n),
+            steps=80,
+            dt=dt,
+            temperature=temperature,
+            mobility=mobility,
+            drive=force,
+            seed=1,
+            record=40,
+        )
     early, late = run.states - run.states.mean(1, keepdim=True)
     tau = mobility * dt  # mobility and time enter as a product
     process = OrnsteinUhlenbeck(2 * torch.diag(j2) + matrix, force - bias, temperature)
@@ -42,25 +59,40 @@ def test_coupled_quadratic_units_follow_the_ornstein_uhlenbeck_process():
     assert_mean(run.state, mean, 4)
     assert_within(late.T @ late / samples, covariance, error(covariance, covariance, covariance), 4)
     assert_within(late.T @ early / samples, autocovariance, error(autocovariance, covariance, early_covariance), 4)
-    for of_steps, of_process in ((mean, process.mean(start, 80 * tau)), (covariance, process.covariance(80 * tau)),
-                                 (autocovariance, process.decay(40 * tau) @ process.covariance(40 * tau))):
+    for of_steps, of_process in (
+        (mean, process.mean(start, 80 * tau)),
+        (covariance, process.covariance(80 * tau)),
+        (autocovariance, process.decay(40 * tau) @ process.covariance(40 * tau)),
+    ):
         assert (of_steps - of_process).abs().max() < tau * 2 * of_process.abs().max()
 
 
-@pytest.mark.parametrize("integrator, inflation", [
-    ("euler_maruyama", lambda a_dt: 2 / (2 - a_dt)),
-    ("heun", lambda a_dt: (1 - a_dt / 2) ** 2 * 2 * a_dt / (1 - (1 - a_dt + a_dt**2 / 2) ** 2)),
-    ("leimkuhler_matthews", lambda a_dt: 1.0)])
+@pytest.mark.parametrize(
+    "integrator, inflation",
+    [
+        ("euler_maruyama", lambda a_dt: 2 / (2 - a_dt)),
+        ("heun", lambda a_dt: (1 - a_dt / 2) ** 2 * 2 * a_dt / (1 - (1 - a_dt + a_dt**2 / 2) ** 2)),
+        ("leimkuhler_matthews", lambda a_dt: 1.0),
+    ],
+)
 def test_stationary_variance_of_a_large_step(integrator, inflation):
     a, dt, temperature, samples = 3.0, 0.4, 0.5, 100_000
     with torch.no_grad():
-        x = tt.simulate(single_unit(a / 2, j4=0.0), zeros(samples), steps=25, dt=dt, temperature=temperature, seed=2,
-                        integrator=integrator).state
+        x = tt.simulate(
+            single_unit(a / 2, j4=0.0),
+            zeros(samples),
+            steps=25,
+            dt=dt,
+            temperature=temperature,
+            seed=2,
+            integrator=integrator,
+        ).state
     variance = temperature / a * inflation(a * dt)
     assert_within(x.square().mean(), variance, variance * (2 / samples) ** 0.5, 4)
 
 
 # ---------------------------------------------------------------- quartic units: quadrature of exp(-V/kT)
+
 
 def excess_chi_square(x: Tensor, energy: Callable, temperature: float, bins: int) -> float:
     """(chi^2 - degrees of freedom) / its standard deviation, for a histogram over [-3, 3]^units against exp(-V/kT).
@@ -85,18 +117,30 @@ def excess_chi_square(x: Tensor, energy: Callable, temperature: float, bins: int
 @pytest.mark.parametrize("j", [(1.0, 0.0, 1.0), (-1.5, 0.4, 1.0), (0.0, 0.0, 0.3)], ids=str)
 def test_histogram_of_a_quartic_unit_is_its_boltzmann_distribution(j):
     with torch.no_grad():
-        x = tt.simulate(single_unit(*j), zeros(30_000), steps=400, dt=0.02, temperature=0.6, seed=3,
-                        integrator="leimkuhler_matthews").state
+        x = tt.simulate(
+            single_unit(*j),
+            zeros(30_000),
+            steps=400,
+            dt=0.02,
+            temperature=0.6,
+            seed=3,
+            integrator="leimkuhler_matthews",
+        ).state
     assert excess_chi_square(x, single_unit(*j).energy, 0.6, bins=40) < 5
 
 
 def test_histogram_of_two_coupled_quartic_units_is_their_boltzmann_distribution():
-    potential = tt.Potential(tt.DenseCouplings.from_matrix(torch.tensor([[0.0, -1.2], [-1.2, 0.0]])).double(),
-                             j2=torch.tensor([1.0, -0.5]), j3=torch.tensor([0.5, -0.3]), j4=torch.tensor([1.0, 0.7]),
-                             bias=torch.tensor([0.4, -0.2]))
+    potential = tt.Potential(
+        tt.DenseCouplings.from_matrix(torch.tensor([[0.0, -1.2], [-1.2, 0.0]])).double(),
+        j2=torch.tensor([1.0, -0.5]),
+        j3=torch.tensor([0.5, -0.3]),
+        j4=torch.tensor([1.0, 0.7]),
+        bias=torch.tensor([0.4, -0.2]),
+    )
     with torch.no_grad():
-        x = tt.simulate(potential, zeros(30_000, 2), steps=300, dt=0.02, temperature=0.6, seed=4,
-                        integrator="leimkuhler_matthews").state
+        x = tt.simulate(
+            potential, zeros(30_000, 2), steps=300, dt=0.02, temperature=0.6, seed=4, integrator="leimkuhler_matthews"
+        ).state
         assert excess_chi_square(x, potential.energy, 0.6, bins=20) < 5
 
 
@@ -116,8 +160,16 @@ def test_thermodynamic_neuron_responds_as_tabulated(j, beta):
     assert [round(law.mean(), 4) for law in laws[:-1]] == list(RESPONSE[j, beta][:-1])
     assert laws[-1].variance == pytest.approx(RESPONSE[j, beta][-1], rel=2e-4)
     with torch.no_grad():
-        x = tt.simulate(tt.Potential(tt.DenseCouplings(6), *j), torch.zeros(10_000, 6), steps=320, dt=0.0125, seed=5,
-                        temperature=1 / beta, drive=torch.tensor(forces), integrator="leimkuhler_matthews").state
+        x = tt.simulate(
+            tt.Potential(tt.DenseCouplings(6), *j),
+            torch.zeros(10_000, 6),
+            steps=320,
+            dt=0.0125,
+            seed=5,
+            temperature=1 / beta,
+            drive=torch.tensor(forces),
+            integrator="leimkuhler_matthews",
+        ).state
     x = x.double()
     assert_mean(x, torch.tensor([law.mean() for law in laws]).double(), 4)
     assert_mean((x[:, -1] - laws[-1].mean()).square(), laws[-1].variance, 4)
@@ -127,8 +179,16 @@ def test_thermodynamic_neuron_responds_as_tabulated(j, beta):
 def test_mean_response_at_a_finite_time_is_that_of_the_fokker_planck_equation(integrator):
     forces, time, steps = (-3.0, 1.0, 6.0), 0.4, 100
     with torch.no_grad():
-        x = tt.simulate(tt.Potential(tt.BlockCouplings({"unit": 3}, [])), torch.zeros(20_000, 3), steps=steps, dt=time / steps,
-                        temperature=0.5, drive=torch.tensor(forces), seed=6, integrator=integrator).state
+        x = tt.simulate(
+            tt.Potential(tt.BlockCouplings({"unit": 3}, [])),
+            torch.zeros(20_000, 3),
+            steps=steps,
+            dt=time / steps,
+            temperature=0.5,
+            drive=torch.tensor(forces),
+            seed=6,
+            integrator=integrator,
+        ).state
     truth = [expectation_after(lambda x: x, 0.0, time, j2=1.0, j4=1.0, temperature=0.5, force=f) for f in forces]
     assert_mean(x, torch.tensor(truth).double(), 4)
 
@@ -138,16 +198,25 @@ def test_the_published_fit_of_the_finite_time_response():
     force = torch.linspace(-40, 40, 81)
     fit = 0.3524 * force**2 / (force**2 + 222) * force.sign() * force.abs() ** (1 / 3) + torch.tanh(0.2469 * force)
     with torch.no_grad():
-        x = tt.simulate(tt.Potential(tt.DenseCouplings(81)), torch.zeros(500, 81), steps=400, dt=1e-3, temperature=0.1,
-                        drive=force, seed=7).state
+        x = tt.simulate(
+            tt.Potential(tt.DenseCouplings(81)),
+            torch.zeros(500, 81),
+            steps=400,
+            dt=1e-3,
+            temperature=0.1,
+            drive=force,
+            seed=7,
+        ).state
     assert (x.mean(0) - fit).square().mean().sqrt().item() == pytest.approx(0.0081, abs=0.0015)
 
 
 # ---------------------------------------------------------------- energy books and fluctuation theorems
 
+
 def test_heat_is_the_work_of_all_forces_along_the_path():
     """Simpson's rule is exact for the cubic force along each straight step: three books of heat agree to rounding."""
     potential = random_potential(4, j2=0.5, j3=0.2, j4=0.7)
+
     def drive(step):
         return torch.tensor([1.0, -2.0, 0.0, 0.5]).double() * (1 + step / 10)
 
@@ -165,6 +234,7 @@ def test_heat_is_the_work_of_all_forces_along_the_path():
 
 def test_stratonovich_sum_converges_to_the_heat():
     """The usual definition, sum of F(x + x')/2 . dx: its deviation falls in proportion to dt."""
+
     def deviation(dt: float) -> float:
         steps, start = round(0.5 / dt), zeros(2000)
         with torch.no_grad():
@@ -178,8 +248,15 @@ def test_stratonovich_sum_converges_to_the_heat():
 
 def test_heat_of_a_quench_is_the_mean_energy_lost():
     with torch.no_grad():
-        run = tt.simulate(single_unit(), zeros(20_000) + 1.5, steps=400, dt=0.01, temperature=0.5, seed=10,
-                          integrator="leimkuhler_matthews")
+        run = tt.simulate(
+            single_unit(),
+            zeros(20_000) + 1.5,
+            steps=400,
+            dt=0.01,
+            temperature=0.5,
+            seed=10,
+            integrator="leimkuhler_matthews",
+        )
     law = Boltzmann(1.0, 0.0, 1.0, temperature=0.5)
     assert (run.work == 0).all()
     assert_mean(run.heat, 1.5**2 + 1.5**4 - law.mean(lambda x: x**2 + x**4), 4)
@@ -188,8 +265,16 @@ def test_heat_of_a_quench_is_the_mean_energy_lost():
 def driven_from_equilibrium(force, steps: int = 100) -> tt.Trajectory:
     start = Boltzmann(1.0, 0.0, 1.0, temperature=0.5).sample(50_000)
     with torch.no_grad():
-        return tt.simulate(single_unit(), start, steps=steps, dt=0.01, temperature=0.5, seed=11, integrator="heun",
-                           drive=lambda step: torch.tensor([force((step + 1) / steps)]).double())
+        return tt.simulate(
+            single_unit(),
+            start,
+            steps=steps,
+            dt=0.01,
+            temperature=0.5,
+            seed=11,
+            integrator="heun",
+            drive=lambda step: torch.tensor([force((step + 1) / steps)]).double(),
+        )
 
 
 def test_work_of_the_drive_obeys_bochkov_and_kuzovlev():
@@ -211,12 +296,19 @@ def test_dragging_a_unit_obeys_jarzynski():
 
 # ---------------------------------------------------------------- one trajectory, however it is computed
 
+
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_two_halves_are_the_whole_bit_for_bit(integrator, dtype):
     potential = random_potential(5, bipartite=integrator == "alternating").to(dtype)
-    common = dict(dt=0.01, temperature=0.5, integrator=integrator, record=3, seed=12,
-                  drive=lambda step: torch.full((5,), step / 10, dtype=dtype))
+    common = dict(
+        dt=0.01,
+        temperature=0.5,
+        integrator=integrator,
+        record=3,
+        seed=12,
+        drive=lambda step: torch.full((5,), step / 10, dtype=dtype),
+    )
     start = torch.zeros(6, 5, dtype=dtype)
     whole = tt.simulate(potential, start, steps=20, **common)
     first = tt.simulate(potential, start, steps=7, **common)
@@ -232,10 +324,15 @@ def test_two_halves_are_the_whole_bit_for_bit(integrator, dtype):
     torch.testing.assert_close(first.heat + second.heat, whole.heat, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("couplings, exact", [
-    (tt.LatticeCouplings((5, 7), [(0, 1), (1, 0)]), True), (tt.DenseCouplings(35), False),
-    (tt.BlockCouplings({"visible": 20, "hidden": 15}, [("visible", "hidden"), ("hidden", "hidden")]), False)],
-    ids=["lattice", "dense", "blocks"])
+@pytest.mark.parametrize(
+    "couplings, exact",
+    [
+        (tt.LatticeCouplings((5, 7), [(0, 1), (1, 0)]), True),
+        (tt.DenseCouplings(35), False),
+        (tt.BlockCouplings({"visible": 20, "hidden": 15}, [("visible", "hidden"), ("hidden", "hidden")]), False),
+    ],
+    ids=["lattice", "dense", "blocks"],
+)
 def test_a_sample_does_not_depend_on_its_batch(couplings, exact):
     """Bit for bit where the field is a sum per sample. Matrix products choose their order of summation by batch size
     (one row takes its own path): dense and block couplings agree to rounding, with exactly the same noise."""
@@ -252,8 +349,11 @@ def test_a_sample_does_not_depend_on_its_batch(couplings, exact):
 
 
 def test_seed_and_stream_choose_the_noise():
-    runs = [tt.simulate(single_unit(), zeros(4), steps=3, dt=0.01, temperature=1.0, seed=seed, stream=stream).state
-            for seed in (0, 1) for stream in (tt.Stream.DYNAMICS, tt.Stream.INITIAL)]
+    runs = [
+        tt.simulate(single_unit(), zeros(4), steps=3, dt=0.01, temperature=1.0, seed=seed, stream=stream).state
+        for seed in (0, 1)
+        for stream in (tt.Stream.DYNAMICS, tt.Stream.INITIAL)
+    ]
     assert len({tuple(run.flatten().tolist()) for run in runs}) == 4
 
 
@@ -274,6 +374,7 @@ def test_float32_follows_float64():
 
 # ---------------------------------------------------------------- clamp, mobility, drive, record
 
+
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("mobility", [0.7, torch.linspace(0.5, 2.0, 5)])
 def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mobility):
@@ -291,9 +392,12 @@ def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mo
     smaller = tt.Potential(tt.DenseCouplings.from_matrix(matrix[free][:, free]), bias=potential.bias.detach()[free])
     push = 1.0 - start[:, clamp] @ matrix[clamp][:, free]
     common.update(temperature=0.0, mobility=mobility[free] if isinstance(mobility, Tensor) else mobility)
-    torch.testing.assert_close(tt.simulate(smaller, start[:, free], drive=push, **common).state,
-                               tt.simulate(potential, start, clamp=clamp, drive=torch.ones(5).double(),
-                                           **{**common, "mobility": mobility}).state[:, free])
+    torch.testing.assert_close(
+        tt.simulate(smaller, start[:, free], drive=push, **common).state,
+        tt.simulate(
+            potential, start, clamp=clamp, drive=torch.ones(5).double(), **{**common, "mobility": mobility}
+        ).state[:, free],
+    )
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -314,16 +418,25 @@ def test_each_unit_has_its_own_mobility():
 
 def test_mobility_does_not_change_equilibrium():
     with torch.no_grad():
-        x = tt.simulate(tt.Potential(tt.DenseCouplings(2).double()), zeros(20_000, 2), steps=300, dt=0.01,
-                        temperature=0.5, mobility=torch.tensor([1.0, 3.0]), integrator="leimkuhler_matthews").state
+        x = tt.simulate(
+            tt.Potential(tt.DenseCouplings(2).double()),
+            zeros(20_000, 2),
+            steps=300,
+            dt=0.01,
+            temperature=0.5,
+            mobility=torch.tensor([1.0, 3.0]),
+            integrator="leimkuhler_matthews",
+        ).state
     assert_mean(x.square(), Boltzmann(1.0, 0.0, 1.0, temperature=0.5).variance, 4)
 
 
 def test_every_form_of_a_drive_is_a_force():
     potential, start, force = random_potential(3), zeros(4, 3), torch.tensor([1.0, -0.5, 2.0]).double()
     common = dict(steps=20, dt=0.01, temperature=0.5)
-    runs = [tt.simulate(potential, start, drive=drive, **common) for drive in (
-        force, force.expand(4, 3), force.float(), lambda step: force, lambda step: force.expand(4, 3))]
+    runs = [
+        tt.simulate(potential, start, drive=drive, **common)
+        for drive in (force, force.expand(4, 3), force.float(), lambda step: force, lambda step: force.expand(4, 3))
+    ]
     for run in runs[1:]:
         assert torch.equal(run.state, runs[0].state)
         assert torch.equal(run.work, runs[0].work)
@@ -338,13 +451,16 @@ def test_a_drive_is_asked_by_step_number():
     def drive(step):
         return torch.tensor([float(step)])
 
-    run = tt.simulate(single_unit(0.0, 0.0, 0.0), zeros(1), steps=5, dt=0.1, temperature=0.0, drive=drive,
-                      start_step=100)
+    run = tt.simulate(
+        single_unit(0.0, 0.0, 0.0), zeros(1), steps=5, dt=0.1, temperature=0.0, drive=drive, start_step=100
+    )
     assert run.state.item() == pytest.approx(0.1 * (100 + 101 + 102 + 103 + 104))
 
 
-@pytest.mark.parametrize("start_step, steps, record, kept", [
-    (0, 10, 3, [3, 6, 9]), (0, 10, 5, [5, 10]), (4, 6, 5, [5, 10]), (7, 2, 10, []), (0, 3, 1, [1, 2, 3])])
+@pytest.mark.parametrize(
+    "start_step, steps, record, kept",
+    [(0, 10, 3, [3, 6, 9]), (0, 10, 5, [5, 10]), (4, 6, 5, [5, 10]), (7, 2, 10, []), (0, 3, 1, [1, 2, 3])],
+)
 def test_every_nth_state_is_kept_with_its_time(start_step, steps, record, kept):
     start, common = zeros(2) + 0.5, dict(dt=0.25e-1, temperature=0.1)
     run = tt.simulate(single_unit(), start, steps=steps, start_step=start_step, record=record, **common)
@@ -382,16 +498,22 @@ def test_unknown_precision_is_refused_with_the_closest():
         tt.simulate(potential, torch.zeros(1, 3), steps=1, dt=1e-3, temperature=1.0, precision="tf23")
 
 
-@pytest.mark.parametrize("couplings, observers, chosen", [
-    (tt.DenseCouplings(6), {}, "splitting"),
-    (tt.LatticeCouplings((70, 70), [(0, 1)]), {}, "heun"),
-    (tt.BlockCouplings({"unit": 4900}, []), {}, "splitting"),
-    (tt.DenseCouplings(6), {"action": "PathAction"}, "euler_maruyama")])
+@pytest.mark.parametrize(
+    "couplings, observers, chosen",
+    [
+        (tt.DenseCouplings(6), {}, "splitting"),
+        (tt.LatticeCouplings((70, 70), [(0, 1)]), {}, "heun"),
+        (tt.BlockCouplings({"unit": 4900}, []), {}, "splitting"),
+        (tt.DenseCouplings(6), {"action": "PathAction"}, "euler_maruyama"),
+    ],
+)
 def test_automatic_choice_of_the_integrator(couplings, observers, chosen):
     potential = tt.Potential(couplings)
     observers = {name: tt.PathAction(potential) for name in observers}
     common = dict(steps=2, dt=0.01, temperature=0.1, observers=observers)
     with torch.no_grad():
-        found, expected = (tt.simulate(potential, torch.ones(2, potential.num_units), integrator=name, **common)
-                           for name in ("auto", chosen))
+        found, expected = (
+            tt.simulate(potential, torch.ones(2, potential.num_units), integrator=name, **common)
+            for name in ("auto", chosen)
+        )
     assert torch.equal(found.state, expected.state)

@@ -44,8 +44,9 @@ def test_quartic_flow_for_two_halves_is_that_of_the_whole():
 def test_a_single_quadratic_unit_is_exact_at_any_step():
     potential, dt = single_unit(0.8, 0.0, 0.0), 0.7
     with torch.no_grad():
-        run = tt.simulate(potential, torch.full((40_000, 1), 1.5).double(), steps=3, dt=dt, temperature=0.4,
-                          integrator="splitting")
+        run = tt.simulate(
+            potential, torch.full((40_000, 1), 1.5).double(), steps=3, dt=dt, temperature=0.4, integrator="splitting"
+        )
     process = OrnsteinUhlenbeck(torch.tensor([[1.6]]).double(), torch.zeros(1).double(), 0.4)
     assert_mean(run.state, process.mean(torch.tensor([1.5]).double(), 3 * dt), 4)
     assert_mean((run.state - run.state.mean()) ** 2, process.covariance(3 * dt)[0], 4)
@@ -58,8 +59,9 @@ def test_coupled_quadratic_units_are_second_order():
     process = OrnsteinUhlenbeck(1.8 * torch.eye(4) + matrix, force - 0.3, 0.0)
     start, errors = torch.ones(1, 4).double(), []
     for steps in (5, 10):
-        run = tt.simulate(potential, start, steps=steps, dt=1.0 / steps, temperature=0.0, drive=force,
-                          integrator="splitting")
+        run = tt.simulate(
+            potential, start, steps=steps, dt=1.0 / steps, temperature=0.0, drive=force, integrator="splitting"
+        )
         errors.append((run.state[0] - process.mean(start[0], 1.0)).norm().item())
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
 
@@ -69,8 +71,9 @@ def test_double_wells_reach_equilibrium(j2, j3, j4):
     """Both wells with their weights, from a start in equilibrium, at a step ten times coarser than is usual."""
     law = Boltzmann(j2, j3, j4, temperature=0.5)
     with torch.no_grad():
-        run = tt.simulate(single_unit(j2, j3, j4), law.sample(40_000), steps=30, dt=0.02, temperature=0.5,
-                          integrator="splitting")
+        run = tt.simulate(
+            single_unit(j2, j3, j4), law.sample(40_000), steps=30, dt=0.02, temperature=0.5, integrator="splitting"
+        )
     for power in (1, 2, 4):
         assert_mean(run.state**power, law.mean(lambda x, power=power: x**power), 4, bias=2e-3)
 
@@ -80,16 +83,19 @@ def test_clamped_units_stay_and_are_felt_exactly():
     matrix = torch.tensor([[0.0, 0.7], [0.7, 0.0]]).double()
     potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), 0.0, 0.0, 0.0)
     start = torch.tensor([[0.2, 1.3]]).double()
-    run = tt.simulate(potential, start, steps=2, dt=0.5, temperature=0.0, clamp=torch.tensor([False, True]),
-                      integrator="splitting")
+    run = tt.simulate(
+        potential, start, steps=2, dt=0.5, temperature=0.0, clamp=torch.tensor([False, True]), integrator="splitting"
+    )
     torch.testing.assert_close(run.state, torch.tensor([[0.2 - 0.7 * 1.3, 1.3]]).double())
     assert run.state[0, 1] == start[0, 1]
 
 
 def test_the_exponential_is_remembered_until_the_couplings_change(monkeypatch):
     asked = []
-    monkeypatch.setattr("thermotorch.dynamics.splitting.exponential",
-                        lambda generator: asked.append(generator) or exponential(generator))
+    monkeypatch.setattr(
+        "thermotorch.dynamics.splitting.exponential",
+        lambda generator: asked.append(generator) or exponential(generator),
+    )
     potential = random_potential(6)
     with torch.no_grad():
         first = flows(potential, dt=0.1, temperature=0.1).kick
@@ -113,9 +119,17 @@ def paired_errors(units: int, paths: int, strength: float, coarse: int) -> dict[
         dt = time / steps
         parts = flows(potential, dt=dt, temperature=temperature)
         push = parts.push(None)
-        systems[name] = fine // steps, System(
-            drift=lambda x, _: -gradient(x), noise=lambda step, name=name: noise[name], dt=dt,
-            kick=(2 * temperature * dt) ** 0.5, flows=parts, push=lambda step, push=push: push)
+        systems[name] = (
+            fine // steps,
+            System(
+                drift=lambda x, _: -gradient(x),
+                noise=lambda step, name=name: noise[name],
+                dt=dt,
+                kick=(2 * temperature * dt) ** 0.5,
+                flows=parts,
+                push=lambda step, push=push: push,
+            ),
+        )
         states[name] = torch.ones(paths, units, dtype=torch.float64)
     for first in range(0, fine, 20):
         drawn = normals(3, torch.arange(paths), first, 20, units, dtype=torch.float64)

@@ -91,7 +91,9 @@ class Watched(Device):
     def sample(self, num_samples, *, times=(), **options):
         samples = super().sample(num_samples, **options)
         images = samples.images
-        frames = torch.stack([torch.full_like(images, 0.5).lerp(images, time / 2.0) for time in times]) if times else None
+        frames = (
+            torch.stack([torch.full_like(images, 0.5).lerp(images, time / 2.0) for time in times]) if times else None
+        )
         return SeenSamples(*samples, frames)
 
 

@@ -53,7 +53,9 @@ def test_every_result_has_its_ledgers_modelled_and_measured_apart(space):
     assert ideal.lines[0].joule == pytest.approx(20 * 1.380649e-23 * 300, rel=1e-6, abs=0)
     digital = evaluate("digital", Digital(), PROTOCOL, space)
     assert {ledger.model for ledger in digital.ledgers} == {digital.label}
-    assert digital.ledgers[0].lines[0].joule == pytest.approx(4 * 36 * 36 * 4.6e-12)  # steps x multiply-adds, 45 nm fp32
+    assert digital.ledgers[0].lines[0].joule == pytest.approx(
+        4 * 36 * 36 * 4.6e-12
+    )  # steps x multiply-adds, 45 nm fp32
     assert {ledger.kind for ledger in digital.ledgers[:-1]} == {"modelled"}
     assert digital.ledgers[-1].kind in ("measured", "unavailable")
 
@@ -207,7 +209,12 @@ def test_a_second_comparison_takes_the_results_of_the_first(judged, tmp_path):
     found = again.results["b"]
     assert model.made == 48
     assert found.cached and (found.name, found.label) == ("b", "b")
-    assert (found.rows, found.curve, found.date, found.hardware) == (first.rows, first.curve, first.date, first.hardware)
+    assert (found.rows, found.curve, found.date, found.hardware) == (
+        first.rows,
+        first.curve,
+        first.date,
+        first.hardware,
+    )
     assert torch.equal(found.strip, first.strip) and torch.equal(found.images, first.images)
     assert saved[0].real == compare({"a": model}, PROTOCOL, judged, command="first").real != []
     assert not compare({"a": model}, PROTOCOL, judged, cache=cache).results["a"].cached  # weights that nobody knows
@@ -274,4 +281,7 @@ def test_a_model_generates_as_many_at_a_time_as_suits_it_unless_the_protocol_say
         rows = by_metric(evaluate("digital", model, replace(PROTOCOL, batch_size=given), space))
         assert f", {expected} at a time" in rows["time"].note
     device = Counted()
-    assert ", 40 at a time" in by_metric(evaluate("device", device, replace(PROTOCOL, batch_size=None), space))["time"].note
+    assert (
+        ", 40 at a time"
+        in by_metric(evaluate("device", device, replace(PROTOCOL, batch_size=None), space))["time"].note
+    )

@@ -33,7 +33,9 @@ def test_the_best_distance_is_first_below_real_images_and_energies_are_sums_in_t
     digital = model("ddpm.b", 2.0, "45 nm fp32", (0.25, 0.5))
     unreached = model("rbm.c", 1.0, "45 nm fp32", (1.0,), finished=False)
     text = headline(report({"generator.a": machine, "ddpm.b, ddim 50": digital, "rbm.c": unreached}))
-    header, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()]
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()
+    ]
     assert [line[0] for line in lines] == ["as many real images", "`ddpm.b`, ddim 50", "`generator.a`"]
     assert [line[1] for line in lines] == ["0.125 ± 0.010", "2", "3"]
     assert header[-2:] == ["J, modelled: ideal or 45 nm fp32", "J, modelled: rc_analog or A100 fp32"]

@@ -23,10 +23,7 @@ def test_another_number_of_samples_moves_the_subsets_only_where_it_must():
             "kernel_subset_size: expected at most num_samples = 60, found 100; write kernel_subset_size=30",
         ),
         ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
-        (
-            {"num_samples": 5, "kernel_subset_size": 2},
-            "neighbours: expected fewer than num_samples = 5, found 5",
-        ),
+        ({"num_samples": 5, "kernel_subset_size": 2}, "neighbours: expected fewer than num_samples = 5, found 5"),
         ({"curve_points": -1}, "curve_points: expected at least 0, found -1"),
         ({"steps": 0}, "steps: expected at least 1"),
     ],

@@ -3,9 +3,9 @@ import json
 import pytest
 from PIL import Image
 
+from thermotorch.evaluation.report.sweep_report import save_sweep_figure, sweep_caption, sweep_table, write_sweep
 from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.sweep import failures, read_sweep
-from thermotorch.evaluation.report.sweep_report import save_sweep_figure, sweep_caption, sweep_table, write_sweep
 
 FRECHET = "Frechet distance (thermotorch-test-v1)"
 
@@ -88,7 +88,10 @@ def test_a_sweep_of_another_task_shows_what_it_has(tmp_path):
         write(tmp_path, number, 5.0, bits=bits)
         path = tmp_path / str(number) / "evaluation.json"
         found = json.loads(path.read_text())
-        rows = [Row("relative error", 0.1, "", 9, 0, "measured").to_dict(), Row("spread", 0.2, "", 9, 0, "measured").to_dict()]
+        rows = [
+            Row("relative error", 0.1, "", 9, 0, "measured").to_dict(),
+            Row("spread", 0.2, "", 9, 0, "measured").to_dict(),
+        ]
         path.write_text(json.dumps(found | {"metrics": rows, "energy": []}))
     assert read_sweep(tmp_path).metrics() == ["relative error", "spread"]
     assert sweep_caption(read_sweep(tmp_path)) == "generator.trial, 9 samples, seed 0"
@@ -124,7 +127,10 @@ def test_training_runs_are_averaged_over_seeds_and_the_failed_ones_named(tmp_pat
     assert (small.value, small.stderr) == (2.0, pytest.approx(1.0))  # 1 and 3: standard deviation 2^(1/2)
     assert sweep.points[0].spread["train/loss"] == pytest.approx(2**0.5)
     assert (large.value, sweep.metrics()) == (5.5, ["train/loss"])
-    assert [(one.run, one.told) for one in failures(tmp_path)] == [("4", "optimizer.lr=0.1 seed=2"), ("5", "optimizer.lr=0.1 seed=3")]
+    assert [(one.run, one.told) for one in failures(tmp_path)] == [
+        ("4", "optimizer.lr=0.1 seed=2"),
+        ("5", "optimizer.lr=0.1 seed=3"),
+    ]
     text, paths = write_sweep(tmp_path)
     assert text.startswith("trial, data digits8x8; mean ± its standard error over 2 repetitions (seed)")
     assert " 2.0 ± 1.0 (1.4) |" in text

@@ -33,6 +33,7 @@ def test_equipartition(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_detailed_balance(kind):
     """Reads one interval apart: E[x_i(t) x_j(0)] = E[x_j(t) x_i(0)]."""
+
     def antisymmetric(x):
         x = x.transpose(0, 1)
         later = x[:, 1:].mT @ x[:, :-1] / x.shape[1]

@@ -5,13 +5,13 @@ import torch
 
 from tests.linear_algebra.matrices import normal, positive
 from tests.physics import assert_within
-from thermotorch.linear_algebra.solve import Device
 from thermotorch.linear_algebra.natural_gradient import (
     gauss_newton,
     natural_gradient,
     output_jacobian,
     softmax_curvature,
 )
+from thermotorch.linear_algebra.solve import Device
 
 SIGMAS = 4.5
 

@@ -7,8 +7,8 @@ from tests.linear_algebra.matrices import normal, unit_diagonal
 from tests.physics import assert_within
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.linear_algebra import sampling_error
-from thermotorch.linear_algebra.solve import Device, Readout
 from thermotorch.linear_algebra.regression import bayesian_linear_regression, gaussian_process
+from thermotorch.linear_algebra.solve import Device, Readout
 
 SIGMAS = 4.5
 READOUT = Readout(reads=4000, warmup=400.0)
@@ -58,7 +58,8 @@ def test_a_colder_device_has_the_same_variances_and_sharper_means():
     phi, targets = normal(40, 4), normal(40, seed=3)
     options = {"noise_variance": 1.0, "prior_precision": 1.0, "readout": READOUT}
     cold, warm = (
-        bayesian_linear_regression(phi, targets, torch.eye(4).double(), device=Device(kT), **options) for kT in (0.01, 1.0)
+        bayesian_linear_regression(phi, targets, torch.eye(4).double(), device=Device(kT), **options)
+        for kT in (0.01, 1.0)
     )
     torch.testing.assert_close(cold.variance, warm.variance)
     torch.testing.assert_close(10 * cold.mean_stderr, warm.mean_stderr)

@@ -7,8 +7,8 @@ from torch import Tensor
 from tests.linear_algebra.matrices import normal, positive, unit_diagonal
 from tests.physics import assert_within
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from thermotorch.linear_algebra import solve as linalg
 from thermotorch.linear_algebra import sampling_error
+from thermotorch.linear_algebra import solve as linalg
 from thermotorch.linear_algebra.solve import Device, Readout, expm, inverse, lyapunov, solve
 
 SIGMAS = 4.5

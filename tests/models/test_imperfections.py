@@ -52,7 +52,9 @@ def test_realising_programs_in_place():
     assert module.weight.requires_grad
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"bits": 1}, "bits: expected at least 2"), ({"mismatch": -1.0}, "negative")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"bits": 1}, "bits: expected at least 2"), ({"mismatch": -1.0}, "negative")]
+)
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         imperfect_parameters(nn.Linear(2, 2), **settings)

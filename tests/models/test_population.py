@@ -13,7 +13,9 @@ def machine() -> tt.Potential:
 
 def members(potential: tt.Potential, count: int = 3) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(count, *values.shape, generator=generator) for name, values in potential.named_parameters()}
+    return {
+        name: torch.randn(count, *values.shape, generator=generator) for name, values in potential.named_parameters()
+    }
 
 
 def load(potential: tt.Potential, population: dict[str, torch.Tensor], member: int) -> tt.Potential:

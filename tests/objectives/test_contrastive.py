@@ -48,9 +48,7 @@ def test_the_update_is_the_gradient_of_the_log_likelihood(machine):
     start = torch.zeros(4000, 3, dtype=torch.float64)
     with torch.no_grad():
         negative = simulate(machine, start, steps=1500, dt=5e-3, temperature=TEMPERATURE, seed=3).state
-        positive = mean_response(
-            machine, torch.cat([images, torch.zeros(3, 1)], 1), slice(2, 3), TEMPERATURE
-        )
+        positive = mean_response(machine, torch.cat([images, torch.zeros(3, 1)], 1), slice(2, 3), TEMPERATURE)
     found = torch.autograd.grad(contrastive_loss(machine, positive, negative), list(machine.parameters()))
     spread = torch.stack([negative.std(0).max(), (negative[:, :2] * negative[:, 2:]).std(0).max()]).max()
     for wanted, got in zip(exact, found, strict=True):

@@ -77,7 +77,9 @@ def test_the_machine_that_made_a_path_scores_the_noise_floor():
     """Half a chi-square of 6 degrees of freedom per step: mean 3, variance 3; a wrong sign of the drive scores far more."""
     potential, drive = tt.Potential(tt.DenseCouplings(6)), 30 * torch.ones(6)
     with torch.no_grad():
-        run = tt.simulate(potential, torch.zeros(500, 6), steps=50, dt=DT, temperature=KT, seed=2, record=1, drive=drive)
+        run = tt.simulate(
+            potential, torch.zeros(500, 6), steps=50, dt=DT, temperature=KT, seed=2, record=1, drive=drive
+        )
         action = forward_action(potential, run.states, dt=DT, temperature=KT, drive=drive)
         assert abs(action.mean().item() - 3.0) < 4 * (3.0 / action.numel()) ** 0.5
         assert forward_action(potential, run.states, dt=DT, temperature=KT, drive=-drive).mean() > 6

@@ -83,8 +83,9 @@ def test_a_path_without_steps_is_refused(machine):
         reverse_action(machine, torch.zeros(1, 2, 7).double(), dt=DT, temperature=KT)
 
 
-@pytest.mark.parametrize("groups, pairs", [
-    ({"unit": 5}, []), ({"a": 1}, [("a", "a")]), ({"v": 50, "h": 31}, [("v", "h"), ("h", "h")])])
+@pytest.mark.parametrize(
+    "groups, pairs", [({"unit": 5}, []), ({"a": 1}, [("a", "a")]), ({"v": 50, "h": 31}, [("v", "h"), ("h", "h")])]
+)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_the_fast_core_gives_the_action_and_the_gradients_of_float64(groups, pairs, batch):
     """Sizes that fill no tile. Tolerance: float32 rounding of x' - x, a few 10^-7 of x against steps of 0.014."""
@@ -104,7 +105,9 @@ def test_the_fast_core_gives_the_action_and_the_gradients_of_float64(groups, pai
 
 
 def test_a_path_that_wants_a_gradient_gets_one(machine, path):
-    action = [reverse_action(machine.to(dtype), path.to(dtype).requires_grad_(), dt=DT, temperature=KT)
-              for dtype in (torch.float32, torch.float64)]
+    action = [
+        reverse_action(machine.to(dtype), path.to(dtype).requires_grad_(), dt=DT, temperature=KT)
+        for dtype in (torch.float32, torch.float64)
+    ]
     assert all(values.requires_grad for values in action)
     torch.testing.assert_close(action[0].double(), action[1], rtol=1e-3, atol=1e-3)

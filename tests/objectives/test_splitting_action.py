@@ -15,8 +15,10 @@ def middle_states(potential: tt.Potential, batch: int, steps: int) -> tuple[torc
     with torch.no_grad():
         start = torch.randn(batch, potential.num_units, dtype=torch.float64)
         run = tt.simulate(potential, start, steps=steps, seed=4, integrator="splitting", record=1, **PHYSICS)
-        parts, xi = flows(potential, **PHYSICS), normals(4, torch.arange(batch), 0, steps, potential.num_units,
-                                                         dtype=torch.float64)
+        parts, xi = (
+            flows(potential, **PHYSICS),
+            normals(4, torch.arange(batch), 0, steps, potential.num_units, dtype=torch.float64),
+        )
         x = torch.cat([start[None], run.states[:-1]])
         return parts.diffuse(parts.relax(parts.couple(x, parts.push(None))), xi), xi
 
@@ -56,8 +58,12 @@ def test_likelihood_on_coarse_steps_recovers_the_couplings():
 def test_small_steps_give_the_euler_maruyama_action():
     potential, path = random_potential(4), (0.0014 * torch.randn(30, 2, 4, dtype=torch.float64)).cumsum(0)
     fine = {"dt": 1e-5, "temperature": 0.1}
-    torch.testing.assert_close(splitting_action(potential, path, reverse=True, **fine),
-                               reverse_action(potential, path, **fine), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        splitting_action(potential, path, reverse=True, **fine),
+        reverse_action(potential, path, **fine),
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 def test_gradcheck():
@@ -73,14 +79,21 @@ def test_gradcheck():
             return splitting_action(self.potential, path, reverse=True, **PHYSICS)
 
     assert torch.autograd.gradcheck(
-        lambda *v: torch.func.functional_call(Action(), {f"potential.{n}": x for n, x in zip(names, v, strict=True)}, ()),
-        values)
+        lambda *v: torch.func.functional_call(
+            Action(), {f"potential.{n}": x for n, x in zip(names, v, strict=True)}, ()
+        ),
+        values,
+    )
 
 
-@pytest.mark.parametrize("changed, message", [
-    ({"temperature": 0.0}, "temperature and mobility must be positive"),
-    ({"mobility": torch.tensor([1.0, 0.0, 1.0])}, "temperature and mobility must be positive"),
-    ({"path": torch.zeros(1, 2, 3)}, "at least two times")])
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"temperature": 0.0}, "temperature and mobility must be positive"),
+        ({"mobility": torch.tensor([1.0, 0.0, 1.0])}, "temperature and mobility must be positive"),
+        ({"path": torch.zeros(1, 2, 3)}, "at least two times"),
+    ],
+)
 def test_what_has_no_density_is_refused(changed, message):
     arguments = {"path": torch.zeros(3, 2, 3).double(), **PHYSICS, **changed}
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,6 @@ from thermotorch.training.callbacks import ExponentialAverage
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 
-
 ADAM = {"name": "adamw", "lr": 1e-2, "warmup_steps": 3, "decay_steps": 40}
 
 
@@ -20,18 +19,35 @@ def diffusion_module(optimizer: dict = ADAM, **arguments) -> DiffusionModule:
 
 
 def fit(
-    module: LightningModule, folder: Path, max_steps: int, *callbacks: Callback, ckpt_path: Path | None = None,
-    save_every: int = 1, **trainer: object,
+    module: LightningModule,
+    folder: Path,
+    max_steps: int,
+    *callbacks: Callback,
+    ckpt_path: Path | None = None,
+    save_every: int = 1,
+    **trainer: object,
 ) -> Trainer:
     """Trains and returns the trainer; `folder/last.ckpt` and `folder/<step>.ckpt` hold what was saved."""
     checkpoint = ModelCheckpoint(
-        folder, filename="{step}", auto_insert_metric_name=False, every_n_train_steps=save_every, save_top_k=-1,
-        save_last=True, save_on_exception=True, enable_version_counter=False,
+        folder,
+        filename="{step}",
+        auto_insert_metric_name=False,
+        every_n_train_steps=save_every,
+        save_top_k=-1,
+        save_last=True,
+        save_on_exception=True,
+        enable_version_counter=False,
     )
     fitting = Trainer(
-        accelerator="cpu", max_steps=max_steps, max_epochs=-1, default_root_dir=folder,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-        callbacks=[checkpoint, *callbacks], **{"devices": 1, "logger": False, "gradient_clip_val": 1.0, **trainer},
+        accelerator="cpu",
+        max_steps=max_steps,
+        max_epochs=-1,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[checkpoint, *callbacks],
+        **{"devices": 1, "logger": False, "gradient_clip_val": 1.0, **trainer},
     )
     data = Digits8x8Data(digits=[0, 1], images_per_digit=20, batch_size=8)
     fitting.fit(module, data, ckpt_path=ckpt_path)

@@ -30,7 +30,11 @@ def test_grids_show_the_averaged_weights_and_change_nothing(tmp_path):
     shown = SampleGrid(tmp_path, every_n_steps=3, num_samples=4, columns=2, seed=7, generate={"steps": 3})
     fit(module, tmp_path / "with", 7, ema(), shown, logger=logger)
     fit(plain, tmp_path / "without", 7, ema())
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["step-000003.png", "step-000006.png", "step-000007.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "step-000003.png",
+        "step-000006.png",
+        "step-000007.png",
+    ]
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), plain.parameters(), strict=True))
     for step in (3, 7):
         weights = torch.load(tmp_path / "with" / f"{step}.ckpt", weights_only=True)["state_dict"]
@@ -61,7 +65,13 @@ def test_the_heat_of_a_machine_is_logged(tmp_path):
 
     module = diffusion_module()
     module.model = Machine(**module.model.config)
-    fit(module, tmp_path, 2, SampleGrid(tmp_path, every_n_steps=2, num_samples=5, seed=1), logger=CSVLogger(tmp_path, version=0))
+    fit(
+        module,
+        tmp_path,
+        2,
+        SampleGrid(tmp_path, every_n_steps=2, num_samples=5, seed=1),
+        logger=CSVLogger(tmp_path, version=0),
+    )
     header, *rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
     logged = [dict(zip(header.split(","), row.split(","), strict=True)) for row in rows]
     heat = [row for row in logged if row["val/heat_kT"]]

@@ -4,8 +4,8 @@ from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
-from thermotorch.models.imperfections import realise
 from thermotorch.data.augmentation import jitter
+from thermotorch.models.imperfections import realise
 from thermotorch.training.classifier_module import ClassifierModule, EndToEndModule
 from thermotorch.training.data import Digits8x8Data
 
@@ -20,8 +20,14 @@ def test_it_learns_the_real_8x8_digits():
     module = classifier(rotation=10.0, scale=0.1, shift=0.5)
     data = Digits8x8Data(batch_size=50, val_size=200)
     trainer = Trainer(
-        accelerator="cpu", devices=1, max_epochs=4, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False,
+        accelerator="cpu",
+        devices=1,
+        max_epochs=4,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
     )
     trainer.fit(module, data)
     assert trainer.callback_metrics["val/accuracy"] > 0.9
@@ -41,8 +47,12 @@ def test_the_loss_is_that_of_the_jittered_images():
     assert torch.allclose(loss, F.cross_entropy(still.model(images), batch["label"]), atol=1e-5)
     assert not torch.allclose(loss, moving.training_step(batch, 0))
     assert not torch.equal(moving.training_step(batch, 0), moving.training_step({**batch, "step": 3}, 0))
-    parts = [{**{key: batch[key][half] for key in ("image", "label", "slot")}, "step": 2} for half in (slice(3), slice(3, 6))]
-    assert torch.allclose(sum(moving.training_step(part, 0) for part in parts) / 2, moving.training_step(batch, 0), atol=1e-6)
+    parts = [
+        {**{key: batch[key][half] for key in ("image", "label", "slot")}, "step": 2} for half in (slice(3), slice(3, 6))
+    ]
+    assert torch.allclose(
+        sum(moving.training_step(part, 0) for part in parts) / 2, moving.training_step(batch, 0), atol=1e-6
+    )
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_and_opens_without_its_config(tmp_path):
@@ -89,8 +99,14 @@ def test_a_thermodynamic_classifier_learns_the_real_8x8_digits_from_scratch():
     module.settings["dt"] = 0.02
     data = Digits8x8Data(batch_size=50)
     trainer = Trainer(
-        accelerator="cpu", devices=1, max_steps=300, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False,
+        accelerator="cpu",
+        devices=1,
+        max_steps=300,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
     )
     trainer.fit(module, data)
     images, labels = data.test_images()

@@ -110,7 +110,14 @@ def test_the_split_is_disjoint_complete_and_fixed_by_the_seed():
 
 def test_a_card_records_which_images_were_used():
     data = Digits8x8Data(digits=[3, 5], images_per_digit=40, val_size=30, seed=2)
-    record = {"name": "Digits8x8", "images": "float", "digits": [3, 5], "images_per_digit": 40, "val_size": 30, "seed": 2}
+    record = {
+        "name": "Digits8x8",
+        "images": "float",
+        "digits": [3, 5],
+        "images_per_digit": 40,
+        "val_size": 30,
+        "seed": 2,
+    }
     again = recorded_data(record, "nowhere")
     assert len(again.fitted_images()[0]) == 50
     for found, wanted in zip(again.fitted_images(), data.fitted_images(), strict=True):
@@ -122,7 +129,10 @@ def test_a_card_records_which_images_were_used():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"normalisation": "zscore"}, r"normalisation: expected one of \['unit', 'per_image', 'global'\], found 'zscore'"),
+        (
+            {"normalisation": "zscore"},
+            r"normalisation: expected one of \['unit', 'per_image', 'global'\], found 'zscore'",
+        ),
         ({"digits": [3, 10]}, r"digits: expected some of 0 ... 9, found \[3, 10\]"),
         ({"digits": []}, "digits: expected some of"),
         ({"images_per_digit": 0}, "images_per_digit: expected at least 1"),
@@ -138,7 +148,13 @@ def test_missing_mnist_names_the_folder_the_files_and_the_command(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         MNISTData(tmp_path / "nowhere", download=False).prepare_data()
     message = str(caught.value)
-    for part in (tmp_path / "nowhere" / "MNIST" / "raw", "train-images-idx3-ubyte", "THERMOTORCH_DATA", "python -c", "digits8x8"):
+    for part in (
+        tmp_path / "nowhere" / "MNIST" / "raw",
+        "train-images-idx3-ubyte",
+        "THERMOTORCH_DATA",
+        "python -c",
+        "digits8x8",
+    ):
         assert str(part) in message
 
 

@@ -134,7 +134,9 @@ def test_some_images_lose_their_class():
     assert torch.equal(module.labels({"label": batch["label"][9:], "slot": batch["slot"][9:], "step": 6}), labels[9:])
     assert not torch.equal(module.labels({**batch, "step": 7}), labels)
     images, levels = torch.rand(8, 1, 8, 8), torch.arange(8)
-    losses = [module.model.loss(images, torch.zeros_like(images), levels, labels[first : first + 8]) for first in (0, 1)]
+    losses = [
+        module.model.loss(images, torch.zeros_like(images), levels, labels[first : first + 8]) for first in (0, 1)
+    ]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
@@ -151,6 +153,8 @@ def test_training_lowers_the_loss(tmp_path):
 def test_unknown_settings_are_refused():
     with pytest.raises(TypeError, match="objective"):
         diffusion_module(objective={"weighting": "uniform"})
-    module = DiffusionModule({"name": "ddpm", "config": {"image_size": 8, "block_out_channels": [8]}}, {"name": "adamm"})
+    module = DiffusionModule(
+        {"name": "ddpm", "config": {"image_size": 8, "block_out_channels": [8]}}, {"name": "adamm"}
+    )
     with pytest.raises(ValueError, match=r"optimizer.name: expected one of \['adam"):
         module.configure_optimizers()

@@ -23,7 +23,9 @@ def cosine(kind: type, optimizer: dict = SGD, **objective) -> torch.nn.Module:
 
 def images_module(**objective) -> GeneticClassifierModule:
     config = {"image_shape": [1, 8, 8], "hidden": 6, "dt": 0.02}
-    return GeneticClassifierModule({"name": "classifier", "config": config}, SGD, {"population": 10, "keep": 2, **objective})
+    return GeneticClassifierModule(
+        {"name": "classifier", "config": config}, SGD, {"population": 10, "keep": 2, **objective}
+    )
 
 
 def test_the_error_of_a_member_is_that_of_the_model():

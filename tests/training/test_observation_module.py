@@ -140,7 +140,9 @@ def test_blocks_are_the_pixels_the_layers_and_the_features():
 
 def test_held_out_distance_is_that_of_validation_images(features, tmp_path):
     module = ObservationTimeModule(machine(), ADAM)
-    trainer = train(module, tmp_path, 2, HeldOutDistance(every_n_steps=2, num_samples=50, seed=3, judge=features), val_size=60)
+    trainer = train(
+        module, tmp_path, 2, HeldOutDistance(every_n_steps=2, num_samples=50, seed=3, judge=features), val_size=60
+    )
     assert trainer.callback_metrics["val/frechet"] > 0
     assert 0 <= trainer.callback_metrics["val/recognised"] <= 1
     with pytest.raises(ValueError, match="val_size"):

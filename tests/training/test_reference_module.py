@@ -24,7 +24,9 @@ def boltzmann(**objective) -> BoltzmannModule:
 
 
 def test_the_gaussians_are_fitted_to_the_images_that_are_not_held_out(tmp_path):
-    module = GaussiansModule({"name": "gaussians", "config": {"image_shape": [1, 8, 8], "components": 5}}, {"name": "sgd", "lr": 0.0})
+    module = GaussiansModule(
+        {"name": "gaussians", "config": {"image_shape": [1, 8, 8], "components": 5}}, {"name": "sgd", "lr": 0.0}
+    )
     data = Digits8x8Data(batch_size=4, val_size=300)
     fitting = trainer(tmp_path, 5)
     fitting.fit(module, data)
@@ -62,7 +64,9 @@ def test_an_update_follows_the_likelihood_gradient_of_its_batch_and_chains(tmp_p
     expected = (visible.T @ hidden - chains.T @ model_hidden) / 20
     torch.testing.assert_close(moved["weight"], 0.05 * expected.detach(), atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(moved["visible_bias"], 0.05 * (visible.mean(0) - chains.mean(0)))
-    torch.testing.assert_close(moved["hidden_bias"], 0.05 * (hidden - model_hidden).mean(0).detach(), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        moved["hidden_bias"], 0.05 * (hidden - model_hidden).mean(0).detach(), atol=1e-6, rtol=1e-4
+    )
 
 
 def test_binary_images_have_the_pixels_as_means():

@@ -5,7 +5,14 @@ from omegaconf import OmegaConf
 
 from thermotorch.training.resume import last_checkpoint
 
-CONFIG = {"model": {"name": "ddpm"}, "data": {}, "objective": {}, "optimizer": {"lr": 1e-05}, "seed": 0, "ckpt_path": None}
+CONFIG = {
+    "model": {"name": "ddpm"},
+    "data": {},
+    "objective": {},
+    "optimizer": {"lr": 1e-05},
+    "seed": 0,
+    "ckpt_path": None,
+}
 
 
 @pytest.fixture

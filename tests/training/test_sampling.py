@@ -83,7 +83,9 @@ def test_lightnings_own_sampler_for_prediction_repeats_nothing(tmp_path):
 @pytest.mark.parametrize("ids", [[0, 1, 1], [0, 2], [0, 1, 2, 3], []], ids=["twice", "missing", "too many", "none"])
 def test_parts_that_are_not_each_sample_once_are_refused(tmp_path, ids):
     for rank, part in enumerate(torch.tensor(ids, dtype=torch.int64).tensor_split(2)):
-        save_file({"sample_ids": part, "images": torch.zeros(len(part), 1, 2, 2)}, tmp_path / f"rank-{rank:05d}.safetensors")
+        save_file(
+            {"sample_ids": part, "images": torch.zeros(len(part), 1, 2, 2)}, tmp_path / f"rank-{rank:05d}.safetensors"
+        )
     with pytest.raises(ValueError, match=r"expected each of the samples 0 \.\.\. 2 once"):
         joined_samples(tmp_path, 3)
 

@@ -19,8 +19,14 @@ def module(**objective) -> TeacherStudentModule:
 def test_a_student_that_was_never_simulated_reads_the_real_8x8_digits():
     student, data = module(), Digits8x8Data(batch_size=100)
     trainer = Trainer(
-        accelerator="cpu", devices=1, max_steps=500, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False,
+        accelerator="cpu",
+        devices=1,
+        max_steps=500,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
     )
     trainer.fit(student, data)
     (scores,) = trainer.test(student, data, verbose=False)
@@ -59,5 +65,7 @@ def test_a_run_resumed_in_the_middle_of_the_student_equals_an_uninterrupted_one(
 
 
 def test_a_teacher_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="teacher_hidden: expected widths that add up to the student's 24 hidden units"):
+    with pytest.raises(
+        ValueError, match="teacher_hidden: expected widths that add up to the student's 24 hidden units"
+    ):
         module(teacher_hidden=[12, 10])

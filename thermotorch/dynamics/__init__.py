@@ -147,7 +147,11 @@ def _backend(name: str, problem: Problem) -> str:
 
 
 def _warn_if_unstable(problem: Problem) -> None:
-    if torch.compiler.is_compiling() or not len(problem.state) or problem.integrator_name in ("splitting", "alternating"):  # of exact flows
+    if (
+        torch.compiler.is_compiling()
+        or not len(problem.state)
+        or problem.integrator_name in ("splitting", "alternating")
+    ):  # of exact flows
         return
     drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
     step = problem.dt * float(torch.as_tensor(problem.mobility).max())

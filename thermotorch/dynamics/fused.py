@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics import splitting
-from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
+from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential

@@ -128,9 +128,7 @@ def _euler_maruyama(
     return _Density((end - start + rate * gradient) / kick, kick.log(), torch.ones_like(start, dtype=torch.bool))
 
 
-def _alternating(
-    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
-) -> _Density:
+def _alternating(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
     flows = splitting.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     pieces = potential.couplings.pieces()
     places, shapes = ([row for row, _, _ in pieces], [c for _, c, _ in pieces]), [tuple(b.shape) for _, _, b in pieces]
@@ -143,9 +141,7 @@ def _alternating(
     return _Density(residual, spread.log() + slope, reachable)
 
 
-def _splitting(
-    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
-) -> _Density:
+def _splitting(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
     flows = splitting.flows(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     push = flows.push(drive)
     back = splitting.kick(potential.couplings, -0.5 * flows.rate)

@@ -129,7 +129,9 @@ def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
         return None
     if torch.is_grad_enabled() and any(bonds.requires_grad for bonds in couplings.parameters()):
         return exponential(-couplings.matrix() * half_rate)
-    digest = hashlib.blake2b(repr((type(couplings), couplings.extra_repr(), half_rate.device, half_rate.dtype)).encode())
+    digest = hashlib.blake2b(
+        repr((type(couplings), couplings.extra_repr(), half_rate.device, half_rate.dtype)).encode()
+    )
     for tensor in (half_rate, *couplings.parameters()):
         digest.update(tensor.detach().contiguous().cpu().numpy())
     name = digest.digest()

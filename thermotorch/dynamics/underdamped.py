@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.transition import LinearTransition
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
 from thermotorch.dynamics.path_weights import PathWeights
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
-from thermotorch.dynamics.linear.transition import LinearTransition
 from thermotorch.potential import Potential
 
 _VELOCITY_STEP = (1 << 56) - 1  # the last step number: no run gets there, so starting velocities are noise of their own

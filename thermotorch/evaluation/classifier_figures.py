@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.evaluation.neuron_figures import new_figure
 from thermotorch.evaluation.quality.classification import (
     accuracy_of_the_confident,
     calibration_error,
     noiseless,
     reliability,
 )
-from thermotorch.evaluation.neuron_figures import new_figure
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from torch import nn
 
 from thermotorch.evaluation.cache import ResultCache, real_key, result_key
 from thermotorch.evaluation.costs import costs
-from thermotorch.evaluation.quality.curve import device_curve, digital_point
 from thermotorch.evaluation.entries import Entry, entries_of
-from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
-from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
-from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.quality.curve import device_curve, digital_point
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
+from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
 from thermotorch.evaluation.quality.quality_rows import quality_rows, real_rows
 from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.rows import Row
+from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 
 _SHOWN = 64  # images kept for the picture
 Known = Callable[[str], KnownImages | None]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from thermotorch.evaluation import energy
-from thermotorch.evaluation.quality.curve import network_evaluations
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import Generation, is_thermodynamic, sampler_options
+from thermotorch.evaluation.quality.curve import network_evaluations
 from thermotorch.evaluation.rows import Row
 
 _SIMULATED = 64  # samples that device models average over
@@ -38,7 +38,11 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
     bits = energy.landauer_row(made.images[0].numel(), seed)
     measured = energy.measured_ledger(entry.label, made.drawn)
     if is_thermodynamic(entry.model):
-        run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat) if energy.has_cycle(entry.model) else None
+        run = (
+            energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat)
+            if energy.has_cycle(entry.model)
+            else None
+        )
         if run is None:
             ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, made.heat)
         else:
@@ -56,4 +60,6 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
     evaluations = network_evaluations(entry.model, lambda: found.append(energy.count(entry.model, one)))
     (work,) = found
     ledgers = energy.digital_ledgers(entry.label, work)
-    return Costs([*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations, work)
+    return Costs(
+        [*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations, work
+    )

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.evaluation.energy import Drawn, measure
-from thermotorch.evaluation.entries import Entry
-from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
-from thermotorch.evaluation.speed.memory import PeakMemory
 from thermotorch.evaluation.energy.meter import EnergyMeter
+from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.rows import Row, joined
+from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
+from thermotorch.evaluation.speed.memory import PeakMemory
 
 Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 STRIP_IMAGES = 8

@@ -37,7 +37,9 @@ def model_table(cards: Sequence[Mapping]) -> str:
             if row["command"] and row["command"] not in commands:
                 commands.append(row["command"])
     notes = [
-        bullet(f"training of `{card['name']}`: {card['training']['note']}") for card in cards if "note" in card["training"]
+        bullet(f"training of `{card['name']}`: {card['training']['note']}")
+        for card in cards
+        if "note" in card["training"]
     ]
     return "\n\n".join([
         table(["model", "parameters", "trained on", "with", "which took"], models, right=(1,)),

@@ -25,7 +25,9 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def activation_figure(
-    betas: Sequence[float] = (1.0, 10.0, 100.0), times: Sequence[float] = (0.05, 0.1, 0.2, 0.5), samples: int = 1000,
+    betas: Sequence[float] = (1.0, 10.0, 100.0),
+    times: Sequence[float] = (0.05, 0.1, 0.2, 0.5),
+    samples: int = 1000,
     seed: int = 0,
 ) -> "Figure":
     """<x>(I): in equilibrium for three wells and several temperatures, and at finite observation times (simulated)."""

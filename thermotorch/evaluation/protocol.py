@@ -51,7 +51,9 @@ class Protocol:
                 f"found {self.kernel_subset_size}; write kernel_subset_size={self.num_samples // 2}"
             )
         if self.neighbours >= self.num_samples:
-            raise ValueError(f"neighbours: expected fewer than num_samples = {self.num_samples}, found {self.neighbours}")
+            raise ValueError(
+                f"neighbours: expected fewer than num_samples = {self.num_samples}, found {self.neighbours}"
+            )
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps: expected at least 1, or null for the sampler's default, found {self.steps}")
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun
-from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.rows import Row
 
 OBSERVATION_TIME = "observation time"

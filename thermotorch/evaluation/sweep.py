@@ -107,9 +107,7 @@ def read_sweep(folder: Path) -> Sweep:
     if not paths:
         raise FileNotFoundError(f"{folder}: no run folder here holds a record ({', '.join(RECORDS)})")
     runs = [_read(path) for path in paths]
-    settings = [
-        _flat({key: value for key, value in run.items() if key not in ("metrics", "energy")}) for run in runs
-    ]
+    settings = [_flat({key: value for key, value in run.items() if key not in ("metrics", "energy")}) for run in runs]
     names = list(dict.fromkeys(name for setting in settings for name in setting))
     varied = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
     axes = [name for name in varied if name not in REPEATED]
@@ -118,7 +116,9 @@ def read_sweep(folder: Path) -> Sweep:
         groups.setdefault(repr([setting.get(name) for name in axes]), []).append(place)
     points = []
     for members in groups.values():
-        rows = [{row["metric"]: Row.from_dict(row) for row in (*runs[k]["metrics"], *runs[k]["energy"])} for k in members]
+        rows = [
+            {row["metric"]: Row.from_dict(row) for row in (*runs[k]["metrics"], *runs[k]["energy"])} for k in members
+        ]
         setting = {name: settings[members[0]].get(name) for name in axes}
         points.append(Point(setting, *_averaged(rows)))
     common = {name: value for name, value in settings[0].items() if name not in varied}

@@ -118,13 +118,7 @@ def lyapunov(
     return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
 
 
-def expm(
-    A: Tensor,
-    *,
-    device: Device | None = None,
-    readout: Readout | None = None,
-    seed: int = 0,
-) -> Estimate:
+def expm(A: Tensor, *, device: Device | None = None, readout: Readout | None = None, seed: int = 0) -> Estimate:
     """exp(A) as the correlation of the device with itself one unit of time later: [unit, unit].
 
     The device is loaded with B = a - A and the noise matrix of B's symmetric part, so that its stationary covariance is

@@ -30,7 +30,10 @@ class FeatureNet(nn.Module):
         super().__init__()
         widths = list(widths)
         self.config = {
-            "image_size": image_size, "channels": channels, "widths": widths, "num_features": num_features,
+            "image_size": image_size,
+            "channels": channels,
+            "widths": widths,
+            "num_features": num_features,
             "num_classes": num_classes,
         }
         self.image_shape = (channels, image_size, image_size)
@@ -57,7 +60,9 @@ class FeatureNet(nn.Module):
             ValueError: images of another shape.
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}")
+            raise ValueError(
+                f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}"
+            )
         return self.to_features(self.convolutions(images).flatten(1))
 
     @torch.no_grad()

@@ -30,7 +30,12 @@ class SampleGrid(Callback):
     """
 
     def __init__(
-        self, folder: str, every_n_steps: int = 500, num_samples: int = 64, columns: int = 8, seed: int = 0,
+        self,
+        folder: str,
+        every_n_steps: int = 500,
+        num_samples: int = 64,
+        columns: int = 8,
+        seed: int = 0,
         generate: dict | None = None,
     ) -> None:
         for name, value in {"every_n_steps": every_n_steps, "num_samples": num_samples, "columns": columns}.items():
@@ -77,7 +82,9 @@ class SampleGrid(Callback):
             save_image(images, path, nrow=self.columns)
             for logger in trainer.loggers:
                 if heat is not None:
-                    logger.log_metrics({"val/heat_kT": heat.mean().item(), "val/heat_kT_std": heat.std().item()}, step=step)
+                    logger.log_metrics(
+                        {"val/heat_kT": heat.mean().item(), "val/heat_kT_std": heat.std().item()}, step=step
+                    )
                 if hasattr(logger, "log_image"):
                     logger.log_image("samples", [str(path)], step=step)
 

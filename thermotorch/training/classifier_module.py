@@ -8,11 +8,11 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.data.augmentation import jitter
 from thermotorch.dynamics import Trajectory
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.imperfections import imperfect_parameters
-from thermotorch.data.augmentation import jitter
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 

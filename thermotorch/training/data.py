@@ -23,7 +23,12 @@ warnings.filterwarnings("ignore", message="Total length of `list` across ranks i
 
 NORMALISATIONS = ("unit", "per_image", "global")
 RECORDED = ("digits", "images_per_digit", "normalisation", "val_size", "seed")  # arguments that a model card keeps
-_MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 _DIGITS_TRAIN = 1500  # of the 1797 images of scikit-learn; the others are the test set
 _EVALUATION_BATCH = 500
 _UPDATES_PER_EPOCH = 100
@@ -46,8 +51,15 @@ class Batches:
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, indices: Tensor, batch_size: int, seed: int,
-        position: Callable[[int], int] = lambda step: step, rank: int = 0, world_size: int = 1,
+        self,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        batch_size: int,
+        seed: int,
+        position: Callable[[int], int] = lambda step: step,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world_size:
             raise ValueError(
@@ -75,8 +87,11 @@ class Batches:
             rows[here] = _permutation(len(self.images), self.seed, int(epoch))[within[here]]
         rows = torch.from_numpy(rows)
         return {
-            "image": self.images[rows], "label": self.labels[rows], "index": self.indices[rows],
-            "slot": torch.from_numpy(self._slots), "step": step,
+            "image": self.images[rows],
+            "label": self.labels[rows],
+            "index": self.indices[rows],
+            "slot": torch.from_numpy(self._slots),
+            "step": step,
         }
 
     # Lightning asks resumable loaders for a state. The place of this one is the trainer's own count of batches.
@@ -100,7 +115,11 @@ class Once:
     def __iter__(self) -> Iterator[dict]:
         for part in self._parts:
             yield {
-                "image": self.images[part], "label": self.labels[part], "index": self.indices[part], "slot": part, "step": 0,
+                "image": self.images[part],
+                "label": self.labels[part],
+                "index": self.indices[part],
+                "slot": part,
+                "step": 0,
             }
 
 
@@ -195,9 +214,12 @@ class ImageData(LightningDataModule):
             return Batches(*self._train, self.batch_size, self.seed)
         progress = trainer.fit_loop.epoch_loop.batch_progress.total
         return Batches(
-            *self._train, self.batch_size, self.seed,
+            *self._train,
+            self.batch_size,
+            self.seed,
             position=lambda count: progress.processed,
-            rank=trainer.global_rank, world_size=trainer.world_size,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
         )
 
     def val_dataloader(self) -> list[Once]:
@@ -217,7 +239,11 @@ class ImageData(LightningDataModule):
             for digit in range(self.num_classes):
                 keep[torch.nonzero(labels == digit)[self.images_per_digit :, 0]] = False
         images = images[keep].unsqueeze(1)
-        return images.float() / 255.0 if images.dtype == torch.uint8 else images, labels[keep], torch.nonzero(keep)[:, 0]
+        return (
+            images.float() / 255.0 if images.dtype == torch.uint8 else images,
+            labels[keep],
+            torch.nonzero(keep)[:, 0],
+        )
 
     def _split(self, count: int) -> tuple[Tensor, Tensor]:
         """Which of `count` images are for training and which for validation, both in order."""

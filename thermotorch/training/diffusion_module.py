@@ -44,7 +44,9 @@ class DiffusionModule(LightningModule):
         """The standard normals, shaped like the images, and the timesteps int64 [batch] of a batch."""
         slot, step, image = batch["slot"], batch["step"], batch["image"]
         noise = normals(self.seed, slot, step, 1, image[0].numel(), Stream.DATA)[0].view_as(image)
-        offset = torch.special.ndtr(normals(self.seed, slot[:1] * 0, step, 1, 1, Stream.INITIAL))  # one for the whole batch
+        offset = torch.special.ndtr(
+            normals(self.seed, slot[:1] * 0, step, 1, 1, Stream.INITIAL)
+        )  # one for the whole batch
         level = (offset.double().item() + slot.double() * _GOLDEN) % 1.0
         return noise, (level * self.model.config["num_train_timesteps"]).long()
 

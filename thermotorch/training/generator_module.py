@@ -123,7 +123,8 @@ class OnlineModule(_ManualModule):
             raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
         rate = self.optimizers().param_groups[0]["lr"] / self.noising.steps
         actions = [
-            online_update(self.model.potential, path, rate=rate, **self.path) for path in self.training_paths(batch).unbind(1)
+            online_update(self.model.potential, path, rate=rate, **self.path)
+            for path in self.training_paths(batch).unbind(1)
         ]
         self.log("train/action", torch.stack(actions).mean(), prog_bar=True, batch_size=len(batch["slot"]))
         self.count_step()

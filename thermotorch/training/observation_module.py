@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from thermotorch.dynamics import Stream
-from thermotorch.models.judge import FeatureNet
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.judge import FeatureNet
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model, load_checkpoint
@@ -57,9 +57,13 @@ class ObservationTimeModule(LightningModule):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
         settings = {**defaults, **(objective or {})}
         if settings["contrastive_steps"] is not None and settings["features"] is None:
-            raise ValueError("objective.features: updates after contrastive_steps need a feature network, such as feature_net.training")
+            raise ValueError(
+                "objective.features: updates after contrastive_steps need a feature network, such as feature_net.training"
+            )
         if settings["features"] == "feature_net.mnist":
-            raise ValueError("objective.features: feature_net.mnist judges the samples, so nothing may be trained on it")
+            raise ValueError(
+                "objective.features: feature_net.mnist judges the samples, so nothing may be trained on it"
+            )
         self.save_hyperparameters()
         self.settings, self.seed = settings, seed
         self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
@@ -104,7 +108,8 @@ class ObservationTimeModule(LightningModule):
             positive[:, model.visible] = model.to_state(batch["image"])
             if model.responds_at_once:
                 positive, negative = (
-                    mean_response(model.potential, state, model.hidden, model.temperature) for state in (positive, negative)
+                    mean_response(model.potential, state, model.hidden, model.temperature)
+                    for state in (positive, negative)
                 )
             else:
                 everywhere = torch.ones(model.image_shape, dtype=torch.bool, device=start.device)
@@ -114,7 +119,9 @@ class ObservationTimeModule(LightningModule):
     def distance(self, batch: dict) -> Tensor:
         """The feature distance of as many samples as the batch has images, differentiable through the whole run."""
         model, noise, time = self.model, self._noise(batch), self.settings["gradient_time"]
-        first = 0 if time is None else max(0, min(model.steps - round(time / model.dt), model.steps - model.readout_steps))
+        first = (
+            0 if time is None else max(0, min(model.steps - round(time / model.dt), model.steps - model.readout_steps))
+        )
         with torch.no_grad():
             state = model.start(len(batch["slot"]), labels=batch["label"], **noise)
             if first:
@@ -122,7 +129,9 @@ class ObservationTimeModule(LightningModule):
         images = model.to_images(model.read(state, start_step=first, **noise).state)
         net = self._features[0].to(self.device)
         if self._scales is None:
-            self._scales = feature_scales(self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(net))
+            self._scales = feature_scales(
+                self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(net)
+            )
         classes = F.one_hot(batch["label"], self.model.num_classes).to(images) if self.model.num_classes else None
         return feature_distance(images, batch["image"], net_blocks(net), self._scales, classes)
 
@@ -134,7 +143,9 @@ class ObservationTimeModule(LightningModule):
         phases = [build_optimizer(self.parameters(), {**spec, "decay_steps": steps}) for steps in (first, last - first)]
         one, other = (phase["lr_scheduler"]["scheduler"].lr_lambdas[0] for phase in phases)
         rate = self.settings["distance_rate"]
-        schedule = LambdaLR(phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first))
+        schedule = LambdaLR(
+            phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first)
+        )
         return {"optimizer": phases[0]["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @torch.no_grad()
@@ -148,7 +159,9 @@ class ObservationTimeModule(LightningModule):
         own = dict(self.model.potential.couplings.named_parameters())
         for name, bonds in other.potential.couplings.named_parameters():
             if name not in own or own[name].shape != bonds.shape:
-                raise ValueError(f"objective.start_from: its couplings {name} {tuple(bonds.shape)} are not in this machine")
+                raise ValueError(
+                    f"objective.start_from: its couplings {name} {tuple(bonds.shape)} are not in this machine"
+                )
             own[name].copy_(bonds)
         bias = other.potential.bias
         self.model.potential.bias[: len(bias)] = bias

@@ -83,7 +83,9 @@ class BoltzmannModule(LightningModule):
     def binary(self, batch: dict) -> Tensor:
         """Visible units [batch, visible] in {0, 1}, each 1 with the probability that its pixel says."""
         image = batch["image"].flatten(1)
-        uniform = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, image.shape[1], Stream.DATA)[0])
+        uniform = torch.special.ndtr(
+            normals(self.seed, batch["slot"], batch["step"], 1, image.shape[1], Stream.DATA)[0]
+        )
         return (uniform < image).to(image)
 
     def advance(self, step: int, first_chain: int) -> Tensor:

@@ -95,7 +95,9 @@ class Sampling(LightningModule):
     def predict_step(self, batch: dict[str, Tensor], *_: object) -> dict[str, Tensor]:
         """`images` [batch, c, h, w] in [0, 1], a machine's `heat` [batch] in kT, and the `sample_ids` [batch]."""
         count = len(batch[ID])
-        return {ID: batch[ID]} | draw_samples(self.model, count, seed=self.seed, batch_size=count, options=self.options | batch)
+        return {ID: batch[ID]} | draw_samples(
+            self.model, count, seed=self.seed, batch_size=count, options=self.options | batch
+        )
 
 
 class SampleFiles(Callback):

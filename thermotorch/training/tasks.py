@@ -11,21 +11,21 @@ from typing import Any
 
 from torch import nn
 
-from thermotorch.evaluation.quality.classification import ClassificationProtocol, classification_rows
 from thermotorch.evaluation.compare import Progress, evaluate
 from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
-from thermotorch.evaluation.quality.feature_space import FeatureSpace
-from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.generators import not_a_generator
-from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.evaluation.linear_algebra.tasks import run_task, write_task
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.quality.classification import ClassificationProtocol, classification_rows
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
+from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.rows import Row
+from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.names import unknown_name
 from thermotorch.training.data import named_data, recorded_data
 from thermotorch.training.known_images import known_images
 from thermotorch.zoo import load_card
-from thermotorch.names import unknown_name
 
 Task = Callable[[Mapping[str, Any], nn.Module, str, Progress], tuple[dict, list[Row]]]
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from thermotorch.zoo.tensor_files import write_file
 from thermotorch.names import unknown_name
+from thermotorch.zoo.tensor_files import write_file
 
 CARD_FORMAT = 1
 WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parameters", "git_revision", "versions")

@@ -14,9 +14,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from thermotorch.zoo.cards import CARD_FORMAT, Card, check_card, read_card, write_card
-from thermotorch.zoo.tensor_files import read_tensors, write_tensors
 from thermotorch.zoo.lookup import card_path, find_checkpoint, hidden_checkpoints
 from thermotorch.zoo.registry import architecture, architectures, build_model
+from thermotorch.zoo.tensor_files import read_tensors, write_tensors
 
 
 def load_card(name: str | os.PathLike) -> Card:

@@ -18,8 +18,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from thermotorch.zoo.hub import SCHEME, download
 from thermotorch.names import unknown_name
+from thermotorch.zoo.hub import SCHEME, download
 from thermotorch.zoo.plugins import plugin_folders
 
 FOLDER_WEIGHTS, FOLDER_CARD = "model.safetensors", "config.json"

@@ -13,8 +13,8 @@ from importlib.metadata import EntryPoint
 
 from torch import nn
 
-from thermotorch.zoo import plugins
 from thermotorch.names import unknown_name
+from thermotorch.zoo import plugins
 
 Builder = Callable[..., nn.Module]
 

@@ -26,7 +26,9 @@ def no_library(monkeypatch, tmp_path):
 def test_without_a_compiler_auto_falls_back_and_the_name_says_why(no_library, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     potential, arguments = tt.Potential(tt.DenseCouplings(3)), {"steps": 2, "dt": 0.01, "temperature": 0.1}
-    with pytest.raises(ValueError, match="backend='cpu': no C\\+\\+ compiler found \\(CXX=no-such-compiler\\); install one"):
+    with pytest.raises(
+        ValueError, match="backend='cpu': no C\\+\\+ compiler found \\(CXX=no-such-compiler\\); install one"
+    ):
         tt.simulate(potential, torch.zeros(2, 3), backend="cpu", **arguments)
     tt.simulate(potential, torch.zeros(2, 3), **arguments)
 
@@ -87,8 +89,12 @@ def test_two_processes_build_at_once_and_say_so_once_each(tmp_path):
         "temperature=0.1, backend='cpu').state.sum().item())"
     )
     environment = {"THERMOTORCH_CACHE": str(tmp_path), "PATH": subprocess.os.environ["PATH"]}
-    runs = [subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE) for _ in range(2)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
     outputs = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     assert len({line for out, _ in outputs for line in out.split()}) == 1

@@ -17,13 +17,25 @@ pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU b
 def compiled_normals(seed: int, ids: torch.Tensor, step: int, units: int, stream: Stream) -> torch.Tensor:
     out = torch.empty(len(ids), units)
     library().thermotorch_normals(
-        ctypes.c_uint64(seed), ctypes.c_int64(stream), ctypes.c_uint64(step), ctypes.c_void_p(ids.data_ptr()),
-        ctypes.c_int64(len(ids)), ctypes.c_int64(units), ctypes.c_void_p(out.data_ptr()))
+        ctypes.c_uint64(seed),
+        ctypes.c_int64(stream),
+        ctypes.c_uint64(step),
+        ctypes.c_void_p(ids.data_ptr()),
+        ctypes.c_int64(len(ids)),
+        ctypes.c_int64(units),
+        ctypes.c_void_p(out.data_ptr()),
+    )
     return out
 
 
-@pytest.mark.parametrize("seed, step, stream", [
-    (0, 0, Stream.DYNAMICS), ((1 << 64) - 1, (1 << 56) - 1, Stream.HARDWARE), (0x123456789, (5 << 32) + 6, Stream.DATA)])
+@pytest.mark.parametrize(
+    "seed, step, stream",
+    [
+        (0, 0, Stream.DYNAMICS),
+        ((1 << 64) - 1, (1 << 56) - 1, Stream.HARDWARE),
+        (0x123456789, (5 << 32) + 6, Stream.DATA),
+    ],
+)
 @pytest.mark.parametrize("ids", [range(64), [0], [3, 2, 1, 0], [1, 2, 3, 4, 5, 6, 7, 8, 9], [7, 7, (1 << 34) - 1]])
 def test_normals_are_those_of_noise_py(seed, step, stream, ids):
     """Same words, so the same normals up to the rounding of logarithm and sine, wherever blocks of four begin.

@@ -42,6 +42,8 @@ def test_gradients_of_blocks_are_pieces_of_that_of_the_matrix(device):
     arguments[1:4] = [matrix[:12, 12:], matrix[12:, 12:]], [0, 12], [12, 12]
     arguments[1] = [matrix[:12, 12:].contiguous(), matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
     arguments[2], arguments[3] = [0, 12, 12, 0], [12, 0, 12, 0]
-    *_, right, below, corner, first = kernels.langevin_backward(end, none, arguments[0], kept, *arguments[1:], True, False)
+    *_, right, below, corner, first = kernels.langevin_backward(
+        end, none, arguments[0], kept, *arguments[1:], True, False
+    )
     assert torch.equal(right, whole[:12, 12:]) and torch.equal(below, whole[12:, :12])
     assert torch.equal(corner, whole[12:, 12:]) and torch.equal(first, whole[:12, :12])

@@ -81,9 +81,7 @@ def test_gradients_are_those_of_the_definition(couplings, pushes, keep, device):
     (states[-1].square().sum() + (grad_recorded * states[[0, 2, 4]]).sum()).backward()
     arguments = [*in_float32(exact, device), 0, 2, keep, "ieee"]
     end, _, kept = kernels.splitting(*arguments)
-    found = kernels.splitting_backward(
-        2 * end, grad_recorded.to(end), arguments[0], kept, *arguments[1:], couplings
-    )
+    found = kernels.splitting_backward(2 * end, grad_recorded.to(end), arguments[0], kept, *arguments[1:], couplings)
     expected = [exact[0], *exact[3:5], *(exact[1:3] if couplings else ())]
     assert len(found) == len(expected)
     for here, there in zip(found, expected, strict=True):

@@ -12,7 +12,9 @@ CASES = {
     "one unit": Case(1, 1, 3, coupling=0.0),
     "one sample": Case(17, 1, 3),
     "recording a resumed run": Case(5, 3, 4, "heun", record=2, start_step=1, drive="sample"),
-    "seed and step beyond 32 bits": Case(33, 19, 4, "leimkuhler_matthews", record=3, start_step=2**33 + 5, seed=2**64 - 7),
+    "seed and step beyond 32 bits": Case(
+        33, 19, 4, "leimkuhler_matthews", record=3, start_step=2**33 + 5, seed=2**64 - 7
+    ),
     "force of each step": Case(20, 9, 3, drive="step"),
     "force of each step and sample": Case(20, 9, 3, "heun", drive="step and sample"),
     "samples from the middle of a group": Case(70, 18, 3, drive="unit", first_sample=3, clamped=9, keep=1),

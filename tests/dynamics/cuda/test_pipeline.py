@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from tests.dynamics.cuda.cases import Case
-from thermotorch.dynamics.cuda import alternating
-from thermotorch.dynamics.cuda import pipeline
-from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import alternating, pipeline, streamed
 from thermotorch.dynamics.cuda.alternating import Colours
 from thermotorch.dynamics.cuda.pipeline import tile_for
 from thermotorch.dynamics.cuda.run import Run

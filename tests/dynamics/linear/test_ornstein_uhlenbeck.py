@@ -50,11 +50,15 @@ def test_a_stride_is_the_matrix_exponential_and_its_integrals(name, grad):
     ou = OrnsteinUhlenbeck(A.clone().requires_grad_(grad), D=D, force=force)
     law = ou.transition(torch.tensor([0.3, 5.0], dtype=float64))
     for k, h in enumerate((0.3, 5.0)):
+
         def decay(u: float):
             return expm(-A.numpy() * u)
 
-        expected = [decay(h), quad_vec(lambda u: decay(u) @ force.numpy(), 0, h, epsabs=1e-13)[0],
-                    quad_vec(lambda u: decay(u) @ D.numpy() @ decay(u).T, 0, h, epsabs=1e-13)[0]]
+        expected = [
+            decay(h),
+            quad_vec(lambda u: decay(u) @ force.numpy(), 0, h, epsabs=1e-13)[0],
+            quad_vec(lambda u: decay(u) @ D.numpy() @ decay(u).T, 0, h, epsabs=1e-13)[0],
+        ]
         for found, truth in zip((law.decay[k], law.shift[k], law.covariance[k]), expected, strict=True):
             torch.testing.assert_close(found.detach(), torch.as_tensor(truth), rtol=1e-9, atol=1e-10)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators import reverse_action as action_op
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
@@ -16,7 +16,23 @@ def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: i
     pieces = ([block, block.detach().T.contiguous()], [0, 3], [3, 0]) if blocks else ([], [], [])
     on_site = torch.zeros(7, requires_grad=True), torch.ones(7), torch.zeros(7), torch.ones(7), torch.ones(7)
     force = torch.randn(1, 5, 7, requires_grad=True) if drive else None
-    return (state, *pieces, *on_site, force, torch.arange(5), steps, 0.01, 0.1, -3, 1, 0, "euler_maruyama", record, keep, "ieee")
+    return (
+        state,
+        *pieces,
+        *on_site,
+        force,
+        torch.arange(5),
+        steps,
+        0.01,
+        0.1,
+        -3,
+        1,
+        0,
+        "euler_maruyama",
+        record,
+        keep,
+        "ieee",
+    )
 
 
 @pytest.mark.parametrize("changed", [{}, {"blocks": False}, {"drive": False}, {"steps": 0}, {"record": 0, "keep": 0}])
@@ -38,7 +54,9 @@ def test_opcheck_of_splitting(changed):
     inputs = splitting_arguments(**changed)
     torch.library.opcheck(op.splitting, inputs)
     end, recorded, kept = op.splitting(*inputs)
-    outputs_and_inputs = [t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, inputs[0], kept, *inputs[1:])]
+    outputs_and_inputs = [
+        t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, inputs[0], kept, *inputs[1:])
+    ]
     torch.library.opcheck(op.splitting_backward, (*outputs_and_inputs, inputs[1] is not None))
 
 
@@ -47,7 +65,20 @@ def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
     matrices = [torch.randn(7, 7, requires_grad=True) / 7 for _ in range(2)] if couplings else [None, None]
     pushes = [torch.randn(1, 5, 7, requires_grad=True) for _ in range(2)]
     units = [torch.full((7,), value) for value in (0.9, 0.1, 0.2, 0.0)]
-    return (torch.randn(5, 7, requires_grad=True), *matrices, *pushes, *units, torch.arange(5), steps, 3, 1, 0, 2, 2, "ieee")
+    return (
+        torch.randn(5, 7, requires_grad=True),
+        *matrices,
+        *pushes,
+        *units,
+        torch.arange(5),
+        steps,
+        3,
+        1,
+        0,
+        2,
+        2,
+        "ieee",
+    )
 
 
 @pytest.mark.parametrize("operator, inputs", [(op.langevin, arguments), (op.splitting, splitting_arguments)])
@@ -63,5 +94,7 @@ def test_opcheck_of_the_reverse_action():
     path = torch.randn(6, 3, 7)
     torch.library.opcheck(action_op.reverse_action, (path, blocks, rows, columns, bias, j2, j3, j4, 0.01, 0.1))
     detached = [block.detach() for block in blocks]
-    torch.library.opcheck(action_op.reverse_action_backward,
-                          (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached, rows, columns, bias.detach(), 0.1))
+    torch.library.opcheck(
+        action_op.reverse_action_backward,
+        (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached, rows, columns, bias.detach(), 0.1),
+    )

@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 
-from thermotorch.evaluation.linear_algebra import inversion
-from thermotorch.evaluation.linear_algebra import scaling
+from thermotorch.evaluation.linear_algebra import inversion, scaling
 from thermotorch.evaluation.linear_algebra.tasks import TASKS, run_task, write_task
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 from thermotorch.zoo import create_model

@@ -8,8 +8,10 @@ from tests.physics import Boltzmann, float64, random_potential, single_unit
 from thermotorch.evaluation.physics.free_energy import independent_free_energy, quadratic_free_energy
 
 
-@pytest.mark.parametrize("j2, j3, j4, bias, temperature", [
-    (1.0, 0.0, 1.0, 0.0, 1.0), (-2.0, 0.3, 0.5, 0.4, 0.1), (1.0, 0.0, 0.0, -3.0, 0.03), (0.0, 0.0, 2.0, 1.0, 2.0)])
+@pytest.mark.parametrize(
+    "j2, j3, j4, bias, temperature",
+    [(1.0, 0.0, 1.0, 0.0, 1.0), (-2.0, 0.3, 0.5, 0.4, 0.1), (1.0, 0.0, 0.0, -3.0, 0.03), (0.0, 0.0, 2.0, 1.0, 2.0)],
+)
 def test_a_unit_by_itself(j2, j3, j4, bias, temperature):
     potential = tt.Potential(tt.DenseCouplings(1).double(), j2, j3, j4, bias)
     expected = Boltzmann(j2, j3, j4, force=-bias, temperature=temperature).free_energy

@@ -24,7 +24,9 @@ def test_evaluations_are_the_images_that_go_through_the_network():
 
 
 def test_a_digital_model_is_one_point():
-    point = digital_point(20, Row("Frechet", 1.5, "", 9, 0, "measured", 0.2), Row("recognised", 0.9, "", 9, 0, "measured"))
+    point = digital_point(
+        20, Row("Frechet", 1.5, "", 9, 0, "measured", 0.2), Row("recognised", 0.9, "", 9, 0, "measured")
+    )
     assert (point.axis, point.x, point.frechet, point.frechet_stderr, point.recognised) == (
         "network evaluations", 20, 1.5, 0.2, 0.9,
     )  # fmt: skip

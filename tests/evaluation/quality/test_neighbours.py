@@ -81,5 +81,7 @@ def test_blocks_do_not_show(monkeypatch):
 
 
 def test_too_few_images_for_the_neighbours_are_refused():
-    with pytest.raises(ValueError, match="k: expected at least 1 and fewer than the 5 samples and 9 real images, found 5"):
+    with pytest.raises(
+        ValueError, match="k: expected at least 1 and fewer than the 5 samples and 9 real images, found 5"
+    ):
         neighbours(normals(5, 2, 0), normals(9, 2, 1), 5)

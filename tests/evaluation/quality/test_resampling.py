@@ -27,7 +27,9 @@ def test_kernel_replicates_are_the_double_sums_over_the_resampled_sets():
     for counts in _counts(30, 3, 7).double():
         kernel = (x @ x.T / 3 + 1.0) ** 3
         pairs = [(i, j) for i in range(30) for j in range(30) if i != j]
-        within = sum(counts[i] * counts[j] * kernel[i, j] for i, j in pairs) / sum(counts[i] * counts[j] for i, j in pairs)
+        within = sum(counts[i] * counts[j] * kernel[i, j] for i, j in pairs) / sum(
+            counts[i] * counts[j] for i, j in pairs
+        )
         across = sum(counts[i] * ((x[i] @ y.T / 3 + 1.0) ** 3).mean() for i in range(30)) / 30
         expected.append(float(within - 2 * across))
     assert kernel_replicates(x, y, 3, 7).tolist() == pytest.approx(expected, rel=1e-9)

@@ -35,7 +35,11 @@ def result(k: int, label: str = "") -> ModelResult:
         curve = tuple(CurvePoint(OBSERVATION_TIME, x, frechet + 3 / x, 0.21, recognised / 2) for x in (0.5, 1.0, 4.0))
         ledgers = (
             Ledger(label, "ideal", (line(TRAJECTORY, 1.3e-16 * (k + 1), 1.2e-16, 9e-15), line("read-out", 0.0), BOUND)),
-            Ledger(label, "dtca", (line(TRAJECTORY, 3.4e-8 * (k + 1), 1e-9, 1e-6), line("static bias current", None), BOUND)),
+            Ledger(
+                label,
+                "dtca",
+                (line(TRAJECTORY, 3.4e-8 * (k + 1), 1e-9, 1e-6), line("static bias current", None), BOUND),
+            ),
         )
     else:
         curve = (CurvePoint(NETWORK_EVALUATIONS, 10 * k, frechet, 0.21, recognised),)

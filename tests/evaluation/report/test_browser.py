@@ -12,10 +12,7 @@ from tests.evaluation.report.comparisons import comparison
 from thermotorch.evaluation import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to look at the page"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to look at the page")]
 POLICY = re.compile(r"<meta http-equiv[^>]+>")
 MEASURE = """<script>
 const wide = document.documentElement.scrollWidth, seen = window.innerWidth;

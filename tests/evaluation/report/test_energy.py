@@ -82,7 +82,9 @@ def test_one_side_has_no_ratio(models):
 
 def test_the_sensitivity_lists_what_moves_the_ratio_the_strongest_first():
     found = with_work(comparison(2))
-    tables = [block for block in ratios(sides_of(found, {})) if isinstance(block, Table) and "What moves" in block.caption]
+    tables = [
+        block for block in ratios(sides_of(found, {})) if isinstance(block, Table) and "What moves" in block.caption
+    ]
     assert len(tables) == 2
     above, below = energy.hardware_class("A100 fp32"), energy.device("rc_analog")
     effects = energy.sensitivity(energy.Side("a", above, COUNT), energy.Side("b", below, RUN))
@@ -105,7 +107,9 @@ def test_a_bar_is_as_long_as_the_orders_of_magnitude_above_the_scale():
     found = comparison(2).results["machine.number_0"]
     (gallery,) = energy_figures(sides_of(replace(comparison(2), results={found.label: found}), {}), "modelled")
     bars = []
-    for path in re.findall(r'<path d="M ([^"]+)z\s*" clip-path[^>]+style="fill: #003959', gallery.pictures[0].data.decode()):
+    for path in re.findall(
+        r'<path d="M ([^"]+)z\s*" clip-path[^>]+style="fill: #003959', gallery.pictures[0].data.decode()
+    ):
         xs = [float(pair.split()[0]) for pair in re.split(r"[ML]", path) if pair.strip()]
         bars.append(max(xs) - min(xs))
     import math

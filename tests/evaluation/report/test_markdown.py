@@ -24,12 +24,7 @@ def test_numbers(value, stderr, text):
 
 def test_tables_are_aligned_and_escape_their_separator():
     lines = table(["name", "value"], [["a|b", "1"], ["c", "1,000"]], right=[1]).splitlines()
-    assert lines == [
-        "| name | value |",
-        "| ---- | ----: |",
-        "| a\\|b |     1 |",
-        "| c    | 1,000 |",
-    ]
+    assert lines == ["| name | value |", "| ---- | ----: |", "| a\\|b |     1 |", "| c    | 1,000 |"]
 
 
 def test_bullets_fold_without_losing_a_word():

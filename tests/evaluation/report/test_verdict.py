@@ -105,5 +105,8 @@ def test_energy_that_depends_on_the_scenario_is_not_decided():
 
 def test_measured_joules_are_compared_with_measured_ones_only():
     found = answer("Least energy for a sample drawn here", comparison(2))
-    assert found[1] == f"**the digital model**: {DEVICE} (this machine) takes 1.6 times the energy of {DIGITAL} (this machine)"
+    assert (
+        found[1]
+        == f"**the digital model**: {DEVICE} (this machine) takes 1.6 times the energy of {DIGITAL} (this machine)"
+    )
     assert found[3] == "measured"

@@ -88,7 +88,9 @@ def test_recorded_rows_stand_in_a_table_of_their_own(comparison, tmp_path):
     text, _ = written(comparison, tmp_path)
     line = table_row(text, "Recorded in the model cards", "colour")
     assert line == ["colour", "-", "0.777", "-", "10,000", "17", "measured", "-"]
-    lines = [row for title, rows in tables(text) for row in rows if title.startswith("Recorded") and "Frechet" in row[0]]
+    lines = [
+        row for title, rows in tables(text) for row in rows if title.startswith("Recorded") and "Frechet" in row[0]
+    ]
     assert [row[2] for row in lines] == ["1.234", "2.346"]  # the same metric, recorded for two samplers
     assert "training of digital: `thermotorch-train`" in text
     assert table_row(text, "The models", "digital")[2:] == [
@@ -111,7 +113,9 @@ def test_real_images_stand_in_their_own_column(comparison, tmp_path):
 
 def test_modelled_and_measured_joules_never_share_a_table(comparison, tmp_path):
     text, _ = written(comparison, tmp_path)
-    energy = [(title, rows) for title, rows in tables(text) if "joule per sample" in title or title.startswith("Heat, work")]
+    energy = [
+        (title, rows) for title, rows in tables(text) if "joule per sample" in title or title.startswith("Heat, work")
+    ]
     assert len(energy) >= 5
     for title, rows in energy:
         assert ("modelled" in title) != ("measured" in title), title
@@ -120,8 +124,13 @@ def test_modelled_and_measured_joules_never_share_a_table(comparison, tmp_path):
     heat = comparison.results["device"].row("generation heat at 300 K")
     line = table_row(text, "Heat, work and arithmetic, modelled in this run", "generation heat at 300 K")
     assert line[1:3] == [number(heat.value, heat.stderr), "-"]
-    assert table_row(text, "Heat, work and arithmetic, measured in this run", "energy drawn, CPU package")  # if unavailable
-    assert table_row(text, "Heat, work and arithmetic, measured in the model cards", "energy drawn, GPU board")[1] == "4.568"
+    assert table_row(
+        text, "Heat, work and arithmetic, measured in this run", "energy drawn, CPU package"
+    )  # if unavailable
+    assert (
+        table_row(text, "Heat, work and arithmetic, measured in the model cards", "energy drawn, GPU board")[1]
+        == "4.568"
+    )
     before = text.split("## Energy")[0].split("## Samples")[1]
     assert not [row for _, rows in tables(before) for row in rows if any(cell.startswith("J per") for cell in row)]
 

@@ -11,7 +11,6 @@ from thermotorch.linear_algebra.board.circuit import Circuit, maxwell
 from thermotorch.units import johnson_noise, kT_to_joule
 
 
-
 def values(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 

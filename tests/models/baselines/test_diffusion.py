@@ -192,7 +192,10 @@ def test_deterministic_samplers_solve_the_equation_of_data_outside_the_range_of_
     z = torch.linspace(-2.0, 2.0, 64).view(1, 1, 8, 8)
     state = z.clone()
     for timestep in scheduler.timesteps:
-        alpha, sigma = (model.noising.alphas_cumprod[timestep] ** 0.5, (1 - model.noising.alphas_cumprod[timestep]) ** 0.5)
+        alpha, sigma = (
+            model.noising.alphas_cumprod[timestep] ** 0.5,
+            (1 - model.noising.alphas_cumprod[timestep]) ** 0.5,
+        )
         clean = mean + alpha * width**2 * (state - alpha * mean) / (alpha**2 * width**2 + sigma**2)
         noise = (state - alpha * clean) / sigma
         state = scheduler.step(alpha * noise - sigma * clean, timestep, state).prev_sample

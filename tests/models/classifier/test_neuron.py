@@ -42,7 +42,9 @@ def test_mean_and_slope_equal_quadrature(well, temperature):
     torch.testing.assert_close(mean, torch.tensor([b.mean() for b in truth], dtype=float64), rtol=0, atol=1e-11)
     variance = torch.tensor([b.variance for b in truth], dtype=float64)
     torch.testing.assert_close(slope * temperature, variance, rtol=1e-10, atol=0)
-    torch.testing.assert_close(neuron_activation(force.float(), *well, temperature).double(), mean, rtol=2e-6, atol=2e-6)
+    torch.testing.assert_close(
+        neuron_activation(force.float(), *well, temperature).double(), mean, rtol=2e-6, atol=2e-6
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3])

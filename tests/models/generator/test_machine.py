@@ -239,7 +239,9 @@ def test_gradients_reach_the_couplings_through_every_segment():
     assert all(p.grad is not None and p.grad.any() for p in model.potential.couplings.parameters())
 
 
-@pytest.mark.parametrize("schedule, words", [({"gian": [1.0]}, "gian"), ({"gain": [1.0], "temperature": [1.0, 2.0]}, "equally")])
+@pytest.mark.parametrize(
+    "schedule, words", [({"gian": [1.0]}, "gian"), ({"gain": [1.0], "temperature": [1.0, 2.0]}, "equally")]
+)
 def test_schedules_that_do_not_fit_are_refused(schedule, words):
     with pytest.raises(ValueError, match=words):
         randomised(schedule=schedule)

@@ -7,11 +7,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics.operators import reverse_action as action_op
-from thermotorch.dynamics.operators import langevin as op
-from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cpu.build import CompilerUnavailable, library
+from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators import path_weights as weights_op
+from thermotorch.dynamics.operators import reverse_action as action_op
 
 
 @cache
@@ -129,7 +129,9 @@ class _Arguments:
         self.alive += [array, *tensors]
         return ctypes.addressof(array)
 
-    def colour(self, integrator: str, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], units: int) -> int:
+    def colour(
+        self, integrator: str, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], units: int
+    ) -> int:
         if integrator != "alternating":
             return 0
         return self.pointer(second_colour(rows, columns, [tuple(block.shape) for block in blocks], units))

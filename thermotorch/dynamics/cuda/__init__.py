@@ -12,18 +12,20 @@ import torch
 import triton
 from torch import Tensor
 
-from thermotorch.dynamics.operators import reverse_action as action_op
-from thermotorch.dynamics.operators import langevin as op
-from thermotorch.dynamics.cuda import action
-from thermotorch.dynamics.cuda import adjoint
-from thermotorch.dynamics.cuda import alternating
-from thermotorch.dynamics.cuda import alternating_adjoint
-from thermotorch.dynamics.cuda import flows
-from thermotorch.dynamics.cuda import flows_adjoint
-from thermotorch.dynamics.cuda import pipeline
-from thermotorch.dynamics.cuda import resident
-from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import (
+    action,
+    adjoint,
+    alternating,
+    alternating_adjoint,
+    flows,
+    flows_adjoint,
+    pipeline,
+    resident,
+    streamed,
+)
 from thermotorch.dynamics.cuda.run import Run, SplittingRun, dense, pieces
+from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators import reverse_action as action_op
 
 
 @op.langevin.register_kernel("cuda")
@@ -118,7 +120,11 @@ def _announce() -> None:
     """Say it once on a machine that has not compiled the kernels yet: Triton is silent about the first seconds."""
     marker = Path(triton.knobs.cache.dir) / f"thermotorch-{triton.__version__}"
     if not marker.exists():
-        print("thermotorch: compiling its CUDA kernels (once, a few seconds for each kind of run)", file=sys.stderr, flush=True)
+        print(
+            "thermotorch: compiling its CUDA kernels (once, a few seconds for each kind of run)",
+            file=sys.stderr,
+            flush=True,
+        )
         with suppress(OSError):
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()

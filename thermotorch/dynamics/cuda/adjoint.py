@@ -18,8 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from thermotorch.dynamics.cuda import resident
-from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import resident, streamed
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
 from thermotorch.dynamics.cuda.run import Run, pieces
@@ -81,17 +80,26 @@ def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
     for done in range((run.steps - 1) // length * length, -1, -length):
         steps = min(length, run.steps - done)
         stepwise = run.drive is not None and len(run.drive) > 1
-        yield replace(
-            dense,
-            state=kept[done // length - 1] if done else run.state,
-            steps=steps,
-            start_step=run.start_step + done,
-            drive=run.drive[done : done + steps] if stepwise else run.drive,
-        ), done
+        yield (
+            replace(
+                dense,
+                state=kept[done // length - 1] if done else run.state,
+                steps=steps,
+                start_step=run.start_step + done,
+                drive=run.drive[done : done + steps] if stepwise else run.drive,
+            ),
+            done,
+        )
 
 
 def _retrace_resident(
-    run: Run, segment: Run, done: int, points: list[Tensor], vectors: list[Tensor], costate: Tensor, grad_recorded: Tensor
+    run: Run,
+    segment: Run,
+    done: int,
+    points: list[Tensor],
+    vectors: list[Tensor],
+    costate: Tensor,
+    grad_recorded: Tensor,
 ) -> Tensor:
     """The costate before the segment; fills `vectors`."""
     out = torch.empty_like(costate)
@@ -107,7 +115,13 @@ def _retrace_resident(
 
 
 def _retrace_streamed(
-    run: Run, segment: Run, done: int, points: list[Tensor], vectors: list[Tensor], costate: Tensor, grad_recorded: Tensor
+    run: Run,
+    segment: Run,
+    done: int,
+    points: list[Tensor],
+    vectors: list[Tensor],
+    costate: Tensor,
+    grad_recorded: Tensor,
 ) -> Tensor:
     tile, heun = tile_for(run.batch, run.precision), run.integrator == "heun"
     couplings = Couplings(run.matrix, tile, run.precision)
@@ -272,4 +286,6 @@ def retreat(
         following = 0.5 * following
     put(next_vector, following, row, unit, batch, units)
     inside = (row[:, None] < batch) & (unit[None, :] < units)
-    tl.store(next_operand + row[:, None] * pitch + unit[None, :], following.to(next_operand.dtype.element_ty), mask=inside)
+    tl.store(
+        next_operand + row[:, None] * pitch + unit[None, :], following.to(next_operand.dtype.element_ty), mask=inside
+    )

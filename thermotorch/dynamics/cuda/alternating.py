@@ -82,7 +82,9 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
         # A drive of many steps is read where it lies, so a graph of it serves this run only.
         sizes = size, *map(len, colours.places)
         key = None if stepwise else ("alternating", *sizes, driven, run.stream, run.precision, tile)
-        with borrowed(run, key, lambda steps, size=size: Alternating(run, colours, drives, size, tile, steps)) as pipeline:
+        with borrowed(
+            run, key, lambda steps, size=size: Alternating(run, colours, drives, size, tile, steps)
+        ) as pipeline:
             pipeline.load(run, colours, drives, part)
             pipeline.follow(run, part, *outputs)
     return outputs
@@ -165,7 +167,18 @@ def half_step(
     seed = tl.load(clock)
     step = tl.load(clock + 1) + offset
     xi = tile_normals(
-        force, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, 2, FAST
+        force,
+        sample,
+        first_sample,
+        counting,
+        unit,
+        step,
+        stream,
+        seed & 0xFFFFFFFF,
+        (seed >> 32) & 0xFFFFFFFF,
+        M,
+        2,
+        FAST,
     )
     inside = (row[:, None] < batch) & (own[None, :] < units)
     force -= take_units(bias, own, units)

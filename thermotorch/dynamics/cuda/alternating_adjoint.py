@@ -95,7 +95,9 @@ class _Retrace:
             self.back(0, True, None, None)
         return vectors
 
-    def back(self, colour: int, pulled: bool, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None) -> None:
+    def back(
+        self, colour: int, pulled: bool, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None
+    ) -> None:
         """What the other colour's last vectors and a recorded state give to this one, then its move before that.
 
         `move` has the states before and after it and takes its vectors, [batch, own] each.
@@ -152,5 +154,7 @@ def half_back(
         force = g * take_units(gain, unit, units)
         put(vector, force, row, unit, batch, units)
         inside = (row[:, None] < batch) & (unit[None, :] < units)
-        tl.store(own_operand + row[:, None] * own_pitch + unit[None, :], force.to(own_operand.dtype.element_ty), mask=inside)
+        tl.store(
+            own_operand + row[:, None] * own_pitch + unit[None, :], force.to(own_operand.dtype.element_ty), mask=inside
+        )
     put(costate, lam, row, unit, batch, units)

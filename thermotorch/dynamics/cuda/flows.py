@@ -25,8 +25,14 @@ def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
         size = part.stop - part.start
         # Pushes of many steps are read where they lie, so a graph of them serves this run only.
         driven = run.whole_push.shape[1] > 1
-        key = None if len(run.whole_push) > 1 else ("splitting", size, run.units, run.whole is None, driven, run.stream, tile)
-        with borrowed(run, key and (*key, run.precision), lambda graph_steps, size=size: Splitting(run, size, tile, graph_steps)) as pipeline:
+        key = (
+            None
+            if len(run.whole_push) > 1
+            else ("splitting", size, run.units, run.whole is None, driven, run.stream, tile)
+        )
+        with borrowed(
+            run, key and (*key, run.precision), lambda graph_steps, size=size: Splitting(run, size, tile, graph_steps)
+        ) as pipeline:
             pipeline.begin(run, part)
             done = 1
             for stop, slot, keep in stops(run):
@@ -52,7 +58,9 @@ class Splitting(Turns):
         self.vectors = run.state.new_empty(4, run.units)
         self.pushes = [Force(push, rows) for push in (run.whole_push, run.half_push)]
 
-    def begin(self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False) -> None:
+    def begin(
+        self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False
+    ) -> None:
         """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it.
 
         With `between` the state of `run` is a u, between two steps, and the flows come at once.
@@ -126,7 +134,18 @@ def flows(
         seed = tl.load(clock)
         step = tl.load(clock + 1) + offset
         xi = tile_normals(
-            x, sample, first_sample, counting, unit, step, stream, seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, M, 2, FAST
+            x,
+            sample,
+            first_sample,
+            counting,
+            unit,
+            step,
+            stream,
+            seed & 0xFFFFFFFF,
+            (seed >> 32) & 0xFFFFFFFF,
+            M,
+            2,
+            FAST,
         )
         n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
         z = take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi

@@ -46,7 +46,9 @@ def box_muller(word, angle_word, FAST: tl.constexpr):
 @triton.jit
 def _special(name: tl.constexpr, x):
     """`name` of x by the special-function unit, one instruction."""
-    return tl.inline_asm_elementwise(name + ".approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+    return tl.inline_asm_elementwise(
+        name + ".approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+    )
 
 
 @triton.jit

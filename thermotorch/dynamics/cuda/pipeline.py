@@ -152,7 +152,13 @@ class Pipeline:
         self.clock[2].fill_(0)
 
     def follow(
-        self, run: Timeline, part: slice, end: Tensor, recorded: Tensor, kept: Tensor, each: Callable[[int], None] | None = None
+        self,
+        run: Timeline,
+        part: slice,
+        end: Tensor,
+        recorded: Tensor,
+        kept: Tensor,
+        each: Callable[[int], None] | None = None,
     ) -> None:
         """All steps, with what is to be stored on the way; `each(steps done)` is asked before what follows a stop."""
         done = 0

@@ -19,13 +19,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from thermotorch.dynamics.cuda import action
-from thermotorch.dynamics.cuda import adjoint
-from thermotorch.dynamics.cuda import alternating
-from thermotorch.dynamics.cuda import alternating_adjoint
-from thermotorch.dynamics.cuda import flows
-from thermotorch.dynamics.cuda import resident
-from thermotorch.dynamics.cuda import streamed
+from thermotorch.dynamics.cuda import action, adjoint, alternating, alternating_adjoint, flows, resident, streamed
 from thermotorch.dynamics.cuda.pipeline import Tile, tile_for
 from thermotorch.dynamics.operators.langevin import INTEGRATORS, PRECISIONS
 
@@ -147,7 +141,9 @@ def main() -> None:
         spilled = f" + {found.spilled} B" if found.spilled else ""
         cells.setdefault(name, {})[precision] = f"{found.registers}{spilled}, {found.shared / 1024:.0f} KB"
         print(f"{variant.name}: {found}", file=sys.stderr, flush=True)
-    print(f"Triton {triton.__version__}, compute capability {capability / 10}: registers + spilled bytes, shared memory\n")
+    print(
+        f"Triton {triton.__version__}, compute capability {capability / 10}: registers + spilled bytes, shared memory\n"
+    )
     print(f"| kernel | {' | '.join(PRECISIONS)} |\n| --- |{' --- |' * len(PRECISIONS)}")
     for name, row in cells.items():
         print(f"| {name} | {' | '.join(row[precision] for precision in PRECISIONS)} |")

@@ -20,7 +20,6 @@ from thermotorch.dynamics.cuda.pipeline import FEW, Couplings, Force, Tile, Turn
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.cuda.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
-
 POINTWISE = Tile(32, 128, 64, 4, 1)  # without a product of its own
 
 
@@ -31,7 +30,9 @@ def langevin(
     end, recorded, kept = run.outputs()
     if library is None:
         library = tile is None and run.precision != "ieee" and run.batch > FEW
-    tile = tile or (POINTWISE if library else tile_for(run.batch, run.precision, run.integrator == "leimkuhler_matthews"))
+    tile = tile or (
+        POINTWISE if library else tile_for(run.batch, run.precision, run.integrator == "leimkuhler_matthews")
+    )
     rows = piece(run, tile)
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
     for first in range(0, run.batch, rows):
@@ -39,7 +40,9 @@ def langevin(
         size = part.stop - part.start
         # A drive of many steps is read where it lies, so a graph of it serves this run only.
         key = None if stepwise else (size, run.units, driven, *run.constants, tile, library)
-        with borrowed(run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps, library)) as pipeline:
+        with borrowed(
+            run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps, library)
+        ) as pipeline:
             pipeline.load(run, part)
 
             def guess(done: int, pipeline: Langevin = pipeline, part: slice = part) -> None:
@@ -57,7 +60,9 @@ class Langevin(Turns):
         self.integrator, self.fast_noise = run.integrator, run.fast_noise
         self.numbers = run.dt, 2 * run.temperature * run.dt, run.stream
         # Heun's third buffer is the guess.
-        super().__init__(Couplings(run.matrix.T, tile, run.precision), rows, graph_steps, 3 if run.integrator == "heun" else 2)
+        super().__init__(
+            Couplings(run.matrix.T, tile, run.precision), rows, graph_steps, 3 if run.integrator == "heun" else 2
+        )
         self.vectors = run.state.new_empty(5, run.units)
         self.drive = None if run.drive is None else Force(run.drive, rows)
 
@@ -120,7 +125,9 @@ def advance(
     key_low, key_high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     noise = tile_normals(field, sample, first_sample, counting, unit, step, stream, key_low, key_high, M, SHARED, FAST)
     if STAGE == "leimkuhler_matthews":
-        after = tile_normals(field, sample, first_sample, counting, unit, step + 1, stream, key_low, key_high, M, SHARED, FAST)
+        after = tile_normals(
+            field, sample, first_sample, counting, unit, step + 1, stream, key_low, key_high, M, SHARED, FAST
+        )
         noise = 0.5 * (noise + after)
 
     inside = (row[:, None] < batch) & (unit[None, :] < units)

@@ -39,9 +39,7 @@ def rounded(x):
 
 
 @triton.jit
-def take_couplings(
-    matrix, row0, column0, scale, units, N: tl.constexpr, M: tl.constexpr, PRECISION: tl.constexpr
-):
+def take_couplings(matrix, row0, column0, scale, units, N: tl.constexpr, M: tl.constexpr, PRECISION: tl.constexpr):
     """The [N, M] piece of the couplings at (row0, column0), columns times `scale`, as the operands of `product`."""
     row, column = row0 + tl.arange(0, N)[:, None], column0 + tl.arange(0, M)[None, :]
     piece = scale * tl.load(matrix + row * units + column, mask=(row < units) & (column < units), other=0.0)

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics.linear.modes import Modes, decayed, decompose, modal_path, pair_sums
-from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, sample_numbers, symmetric
+from thermotorch.dynamics.noise import Stream
 
 _CHUNK = 256  # times advanced by one scan
 
@@ -144,7 +144,10 @@ class OrnsteinUhlenbeck:
         for first in range(0, len(which), _CHUNK):
             wanted, index = which[first : first + _CHUNK].unique(return_inverse=True)
             if used is None or not torch.equal(used, wanted):
-                used, forward = wanted, self._path(strides[wanted], self._wants_gradient(x0, self.A, self.b, self.D, self.force))
+                used, forward = (
+                    wanted,
+                    self._path(strides[wanted], self._wants_gradient(x0, self.A, self.b, self.D, self.force)),
+                )
             noise = normals_like(x0, ids, seed, start_step + first, len(index), stream)
             pieces.append(forward(pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
         return torch.cat(pieces)

@@ -218,7 +218,9 @@ def _(state, whole, half, whole_push, half_push, decay, spread, stiffness, shift
 def _(grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids,
       steps, dt, temperature, seed, start_step, stream, integrator, record, keep, precision, needs_blocks,
       needs_drive):  # fmt: skip
-    return _fake_gradients([state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())])
+    return _fake_gradients(
+        [state, bias, drive if needs_drive else state.new_empty(0), *(blocks if needs_blocks else ())]
+    )
 
 
 @splitting_backward.register_fake

@@ -21,14 +21,7 @@ from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle, machine_run
-from thermotorch.evaluation.energy.measured import (
-    Drawn,
-    Idle,
-    above_idle,
-    measure,
-    measure_idle,
-    measured_ledger,
-)
+from thermotorch.evaluation.energy.measured import Drawn, Idle, above_idle, measure, measure_idle, measured_ledger
 from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.rc_analog import RCAnalog

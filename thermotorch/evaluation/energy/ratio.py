@@ -28,12 +28,7 @@ class Ratio:
 
 
 def ratio(
-    above: Ledger,
-    below: Ledger,
-    *,
-    above_line: str = TOTAL,
-    below_line: str = TOTAL,
-    mixed: bool = False,
+    above: Ledger, below: Ledger, *, above_line: str = TOTAL, below_line: str = TOTAL, mixed: bool = False
 ) -> Ratio:
     """Joules of `above` over joules of `below`, per sample.
 

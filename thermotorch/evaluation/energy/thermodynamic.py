@@ -4,14 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from thermotorch.evaluation.energy.contribution import (
-    CONTRIBUTIONS,
-    ONE_KT,
-    SIMULATED,
-    TRAJECTORY,
-    in_kT,
-    unknown,
-)
+from thermotorch.evaluation.energy.contribution import CONTRIBUTIONS, ONE_KT, SIMULATED, TRAJECTORY, in_kT, unknown
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import Ledger

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
 from thermotorch.evaluation.rows import Row
-from thermotorch.linear_algebra.solve import scaled
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+from thermotorch.linear_algebra.solve import scaled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from thermotorch.evaluation.energy import heat_rows
-from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.evaluation.rows import Row
+from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
 from thermotorch.models.imperfections import realise
 
@@ -131,7 +131,11 @@ def noiseless(model: ThermodynamicClassifier) -> ThermodynamicClassifier:
 
 
 def _one_device(
-    model: ThermodynamicClassifier, images: Tensor, labels: Tensor, protocol: ClassificationProtocol, number: int,
+    model: ThermodynamicClassifier,
+    images: Tensor,
+    labels: Tensor,
+    protocol: ClassificationProtocol,
+    number: int,
     progress: Callable[[int, int], None],
 ) -> Tensor:
     """Accuracy of one run on every image on imperfect device `number`."""

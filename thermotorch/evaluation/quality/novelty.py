@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from thermotorch.evaluation.quality.metrics import nearest_training_distance
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.quality.metrics import nearest_training_distance
 from thermotorch.evaluation.rows import Row, joined, unavailable
 
 RELATIVE = "distance to training images, relative to held-out images"

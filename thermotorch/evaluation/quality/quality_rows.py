@@ -6,11 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality import metrics
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.quality.neighbours import neighbours
 from thermotorch.evaluation.quality.novelty import KnownImages, novelty_rows
-from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.resampling import frechet_replicates, interval, kernel_replicates
 from thermotorch.evaluation.rows import Row, joined
 

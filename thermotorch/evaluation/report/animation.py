@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.content import PNG, Film, Films, Picture
 from thermotorch.evaluation.report.samples import png
+from thermotorch.evaluation.results import ModelResult
 
 _LEVELS = 32  # of grey: noise does not compress, and shows no more
 _COLUMNS = 8  # times in the picture at rest
@@ -46,9 +46,13 @@ def _at_rest(results: Sequence[ModelResult]) -> Picture:
         columns = result.strip.cpu()[times].transpose(0, 1)  # [image, time, c, h, w]
         panels.append(make_grid(columns.flatten(0, 1), nrow=len(times), padding=1, pad_value=1.0))
     width = max(panel.shape[-1] for panel in panels)
-    page = torch.cat([torch.nn.functional.pad(panel, (0, width - panel.shape[-1], 0, 8), value=1.0) for panel in panels], 1)
+    page = torch.cat(
+        [torch.nn.functional.pad(panel, (0, width - panel.shape[-1], 0, 8), value=1.0) for panel in panels], 1
+    )
     names = ", ".join(result.label for result in results)
-    return Picture("figures/noise_to_samples.png", PNG, png(page), f"noise becoming samples, from above: {names}", pixels=True)
+    return Picture(
+        "figures/noise_to_samples.png", PNG, png(page), f"noise becoming samples, from above: {names}", pixels=True
+    )
 
 
 def _in_a_row(images: Tensor) -> Tensor:

@@ -36,7 +36,9 @@ def as_html(report: Report) -> str:
         title=_escaped(report.title),
         heading=_breakable(report.title),
         style=folder.joinpath("page.css").read_text(encoding="utf-8"),
-        links="\n".join(f'<li><a href="#{section.key}">{_escaped(section.title)}</a></li>' for section in report.sections),
+        links="\n".join(
+            f'<li><a href="#{section.key}">{_escaped(section.title)}</a></li>' for section in report.sections
+        ),
         lead="\n".join(map(_block, report.lead)),
         sections="\n".join(map(_section, report.sections)),
     )
@@ -82,7 +84,7 @@ def _table(table: Table) -> str:
     body = []
     for row in table.rows:
         fine = " · ".join(_in_words(table.header[k], row[k]) for k in table.fine if row[k] not in ("", "-"))
-        name = _marked(row[0]) + (f' <small>{_marked(fine)}</small>' if fine else "")
+        name = _marked(row[0]) + (f" <small>{_marked(fine)}</small>" if fine else "")
         cells = "".join(cell(k, row[k], "td") for k in shown[1:])
         role = ' role="rowheader"' if table.words else ""
         body.append(f'<tr{row_role}><th scope="row"{role}>{name}</th>{cells}</tr>')
@@ -98,7 +100,11 @@ def _table(table: Table) -> str:
 def _number(text: str) -> str:
     """Marked, with an interval in brackets on a line of its own."""
     value, bracket, interval = text.partition(" [")
-    return _marked(value) + (f' <small>{_marked("[" + interval)}</small>' if bracket and interval.endswith("]") else _marked(bracket + interval))
+    return _marked(value) + (
+        f" <small>{_marked('[' + interval)}</small>"
+        if bracket and interval.endswith("]")
+        else _marked(bracket + interval)
+    )
 
 
 def _in_words(header: str, text: str) -> str:

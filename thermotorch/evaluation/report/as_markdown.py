@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from thermotorch.evaluation.report.markdown import bullet, table
 from thermotorch.evaluation.report.content import Block, Bullets, Films, Gallery, Paragraph, Picture, Report, Table
+from thermotorch.evaluation.report.markdown import bullet, table
 
 
 def as_markdown(report: Report) -> str:

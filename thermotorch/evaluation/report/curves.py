@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.content import Block, Gallery, Table
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.sides import Side
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, Comparison, CurvePoint
 

@@ -64,7 +64,9 @@ def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
     """Writes an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], images in a grid; the last frame stays."""
     # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
     movie = [
-        to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=_SEPARATOR), scale=2).quantize(16, dither=Image.Dither.NONE)
+        to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=_SEPARATOR), scale=2).quantize(
+            16, dither=Image.Dither.NONE
+        )
         for images in frames
     ]
     durations = [80] * (len(movie) - 1) + [1500]

@@ -44,7 +44,9 @@ class _Axis:
 
 def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
     """The totals of all models, then the contributions of each; nothing when no joule of the kind is known."""
-    shown = [side for side in sides if side.result and any(ledger.kind == kind for ledger in ledgers_of(side.result, kind))]
+    shown = [
+        side for side in sides if side.result and any(ledger.kind == kind for ledger in ledgers_of(side.result, kind))
+    ]
     if not shown or (axis := _axis(shown, kind)) is None:
         return
     totals = [
@@ -88,9 +90,15 @@ def _axis(sides: Sequence[Side], kind: str) -> _Axis | None:
 
 def _picture(file: str, title: str, groups: Sequence[_Group], colours: Sequence[str], axis: _Axis) -> plot.Picture:
     lines = sum(len(group.lines) + 1.4 for group in groups)
-    said = "; ".join(f"{group.title}: {', '.join(f'{name} {_short(line)}' for name, line, _ in group.lines)}" for group in groups)
+    said = "; ".join(
+        f"{group.title}: {', '.join(f'{name} {_short(line)}' for name, line, _ in group.lines)}" for group in groups
+    )
     return plot.drawn(
-        file, f"{title}, joule per sample. {said}", _LINE * lines + 0.75, partial(_draw, groups=groups, colours=colours, axis=axis), title
+        file,
+        f"{title}, joule per sample. {said}",
+        _LINE * lines + 0.75,
+        partial(_draw, groups=groups, colours=colours, axis=axis),
+        title,
     )
 
 

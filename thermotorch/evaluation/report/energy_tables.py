@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.quality import side_by_side
 from thermotorch.evaluation.report.sides import Side, models
+from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.rows import Row
 
 KINDS = ("modelled", "measured")
@@ -17,7 +17,9 @@ def ledger_tables(results: Sequence[ModelResult], kind: str) -> Iterator[Table]:
     by_model = {result.label: found for result in results if (found := ledgers_of(result, kind))}
     if all(len(ledgers) == 1 for ledgers in by_model.values()):
         single = [ledger for (ledger,) in by_model.values()]
-        yield from _table(single, [f"{ledger.model} ({ledger.scenario})" for ledger in single], f"Ledgers, {kind}", True)
+        yield from _table(
+            single, [f"{ledger.model} ({ledger.scenario})" for ledger in single], f"Ledgers, {kind}", True
+        )
         return
     for label, ledgers in by_model.items():
         names = [ledger.scenario for ledger in ledgers]
@@ -68,7 +70,9 @@ def energy_row_tables(sides: Sequence[Side]) -> Iterator[Table]:
     for source, columns in sources:
         for kind in KINDS:
             wanted = {label: [row for row in rows if _kind(row) == kind] for label, rows in columns.items()}
-            yield from side_by_side(f"Heat, work and arithmetic, {kind} {source}", {k: v for k, v in wanted.items() if v})
+            yield from side_by_side(
+                f"Heat, work and arithmetic, {kind} {source}", {k: v for k, v in wanted.items() if v}
+            )
 
 
 def _kind(row: Row) -> str | None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from thermotorch.evaluation.results import Comparison
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.sides import Side, models
+from thermotorch.evaluation.results import Comparison
 from thermotorch.units import ROOM_TEMPERATURE
 
 _ASSUMED = (

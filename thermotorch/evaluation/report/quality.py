@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-from thermotorch.evaluation.results import Comparison
-from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.content import Table
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.sides import Side, models
+from thermotorch.evaluation.results import Comparison
 from thermotorch.evaluation.rows import Row
 
 _SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
@@ -21,11 +21,19 @@ def models_table(sides: Sequence[Side]) -> Table:
     rows = []
     for side in sides:
         result = side.result
-        kind = "not reached" if result is None else "thermodynamic device, simulated" if result.thermodynamic else "digital"
+        kind = (
+            "not reached"
+            if result is None
+            else "thermodynamic device, simulated"
+            if result.thermodynamic
+            else "digital"
+        )
         size = side.card.get("parameters") or (result and (row := result.row("parameters")) and row.value)
         sampling = (result and result.sampling) or "-"
         rows.append([side.label, kind, sampling, number(size) if size else "-", _data(side.card.get("data", {}))])
-    return Table(["model", "kind", "sampled with", "parameters", "trained on"], rows, "The models", right=[3], words=True)
+    return Table(
+        ["model", "kind", "sampled with", "parameters", "trained on"], rows, "The models", right=[3], words=True
+    )
 
 
 def _data(data: Mapping) -> str:

@@ -7,9 +7,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from thermotorch.evaluation.results import ModelResult
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.content import PNG, Gallery, Picture
+from thermotorch.evaluation.results import ModelResult
 
 _COLUMNS = 8
 

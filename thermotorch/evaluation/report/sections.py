@@ -38,8 +38,12 @@ def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
 def _title(comparison: Comparison) -> str:
     names = list(dict.fromkeys(comparison.entries.values()))
     if len(names) == 1:
-        return f"{names[0]} measured" if len(comparison.entries) == 1 else f"{names[0]} in {len(comparison.entries)} ways"
-    return f"{', '.join(names[:-1])} and {names[-1]} compared" if len(names) <= _NAMED else f"{len(names)} models compared"
+        return (
+            f"{names[0]} measured" if len(comparison.entries) == 1 else f"{names[0]} in {len(comparison.entries)} ways"
+        )
+    return (
+        f"{', '.join(names[:-1])} and {names[-1]} compared" if len(names) <= _NAMED else f"{len(names)} models compared"
+    )
 
 
 def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:

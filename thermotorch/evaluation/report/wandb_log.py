@@ -60,7 +60,9 @@ class WandbLog:
                 content[f"samples/{label}"] = wandb.Image(to_pillow(grid, scale=2), caption=caption)
                 if result.strip is not None:
                     path = save_animation(result.strip, folder / f"strip-{place}.gif")
-                    content[f"strip/{label}"] = wandb.Video(str(path), caption=f"{label}: noise becoming images", format="gif")
+                    content[f"strip/{label}"] = wandb.Video(
+                        str(path), caption=f"{label}: noise becoming images", format="gif"
+                    )
                 run.summary.update({f"{label}/{row.metric}": row.value for row in result.rows if row.value is not None})
             if (folder / FILES[0]).is_file():
                 content["report"] = wandb.Html((folder / FILES[0]).read_text(encoding="utf-8"))

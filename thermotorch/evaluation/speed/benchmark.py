@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from thermotorch.couplings import DenseCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.dynamics.cpu import operators as cpu
-from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.evaluation.report.markdown import table
+from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.evaluation.speed.rivals import Equation, installed, plain_loop, torch_rivals
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -98,10 +98,14 @@ def _simulations(
 ) -> Iterator[tuple[str, list[Program]]]:
     potential, dt, temperature = generator.potential, generator.dt, generator.temperature
     matrix = potential.couplings.matrix().detach()
-    equation = Equation(matrix, potential.bias.detach(), generator.config["j2"], generator.config["j4"], steps, dt, temperature)
+    equation = Equation(
+        matrix, potential.bias.detach(), generator.config["j2"], generator.config["j4"], steps, dt, temperature
+    )
     rivals, units = installed(equation), potential.num_units
     knowing = torch_rivals(replace(equation, field=potential.couplings.bind()))
-    whole = Potential(DenseCouplings.from_matrix(matrix), potential.j2, potential.j3, potential.j4, potential.bias.detach())
+    whole = Potential(
+        DenseCouplings.from_matrix(matrix), potential.j2, potential.j3, potential.j4, potential.bias.detach()
+    )
     structured = 2.0 * sum(block.numel() for _, _, block in potential.couplings.pieces())
     for batch in batch_sizes:
         state = potential.bias.new_zeros(batch, units)
@@ -125,7 +129,10 @@ def _simulations(
             Program("thermotorch, whole matrix", ours(whole), dense, normals),
             Program("thermotorch, bf16", ours(precision="bf16"), structured * batch * steps, normals),
             Program(
-                f"thermotorch, splitting, {COARSE} x dt", ours(**coarse), dense / COARSE + dense / steps, normals / COARSE
+                f"thermotorch, splitting, {COARSE} x dt",
+                ours(**coarse),
+                dense / COARSE + dense / steps,
+                normals / COARSE,
             ),
         ]
         programs += _bound(potential, batch, steps, structured * batch * steps)
@@ -227,18 +234,20 @@ def _timed_rows(
     for program in programs:
         first, *runs = seconds[program.name]
         median = statistics.median(runs)
-        rows.append({
-            "case": case,
-            "what": what,
-            "program": program.name,
-            "first_seconds": first,
-            "seconds": runs,
-            "median_seconds": median,
-            "spread": (max(runs) - min(runs)) / median,
-            "times_as_fast": reference / median,
-            "flops_per_second": program.flops / median,
-            "normals_per_second": program.normals / median,
-        })
+        rows.append(
+            {
+                "case": case,
+                "what": what,
+                "program": program.name,
+                "first_seconds": first,
+                "seconds": runs,
+                "median_seconds": median,
+                "spread": (max(runs) - min(runs)) / median,
+                "times_as_fast": reference / median,
+                "flops_per_second": program.flops / median,
+                "normals_per_second": program.normals / median,
+            }
+        )
     return rows
 
 
@@ -255,7 +264,8 @@ def as_markdown(result: dict) -> str:
     peak = result["peak_flops"]
     lines = [
         f"{result['hardware']}, {result['threads']} threads; float32 unless said otherwise, seed {result['seed']}; median of "
-        f"{result['repeats']} alternating runs" + (" in processor time" if result["processor_time"] else "")
+        f"{result['repeats']} alternating runs"
+        + (" in processor time" if result["processor_time"] else "")
         + (f"; peak of float32 multiply-adds measured here: {peak / 1e9:.0f} GFLOP/s" if peak else "")
     ]
     for what in dict.fromkeys(row["what"] for row in result["rows"]):

@@ -116,7 +116,9 @@ def diffrax_euler(equation: Equation) -> Run:
     def run(state, key):
         import lineax
 
-        drift = diffrax.ODETerm(lambda t, x, _: -(2.0 * equation.j2 * x + 4.0 * equation.j4 * x**3 + bias + x @ couplings))
+        drift = diffrax.ODETerm(
+            lambda t, x, _: -(2.0 * equation.j2 * x + 4.0 * equation.j4 * x**3 + bias + x @ couplings)
+        )
         path = diffrax.UnsafeBrownianPath(shape=state.shape, key=key)
         noise = diffrax.ControlTerm(lambda t, x, _: lineax.DiagonalLinearOperator(jnp.full_like(x, scale)), path)
         solved = diffrax.diffeqsolve(

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.linear_algebra.board.circuit import Circuit, maxwell
-from thermotorch.linear_algebra.solve import prepare, scaled, second_moment
 from thermotorch.linear_algebra.board.mitigation import Settings, averaging, nearest
+from thermotorch.linear_algebra.solve import prepare, scaled, second_moment
 
 _BLOCKS = 20
 _SWEEPS = 2000  # of the power iteration that looks for a diagonally dominant scaling

@@ -26,9 +26,7 @@ class RestrictedBoltzmannMachine(nn.Module):
     Source: Smolensky 1986; Hinton, Neural Computation 14, 1771 (2002).
     """
 
-    def __init__(
-        self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 500
-    ) -> None:
+    def __init__(self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 500) -> None:
         super().__init__()
         if sampling_steps < 1:
             raise ValueError(f"sampling_steps: expected at least 1, found {sampling_steps}")
@@ -53,7 +51,13 @@ class RestrictedBoltzmannMachine(nn.Module):
 
     @torch.no_grad()
     def gibbs(
-        self, hidden: Tensor, steps: int, *, seed: int, sample_ids: Tensor, first_step: int = 0,
+        self,
+        hidden: Tensor,
+        steps: int,
+        *,
+        seed: int,
+        sample_ids: Tensor,
+        first_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> tuple[Tensor, Tensor]:
         """Sweeps: all visible units given the hidden ones, then all hidden units given the visible ones.

@@ -64,9 +64,15 @@ class DiffusionModel(nn.Module):
                 f"prediction_type: expected 'v_prediction', 'epsilon' or 'sample', found {prediction_type!r}"
             )
         self.config = {
-            "image_size": image_size, "channels": channels, "block_out_channels": widths,
-            "layers_per_block": layers_per_block, "attention": attention, "num_train_timesteps": num_train_timesteps,
-            "beta_schedule": beta_schedule, "prediction_type": prediction_type, "num_classes": num_classes,
+            "image_size": image_size,
+            "channels": channels,
+            "block_out_channels": widths,
+            "layers_per_block": layers_per_block,
+            "attention": attention,
+            "num_train_timesteps": num_train_timesteps,
+            "beta_schedule": beta_schedule,
+            "prediction_type": prediction_type,
+            "num_classes": num_classes,
             "guidance": guidance,
         }
         self.image_shape = (channels, image_size, image_size)
@@ -204,7 +210,9 @@ class DiffusionModel(nn.Module):
         if labels is None:
             labels = ids % max(1, classes)
         elif len(labels) != num_samples or not set(labels.tolist()) <= set(range(classes)):
-            raise ValueError(f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels}")
+            raise ValueError(
+                f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels}"
+            )
         if guidance is None:
             guidance = self.config["guidance"]
 
@@ -215,7 +223,9 @@ class DiffusionModel(nn.Module):
             generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
             # The ancestral sampler draws noise in every step, from the same generators.
             draws = {"generator": generators} if sampler == "ddpm" else {}
-            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(device)
+            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(
+                device
+            )
             told = labels[rows].to(device)
             scheduler.set_timesteps(steps, device=device)
             if watch is not None:

@@ -34,7 +34,9 @@ class Gaussians(nn.Module):
         pixels = prod(image_shape)
         components = pixels if components is None else components
         if not 1 <= components <= pixels:
-            raise ValueError(f"components: expected 1 ... {pixels} (the number of pixels) or None for all, found {components}")
+            raise ValueError(
+                f"components: expected 1 ... {pixels} (the number of pixels) or None for all, found {components}"
+            )
         self.config = {"image_shape": list(image_shape), "num_classes": num_classes, "components": components}
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.mean = nn.Parameter(torch.zeros(max(1, num_classes), pixels))

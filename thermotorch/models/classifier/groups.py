@@ -30,9 +30,13 @@ def by_group(name: str, value: float | Mapping[str, float], couplings: BlockCoup
     if not isinstance(value, Mapping):
         return value
     if unknown := set(value) - {*couplings.slices, "hidden"}:
-        raise ValueError(f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted({*couplings.slices, 'hidden'})}")
+        raise ValueError(
+            f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted({*couplings.slices, 'hidden'})}"
+        )
 
     def of(group: str) -> float:
         return value.get(group, value.get("hidden", 1.0) if group.startswith("hidden") else 1.0)
 
-    return torch.cat([torch.full((part.stop - part.start,), float(of(group))) for group, part in couplings.slices.items()])
+    return torch.cat(
+        [torch.full((part.stop - part.start,), float(of(group))) for group, part in couplings.slices.items()]
+    )

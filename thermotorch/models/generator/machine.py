@@ -22,7 +22,9 @@ class Samples(NamedTuple):
 
     images: Tensor  # [sample, channel, height, width] in [0, 1]
     heat: Tensor  # [sample], heat given to the bath during the generation
-    work: Tensor  # [sample], work done by switching the potential on at the start, and by turning the gain of a schedule
+    work: (
+        Tensor  # [sample], work done by switching the potential on at the start, and by turning the gain of a schedule
+    )
     frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the times asked for
 
 
@@ -347,7 +349,9 @@ class ThermodynamicGenerator(nn.Module):
     def _steps_at(self, times: Sequence[float]) -> list[int]:
         at = [round(time / self.dt) for time in times]
         if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):
-            raise ValueError(f"times: expected increasing ones, 0 ... {self.t_final}, a step of {self.dt} apart, got {times}")
+            raise ValueError(
+                f"times: expected increasing ones, 0 ... {self.t_final}, a step of {self.dt} apart, got {times}"
+            )
         if any(self.steps - self.readout_steps < step < self.steps for step in at):
             raise ValueError(f"times: the read-out takes the last {self.readout_steps * self.dt:g}, got {times}")
         return at
@@ -355,11 +359,17 @@ class ThermodynamicGenerator(nn.Module):
     def _check_labels(self, labels: Tensor | None, ids: Tensor) -> Tensor | None:
         if not self.num_classes:
             if labels is not None:
-                raise ValueError("labels: this machine has no label units (num_classes = 0) and cannot be asked for a class")
+                raise ValueError(
+                    "labels: this machine has no label units (num_classes = 0) and cannot be asked for a class"
+                )
             return None
         if labels is None:
             return ids % self.num_classes
-        if labels.shape != ids.shape or len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+        if (
+            labels.shape != ids.shape
+            or len(labels)
+            and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes
+        ):
             raise ValueError(
                 f"labels: expected {len(ids)} classes below {self.num_classes}, got {tuple(labels.shape)} {labels.tolist()[:20]}"
             )
