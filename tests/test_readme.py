@@ -1,12 +1,12 @@
 """README and docs are executed: every command runs, every block of Python too, and the tables are those of the records."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from scripts.pages.update_docs import updated
 from tests.test_cli import run, small  # noqa: F401  `run` is a fixture
 from thermotorch import cli
 
@@ -78,8 +78,4 @@ def test_files_that_are_named_exist():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/zoo.md"])
 def test_the_tables_are_those_of_the_records(page):
-    path = ROOT / "scripts" / "update_docs.py"
-    spec = importlib.util.spec_from_file_location("update_docs", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.updated(page) == (ROOT / page).read_text(encoding="utf-8"), "run: python scripts/update_docs.py"
+    assert updated(page) == (ROOT / page).read_text(encoding="utf-8"), "run: python -m scripts.pages.update_docs"

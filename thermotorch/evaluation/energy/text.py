@@ -1,11 +1,9 @@
-"""Ledgers, ratios and sensitivities as tables that read well as plain text and rendered."""
+"""Ledgers as tables that read well as plain text and rendered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.energy.measured import SCENARIO
-from thermotorch.evaluation.energy.quantity import Quantity
-from thermotorch.evaluation.energy.sensitivity import Effect
 from thermotorch.evaluation.report.markdown import bullet, table
 
 
@@ -55,41 +53,12 @@ def ledgers_text(ledgers: Sequence[Ledger]) -> str:
     return "\n\n".join([*parts, "\n".join(notes)]) + "\n"
 
 
-def effects_table(effects: Iterable[Effect]) -> str:
-    """One line for each quantity, the strongest first; decisive ones are set in bold."""
-    rows = []
-    for effect in effects:
-        name = f"{effect.quantity} ({effect.scenario})"
-        rows.append([
-            f"**{name}**" if effect.decisive else name, _range(effect, effect.unit), f"x {effect.at_low:.2g}",
-            f"x {effect.at_high:.2g}", f"{effect.factor:.2g}", _kind(effect),
-        ])  # fmt: skip
-    header = ["quantity", "value (range)", "ratio at its low", "ratio at its high", "factor", "kind"]
-    return table(header, rows, right=(2, 3, 4))
-
-
-def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
-    """One line for each (device or class, name, quantity); those that are the same in several stand once."""
-    lines: dict[tuple[str, str, str], list[str]] = {}
-    for hardware, name, quantity in found:
-        lines.setdefault((name, _range(quantity, quantity.unit), quantity.source), []).append(hardware)
-    rows = [[", ".join(hardware), name, value, source] for (name, value, source), hardware in lines.items()]
-    return table(["of", "quantity", "value (range)", "source"], rows)
-
-
 def joules(line: LedgerLine) -> str:
     """`3.1e-12 (1.0e-13 to 4.2e-11)`, and "at least" before the sum of what is known."""
     if line.joule is None:
         return "unavailable"
     value = f"{'at least ' if line.at_least else ''}{_short(line.joule)}"
     return value if line.low in (None, line.high) else f"{value} ({_short(line.low)} to {_short(line.high)})"
-
-
-def _kind(effect: Effect) -> str:
-    """Where a quantity and its range are from."""
-    if effect.assumed:
-        return "assumption"
-    return "source, range assumed" if "assumption" in effect.source else "source"
 
 
 def _short(joule: float) -> str:
@@ -99,8 +68,3 @@ def _short(joule: float) -> str:
 def _is_measured(ledger: Ledger) -> bool:
     """A ledger of this machine whose counters cannot be read is measured too, in intention."""
     return ledger.scenario == SCENARIO
-
-
-def _range(quantity: Quantity | Effect, unit: str) -> str:
-    ends = "" if quantity.low == quantity.high else f" ({quantity.low:.3g} to {quantity.high:.3g})"
-    return f"{quantity.value:.4g}{ends} {unit}".strip()

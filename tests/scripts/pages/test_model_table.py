@@ -1,4 +1,4 @@
-from thermotorch.evaluation.model_table import model_table
+from scripts.pages.model_table import model_table
 
 CARD = {
     "name": "generator.x",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from thermotorch.evaluation.neuron_figures import new_figure
+from scripts.pages.neuron_figures import new_figure
 from thermotorch.evaluation.quality.classification import (
     accuracy_of_the_confident,
     calibration_error,

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import torch
 
+from scripts.pages.claims import claims
+from scripts.pages.energy_page import energy_page, quantities_section
 from tests.evaluation.energy.joules import close
 from tests.evaluation.energy.test_devices import RUN
 from tests.evaluation.energy.test_machine_run import machine
 from tests.evaluation.stand_ins import Digital
 from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, DigitalCount
-from thermotorch.evaluation.energy.claims import claims
-from thermotorch.evaluation.energy.page import energy_page, quantities_section
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "energy.md"
 KT = 1.380649e-23 * 300
@@ -39,5 +39,5 @@ def test_the_page_names_every_device_class_and_its_own_command():
 
 
 def test_the_page_in_the_repository_has_today_s_quantities():
-    """A number that changes in the code changes the page: `python scripts/energy_page.py`."""
+    """A number that changes in the code changes the page: `python -m scripts.pages.energy_page`."""
     assert quantities_section() in PAGE.read_text(encoding="utf-8")

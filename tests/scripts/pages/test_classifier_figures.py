@@ -1,14 +1,7 @@
 import pytest
 import torch
 
-from thermotorch.evaluation.classifier_figures import (
-    Point,
-    frontier_figure,
-    hotter,
-    observed_at,
-    point,
-    uncertainty_figure,
-)
+from scripts.pages.classifier_figures import Point, frontier_figure, hotter, observed_at, point, uncertainty_figure
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from scripts.pages.headline import headline
 from thermotorch.evaluation.energy import Ledger, LedgerLine
-from thermotorch.evaluation.headline import headline
 
 SPACE = "thermotorch-test"
 

@@ -1,21 +1,31 @@
-"""`docs/energy.md`: what the ledgers hold, for a researcher, written by the code that fills them."""
+"""Write docs/energy.md, the energy ledgers of one machine and one digital model, with the code that fills them.
 
+`python -m scripts.pages.energy_page` takes a minute on one core.
+"""
+
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from thermotorch.evaluation.energy.claims import claims
+from scripts.pages.claims import claims
+from scripts.pages.energy_tables import effects_table, quantities_table
 from thermotorch.evaluation.energy.digital_count import DigitalCount, count
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
 from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
 from thermotorch.evaluation.energy.quantity import quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.sensitivity import Side, sensitivity
-from thermotorch.evaluation.energy.text import effects_table, ledgers_table, quantities_table
+from thermotorch.evaluation.energy.text import ledgers_table
 from thermotorch.evaluation.energy.thermodynamic import DEVICES, device
 from thermotorch.evaluation.report.markdown import bullet, number, table
 from thermotorch.units import ROOM_TEMPERATURE
+from thermotorch.zoo import load_card, load_checkpoint
+
+MACHINE, DIGITAL, CLASSIFIER = "generator.mnist", "ddpm.mnist", "classifier.teacher_student"
+COMMAND = "python -m scripts.pages.energy_page"
 
 _INTRODUCTION = """# The energy ledger
 
@@ -182,3 +192,22 @@ def _sensitivities(label: str, work: DigitalCount, machine: str, run: MachineRun
 def _claims(found: tuple) -> str:
     rows = [[one.paper, one.claim, one.divides, one.here, f"{one.value:.0e}"] for one in found]
     return table(["paper", "ratio", "what is divided by what", "the same kind here", "ratio"], rows, right=(4,))
+
+
+if __name__ == "__main__":
+    heat = next(row["value"] for row in load_card(CLASSIFIER)["energy"] if row["metric"] == "inference heat")
+    page = energy_page(
+        MACHINE,
+        load_checkpoint(MACHINE),
+        DIGITAL,
+        load_checkpoint(DIGITAL),
+        CLASSIFIER,
+        heat,
+        command=COMMAND,
+        progress=lambda what: print(what, file=sys.stderr),
+        sampler="dpm++",
+        steps=10,
+    )
+    path = Path(__file__).resolve().parents[2] / "docs" / "energy.md"
+    path.write_text(page, encoding="utf-8")
+    print(path)

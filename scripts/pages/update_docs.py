@@ -1,4 +1,4 @@
-"""Rewrites the tables in README.md and docs/zoo.md from the records: python scripts/update_docs.py
+"""Rewrite the tables of README.md and docs/zoo.md from the records: `python -m scripts.pages.update_docs`.
 
 The comparison comes from docs/comparison/report.json, the shipped models from their cards.
 """
@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from thermotorch.evaluation.headline import headline
-from thermotorch.evaluation.model_table import model_table
+from scripts.pages.headline import headline
+from scripts.pages.model_table import model_table
 from thermotorch.zoo import load_card
 from thermotorch.zoo.lookup import packaged_folder
 
-ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- begin: scripts/update_docs.py -->", "<!-- end -->"
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- begin: scripts/pages/update_docs.py -->", "<!-- end -->"
 
 
 def comparison() -> str:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from thermotorch.evaluation.neuron_figures import activation_figure, cosine_error, cosine_figure
+from scripts.pages.neuron_figures import activation_figure, cosine_error, cosine_figure
 from thermotorch.models.classifier.layered import LayeredComputer
 
 

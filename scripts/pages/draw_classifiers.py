@@ -1,8 +1,8 @@
-"""Draws the figures of neurons, of the cosine, and of classifiers into docs/figures.
+"""Draw the figures of neurons, of the cosine, and of classifiers into docs/figures.
 
-python scripts/classifier_figures.py neuron
-python scripts/classifier_figures.py cosine outputs/train/cosine_genetic/RUN outputs/train/cosine_gradient/RUN
-python scripts/classifier_figures.py classifier [RUN ...] --data-dir DATA    runs with other prices of heat
+python -m scripts.pages.draw_classifiers neuron
+python -m scripts.pages.draw_classifiers cosine outputs/train/cosine_genetic/RUN outputs/train/cosine_gradient/RUN
+python -m scripts.pages.draw_classifiers classifier [RUN ...] --data-dir DATA    runs with other prices of heat
 """
 
 import argparse
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from thermotorch.evaluation.classifier_figures import frontier_figure, hotter, observed_at, point, uncertainty_figure
-from thermotorch.evaluation.neuron_figures import activation_figure, cosine_figure
+from scripts.pages.classifier_figures import frontier_figure, hotter, observed_at, point, uncertainty_figure
+from scripts.pages.neuron_figures import activation_figure, cosine_figure
 from thermotorch.training.data import named_data
 from thermotorch.training.release import trained_model
 from thermotorch.training.resume import LAST
 from thermotorch.zoo import load_checkpoint
 
-FIGURES = Path(__file__).parent.parent / "docs" / "figures"
+FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures"
 
 
 def history(run: Path) -> tuple[torch.Tensor, torch.Tensor]:

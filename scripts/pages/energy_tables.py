@@ -1,0 +1,40 @@
+"""Sensitivities and quantities as tables that read well as plain text and rendered."""
+
+from collections.abc import Iterable
+
+from thermotorch.evaluation.energy import Effect, Quantity
+from thermotorch.evaluation.report.markdown import table
+
+
+def effects_table(effects: Iterable[Effect]) -> str:
+    """One line for each quantity, the strongest first; decisive ones are set in bold."""
+    rows = []
+    for effect in effects:
+        name = f"{effect.quantity} ({effect.scenario})"
+        rows.append([
+            f"**{name}**" if effect.decisive else name, _range(effect, effect.unit), f"x {effect.at_low:.2g}",
+            f"x {effect.at_high:.2g}", f"{effect.factor:.2g}", _kind(effect),
+        ])  # fmt: skip
+    header = ["quantity", "value (range)", "ratio at its low", "ratio at its high", "factor", "kind"]
+    return table(header, rows, right=(2, 3, 4))
+
+
+def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
+    """One line for each (device or class, name, quantity); those that are the same in several stand once."""
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for hardware, name, quantity in found:
+        lines.setdefault((name, _range(quantity, quantity.unit), quantity.source), []).append(hardware)
+    rows = [[", ".join(hardware), name, value, source] for (name, value, source), hardware in lines.items()]
+    return table(["of", "quantity", "value (range)", "source"], rows)
+
+
+def _kind(effect: Effect) -> str:
+    """Where a quantity and its range are from."""
+    if effect.assumed:
+        return "assumption"
+    return "source, range assumed" if "assumption" in effect.source else "source"
+
+
+def _range(quantity: Quantity | Effect, unit: str) -> str:
+    ends = "" if quantity.low == quantity.high else f" ({quantity.low:.3g} to {quantity.high:.3g})"
+    return f"{quantity.value:.4g}{ends} {unit}".strip()
