@@ -132,9 +132,9 @@ def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.rows import by_kind
     from thermotorch.evaluation.samples import draw_samples, sample_rows, write_samples
     from thermotorch.evaluation.speed.hardware import named_device
+    from thermotorch.zoo.rows import by_kind
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
     model = load_generators([cfg.model])[cfg.model].to(device)
@@ -172,11 +172,11 @@ def evaluate(cfg: DictConfig) -> Path:
     """
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.report.markdown import number
-    from thermotorch.evaluation.rows import by_kind
     from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.models.imperfections import realise
     from thermotorch.training import tasks
     from thermotorch.zoo import load_checkpoint
+    from thermotorch.zoo.rows import by_kind
 
     settings = OmegaConf.to_container(cfg, resolve=True)
     changes = {key: settings[key] for key in ("config", "imperfections")}

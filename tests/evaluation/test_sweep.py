@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from thermotorch.evaluation.report.sweep_report import save_sweep_figure, sweep_caption, sweep_table, write_sweep
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.sweep import failures, read_sweep
+from thermotorch.zoo.rows import Row
 
 FRECHET = "Frechet distance (thermotorch-test-v1)"
 

@@ -144,10 +144,10 @@ def test_saving_refuses_what_could_not_be_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "guessed"}, "kind is one of measured, modelled, unavailable, found 'guessed'"),
-        ({"value": None}, "null exactly when"),
-        ({"kind": "unavailable"}, "null exactly when"),
-        ({"std_err": 0.1}, "unknown field of a card row 'std_err'; did you mean 'stderr'"),
+        ({"kind": "guessed"}, "expected one of measured, modelled, unavailable, found 'guessed'"),
+        ({"value": None}, "None exactly when"),
+        ({"kind": "unavailable"}, "None exactly when"),
+        ({"std_err": 0.1}, "unknown field of a row 'std_err'; did you mean 'stderr'"),
     ],
 )
 def test_rows_say_how_their_number_came_about(tmp_path, change, message):

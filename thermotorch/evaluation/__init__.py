@@ -9,8 +9,8 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report import write_report
 from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.speed.hardware import describe_hardware
+from thermotorch.zoo.rows import Row
 
 __all__ = [
     "Comparison",

@@ -17,8 +17,8 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
 from thermotorch.evaluation.quality.quality_rows import quality_rows, real_rows
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
+from thermotorch.zoo.rows import Row
 
 _SHOWN = 64  # images kept for the picture
 Known = Callable[[str], KnownImages | None]

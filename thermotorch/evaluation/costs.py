@@ -8,7 +8,7 @@ from thermotorch.evaluation import energy
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import Generation, is_thermodynamic, sampler_options
 from thermotorch.evaluation.quality.curve import network_evaluations
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 _SIMULATED = 64  # samples that device models average over
 _PRICED = energy.RCAnalog.name  # the device model whose other contributions stand beside the heat in the rows

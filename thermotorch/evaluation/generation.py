@@ -13,9 +13,9 @@ from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.energy.meter import EnergyMeter
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.protocol import Protocol
-from thermotorch.evaluation.rows import Row, joined
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.evaluation.speed.memory import PeakMemory
+from thermotorch.zoo.rows import Row, joined
 
 Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 STRIP_IMAGES = 8

@@ -11,7 +11,7 @@ from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 OBSERVATION_TIME = "observation time"
 NETWORK_EVALUATIONS = "network evaluations"

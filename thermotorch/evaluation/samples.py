@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 
 def draw_samples(

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 RECORDS = ("evaluation.json", "samples.json", "training.json")
 FAILED = "FAILED"  # a file with the traceback, in the folder of a run that failed

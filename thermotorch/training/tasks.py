@@ -19,13 +19,13 @@ from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.classification import ClassificationProtocol, classification_rows
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.names import unknown_name
 from thermotorch.training.data import named_data, recorded_data
 from thermotorch.training.known_images import known_images
 from thermotorch.zoo import load_card
+from thermotorch.zoo.rows import Row
 
 Task = Callable[[Mapping[str, Any], nn.Module, str, Progress], tuple[dict, list[Row]]]
 

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from thermotorch.names import unknown_name
+from thermotorch.zoo.rows import Row
 from thermotorch.zoo.tensor_files import write_file
 
 CARD_FORMAT = 1
 WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parameters", "git_revision", "versions")
 GIVEN_TO_SAVE = ("data", "metrics", "energy", "training", "licence", "notes")
 OPTIONAL_FIELDS = ("reference",)
-ROW_FIELDS = {"metric", "value", "unit", "num_samples", "seed", "kind", "command"}
-OPTIONAL_ROW_FIELDS = {"stderr", "note", "low", "high"}
-ROW_KINDS = ("measured", "modelled", "unavailable")
 
 
 class Card(dict):
@@ -64,12 +62,9 @@ def check_card(card: Mapping) -> None:
     for field in card.keys() - needed - set(OPTIONAL_FIELDS):
         raise unknown_name("card field", field, needed)
     for row in [*card["metrics"], *card["energy"]]:
-        label = f"card {card['name']!r}, row {row.get('metric')!r}"
-        if missing := sorted(ROW_FIELDS - row.keys()):
-            raise ValueError(f"{label}: missing {', '.join(missing)}")
-        if row["kind"] not in ROW_KINDS:
-            raise ValueError(f"{label}: kind is one of {', '.join(ROW_KINDS)}, found {row['kind']!r}")
-        if (row["value"] is None) != (row["kind"] == "unavailable"):
-            raise ValueError(f"{label}: a value is null exactly when its kind is 'unavailable'")
-        for field in row.keys() - ROW_FIELDS - OPTIONAL_ROW_FIELDS:
-            raise unknown_name("field of a card row", field, ROW_FIELDS | OPTIONAL_ROW_FIELDS)
+        try:
+            Row.from_dict(row)
+            if "command" not in row:
+                raise ValueError(f"row {row['metric']!r}: missing command")
+        except ValueError as error:
+            raise ValueError(f"card {card['name']!r}: {error}") from error

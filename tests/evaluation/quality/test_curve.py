@@ -3,7 +3,7 @@ from torch import nn
 
 from tests.evaluation.stand_ins import feature_space
 from thermotorch.evaluation.quality.curve import device_curve, digital_point, network_evaluations
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 
 class Net(nn.Module):

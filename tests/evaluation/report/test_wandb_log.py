@@ -10,7 +10,7 @@ from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.wandb_log import LEDGER, ROWS, WandbLog, ledger_cells, row_cells
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 FRAMES, LABEL = 5, "ddpm.mnist, ddim 50"
 

@@ -10,8 +10,8 @@ from thermotorch.evaluation.energy.contribution import TRAJECTORY
 from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED
 from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.evaluation.rows import Row, joined, unavailable
 from thermotorch.units import ROOM_TEMPERATURE, kT_to_joule, landauer_bound
+from thermotorch.zoo.rows import Row, joined, unavailable
 
 WORK = "work of switching on"
 OVERHEAD = "device overhead"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thermotorch.evaluation.rows import KINDS
+from thermotorch.zoo.rows import KINDS
 
 LANDAUER = "Landauer bound"  # a scale to read the other lines by: last, and in no total
 TOTAL = "total"

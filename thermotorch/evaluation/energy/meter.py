@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from thermotorch.evaluation.rows import Row, unavailable
+from thermotorch.zoo.rows import Row, unavailable
 
 POWERCAP = Path("/sys/class/powercap")
 _LEAST_SECONDS = 1.0  # the counters tick about every millisecond (RAPL) to every 100 ms (NVML)

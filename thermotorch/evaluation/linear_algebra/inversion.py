@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
-from thermotorch.evaluation.rows import Row
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 from thermotorch.linear_algebra.solve import scaled
+from thermotorch.zoo.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

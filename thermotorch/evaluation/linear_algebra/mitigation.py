@@ -8,8 +8,8 @@ import torch
 
 from thermotorch.evaluation.linear_algebra.inversion import as_board, buildable_matrix, relative_error
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
-from thermotorch.evaluation.rows import Row
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+from thermotorch.zoo.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

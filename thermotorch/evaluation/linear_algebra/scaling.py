@@ -20,10 +20,10 @@ from torch import Tensor
 
 from thermotorch.evaluation.linear_algebra.inversion import as_board, relative_error
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.linear_algebra import sampling_error
 from thermotorch.linear_algebra.device import Device
+from thermotorch.zoo.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from thermotorch.evaluation.rows import Row
 from thermotorch.names import unknown_name
+from thermotorch.zoo.rows import Row
 
 TASKS = {
     "invert": "thermotorch.evaluation.linear_algebra.inversion",

@@ -30,10 +30,10 @@ from torch import Tensor
 from thermotorch.dynamics import PathWeights
 from thermotorch.evaluation.energy.machine_run import noise_of
 from thermotorch.evaluation.physics.fluctuation import Estimate, jarzynski
-from thermotorch.evaluation.rows import Row
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.models.generator.schedule import Segment, interaction, run_program
+from thermotorch.zoo.rows import Row
 
 Progress = Callable[[int, int], None]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from thermotorch.evaluation.energy import heat_rows
-from thermotorch.evaluation.rows import Row
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
 from thermotorch.models.imperfections import realise
+from thermotorch.zoo.rows import Row
 
 Progress = Callable[[str, int, int], None]
 _BINS = 15

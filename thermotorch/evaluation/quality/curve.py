@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from thermotorch.evaluation.quality import metrics
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, CurvePoint
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 
 def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace) -> tuple[CurvePoint, ...]:

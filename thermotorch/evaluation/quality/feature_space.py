@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from thermotorch.evaluation.rows import Row
 from thermotorch.zoo import load_card, load_checkpoint, load_reference
+from thermotorch.zoo.rows import Row
 
 _VERSION = 1  # to be raised when the weights or the reference change: distances of two versions do not compare
 

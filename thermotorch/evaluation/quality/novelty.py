@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.metrics import nearest_training_distance
-from thermotorch.evaluation.rows import Row, joined, unavailable
+from thermotorch.zoo.rows import Row, joined, unavailable
 
 RELATIVE = "distance to training images, relative to held-out images"
 

@@ -12,7 +12,7 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.quality.neighbours import neighbours
 from thermotorch.evaluation.quality.novelty import KnownImages, novelty_rows
 from thermotorch.evaluation.quality.resampling import frechet_replicates, interval, kernel_replicates
-from thermotorch.evaluation.rows import Row, joined
+from thermotorch.zoo.rows import Row, joined
 
 
 def quality_rows(

@@ -7,7 +7,7 @@ from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.quality import side_by_side
 from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.results import ModelResult
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 KINDS = ("modelled", "measured")
 

@@ -7,7 +7,7 @@ from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.results import Comparison
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 _SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
 _BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, in an order of falling contrast to white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a0438a", "#8a6d00", "#3a8fc4", "#5a5a5a", "#000000")

@@ -7,7 +7,7 @@ from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.energy_verdict import energy_answers
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.evaluation.rows import Row
+from thermotorch.zoo.rows import Row
 
 _LISTED = 4  # models whose values a line gives; of more, the best ones and the last
 

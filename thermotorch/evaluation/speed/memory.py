@@ -7,7 +7,7 @@ from types import TracebackType
 
 import torch
 
-from thermotorch.evaluation.rows import Row, unavailable
+from thermotorch.zoo.rows import Row, unavailable
 
 PROCESS = Path("/proc/self")
 ON_GPU = "peak memory, torch's allocator on the GPU"

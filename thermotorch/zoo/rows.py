@@ -1,0 +1,120 @@
+"""One number with what it takes to trust it: the row of a model card, of a comparison and of a report."""
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from thermotorch.names import unknown_name
+
+KINDS = ("measured", "modelled", "unavailable")
+ENERGY_UNITS = ("J", "kT", "FLOP")  # the first words of units of heat, work and arithmetic
+_REQUIRED = ("metric", "value", "unit", "num_samples", "seed", "kind")
+_OMITTED = ("stderr", "note", "low", "high")  # from a card, when they are empty
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result.
+
+    Args:
+        metric: the quantity; rows of two models with the same metric stand side by side.
+        value: the number; None exactly when the kind is "unavailable".
+        unit: the unit, "" for a pure number.
+        num_samples: number of generated samples that the value is computed from; 0 for a property of the model alone,
+            such as its size.
+        seed: seed of those samples.
+        kind: "measured" on this machine, "modelled" for a device that was not at hand, or "unavailable".
+        stderr: standard error of the value, in its unit.
+        low, high: ends of the 95 % interval, in the unit of the value, where one was determined.
+        command: the command that reproduces the number.
+        note: caveats that belong beside the number.
+
+    Raises:
+        ValueError: a field of the wrong type or out of range; the message names the row and the field.
+    """
+
+    metric: str
+    value: float | None
+    unit: str
+    num_samples: int
+    seed: int
+    kind: str
+    stderr: float | None = None
+    command: str = ""
+    note: str = ""
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("metric", "unit", "kind", "command", "note"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} of row {self.metric!r}: expected a text, found {getattr(self, name)!r}")
+        for name in ("num_samples", "seed"):
+            try:
+                object.__setattr__(self, name, operator.index(getattr(self, name)))
+            except TypeError:
+                raise ValueError(
+                    f"{name} of row {self.metric!r}: expected an integer, found {getattr(self, name)!r}"
+                ) from None
+        if self.kind not in KINDS:
+            raise ValueError(f"kind of row {self.metric!r}: expected one of {', '.join(KINDS)}, found {self.kind!r}")
+        if (self.value is None) != (self.kind == "unavailable"):
+            raise ValueError(
+                f"row {self.metric!r}: the value is None exactly when the kind is 'unavailable', "
+                f"found {self.value!r} and {self.kind!r}"
+            )
+        if (self.low is None) != (self.high is None) or (self.low is not None and self.value is None):
+            raise ValueError(f"row {self.metric!r}: low and high are given together, and only with a value")
+        for name in ("value", "stderr", "low", "high"):
+            value = getattr(self, name)
+            if hasattr(value, "__float__") and not isinstance(value, int | float):  # of numpy or torch
+                value = float(value)
+                object.__setattr__(self, name, value)
+            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+                raise ValueError(f"{name} of row {self.metric!r}: expected a finite number, found {value!r}")
+
+    @property
+    def is_energy(self) -> bool:
+        """Whether the unit is one of heat, work or arithmetic; cards and reports list such rows separately."""
+        return self.unit.partition(" ")[0] in ENERGY_UNITS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as a card stores it, without an empty standard error, interval or note."""
+        return {key: value for key, value in asdict(self).items() if not (key in _OMITTED and value in (None, ""))}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Row":
+        """Return the row that `to_dict` wrote.
+
+        Raises:
+            ValueError: not a mapping, or a field that is missing, unknown or wrong.
+        """
+        if not isinstance(row, Mapping):
+            raise ValueError(f"row: expected a mapping, found {row!r:.80}")
+        names = [field.name for field in fields(cls)]
+        for key in row:
+            if key not in names:
+                raise unknown_name("field of a row", key, names)
+        if missing := [name for name in _REQUIRED if name not in row]:
+            raise ValueError(f"row {row.get('metric')!r}: missing {', '.join(missing)}")
+        return cls(**row)
+
+
+def unavailable(metric: str, unit: str, seed: int, note: str) -> Row:
+    """Return the row of a number that could not be determined; `note` gives the reason."""
+    return Row(metric, None, unit, num_samples=0, seed=seed, kind="unavailable", note=note)
+
+
+def joined(*parts: str) -> str:
+    """Join the non-empty parts of a note with commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def by_kind(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
+    """Split rows as a model card does: units of joule, kT and operations under "energy", the rest under "metrics"."""
+    parts: dict[str, list[dict[str, Any]]] = {"metrics": [], "energy": []}
+    for row in rows:
+        parts["energy" if row.is_energy else "metrics"].append(row.to_dict())
+    return parts
