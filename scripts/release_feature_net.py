@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from thermotorch.evaluation import FeatureSpace, Protocol, Row
-from thermotorch.evaluation.quality.metrics import RECOGNISED, class_probabilities, features, recognised_fraction
-from thermotorch.evaluation.quality.quality_rows import distance_rows
+from thermotorch.evaluation.quality.image_rows import distance_rows
+from thermotorch.evaluation.quality.recognition import RECOGNISED, class_probabilities, features, recognised_fraction
 from thermotorch.training.data import MNISTData
 from thermotorch.training.release import release
 from thermotorch.zoo import load_card, load_checkpoint, record_rows, save_checkpoint, save_reference

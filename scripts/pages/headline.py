@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thermotorch.evaluation.energy import Ledger
+from thermotorch.evaluation.metrics import FRECHET, METRICS, Metric
 from thermotorch.evaluation.report.markdown import number, table
 
 # What stands for the least and for a whole machine: an ideal device beside bare circuits, analog nodes beside a board.
@@ -11,40 +12,45 @@ LEAST, WHOLE = ("ideal", "45 nm fp32"), ("rc_analog", "A100 fp32")
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """A Markdown table with a line for each finished model of a report, best distance first, real images above them.
+    """Return a Markdown table with a line for each finished model of a report, real images first, then by distance.
 
     Args:
-        report: the content of a `report.json`, see `report_data`.
+        report: content of a `report.json`, see `report_data`.
 
     Raises:
         ValueError: no model of the report is finished.
     """
     space, protocol = report["feature_space"]["name"], report["protocol"]
-    frechet = f"Frechet distance ({space})"
     finished = {label: model for label, model in report["models"].items() if model["finished"]}
     if not finished:
         raise ValueError("report: expected at least one finished model, found none")
-    lines = []
-    for label, model in finished.items():
-        row = {each["metric"]: each for each in model["rows"]}
-        lines.append((row[frechet]["value"], [
+    shown = [metric for metric in METRICS if metric.headline]
+    lines = [
+        (_find(FRECHET, model["rows"])["value"], [
             f"`{model['name']}`{label.removeprefix(model['name'])}",
-            *(_value(row.get(metric)) for metric in (frechet, "recognised fraction", f"coverage ({space})", "time")),
+            *(_value(_find(metric, model["rows"])) for metric in shown),
             *(_joule(model["ledgers"], scenarios) for scenarios in (LEAST, WHOLE)),
-        ]))  # fmt: skip
-    real = {each["metric"]: each for each in report["real_images"]["rows"]}
-    above = [["as many real images", _value(real.get(frechet)), *[""] * 5]] if frechet in real else []
-    columns = [
-        f"{protocol['num_samples']:,} samples, seed {protocol['seed']}", f"Fréchet distance ({space})", "recognised",
-        "coverage", "s per sample, measured", *(f"J, modelled: {' or '.join(each)}" for each in (LEAST, WHOLE)),
+        ])
+        for label, model in finished.items()
     ]  # fmt: skip
+    real = _value(_find(FRECHET, report["real_images"]["rows"]))
+    above = [["as many real images", *(real if metric is FRECHET else "" for metric in shown), "", ""]] if real else []
+    columns = [
+        f"{protocol['num_samples']:,} samples, seed {protocol['seed']}",
+        *(f"{metric.headline} ({space})" if metric is FRECHET else metric.headline for metric in shown),
+        *(f"J, modelled: {' or '.join(each)}" for each in (LEAST, WHOLE)),
+    ]
     rows = [line for _, line in sorted(lines, key=lambda line: line[0])]
     caption = f"By `{report['command']}` on {report['hardware']}."
-    return f"{table(columns, above + rows, right=range(1, 7))}\n\n{caption}"
+    return f"{table(columns, above + rows, right=range(1, len(columns)))}\n\n{caption}"
 
 
-def _value(row: Mapping | None) -> str:
-    return "" if row is None or row.get("value") is None else number(row["value"], row.get("stderr"))
+def _find(metric: Metric, rows: list[Mapping]) -> Mapping:
+    return next((row for row in rows if metric.matches(row["metric"])), {})
+
+
+def _value(row: Mapping) -> str:
+    return "" if row.get("value") is None else number(row["value"], row.get("stderr"))
 
 
 def _joule(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:

@@ -7,8 +7,10 @@ import torch
 from tests.evaluation.stand_ins import SIDE, Device, Digital, Watched, WatchedDigital, feature_space, noise
 from thermotorch.evaluation import FeatureSpace, Protocol, compare, evaluate
 from thermotorch.evaluation.cache import ResultCache
-from thermotorch.evaluation.quality.metrics import class_probabilities, features, frechet_distance, recognised_fraction
-from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
+from thermotorch.evaluation.metrics import NOVELTY
+from thermotorch.evaluation.quality.distances import frechet_distance
+from thermotorch.evaluation.quality.novelty import KnownImages
+from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20
@@ -90,8 +92,8 @@ def test_a_model_that_takes_labels_is_asked_for_each_class_in_turn(space):
 def test_each_model_is_compared_with_its_own_training_images(space):
     known = {"a": KnownImages(noise(40, 3), noise(70, 9))}  # the very samples of the device
     result = compare({"a": Device(), "b": Digital()}, PROTOCOL, space, known=known.get)
-    assert result.results["a"].row(RELATIVE).value == 0.0
-    assert result.results["b"].row(RELATIVE).kind == "unavailable"
+    assert result.results["a"].row(NOVELTY.name).value == 0.0
+    assert result.results["b"].row(NOVELTY.name).kind == "unavailable"
 
 
 def test_rows_carry_the_samples_seed_and_command(space):
@@ -242,12 +244,12 @@ def test_another_question_is_measured(judged, tmp_path, change):
 def test_a_kept_result_without_the_training_images_is_measured_when_they_are_there(judged, tmp_path):
     arguments = {"cache": ResultCache(tmp_path), "weights": {"a": "1"}}
     known = {"a": KnownImages(noise(40, 3), noise(70, 9))}
-    assert compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"].row(RELATIVE).value is None
+    assert compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"].row(NOVELTY.name).value is None
     assert compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"].cached
     found = compare({"a": Device()}, PROTOCOL, judged, known=known.get, **arguments).results["a"]
-    assert (found.cached, found.row(RELATIVE).value) == (False, 0.0)
+    assert (found.cached, found.row(NOVELTY.name).value) == (False, 0.0)
     without = compare({"a": Device()}, PROTOCOL, judged, **arguments).results["a"]
-    assert (without.cached, without.row(RELATIVE).value) == (True, 0.0)
+    assert (without.cached, without.row(NOVELTY.name).value) == (True, 0.0)
 
 
 def test_what_was_done_before_an_interruption_is_in_the_cache(judged, tmp_path):

@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from thermotorch.evaluation.quality.metrics import (
+from thermotorch.evaluation.quality.recognition import (
     class_entropy,
     class_histogram,
     class_probabilities,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.cpu.build import cache_folder
 from thermotorch.evaluation.entries import Entry, takes_sampler
+from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import ModelResult
 
@@ -113,10 +114,18 @@ def _common(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> 
         "format": CACHE_FORMAT,
         "code": code_digest(),
         "versions": {name: _version(name) for name in _LIBRARIES},
+        "metrics": [_fingerprint(metric) for metric in METRICS],
         "judge": f"{space.name} {space.sha256}",
         "protocol": dict(protocol),
         "hardware": hardware,
     }
+
+
+def _fingerprint(metric: Metric) -> str:
+    """Name and code of a metric, which may be registered outside the package and is then in no digest of its sources."""
+    code = getattr(metric.measure, "__code__", None)
+    body = str(code and [code.co_code, code.co_names, [x for x in code.co_consts if isinstance(x, int | float | str)]])
+    return f"{metric.name} {hashlib.sha256(body.encode()).hexdigest()[:16]}"
 
 
 @lru_cache(maxsize=1)

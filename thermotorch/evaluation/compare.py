@@ -11,11 +11,12 @@ from thermotorch.evaluation.cache import ResultCache, real_key, result_key
 from thermotorch.evaluation.costs import costs
 from thermotorch.evaluation.entries import Entry, entries_of
 from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
+from thermotorch.evaluation.metrics import FRECHET, NOVELTY, RECOGNISED
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.curve import device_curve, digital_point
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
-from thermotorch.evaluation.quality.novelty import RELATIVE, KnownImages
-from thermotorch.evaluation.quality.quality_rows import quality_rows, real_rows
+from thermotorch.evaluation.quality.image_rows import quality_rows, real_rows
+from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.zoo.rows import Row
@@ -135,8 +136,7 @@ def _measured(
     rows += spent.rows
     curve = device_curve(made.times, made.frames, space)
     if length := spent.evaluations or options.get("steps"):
-        frechet, recognised = (_row(rows, start) for start in ("Frechet distance", "recognised fraction"))
-        curve = (digital_point(length, frechet, recognised),)
+        curve = (digital_point(length, FRECHET.find(rows), RECOGNISED.find(rows)),)
     tell(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,
@@ -163,7 +163,7 @@ def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> Mod
     """A result that was kept, under its label here; None when it lacks what can be determined now."""
     if found is None:
         return None
-    if found.row(RELATIVE).value is None and known and known(entry.name):
+    if NOVELTY.find(found.rows) is None and known and known(entry.name):
         return None
     ledgers = tuple(replace(ledger, model=entry.label) for ledger in found.ledgers)
     return replace(found, name=entry.name, label=entry.label, ledgers=ledgers, cached=True)
@@ -181,7 +181,3 @@ def _real_rows(
     rows = real_rows(protocol, space, command)
     cache.save(key, {"rows": [row.to_dict() for row in rows]}, {})
     return rows
-
-
-def _row(rows: Sequence[Row], start: str) -> Row:
-    return next(row for row in rows if row.metric.startswith(start))

@@ -14,21 +14,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from thermotorch.evaluation.metrics import METRICS
 from thermotorch.zoo.rows import Row
 
 RECORDS = ("evaluation.json", "samples.json", "training.json")
 FAILED = "FAILED"  # a file with the traceback, in the folder of a run that failed
 REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed", "seed")
-SHOWN = (
-    "Frechet distance",
-    "recognised fraction",
-    "class entropy",
-    "class-conditional accuracy",
-    "distance to training images",
-    "generation heat",
-    "test accuracy",
-    "inference heat",
-)  # beginnings of the metrics in the table, the first of each
 
 
 @dataclass(frozen=True)
@@ -80,16 +71,17 @@ class Sweep:
     repeated: list[str] = field(default_factory=list)
 
     def metrics(self) -> list[str]:
-        """The metrics worth a column that every point has, in the order of `SHOWN`, and the size if it differs.
+        """Return the metrics in the table: those of records with `in_sweeps` that every point has, and the size if it varies.
 
-        All of them where none is known to be worth one.
+        Without any of these, return all metrics.
         """
         known = [
             metric
             for metric, row in self.points[0].rows.items()
             if row.value is not None and all(metric in point.rows for point in self.points)
         ]
-        found = [next((metric for metric in known if metric.startswith(start)), None) for start in SHOWN]
+        shown = [metric for metric in METRICS if metric.in_sweeps]
+        found = [next(filter(metric.matches, known), None) for metric in shown]
         if not any(found):
             return known
         if len({point.rows["parameters"].value for point in self.points if "parameters" in point.rows}) > 1:

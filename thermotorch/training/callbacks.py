@@ -9,7 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torchvision.utils import save_image
 
-from thermotorch.evaluation.quality.metrics import class_probabilities, features, frechet_distance, recognised_fraction
+from thermotorch.evaluation.quality.distances import frechet_distance
+from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
 from thermotorch.zoo import load_checkpoint
 
 

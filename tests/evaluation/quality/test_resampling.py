@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from thermotorch.evaluation.quality.metrics import frechet_distance, kernel_distance
+from thermotorch.evaluation.quality.distances import frechet_distance, kernel_distance
 from thermotorch.evaluation.quality.resampling import _counts, frechet_replicates, interval, kernel_replicates
 
 

@@ -26,7 +26,7 @@ def with_row(metric, stderr=0.02, unit="", **values):
 
 def test_a_difference_beyond_two_standard_errors_has_a_winner():
     found = answer("Most often recognised", with_row("recognised fraction", device=0.5, digital=0.9))
-    assert found[1] == f"**{DIGITAL}**: 40.0 ± 2.8 % more of its samples than of {DEVICE}"
+    assert found[1] == f"**{DIGITAL}**: 40.0 ± 2.8 % more of its samples are recognised than of those of {DEVICE}"
     assert found[2] == f"{DIGITAL} 0.900 ± 0.020; {DEVICE} 0.500 ± 0.020"
     assert found[3:] == ["measured", "40", "3"]
 

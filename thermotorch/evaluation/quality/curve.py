@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from thermotorch.evaluation.quality import metrics
+from thermotorch.evaluation.quality import distances, recognition
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, CurvePoint
 from thermotorch.zoo.rows import Row
@@ -19,8 +19,8 @@ def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace)
     points = []
     for time, images in zip(times, () if frames is None else frames, strict=True):
         found = images.to(space.reference.device)
-        frechet, error = metrics.frechet_distance(metrics.features(space.net, found), space.reference)
-        recognised, _ = metrics.recognised_fraction(metrics.class_probabilities(space.net, found))
+        frechet, error = distances.frechet_distance(recognition.features(space.net, found), space.reference)
+        recognised, _ = recognition.recognised_fraction(recognition.class_probabilities(space.net, found))
         points.append(CurvePoint(OBSERVATION_TIME, time, frechet, error, recognised))
     return tuple(points)
 

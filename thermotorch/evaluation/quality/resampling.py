@@ -31,7 +31,7 @@ def frechet_replicates(features: Tensor, reference: Tensor, resamples: int, seed
     `|m1 - m2|^2 + tr(C1 + C2) - 2 tr (C2^(1/2) C1 C2^(1/2))^(1/2)`, the last of a symmetric matrix, in double precision.
 
     Cost: resamples x n x feature^2 / 2 multiply-adds and as many eigenvalue problems of feature x feature as resamples.
-    Source: Efron, Ann. Statist. 7, 1 (1979); the distance: `metrics.frechet_distance`.
+    Source: Efron, Ann. Statist. 7, 1 (1979); the distance: `frechet_distance`.
     """
     n, width = features.shape
     centre = reference.double().mean(0)
@@ -59,7 +59,7 @@ def kernel_replicates(features: Tensor, reference: Tensor, resamples: int, seed:
     without any other pair are left out.
 
     Cost: n x (n + m) kernel values and resamples x n^2 multiply-adds, 1024 x n values in memory.
-    Source: Efron 1979; the kernel: `metrics.kernel_distance`.
+    Source: Efron 1979; the kernel: `kernel_distance`.
     """
     sample, target = features.double(), reference.double()
     counts = _counts(len(sample), resamples, seed).to(sample)

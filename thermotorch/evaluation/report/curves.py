@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from thermotorch.evaluation.metrics import FRECHET, RECOGNISED
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.content import Block, Gallery, Table
 from thermotorch.evaluation.report.markdown import number
@@ -30,7 +31,7 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     if not by_axis:
         return
     protocol = comparison.protocol
-    floor = next((row.value for row in comparison.real if row.metric.startswith("Frechet")), None)
+    floor = real.value if (real := FRECHET.find(comparison.real)) else None
     pictures = [
         plot.drawn(
             f"curve_{axis.replace(' ', '_')}",
@@ -53,7 +54,7 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
         for name, (_, points) in series.items()
         for point in points
     ]
-    header = ["model", "axis", "at", "Frechet distance ↓", "recognised fraction ↑"]
+    header = ["model", "axis", "at", *(metric.name + metric.arrow for metric in (FRECHET, RECOGNISED))]
     yield Table(header, lines, "The points of the curves, measured", right=(2, 3, 4), fine=(1,))
 
 
@@ -82,10 +83,12 @@ def _draw(figure: "Figure", series: Series, label: str, floor: float | None) -> 
         recognised.plot(x, [point.recognised for point in points], **style)
     if floor is not None and floor > 0:
         distance.axhline(floor, color="#5a5a5a", linestyle="--", linewidth=1, label="real images")
-    distance.set(title="Frechet distance, less is better", xscale="log", yscale="log")
+    distance.set(title=f"{FRECHET.name}, {FRECHET.better} is better", xscale="log", yscale="log")
     distance.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     distance.yaxis.set_major_formatter("{x:g}")
-    recognised.set(title="recognised fraction, more is better", xlabel=label, ylim=(0, 1.05), yticks=(0, 0.5, 1))
+    recognised.set(
+        title=f"{RECOGNISED.name}, {RECOGNISED.better} is better", xlabel=label, ylim=(0, 1.05), yticks=(0, 0.5, 1)
+    )
     places = sorted({point.x for _, points in series.values() for point in points})
     if len(places) <= _TICKS:
         distance.set_xticks(places, [f"{x:g}" for x in places])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.report.content import Bullets, Table
-from thermotorch.evaluation.report.quality import side_by_side
+from thermotorch.evaluation.report.quality_tables import side_by_side
 from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.results import ModelResult
 from thermotorch.zoo.rows import Row

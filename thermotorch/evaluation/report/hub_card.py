@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from thermotorch.evaluation.metrics import TEST_ACCURACY
 from thermotorch.evaluation.report.markdown import number, table
 
 HUB_DATASETS = {"MNIST": "mnist"}  # names of the Hub for data sets that are there
@@ -147,4 +148,4 @@ def _table(title: str, rows: Sequence[Mapping]) -> list[str]:
 
 def _metric_type(metric: str) -> str:
     """An identifier: that of the Hub where it has one, else the name in small letters."""
-    return "accuracy" if metric.startswith("test accuracy") else re.sub(r"[^a-z0-9]+", "-", metric.lower()).strip("-")
+    return "accuracy" if TEST_ACCURACY.matches(metric) else re.sub(r"[^a-z0-9]+", "-", metric.lower()).strip("-")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from thermotorch.evaluation.report import energy_tables, provenance, quality
+from thermotorch.evaluation.report import energy_tables, provenance, quality_tables
 from thermotorch.evaluation.report.animation import films
 from thermotorch.evaluation.report.classes import classes
 from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Report, Section
@@ -66,11 +66,11 @@ def _samples(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | 
 
 
 def _quality(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
-    yield quality.models_table(sides)
+    yield quality_tables.models_table(sides)
     yield Bullets(remarks) if (remarks := list(_remarks(sides))) else None
     yield Paragraph(_KEY)
-    yield from quality.measured_tables(comparison, sides)
-    yield from quality.recorded_tables(comparison, sides)
+    yield from quality_tables.measured_tables(comparison, sides)
+    yield from quality_tables.recorded_tables(comparison, sides)
     yield from classes(comparison.protocol, sides)
 
 

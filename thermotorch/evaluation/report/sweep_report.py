@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from thermotorch.evaluation.metrics import metric_of
 from thermotorch.evaluation.report.markdown import number, table
 from thermotorch.evaluation.sweep import REPEATED, Point, Sweep, failures, read_sweep
-
-PLOTTED = ("Frechet distance", "recognised fraction", "generation heat", "test accuracy", "inference heat")
 
 
 def write_sweep(folder: Path) -> tuple[str, list[Path]]:
@@ -92,7 +91,9 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
     axis, *others = sweep.axes
-    metrics = [metric for metric in sweep.metrics() if metric.startswith(PLOTTED)] or sweep.metrics()[:3]
+    metrics = [name for name in sweep.metrics() if (metric := metric_of(name)) and metric.plotted] or sweep.metrics()[
+        :3
+    ]
     lines: dict[str, list[Point]] = {}
     for point in sweep.points:
         label = ", ".join(f"{name.rpartition('.')[2]} {_text(point.setting[name])}" for name in others)

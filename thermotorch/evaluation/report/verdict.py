@@ -1,8 +1,8 @@
 """The verdict: one line of plain words for each question that a comparison answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.energy_verdict import energy_answers
 from thermotorch.evaluation.report.markdown import number
@@ -12,56 +12,27 @@ from thermotorch.zoo.rows import Row
 _LISTED = 4  # models whose values a line gives; of more, the best ones and the last
 
 
-@dataclass(frozen=True)
-class Question:
-    """What one metric decides.
-
-    Args:
-        title: the question.
-        metric: of the rows that answer it; those of a distance name the judge in addition.
-        answer: how the best stands to the next one, with {best}, {next}, and {factor} or {difference}.
-        highest: whether more is better.
-    """
-
-    title: str
-    metric: str
-    answer: str
-    highest: bool = False
-
-
-QUESTIONS = (
-    Question("Closest to real images", "Frechet distance", "{best}: the Frechet distance of {next} is {factor} times as large"),
-    Question("Most often recognised", "recognised fraction", "{best}: {difference} more of its samples than of {next}", True),
-    Question("Most varied", "coverage", "{best}: comes near {difference} more of the real images than {next}", True),
-    Question("Fastest on this machine", "time", "{best}: {next} takes {factor} times as long"),
-)  # fmt: skip
-
-
 def verdict(comparison: Comparison, results: Sequence[ModelResult]) -> Table | None:
     """The table; None while fewer than two models are there to compare."""
-    lines = [line for question in QUESTIONS if (line := _answered(question, comparison, results))]
+    lines = [line for metric in METRICS if metric.question and (line := _answered(metric, comparison, results))]
     lines += energy_answers(comparison.protocol, results)
     header = ["question", "answer", "values", "kind", "samples", "seed"]
     caption = "Which model is better in what, by how much; ± is one standard error"
     return Table(header, lines, caption, fine=(3, 4, 5), words=True) if lines else None
 
 
-def _answered(question: Question, comparison: Comparison, results: Sequence[ModelResult]) -> list[str] | None:
-    def row_of(rows: Sequence[Row]) -> Row | None:
-        names = (question.metric, f"{question.metric} ({comparison.space.name})")
-        return next((row for row in rows if row.metric in names and row.value is not None), None)
-
-    rows = {result.label: row for result in results if (row := row_of(result.rows))}
+def _answered(metric: Metric, comparison: Comparison, results: Sequence[ModelResult]) -> list[str] | None:
+    rows = {result.label: row for result in results if (row := metric.find(result.rows))}
     if len(rows) < 2:
         return None
-    order = sorted(rows, key=lambda label: rows[label].value, reverse=question.highest)
+    order = sorted(rows, key=lambda label: rows[label].value, reverse=metric.better == "higher")
     row = rows[order[0]]
     alike = [label for label in order if same(row, rows[label])]
     worse = [label for label in order if label not in alike]
     if worse:
         other = rows[worse[0]]
         words = {"next": worse[0], "factor": _factor(row, other), "difference": _difference(row, other)}
-        answer = question.answer.format(best=" and ".join(f"**{label}**" for label in alike), **words)
+        answer = metric.answer.format(best=" and ".join(f"**{label}**" for label in alike), **words)
         if len(alike) > 1:
             answer += f"; {' and '.join(alike)} differ by less than two standard errors"
     else:
@@ -70,9 +41,9 @@ def _answered(question: Question, comparison: Comparison, results: Sequence[Mode
     values = [f"{label} {number(rows[label].value, rows[label].stderr)}" for label in order]
     if len(values) > _LISTED:
         values = [*values[: _LISTED - 1], f"{len(values) - _LISTED} others", values[-1]]
-    if real := row_of(comparison.real):
+    if real := metric.find(comparison.real):
         values.append(f"as many real images {number(real.value, real.stderr)}")
-    return [question.title, answer, "; ".join(values) + unit, row.kind, f"{row.num_samples:,}", str(row.seed)]
+    return [metric.question, answer, "; ".join(values) + unit, row.kind, f"{row.num_samples:,}", str(row.seed)]
 
 
 def same(a: Row, b: Row) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torchvision.utils import make_grid
 
+from thermotorch.evaluation.metrics import METRICS
 from thermotorch.evaluation.report.denoising_figures import save_animation, to_pillow
 from thermotorch.evaluation.results import Comparison
 
@@ -44,6 +45,7 @@ class WandbLog:
         mode = os.environ.get("WANDB_MODE") or ("offline" if self.offline else "online")
         about = {"protocol": comparison.protocol.to_dict(), "models": dict(comparison.entries)}
         about |= {key: getattr(comparison, key) for key in ("command", "hardware")} | {"judge": comparison.space.name}
+        about["better"] = {metric.name: metric.better for metric in METRICS if metric.better}
         run = wandb.init(
             project=self.project, name=self.name, dir=folder, mode=mode, config=about,
             job_type="compare", settings=wandb.Settings(console="off"),

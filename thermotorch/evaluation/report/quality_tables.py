@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
+from thermotorch.evaluation.metrics import metric_of
 from thermotorch.evaluation.report.content import Table
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.sides import Side, models
@@ -10,9 +11,6 @@ from thermotorch.evaluation.results import Comparison
 from thermotorch.zoo.rows import Row
 
 _SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
-_BETTER = {"Frechet distance": "↓", "kernel distance": "↓", "recognised fraction": "↑", "time": "↓",
-           "class-conditional accuracy": "↑", "distance to training images": "↑", "precision": "↑", "recall": "↑",
-           "density": "↑", "coverage": "↑", "peak memory": "↓"}  # fmt: skip
 _ORIGIN = ("unit", "samples", "seed", "kind", "in")
 
 
@@ -82,7 +80,7 @@ def side_by_side(
         shown |= {label: rows for label, rows in besides.items() if metrics.keys() & {row.metric for row in rows}}
         lines = []
         for metric in metrics:
-            arrow = next((f" {arrow}" for start, arrow in _BETTER.items() if metric.startswith(start)), "")
+            arrow = record.arrow if (record := metric_of(metric)) else ""
             for line in zip_longest(*([row for row in rows if row.metric == metric] for rows in shown.values())):
                 name, _, space = metric.removesuffix(")").partition(" (thermotorch-")  # of the judge
                 origin = [*_origin(line), f"thermotorch-{space}" if space else "-"]

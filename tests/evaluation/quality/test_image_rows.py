@@ -5,10 +5,10 @@ import torch
 
 from tests.evaluation.stand_ins import CLASSES, feature_space, noise
 from thermotorch.evaluation import Protocol
-from thermotorch.evaluation.quality.metrics import frechet_distance, nearest_training_distance
+from thermotorch.evaluation.quality.distances import frechet_distance
+from thermotorch.evaluation.quality.image_rows import quality_rows, real_rows
 from thermotorch.evaluation.quality.neighbours import neighbours
-from thermotorch.evaluation.quality.novelty import KnownImages
-from thermotorch.evaluation.quality.quality_rows import quality_rows, real_rows
+from thermotorch.evaluation.quality.novelty import KnownImages, nearest_training_distance
 
 PROTOCOL = Protocol(name="test", num_samples=40, seed=3, kernel_subsets=10, kernel_subset_size=20)
 DISTANCE = "Frechet distance (thermotorch-test-v1)"

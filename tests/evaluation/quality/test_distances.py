@@ -3,17 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.evaluation.stand_ins import Judge, noise
-from thermotorch.evaluation.quality.metrics import (
-    class_entropy,
-    class_histogram,
-    class_probabilities,
-    features,
-    frechet_distance,
-    kernel_distance,
-    nearest_training_distance,
-    recognised_fraction,
-)
+from thermotorch.evaluation.quality.distances import frechet_distance, kernel_distance
 
 
 def normals(n, width, seed):
@@ -26,13 +16,6 @@ def with_moments(mean, covariance, n, seed):
     points = points - points.mean(0)
     whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(points.T.cov()), points.T, upper=False).T
     return mean + whitened @ torch.linalg.cholesky(covariance).T
-
-
-def test_features_do_not_depend_on_the_batches():
-    judge, images = Judge(), noise(23, 0)
-    assert torch.allclose(features(judge, images, batch_size=5), features(judge, images, batch_size=23), atol=1e-6)
-    assert features(judge, images).shape == (23, judge.num_features)
-    assert not features(judge, images).requires_grad
 
 
 def test_frechet_distance_of_gaussians_is_the_closed_form():
@@ -107,6 +90,17 @@ def test_error_of_the_kernel_distance_is_the_spread_over_repetitions():
     assert found[:, 2].mean().item() == pytest.approx(found[:, 0].std().item(), rel=0.25)  # 60 repetitions: 9 %
 
 
+def test_error_of_the_kernel_distance_has_the_scatter_of_few_small_subsets():
+    """Of the same samples, other subsets: two of 10 scatter far more than the 400 samples do."""
+    x, y = 0.7 + normals(400, 4, 0), normals(400, 4, 1)
+    found = torch.tensor([kernel_distance(x, y, 2, 10, seed=k) for k in range(200)])
+    by_samples = kernel_distance(x, y, 2, 400, seed=0)[2]
+    spread = found[:, 0].std().item()
+    assert spread > 3 * by_samples
+    error = found[:, 2].square().mean().sqrt().item()
+    assert error == pytest.approx((spread**2 + by_samples**2) ** 0.5, rel=0.2)  # 200 repetitions: 7 % each
+
+
 def test_kernel_distance_draws_its_subsets_from_its_seed_alone():
     x, y = normals(60, 4, 0), normals(80, 4, 1)
     torch.manual_seed(5)
@@ -133,49 +127,3 @@ def test_features_that_cannot_be_compared_are_refused(one, two, message):
 def test_a_subset_larger_than_the_sample_is_refused():
     with pytest.raises(ValueError, match="expected at least 20 rows each, found 19 and 30"):
         kernel_distance(normals(19, 2, 0), normals(30, 2, 0), 5, 20, seed=0)
-
-
-def test_recognised_fraction_counts_confident_images():
-    probabilities = torch.tensor([[0.95, 0.05], [0.5, 0.5], [0.1, 0.9], [0.2, 0.8]], dtype=torch.float64)
-    fraction, stderr = recognised_fraction(probabilities)
-    assert fraction == 0.5
-    assert stderr == pytest.approx(math.sqrt(0.5 * 0.5 / 4))
-    assert recognised_fraction(probabilities, threshold=0.75)[0] == 0.75
-
-
-def test_class_probabilities_and_histogram():
-    judge, images = Judge(), noise(50, 0)
-    probabilities = class_probabilities(judge, images, batch_size=7)
-    assert torch.allclose(probabilities.sum(1), torch.ones(50))
-    classes = judge(images).argmax(1)
-    expected = [int((classes == k).sum()) for k in range(4)]
-    assert class_histogram(probabilities).tolist() == expected and sum(expected) == 50
-
-
-@pytest.mark.parametrize(
-    ("histogram", "entropy"),
-    [([7] * 10, math.log(10)), ([0, 5, 0], 0.0), ([1, 3], 2 * math.log(2) - 0.75 * math.log(3))],
-)
-def test_class_entropy(histogram, entropy):
-    found = class_entropy(torch.tensor(histogram))
-    assert found == pytest.approx(entropy, abs=1e-12)
-    assert math.copysign(1.0, found) == 1.0
-
-
-@pytest.mark.parametrize("chunk", [7, 64, 1000])
-def test_nearest_training_image(chunk):
-    training = noise(100, 0)
-    images = torch.cat([training[[42, 3, 99]], noise(5, 1)])
-    images[1] += 0.001
-    distance, index = nearest_training_distance(images, training, chunk=chunk)
-    explicit = (images[:, None] - training[None]).flatten(2).norm(dim=2)
-    assert index[:3].tolist() == [42, 3, 99]
-    assert torch.equal(index, explicit.argmin(1))
-    assert torch.allclose(distance, explicit.amin(1), atol=1e-6)
-    assert distance[0] == 0.0  # a copy, exactly
-    assert distance[1].item() == pytest.approx(0.001 * 6, rel=1e-3)
-
-
-def test_training_images_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"expected \[n, \[1, 6, 6\]\], found \[4, 1, 8, 8\]"):
-        nearest_training_distance(noise(2, 0), torch.zeros(4, 1, 8, 8))

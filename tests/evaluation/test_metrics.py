@@ -1,0 +1,73 @@
+"""A metric is one record: whatever is added here is computed, cached, shown, swept and judged without another change."""
+
+import pytest
+
+from tests.evaluation.report.comparisons import comparison, row
+from tests.evaluation.stand_ins import Digital, feature_space
+from thermotorch.evaluation import Metric, Protocol, Value, compare, register_metric
+from thermotorch.evaluation.cache import real_key
+from thermotorch.evaluation.metrics import FRECHET, METRICS, metric_of
+from thermotorch.evaluation.report.quality_tables import measured_tables
+from thermotorch.evaluation.report.sides import sides_of
+from thermotorch.evaluation.report.verdict import verdict
+from thermotorch.evaluation.sweep import Point, Sweep
+
+PROTOCOL = Protocol("test", 40, kernel_subsets=4, kernel_subset_size=10, resamples=4, steps=2)
+
+
+@pytest.fixture
+def brightness():
+    metric = register_metric(
+        Metric("brightness", "higher", "lux", lambda judged: Value(judged.images.mean().item(), 0.01, note="of pixels"),
+               in_sweeps=True, question="Brightest", answer="{best} over {next}")
+    )  # fmt: skip
+    yield metric
+    METRICS.remove(metric)
+
+
+def test_a_new_metric_is_computed_for_every_model(brightness):
+    result = compare({"a": Digital()}, PROTOCOL, feature_space()).results["a"]
+    found = result.row("brightness")
+    assert found.value == pytest.approx(1 / 3, abs=0.05)  # squares of uniform numbers
+    assert (found.unit, found.stderr, found.num_samples, found.kind) == ("lux", 0.01, 40, "measured")
+    assert found.note.startswith("of pixels, ")
+
+
+def test_a_new_metric_is_another_question_to_the_cache(brightness):
+    with_it = real_key(PROTOCOL.to_dict(), feature_space(), "here")
+    METRICS.remove(brightness)
+    without = real_key(PROTOCOL.to_dict(), feature_space(), "here")
+    other = register_metric(Metric("brightness", measure=lambda judged: Value(judged.images.max().item())))
+    changed = real_key(PROTOCOL.to_dict(), feature_space(), "here")
+    METRICS[METRICS.index(other)] = brightness
+    assert with_it != without and with_it != changed
+    assert real_key(PROTOCOL.to_dict(), feature_space(), "here") == with_it
+
+
+def test_reports_sweeps_and_verdicts_follow_its_record(brightness):
+    found = comparison(2)
+    for result, value in zip(found.results.values(), (0.2, 0.5), strict=True):
+        result.rows.append(row("brightness", value, "lux", stderr=0.01))
+    (table,) = measured_tables(found, sides_of(found, {}))
+    assert "brightness ↑" in [line[0] for line in table.rows]
+    (best,) = [line for line in verdict(found, list(found.results.values())).rows if line[0] == "Brightest"]
+    dark, bright = found.results
+    assert best[1] == f"**{bright}** over {dark}"
+    points = [Point({"x": k}, {each.metric: each for each in r.rows}) for k, r in enumerate(found.results.values())]
+    assert "brightness" in Sweep(["x"], points, {}).metrics()
+
+
+def test_a_row_is_about_the_metric_whose_name_it_begins_with():
+    assert metric_of("Frechet distance (thermotorch-mnist-v1)") is FRECHET
+    assert metric_of("test accuracy, 10 runs averaged").name == "test accuracy"
+    assert metric_of("distance to training images, relative to held-out images").better == "higher"
+    assert metric_of("timeless") is None and metric_of("generation heat at 300 K") is None
+
+
+def test_records_that_contradict_themselves_are_refused():
+    with pytest.raises(ValueError, match="better: expected 'lower', 'higher' or '', found 'more'"):
+        Metric("x", "more")
+    with pytest.raises(ValueError, match="metric 'x': a question needs an answer and a direction"):
+        Metric("x", question="Which?", answer="{best}")
+    with pytest.raises(ValueError, match="metric 'time' exists already"):
+        register_metric(Metric("time"))

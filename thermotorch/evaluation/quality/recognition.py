@@ -1,0 +1,57 @@
+"""Features and classes of images according to the judge: recognisability, class balance, obedience to labels."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+RECOGNISED = 0.9  # the judge's confidence from which an image counts as a digit
+
+
+@torch.no_grad()
+def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
+    """Apply a function to images [n, c, h, w] in batches, and join the results: [n, ...]."""
+    return torch.cat([function(batch) for batch in images.split(batch_size)])
+
+
+def features(feature_net: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Return the features of images [n, c, h, w] in [0, 1]: [n, feature_net.num_features]."""
+    return in_batches(feature_net.features, images, batch_size)
+
+
+def class_probabilities(feature_net: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Return the class probabilities of images [n, c, h, w] in [0, 1]: [n, classes]."""
+    return in_batches(feature_net, images, batch_size).softmax(-1)
+
+
+def recognised_fraction(probabilities: Tensor, threshold: float = RECOGNISED) -> tuple[float, float]:
+    """Return the fraction of images whose top class has at least probability `threshold`, and its standard error.
+
+    Args:
+        probabilities: [n, class].
+    """
+    fraction = (probabilities.amax(-1) >= threshold).double().mean().item()
+    return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
+
+
+def conditional_accuracy(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the fraction of images whose top class is the requested one, and its standard error.
+
+    Args:
+        probabilities: [n, class].
+        labels: int64 [n].
+    """
+    fraction = (probabilities.argmax(-1) == labels.to(probabilities.device)).double().mean().item()
+    return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
+
+
+def class_histogram(probabilities: Tensor) -> Tensor:
+    """Count the images of each top class: [n, class] -> int64 [class]."""
+    return torch.bincount(probabilities.argmax(-1), minlength=probabilities.shape[-1])
+
+
+def class_entropy(histogram: Tensor) -> float:
+    """Return the entropy of a class histogram, `-sum p ln p`, in nats; ln 10 for ten equally frequent classes."""
+    share = histogram.double() / histogram.sum()
+    return float(-torch.special.xlogy(share, share).sum()) + 0.0  # no minus zero
