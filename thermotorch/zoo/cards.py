@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from thermotorch.files import write_file
 from thermotorch.names import unknown_name
 from thermotorch.zoo.rows import Row
-from thermotorch.zoo.tensor_files import write_file
 
 CARD_FORMAT = 1
 WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parameters", "git_revision", "versions")
@@ -46,8 +46,8 @@ def read_card(path: Path, hides: Sequence[Path] = ()) -> Card:
 
 
 def write_card(path: Path, card: Mapping) -> None:
-    """Writes a card so that an interruption leaves the old one or the new one."""
-    write_file(path, (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
+    """Write a card whole."""
+    write_file(path, json.dumps(card, indent=2, allow_nan=False) + "\n")
 
 
 def check_card(card: Mapping) -> None:

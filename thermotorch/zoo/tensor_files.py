@@ -10,6 +10,8 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
+from thermotorch.files import write_file
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Writes tensors by name and returns the sha256 of the file, a function of the tensors alone."""
@@ -38,14 +40,6 @@ def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ValueError(f"checkpoint {label} was altered: its card says sha256 {sha256}, found {found}")
     return safetensors_load(data)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a file so that an interruption leaves the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def _expected_length(data: bytes) -> int | None:
