@@ -132,7 +132,7 @@ def sample(cfg: DictConfig) -> Path:
     """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.samples import draw_samples, sample_rows, write_samples
+    from thermotorch.evaluation.samples import sample_rows, samples_in_parts, write_samples
     from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.zoo.rows import by_kind
 
@@ -148,12 +148,14 @@ def sample(cfg: DictConfig) -> Path:
         samples = sample_over_processes(
             model, cfg.num_samples, run, devices=cfg.devices, accelerator=accelerator, **common
         )
+        written = write_samples(samples, cfg.num_samples, run)
     else:
         with progress_bar(cfg.model) as progress:
-            samples = draw_samples(model, cfg.num_samples, progress=progress, **common)
-    paths = write_samples(samples, run)
+            parts = samples_in_parts(model, cfg.num_samples, progress=progress, **common)
+            written = write_samples(parts, cfg.num_samples, run)
     seconds = (time.perf_counter() - started) / cfg.num_samples
-    rows = sample_rows(samples, seconds, cfg.seed, _command("thermotorch-sample"))
+    rows = sample_rows(written, seconds, cfg.seed, _command("thermotorch-sample"))
+    paths = list(written.paths)
     record = {"model": cfg.model, "task": "sample", "seed": cfg.seed, "options": options, **by_kind(rows)}
     (run / "samples.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if cfg.figures:

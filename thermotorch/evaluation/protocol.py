@@ -1,8 +1,25 @@
-"""What every model of a comparison is put through."""
+"""The settings that all models of a comparison share."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+
+def count_of(name: str, value: Any, least: int = 1) -> int:
+    """Return an integer argument, of Python, numpy or torch, as a plain int.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: an integer below `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, found {value!r}") from None
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
+    return number
 
 
 @dataclass(frozen=True)
@@ -40,11 +57,14 @@ class Protocol:
     curve_points: int = 6
 
     def __post_init__(self) -> None:
-        least_of = {"num_samples": 3, "batch_size": 1, "kernel_subsets": 1, "kernel_subset_size": 2, "neighbours": 1,
-                    "resamples": 2, "curve_points": 0}  # fmt: skip
+        for name in ("name", "sampler"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name}: expected a text, found {getattr(self, name)!r}")
+        least_of = {"num_samples": 3, "seed": 0, "batch_size": 1, "steps": 1, "kernel_subsets": 1,
+                    "kernel_subset_size": 2, "neighbours": 1, "resamples": 2, "curve_points": 0}  # fmt: skip
         for name, least in least_of.items():
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+            if getattr(self, name) is not None or name not in ("batch_size", "steps"):
+                object.__setattr__(self, name, count_of(name, getattr(self, name), least))
         if self.kernel_subset_size > self.num_samples:
             raise ValueError(
                 f"kernel_subset_size: expected at most num_samples = {self.num_samples}, "
@@ -54,8 +74,6 @@ class Protocol:
             raise ValueError(
                 f"neighbours: expected fewer than num_samples = {self.num_samples}, found {self.neighbours}"
             )
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps: expected at least 1, or null for the sampler's default, found {self.steps}")
 
     @classmethod
     def quick(cls) -> "Protocol":

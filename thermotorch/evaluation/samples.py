@@ -1,13 +1,25 @@
-"""Images of one model: drawn, with what they cost, and as files."""
+"""Images of one model: drawn in parts, with their heat, and written to files as they arrive."""
 
-from collections.abc import Callable, Mapping
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from safetensors.torch import save_file
+import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
+from thermotorch.evaluation.protocol import count_of
 from thermotorch.zoo.rows import Row
+
+SHOWN = 1024  # images in the grid at most
+_AT_ONCE = 1024  # images in memory, or one batch if that is more
+_OF_EACH = ("labels", "known")  # arguments of `generate` with one entry for each sample
+_DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
+Samples = Mapping[str, Tensor]
 
 
 def draw_samples(
@@ -16,14 +28,14 @@ def draw_samples(
     *,
     seed: int = 0,
     batch_size: int = 64,
-    options: Mapping | None = None,
+    options: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Generates `images` [n, c, h, w] in [0, 1] and, where the model is a thermodynamic computer, their `heat` [n] in kT.
+    """Generate `images` [n, c, h, w] in [0, 1] and, with a thermodynamic computer, their `heat` [n] in kT.
 
     Args:
-        model: anything with `generate`; the heat comes from its `sample`, if it has that too.
-        num_samples, seed, batch_size, progress: as in `generate`.
+        model: a generator.
+        num_samples, seed, batch_size, progress: arguments of its `generate`.
         options: further arguments of `generate`, such as `{"sampler": "ddim", "steps": 50}`.
     """
     arguments = {"seed": seed, "batch_size": batch_size, "progress": progress, **(options or {})}
@@ -33,36 +45,120 @@ def draw_samples(
     return {"images": model.generate(num_samples, **arguments)}
 
 
-def write_samples(samples: Mapping[str, Tensor], folder: Path) -> list[Path]:
-    """Writes what `draw_samples` gave into a folder that exists.
+def samples_in_parts(
+    model: nn.Module,
+    num_samples: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    options: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the samples of `draw_samples` in parts of about 1,024, so that memory does not grow with their number.
 
-    Returns:
-        The paths written: samples.png, a grid; samples.safetensors, `images` [n, c, h, w] in [0, 1]; and heat.csv, the
-        heat of each sample in kT, where there is any.
+    The parts hold whole batches, so that the samples are those of a single call. Arguments as in `draw_samples`;
+    `progress` is called with (samples done, num_samples).
+
+    Raises:
+        ValueError, TypeError: a number below 1, or one that is no integer.
     """
-    images = samples["images"].cpu().contiguous()
-    picture, tensors, heat = (folder / name for name in ("samples.png", "samples.safetensors", "heat.csv"))
-    save_image(images, picture, nrow=max(1, round(len(images) ** 0.5)))
-    save_file({"images": images}, tensors)
-    if "heat" not in samples:
-        return [picture, tensors]
-    rows = [f"{number},{value:.6g}" for number, value in enumerate(samples["heat"].tolist())]
-    heat.write_text("\n".join(["sample,heat_kT", *rows, ""]), encoding="utf-8")
-    return [picture, tensors, heat]
+    num_samples, batch_size = count_of("num_samples", num_samples), count_of("batch_size", batch_size)
+    for ids in torch.arange(num_samples).split(batch_size * max(1, _AT_ONCE // batch_size)):
+        first, count = int(ids[0]), len(ids)
+        given = dict(options or {})
+        if count < num_samples:
+            of_each = {name: given[name] for name in _OF_EACH if given.get(name) is not None}
+            given |= {name: value[first : first + count] for name, value in of_each.items()}
+            given["sample_ids"] = ids
+
+        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
+            if progress is not None:
+                progress(first + count * done // total, num_samples)
+
+        yield draw_samples(model, count, seed=seed, batch_size=batch_size, options=given, progress=tell)
 
 
-def sample_rows(samples: Mapping[str, Tensor], seconds: float, seed: int, command: str) -> list[Row]:
-    """What a run of sampling is worth keeping for: the time of a sample, and the mean heat where there is any.
+class Written(NamedTuple):
+    """The outcome of `write_samples`."""
+
+    paths: list[Path]
+    num_samples: int
+    heat: Tensor | None  # [num_samples] in kT, of a thermodynamic computer
+
+
+def write_samples(parts: Samples | Iterable[Samples], num_samples: int, folder: Path) -> Written:
+    """Write samples into an existing folder, part by part as they arrive.
 
     Args:
-        samples: as `draw_samples` gave them.
-        seconds: for each sample, warm-up included.
-        seed, command: of the rows.
+        parts: the samples, in parts or as a whole: `images` and perhaps `heat`.
+        num_samples: their number.
+        folder: destination.
+
+    Returns:
+        The paths: samples.png, a grid of the first 1,024 at most; samples.safetensors, `images` [n, c, h, w] in
+        [0, 1]; and heat.csv, the heat of each sample in kT, where there is any.
+
+    Raises:
+        ValueError: another number of samples than announced, or an unsuitable dtype; no tensor file is left behind.
+
+    Cost: one part in memory.
     """
-    n = len(samples["images"])
+    parts = [parts] if isinstance(parts, Mapping) else parts
+    picture, tensors, table = (folder / name for name in ("samples.png", "samples.safetensors", "heat.csv"))
+    shown: list[Tensor] = []
+    heat: list[Tensor] = []
+    written = 0
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".samples-", suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                images = part["images"].detach().cpu().contiguous()
+                if not written:
+                    file.write(_header(images, num_samples))
+                file.write(images.view(torch.uint8).numpy().data)
+                if (missing := SHOWN - written) > 0:
+                    shown.append(images[:missing].clone())
+                written += len(images)
+                heat += [part["heat"].detach().cpu()] if "heat" in part else []
+        if written != num_samples:
+            raise ValueError(f"parts: expected {num_samples} samples (num_samples), found {written}")
+        os.chmod(name, 0o644)
+        os.replace(name, tensors)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    grid = torch.cat(shown)
+    save_image(grid, picture, nrow=max(1, round(len(grid) ** 0.5)))
+    if not heat:
+        return Written([picture, tensors], written, None)
+    heats = torch.cat(heat)
+    lines = [f"{number},{value:.6g}" for number, value in enumerate(heats.tolist())]
+    table.write_text("\n".join(["sample,heat_kT", *lines, ""]), encoding="utf-8")
+    return Written([picture, tensors, table], written, heats)
+
+
+def _header(images: Tensor, num_samples: int) -> bytes:
+    """Return the start of a safetensors file of `num_samples` images."""
+    if images.dtype not in _DTYPES:
+        raise ValueError(f"images: expected a floating dtype, one of {', '.join(map(str, _DTYPES))}, found {images.dtype}")
+    shape = [num_samples, *images.shape[1:]]
+    end = num_samples * images[0].numel() * images.element_size()
+    text = json.dumps({"images": {"dtype": _DTYPES[images.dtype], "shape": shape, "data_offsets": [0, end]}})
+    text += " " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def sample_rows(written: Written, seconds: float, seed: int, command: str) -> list[Row]:
+    """Return the rows of a sampling run: the time per sample, and the mean heat of a thermodynamic computer.
+
+    Args:
+        written: the samples.
+        seconds: time per sample, warm-up included.
+        seed, command: seed of the samples, and the command that reproduces them.
+    """
+    n = written.num_samples
     rows = [Row("time, warm-up included", seconds, "s per sample", n, seed, "measured", None, command)]
-    if "heat" not in samples:
+    if written.heat is None:
         return rows
-    heat = samples["heat"].double()
+    heat = written.heat.double()
     stderr = (heat.std() / n**0.5).item() if n > 1 else None
     return [Row("generation heat", heat.mean().item(), "kT per sample", n, seed, "modelled", stderr, command), *rows]

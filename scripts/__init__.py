@@ -1,0 +1,1 @@
+"""Programs of the clone: `python scripts/NAME.py`, and `python -m scripts.pages.NAME` for the documentation."""
