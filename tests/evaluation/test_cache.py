@@ -45,6 +45,18 @@ def test_the_key_holds_all_that_the_numbers_depend_on(change):
     assert json.loads(json.dumps(key_of())) == key_of()
 
 
+def test_the_constructor_arguments_are_in_the_key():
+    """One file of weights serves machines that differ in a setting without weights, such as their time step."""
+
+    def configured(**config):
+        model = Digital()
+        model.config = config
+        return model
+
+    assert key_of(configured(dt=0.01)) != key_of(configured(dt=0.02)) != key_of()
+    assert key_of(configured(dt=0.01, j2=1.0)) == key_of(configured(j2=1.0, dt=0.01))
+
+
 def test_names_and_foreign_samplers_are_not_in_the_key():
     assert key_of(name="path/to/digital.safetensors") == key_of()
     assert replace(PROTOCOL, name="mine").to_dict() != PROTOCOL.to_dict()

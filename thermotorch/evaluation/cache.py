@@ -24,6 +24,7 @@ from thermotorch.evaluation.entries import Entry, takes_sampler
 from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import ModelResult
+from thermotorch.files import write_file
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
@@ -64,16 +65,9 @@ class ResultCache:
     def save(self, key: Mapping[str, Any], found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
         """Writes plain values and tensors under a key, and returns the file: the whole of it or none, also on Ctrl-C."""
         path = self._path(key)
-        self.folder.mkdir(parents=True, exist_ok=True)
         metadata = {"key": json.dumps(key), "found": json.dumps(found, allow_nan=False)}
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return write_file(path, data)
 
     def load_result(self, key: Mapping[str, Any]) -> ModelResult | None:
         """The result of one entry, if there is one that this version understands."""

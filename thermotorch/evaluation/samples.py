@@ -1,9 +1,7 @@
 """Images of one model: drawn in parts, with their heat, and written to files as they arrive."""
 
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from thermotorch.evaluation.protocol import count_of
+from thermotorch.files import replacing, write_file
 from thermotorch.zoo.rows import Row
 
 SHOWN = 1024  # images in the grid at most
@@ -108,38 +107,34 @@ def write_samples(parts: Samples | Iterable[Samples], num_samples: int, folder: 
     shown: list[Tensor] = []
     heat: list[Tensor] = []
     written = 0
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".samples-", suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                images = part["images"].detach().cpu().contiguous()
-                if not written:
-                    file.write(_header(images, num_samples))
-                file.write(images.view(torch.uint8).numpy().data)
-                if (missing := SHOWN - written) > 0:
-                    shown.append(images[:missing].clone())
-                written += len(images)
-                heat += [part["heat"].detach().cpu()] if "heat" in part else []
+    with replacing(tensors) as partial, partial.open("wb") as file:
+        for part in parts:
+            images = part["images"].detach().cpu().contiguous()
+            if not written:
+                file.write(_header(images, num_samples))
+            file.write(images.view(torch.uint8).numpy().data)
+            if (missing := SHOWN - written) > 0:
+                shown.append(images[:missing].clone())
+            written += len(images)
+            heat += [part["heat"].detach().cpu()] if "heat" in part else []
         if written != num_samples:
             raise ValueError(f"parts: expected {num_samples} samples (num_samples), found {written}")
-        os.chmod(name, 0o644)
-        os.replace(name, tensors)
-    finally:
-        Path(name).unlink(missing_ok=True)
     grid = torch.cat(shown)
     save_image(grid, picture, nrow=max(1, round(len(grid) ** 0.5)))
     if not heat:
         return Written([picture, tensors], written, None)
     heats = torch.cat(heat)
     lines = [f"{number},{value:.6g}" for number, value in enumerate(heats.tolist())]
-    table.write_text("\n".join(["sample,heat_kT", *lines, ""]), encoding="utf-8")
+    write_file(table, "\n".join(["sample,heat_kT", *lines, ""]))
     return Written([picture, tensors, table], written, heats)
 
 
 def _header(images: Tensor, num_samples: int) -> bytes:
     """Return the start of a safetensors file of `num_samples` images."""
     if images.dtype not in _DTYPES:
-        raise ValueError(f"images: expected a floating dtype, one of {', '.join(map(str, _DTYPES))}, found {images.dtype}")
+        raise ValueError(
+            f"images: expected a floating dtype, one of {', '.join(map(str, _DTYPES))}, found {images.dtype}"
+        )
     shape = [num_samples, *images.shape[1:]]
     end = num_samples * images[0].numel() * images.element_size()
     text = json.dumps({"images": {"dtype": _DTYPES[images.dtype], "shape": shape, "data_offsets": [0, end]}})

@@ -4,6 +4,7 @@ from torch import nn
 
 from thermotorch.evaluation.energy import machine_run
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.schedule import interaction
 
 
 def machine(**options) -> ThermodynamicGenerator:
@@ -29,6 +30,24 @@ def test_first_law_over_a_cycle(options):
     run = machine_run(machine(**options), num_samples=50, seed=3)
     assert run.heat + run.preparation == pytest.approx(run.work_on + run.work_off, rel=1e-5)
     assert abs(run.heat) > 1.0 and abs(run.preparation) > 1.0  # the identity is not one of zeros
+
+
+@pytest.mark.parametrize("gain", [[1.0, 1.0, 1.0], [0.3, 1.0, 0.6]])
+def test_first_law_over_a_cycle_of_a_scheduled_machine(gain):
+    """Switching on to the first gain and off from the last, and the turns of the knob between, are all of the work."""
+    model = machine(schedule={"gain": gain})
+    run = machine_run(model, num_samples=50, seed=3)
+    assert run.heat + run.preparation == pytest.approx(run.work_on + run.work_off, rel=1e-5)
+    start = model.start(50, seed=3)
+    end = model.denoise(start, seed=3)
+    on = gain[0] * interaction(model.potential, start) / model.temperature
+    off = -gain[-1] * interaction(model.potential, end.state) / model.temperature
+    turning = end.work / model.temperature
+    assert (turning.abs().max() > 1) == (gain[0] != gain[1])
+    assert run.work_on == pytest.approx((on + turning).mean().item(), rel=1e-6)
+    assert run.work_off == pytest.approx(off.mean().item(), rel=1e-6)
+    returned = sum(-work.clamp(max=0).mean().item() for work in (on, turning, off))
+    assert run.returned == pytest.approx(returned, rel=1e-6)
 
 
 def test_a_machine_without_couplings_spends_nothing_on_switching():

@@ -96,6 +96,7 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
     wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
     on = model.segments[0].gain * interaction(potential, start) / kT
     off = -model.segments[-1].gain * interaction(potential, end) / kT
+    turning = run.work / kT  # the knobs of a scheduled machine
     released = run.heat / kT if heat is None else heat
     second = (states := run.states.flatten(0, 1)).T @ states / len(states)
     square, strength, sign = second.diagonal(), potential.couplings.matrix(), potential.couplings.matrix().sign()
@@ -104,9 +105,9 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
         heat=released.double().mean().item(),
         heat_stderr=released.double().std().item() / len(released) ** 0.5,
         preparation=(wells.energy(end) - wells.energy(start)).double().mean().item() / kT,
-        work_on=(on + run.work / kT).double().mean().item(),
+        work_on=(on + turning).double().mean().item(),
         work_off=off.double().mean().item(),
-        returned=-(on.clamp(max=0) + off.clamp(max=0)).double().mean().item(),
+        returned=-sum(work.clamp(max=0).double().mean().item() for work in (on, turning, off)),
         units=potential.num_units,
         read_units=prod(model.image_shape),
         inputs=model.num_classes,

@@ -12,6 +12,7 @@ from thermotorch.evaluation.report.content import Films, Gallery
 from thermotorch.evaluation.report.pictures import side_by_side
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.results import Comparison
+from thermotorch.files import write_file
 
 REPORT_FORMAT = 2
 
@@ -43,9 +44,7 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
         elif isinstance(block, Films):
             written[block.still.file] = block.still.data
     for name, data in written.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        write_file(folder / name, data)
     paths = [folder / name for name in written]
     if comparison.results:
         of = f"of {comparison.protocol.num_samples:,} samples, seed {comparison.protocol.seed}"
