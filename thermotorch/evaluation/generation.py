@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
 STRIP_IMAGES = 8
 _STRIP_FRAMES = 24
 _BATCH_SIZE = 256
+_AT_ONCE = 10_000  # samples of one call, of which alone the frames on the way are kept
 
 
 class Generation(NamedTuple):
@@ -68,9 +69,9 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     title = f"{entry.label}: generating"
     tell(title, 0, 1)
     times = _curve_times(model, protocol.curve_points)
-    told = _told(labels, n) | ({"times": times} if times else {})
     batch_size = protocol.batch_size or _batch_size(model, device)
-    meters, seconds, latest = [], [], []
+    meters, seconds = [], []
+    made: Made
 
     def meter() -> EnergyMeter:
         meters.append(EnergyMeter(device))
@@ -81,20 +82,19 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
         tell(title, done, total)
 
     def make() -> None:
+        nonlocal made
         started = time.perf_counter()
-        latest[:] = [run(n, batch_size=batch_size, progress=on_progress, **told)]
+        made = _made(run, n, batch_size, labels, times, on_progress)
         _synchronize(device)
         seconds.append(time.perf_counter() - started)
 
     with PeakMemory(device) as memory:
         drawn = measure(make, n, meter)
-    (made,) = latest
-    images = (made.images if thermodynamic else made).cpu()
     per_sample = sum(seconds) / len(seconds) / n
 
     speed = joined(
         f"{describe_hardware(device)}, {min(n, batch_size)} at a time, without the warm-up",
-        f"read at {len(times)} times" if times else "",
+        f"read at {len(times)} times{f', the first {_AT_ONCE:,} of them' if n > _AT_ONCE else ''}" if times else "",
         how,
     )
     first = f"the first {min(n, STRIP_IMAGES)} samples, with everything that happens once, and each frame looked at"
@@ -106,8 +106,51 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
         memory.row(n, seed, command, joined("over the run, after the warm-up", how)),
         *meters[-1].rows(n * len(seconds), seed, command),
     ]
-    heat, work = (made.heat, made.work) if thermodynamic else (None, None)
-    return Generation(images, labels, heat, work, strip, times, made.frames if times else None, rows, drawn)
+    return Generation(made.images, labels, made.heat, made.work, strip, times, made.frames, rows, drawn)
+
+
+class Made(NamedTuple):
+    """The samples of one run, on the CPU."""
+
+    images: Tensor
+    heat: Tensor | None
+    work: Tensor | None
+    frames: Tensor | None  # of the first 10,000 samples at most
+
+
+def _made(
+    run: Callable,
+    n: int,
+    batch_size: int,
+    labels: Tensor | None,
+    times: list[float],
+    progress: Callable[[int, int], None],
+) -> Made:
+    """Generate n samples in calls of about 10,000, so that memory holds the images and little else."""
+    calls = torch.arange(n).split(n if n <= _AT_ONCE else batch_size * max(1, _AT_ONCE // batch_size))
+    images: Tensor | None = None
+    heat, work, frames = [], [], None
+    for ids in calls:
+        first, count = int(ids[0]), len(ids)
+        given = {} if labels is None else {"labels": labels[first : first + count]}
+        if len(calls) > 1:
+            given["sample_ids"] = ids
+        if times and not first:
+            given["times"] = times
+
+        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
+            progress(*((first + count * done // total, n) if len(calls) > 1 else (done, total)))
+
+        found = run(count, batch_size=batch_size, progress=tell, **given)
+        part = found if isinstance(found, Tensor) else found.images
+        if images is None:
+            images = torch.empty(n, *part.shape[1:], dtype=part.dtype)
+        images[first : first + count] = part.cpu()
+        if not isinstance(found, Tensor):
+            heat.append(found.heat)
+            work.append(found.work)
+            frames = found.frames if "times" in given else frames
+    return Made(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
 
 
 def is_thermodynamic(model: nn.Module) -> bool:

@@ -76,7 +76,7 @@ def test_errors_are_the_spread_over_repetitions():
 def test_blocks_do_not_show(monkeypatch):
     x, y = normals(200, 4, 0), normals(150, 4, 1)
     whole = neighbours(x, y)
-    monkeypatch.setattr("thermotorch.evaluation.quality.neighbours._BLOCK", 37)
+    monkeypatch.setattr("thermotorch.evaluation.quality.blocks._ROWS", 37)
     assert neighbours(x, y) == pytest.approx(whole)
 
 

@@ -11,6 +11,8 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from thermotorch.evaluation.quality.blocks import row_blocks
+
 _GROUPS = 20  # of the delete-group jackknife
 
 
@@ -95,14 +97,14 @@ def kernel_distance(
     return mean, deviation, math.sqrt(of_samples + deviation**2 / max(1, subsets - 1))  # without torchmetrics' bias
 
 
-def _witness(features: Tensor, reference: Tensor, chunk: int = 1000) -> Tensor:
+def _witness(features: Tensor, reference: Tensor) -> Tensor:
     """Return the first-order contribution of each generated sample to the kernel distance, up to a constant: [n]."""
 
     def mean_kernel(rows: Tensor, others: Tensor) -> Tensor:
         return (rows @ others.T / rows.shape[1] + 1.0).pow(3).mean(1)
 
     return torch.cat([
-        2.0 * (mean_kernel(rows, features) - mean_kernel(rows, reference)) for rows in features.split(chunk)
+        2.0 * (mean_kernel(rows, features) - mean_kernel(rows, reference)) for rows in (features[k] for k in row_blocks(len(features), max(len(features), len(reference))))
     ])  # fmt: skip
 
 

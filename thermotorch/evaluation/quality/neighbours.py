@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_BLOCK = 1024  # rows of a distance matrix in memory
+from thermotorch.evaluation.quality.blocks import row_blocks
 
 
 class Neighbours(NamedTuple):
@@ -43,7 +43,7 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
     Raises:
         ValueError: too few images for k neighbours.
 
-    Cost: n^2 + m^2 + n m distances, 1024 x max(n, m) of them in memory.
+    Cost: n^2 + m^2 + n m distances, of which 16 million at most are in memory.
     Source: Kynkaanniemi et al., NeurIPS 2019 (precision, recall, Eqs. 1-2); Naeem et al., ICML 2020 (density, coverage,
     Eqs. 4-6).
     """
@@ -53,7 +53,7 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
     real, generated = _radii(reference, k), _radii(features, k)
     around = torch.zeros(n, dtype=torch.int64, device=features.device)  # real balls around each sample
     covered, recalled = (torch.zeros(m, dtype=torch.bool, device=features.device) for _ in range(2))
-    for rows in torch.arange(n).split(_BLOCK):
+    for rows in row_blocks(n, m):
         distance = torch.cdist(features[rows], reference)
         inside = distance < real
         around[rows] = inside.sum(1)
@@ -73,7 +73,7 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
 def _radii(points: Tensor, k: int) -> Tensor:
     """Distance of each point [n, feature] to its k-th nearest other one: [n]."""
     radii = []
-    for rows in torch.arange(len(points)).split(_BLOCK):
+    for rows in row_blocks(len(points), len(points)):
         distance = torch.cdist(points[rows], points)
         distance[torch.arange(len(rows)), rows] = math.inf
         radii.append(distance.kthvalue(k, 1).values)

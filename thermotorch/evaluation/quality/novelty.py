@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.evaluation.quality.blocks import row_blocks
+
 
 class KnownImages(NamedTuple):
     """Real images to compare generated ones with, [n, c, h, w] in [0, 1]."""
@@ -29,17 +31,20 @@ def nearest_training_distance(images: Tensor, train_images: Tensor, chunk: int =
     Raises:
         ValueError: images of different shapes, or no training images.
 
-    Cost: n x m x pixels multiply-adds, n x chunk distances in memory.
+    Cost: n x m x pixels multiply-adds, 16 million distances in memory at most.
     """
     if images.shape[1:] != train_images.shape[1:] or not len(train_images):
         raise ValueError(f"train_images: expected [n, {list(images.shape[1:])}], found {list(train_images.shape)}")
     flat, training = images.flatten(1), train_images.flatten(1)
-    best = torch.full((len(flat),), math.inf, device=flat.device)
-    index = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
-    for start in range(0, len(training), chunk):
-        distance, position = torch.cdist(flat, training[start : start + chunk]).min(1)
-        closer = distance < best
-        best = torch.where(closer, distance, best)
-        index = torch.where(closer, position + start, index)
-    # cdist goes through |x|^2 + |y|^2 - 2 x.y, which loses a copy among rounding errors.
-    return (flat - training[index]).norm(dim=1), index
+    distances = torch.empty(len(flat), dtype=flat.dtype, device=flat.device)
+    indices = torch.empty(len(flat), dtype=torch.int64, device=flat.device)
+    for rows in row_blocks(len(flat), min(chunk, len(training))):
+        some = flat[rows]
+        best, index = some.new_full((len(some),), math.inf), indices.new_zeros(len(some))
+        for start in range(0, len(training), chunk):
+            distance, position = torch.cdist(some, training[start : start + chunk]).min(1)
+            index = torch.where(distance < best, position + start, index)
+            best = torch.minimum(distance, best)
+        # cdist goes through |x|^2 + |y|^2 - 2 x.y, which loses a copy among rounding errors.
+        distances[rows], indices[rows] = (some - training[index]).norm(dim=1), index
+    return distances, indices

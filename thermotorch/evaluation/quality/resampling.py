@@ -7,6 +7,8 @@ Both distances are functions of the counts with which each sample appears, so th
 import torch
 from torch import Tensor
 
+from thermotorch.evaluation.quality.blocks import row_blocks
+
 LEVEL = 0.95  # of the intervals
 
 
@@ -39,7 +41,7 @@ def frechet_replicates(features: Tensor, reference: Tensor, resamples: int, seed
     counts = _counts(n, resamples, seed).to(sample)
     upper = torch.triu_indices(width, width, device=sample.device)
     products = sample.new_zeros(resamples, upper.shape[1])
-    for rows in torch.arange(n).split(1024):
+    for rows in row_blocks(n, upper.shape[1]):
         block = sample[rows]
         products += counts[:, rows] @ (block[:, upper[0]] * block[:, upper[1]])
     second = sample.new_zeros(resamples, width, width)
@@ -58,13 +60,13 @@ def kernel_replicates(features: Tensor, reference: Tensor, resamples: int, seed:
     Pairs of one sample with itself do not count, also when it was drawn twice, as in the unbiased estimate; resamples
     without any other pair are left out.
 
-    Cost: n x (n + m) kernel values and resamples x n^2 multiply-adds, 1024 x n values in memory.
+    Cost: n x (n + m) kernel values and resamples x n^2 multiply-adds, 16 million values in memory at most.
     Source: Efron 1979; the kernel: `kernel_distance`.
     """
     sample, target = features.double(), reference.double()
     counts = _counts(len(sample), resamples, seed).to(sample)
     within, across = sample.new_zeros(resamples), sample.new_zeros(resamples)
-    for rows in torch.arange(len(sample)).split(1024):
+    for rows in row_blocks(len(sample), max(len(sample), len(target))):
         kernel = _kernel(sample[rows], sample)
         kernel[torch.arange(len(rows)), rows] = 0.0
         within += (counts[:, rows] * (counts @ kernel.T)).sum(1)

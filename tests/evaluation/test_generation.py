@@ -1,0 +1,20 @@
+import torch
+
+from thermotorch.evaluation import Protocol, generation
+from thermotorch.evaluation.entries import Entry
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+
+
+def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(monkeypatch):
+    """In calls of whole batches; the frames on the way, six times the samples, would otherwise fill the memory."""
+    model = ThermodynamicGenerator(image_shape=[1, 4, 4], hidden=3, t_final=0.08, num_classes=2, dt=0.02).eval()
+    entry = Entry("machine", "machine", model, Protocol(num_samples=23, batch_size=4, kernel_subset_size=10))
+    whole, seen = generation.generate(entry), []
+    monkeypatch.setattr(generation, "_AT_ONCE", 10)
+    parts = generation.generate(entry, progress=lambda what, done, total: seen.append((what, done, total)))
+    assert torch.equal(parts.images, whole.images) and torch.equal(parts.labels, whole.labels)
+    assert torch.equal(parts.heat, whole.heat) and torch.equal(parts.work, whole.work)
+    assert parts.times == whole.times and len(parts.times) > 1
+    assert torch.equal(parts.frames, whole.frames[:, :8])
+    assert [done for what, done, _ in seen if what.endswith("generating")][-3:] == [16, 20, 23]
+    assert "the first 10 of them" in next(row.note for row in parts.rows if row.metric == "time")
