@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.models.protocol import Judge
 
-class FeatureNet(nn.Module):
+
+class FeatureNet(Judge, nn.Module):
     """Convolutional classifier without normalisation layers or dropout: a pure function of one image.
 
     Args:

@@ -1,28 +1,20 @@
 """The thermodynamic classifier: clamped pixels push hidden and output units, and the largest output is the class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod, sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thermotorch.dynamics import Trajectory
 from thermotorch.layer import ThermodynamicLayer
-
-Progress = Callable[[int, int], None]
+from thermotorch.models.protocol import Classifier, Inference, Progress
 
 _RUN_STRIDE = 1 << 24  # run r of image i draws noise stream r x 2^24 + i: repeated runs of 2^24 images never share one
 
 
-class Inference(NamedTuple):
-    """What repeated runs on images gave."""
-
-    outputs: Tensor  # [image, run, class], positions of the output units at the observation time
-    heat: Tensor  # [image, run], heat given to the bath, in multiples of kT
-
-
-class ThermodynamicClassifier(nn.Module):
+class ThermodynamicClassifier(Classifier, nn.Module):
     """Images clamp the input units; hidden and output units start at zero, run for `t_final`, and are read.
 
         dx = -dV/dx dt + sqrt(2 kT dt) xi,   V(x; u) = sum_i (j2 x_i^2 + j4 x_i^4) + b.x + sum over pairs J_ij x_i x_j
@@ -42,8 +34,6 @@ class ThermodynamicClassifier(nn.Module):
     Cost of an inference at the defaults: 58,016 multiply-adds for the field of the pixels, 200 steps of 5,402.
     Source: Whitelam, PNAS 123, e2528413123 (2026): 784 + 64 + 10 units, 60,791 parameters.
     """
-
-    task = "classify"
 
     def __init__(
         self,

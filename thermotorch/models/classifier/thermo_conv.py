@@ -6,9 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thermotorch.layer import ThermodynamicLayer
+from thermotorch.models.protocol import NoisyModule
 
 
-class ThermodynamicConvNet(nn.Module):
+class ThermodynamicConvNet(NoisyModule, nn.Module):
     """Two convolutions, then a `ThermodynamicLayer` as the last hidden layer, then logits.
 
     Args:

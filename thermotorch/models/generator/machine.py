@@ -1,6 +1,6 @@
 """Generative thermodynamic computers: images from noise by the natural dynamics of fluctuating units."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -12,20 +12,8 @@ from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.models.classifier.groups import by_group, layered_couplings
 from thermotorch.models.generator.noising import Noising, uncoupled
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
+from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 from thermotorch.potential import Potential
-
-Progress = Callable[[int, int], None]
-
-
-class Samples(NamedTuple):
-    """Generated images with what they cost, in multiples of the machine's kT."""
-
-    images: Tensor  # [sample, channel, height, width] in [0, 1]
-    heat: Tensor  # [sample], heat given to the bath during the generation
-    work: (
-        Tensor  # [sample], work done by switching the potential on at the start, and by turning the gain of a schedule
-    )
-    frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the times asked for
 
 
 class Reading(NamedTuple):
@@ -36,7 +24,7 @@ class Reading(NamedTuple):
     work: Tensor  # [sample], done until then by turning the gain, in that unit
 
 
-class ThermodynamicGenerator(nn.Module):
+class ThermodynamicGenerator(Thermodynamic, nn.Module):
     """Visible, hidden and label units with couplings that are constant in time: an autonomous machine.
 
     Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`; the

@@ -1,0 +1,278 @@
+"""The contract between a model and those who sample, train, evaluate and ship it.
+
+| a model that | is a | and declares it by |
+| --- | --- | --- |
+| makes images | `Generator` | a method `generate` |
+| makes images in several numbers of steps of several samplers | `DigitalSampler` | `samplers` and `steps_of` |
+| is a simulated device, whose images cost heat and work | `Thermodynamic` | inheriting from it |
+| recognises images in repeated noisy runs | `Classifier` | inheriting from it |
+| judges images | `Judge` | inheriting from it |
+
+A model of another package needs `generate` and nothing of this module. `abilities(model)` is the only place that looks
+at what a model has; everybody else reads the record that it returns.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+Progress = Callable[[int, int], None]  # called with (done, total)
+TitledProgress = Callable[[str, int, int], None]  # called with (description, done, total)
+
+BATCH_SIZE = 256  # samples made together where neither the model nor the caller says otherwise
+
+
+class Samples(NamedTuple):
+    """Generated images, and the cost of each on a thermodynamic device in multiples of its kT."""
+
+    images: Tensor  # [sample, channel, height, width] in [0, 1]
+    heat: Tensor | None = None  # [sample], heat given to the bath during the generation; None for a digital model
+    work: Tensor | None = None  # [sample], work done by switching the potential on and by turning the gain
+    frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the requested times
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A model that makes images.
+
+    A model may also have, and `abilities` then finds:
+        config: a dict of the constructor's arguments, plain numbers, strings, lists and dicts.
+        image_shape: (channels, height, width).
+        cpu_batch_size: the number of samples per batch that is fastest on a processor.
+    and its `generate` may also take:
+        sample_ids: int64 [sample], so that sample i does not depend on its batch.
+        labels: int64 [sample], the classes to draw, 0 ... config["num_classes"] - 1.
+        watch: a function, called as `watch(step, images)` with the images of the current batch before the first step
+            (step 0) and after each.
+    """
+
+    def generate(
+        self, num_samples: int, *, seed: int = 0, batch_size: int = BATCH_SIZE, progress: Progress | None = None
+    ) -> Tensor:
+        """Return images [sample, channel, height, width] in [0, 1].
+
+        Args:
+            num_samples: number of images; 0 returns none.
+            seed: seed of all random numbers; the same seed gives the same images.
+            batch_size: number of images made together, which does not change them.
+            progress: called with (done, total) as the work proceeds.
+        """
+        ...
+
+
+@runtime_checkable
+class DigitalSampler(Protocol):
+    """A generator with several samplers, each of which takes a number of steps; its `generate` takes both.
+
+    Attributes:
+        samplers: the default number of steps of each sampler by name; None stands for the model's own number.
+    """
+
+    samplers: Mapping[str, int | None]
+
+    def generate(self, num_samples: int, *, sampler: str = ..., steps: int | None = None) -> Tensor:
+        """Return images as `Generator.generate`, by this sampler in this number of steps."""
+        ...
+
+    def steps_of(self, sampler: str, steps: int | None = None) -> int:
+        """Return the number of steps of a sampler, its default for None.
+
+        Raises:
+            ValueError: an unknown sampler, or a number of steps that it cannot take.
+        """
+        ...
+
+
+class Thermodynamic(ABC):
+    """A simulated thermodynamic device that makes images: beside each image it reports the heat and the work.
+
+    Attributes:
+        image_shape: (channels, height, width).
+        temperature: kT of the device in its unit of energy; `Samples.heat` and `Samples.work` are multiples of it.
+        t_final: the observation time.
+    """
+
+    image_shape: tuple[int, ...]
+    temperature: float
+    t_final: float
+
+    @abstractmethod
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+        times: Sequence[float] = (),
+    ) -> Samples:
+        """Return images with heat and work, and with `frames` read at `times`; other arguments as `generate`.
+
+        Reading at `times` leaves the samples unchanged.
+        """
+
+    @abstractmethod
+    def generate(
+        self, num_samples: int, *, seed: int = 0, batch_size: int = BATCH_SIZE, progress: Progress | None = None
+    ) -> Tensor:
+        """Return the images of `sample`."""
+
+    @abstractmethod
+    def readable_times(self, fractions: Sequence[float]) -> list[float]:
+        """Return the times at which `sample` can read the device, nearest to these fractions of `t_final`."""
+
+
+class Inference(NamedTuple):
+    """The answers of repeated runs on images."""
+
+    outputs: Tensor  # [image, run, class], outputs at the observation time
+    heat: Tensor  # [image, run], heat given to the bath, in multiples of kT
+
+
+class NoisyModule:
+    """A module whose forward pass draws noise: `forward(x, seed=None, sample_ids=None)`, differentiable.
+
+    Row i of a batch is a pure function of x[i], the seed and `sample_ids[i]`. Training gives both.
+    """
+
+
+class Classifier(NoisyModule, ABC):
+    """A noisy classifier, asked several times about each image.
+
+    Attributes:
+        image_shape: (channels, height, width).
+    """
+
+    task: ClassVar[str] = "classify"
+    image_shape: tuple[int, ...]
+
+    @abstractmethod
+    def infer(
+        self,
+        images: Tensor,
+        *,
+        runs: int = 1,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        batch_size: int = 2000,
+        progress: Progress | None = None,
+    ) -> Inference:
+        """Return the outputs and the heat of `runs` independent runs on each image."""
+
+    @abstractmethod
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return the predictive distribution, averaged over runs: [..., run, class] -> [..., class]."""
+
+
+class Judge(ABC):
+    """A network in whose feature space images are compared.
+
+    Attributes:
+        image_shape: (channels, height, width) of the images that it takes.
+        num_features: size of a feature vector.
+    """
+
+    image_shape: tuple[int, ...]
+    num_features: int
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features of images: [batch, channel, height, width] in [0, 1] -> [batch, num_features]."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """A generator's abilities, read once by `abilities`.
+
+    Attributes:
+        model: the generator.
+        config: its constructor's arguments; empty if it does not keep them.
+        image_shape: (channels, height, width); None if it does not say.
+        options: names of the arguments that drawing takes, beside the number of samples.
+        num_classes: number of classes that it can be asked for; 0 if it takes no labels.
+        guidance: default strength of classifier-free guidance; 1 is none.
+        samplers: default number of steps by sampler; empty for a model with one way to sample.
+        cpu_batch_size: number of samples per batch that is fastest on a processor.
+        thermodynamic: True for a simulated device, whose `draw` reports heat and work.
+    """
+
+    model: nn.Module
+    config: Mapping[str, Any]
+    image_shape: tuple[int, ...] | None
+    options: frozenset[str]
+    num_classes: int
+    guidance: float
+    samplers: Mapping[str, int | None]
+    cpu_batch_size: int
+    thermodynamic: bool
+
+    @property
+    def takes_sampler(self) -> bool:
+        """True if the images depend on a sampler and a number of steps."""
+        return {"sampler", "steps"} <= self.options
+
+    def draw(self, num_samples: int, **options: Any) -> Samples:
+        """Return samples of any generator, with heat and work if it is thermodynamic.
+
+        Args:
+            num_samples: number of samples.
+            options: arguments of the model's `generate`, or of `sample` if it is thermodynamic; those that the model
+                does not take raise its TypeError.
+        """
+        if isinstance(self.model, Thermodynamic):
+            return self.model.sample(num_samples, **options)
+        return Samples(self.model.generate(num_samples, **options))  # type: ignore[operator]
+
+    def steps_of(self, sampler: str, steps: int | None = None) -> int | None:
+        """Return the number of steps of a sampler; `steps` itself if the model does not say.
+
+        Raises:
+            ValueError: a sampler or a number of steps that the model refuses.
+        """
+        return self.model.steps_of(sampler, steps) if isinstance(self.model, DigitalSampler) else steps
+
+    def readable_times(self, fractions: Sequence[float]) -> list[float]:
+        """Return the times nearest to these fractions of the observation time; none for a digital model."""
+        return self.model.readable_times(fractions) if isinstance(self.model, Thermodynamic) else []
+
+
+def abilities(model: nn.Module) -> Abilities:
+    """Return the abilities of a generator.
+
+    Raises:
+        TypeError: a model without a method `generate`.
+    """
+    if not isinstance(model, Generator):
+        raise TypeError(f"model: expected a generator, with a method generate, got {type(model).__name__}")
+    config, image_shape = getattr(model, "config", {}), getattr(model, "image_shape", None)
+    draw = model.sample if isinstance(model, Thermodynamic) else model.generate
+    options = frozenset(inspect.signature(draw).parameters) - {"num_samples"}
+    return Abilities(
+        model=model,
+        config=config,
+        image_shape=None if image_shape is None else tuple(image_shape),
+        options=options,
+        num_classes=(config.get("num_classes") or 0) if "labels" in options else 0,
+        guidance=config.get("guidance", 1.0),
+        samplers=model.samplers if isinstance(model, DigitalSampler) else {},
+        cpu_batch_size=getattr(model, "cpu_batch_size", BATCH_SIZE),
+        thermodynamic=isinstance(model, Thermodynamic),
+    )
+
+
+def makes_images(model: object) -> bool:
+    """Return True for a generator, or for the class of one."""
+    return isinstance(model, Generator)
+
+
+def task_of(model: nn.Module) -> str | None:
+    """Return the evaluation that a model is made for; None for one that has none of its own, such as a judge.
+
+    A model says so by an attribute `task`; a generator need not, it is measured by its images ("generate").
+    """
+    declared = getattr(model, "task", None)
+    return declared or ("generate" if makes_images(model) else None)
