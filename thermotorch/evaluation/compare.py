@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from thermotorch.evaluation.cache import ResultCache, real_key, result_key
-from thermotorch.evaluation.costs import costs
+from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.entries import Entry, entries_of
 from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
 from thermotorch.evaluation.metrics import FRECHET, NOVELTY, RECOGNISED

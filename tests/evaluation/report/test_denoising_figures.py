@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from thermotorch.evaluation.report.denoising_figures import connection_fields, save_figures, snapshot_rows, to_pillow
+from thermotorch.evaluation.report.denoising_figures import connection_fields, save_figures, snapshot_rows
+from thermotorch.evaluation.report.pictures import to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, BoardClass, CircuitClass
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.names import unknown_name
+from thermotorch.evaluation.energy.quantity import named
 
 
 def hardware_class(name: str) -> CircuitClass | BoardClass:
@@ -14,10 +14,7 @@ def hardware_class(name: str) -> CircuitClass | BoardClass:
     Raises:
         ValueError: an unknown name; it lists the known ones.
     """
-    known = {hardware.name: hardware for hardware in HARDWARE_CLASSES}
-    if name not in known:
-        raise unknown_name("class of hardware", name, known)
-    return known[name]
+    return named("class of hardware", name, HARDWARE_CLASSES)
 
 
 def digital_ledgers(

@@ -1,8 +1,10 @@
 """Numbers with a range and a source: what the device models and the classes of hardware are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from thermotorch.names import unknown_name
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ def quantities(hardware: Any) -> Iterator[tuple[str, Quantity]]:
 def with_value(hardware: Any, name: str, value: float) -> Any:
     """A copy of `hardware` in which one quantity has another value, exactly."""
     return replace(hardware, **{name: replace(getattr(hardware, name), value=value, low=value, high=value)})
+
+
+def named(kind: str, name: str, hardware: Iterable[Any]) -> Any:
+    """Return the device model or class of hardware of that name.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    known = {each.name: each for each in hardware}
+    if name not in known:
+        raise unknown_name(kind, name, known)
+    return known[name]
 
 
 def _interval(number: Interval | float) -> Interval:

@@ -9,10 +9,9 @@ from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import has_cycle, machine_run
-from thermotorch.evaluation.energy.quantity import Interval
+from thermotorch.evaluation.energy.quantity import Interval, named
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.spu_board import SPUBoard
-from thermotorch.names import unknown_name
 
 Device = IdealDevice | RCAnalog | SPUBoard | DTCA
 DEVICES: tuple[Device, ...] = (IdealDevice(), RCAnalog(), SPUBoard(), DTCA())
@@ -24,10 +23,7 @@ def device(name: str) -> Device:
     Raises:
         ValueError: an unknown name; it lists the known ones.
     """
-    known = {device.name: device for device in DEVICES}
-    if name not in known:
-        raise unknown_name("device model", name, known)
-    return known[name]
+    return named("device model", name, DEVICES)
 
 
 def thermodynamic_ledgers(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-_ELEMENTS = 2**24  # of a block: 64 MiB in float32
+_ELEMENTS = 2**22  # of a block: 32 MiB in float64
 _ROWS = 1024
 
 
 def row_blocks(rows: int, columns: int) -> tuple[Tensor, ...]:
-    """Split the indices 0 ... rows - 1 so that a block times `columns` has 16 million elements at most, and 1024 rows."""
+    """Split the indices 0 ... rows - 1 so that a block times `columns` has 4 million elements at most, and 1024 rows."""
     return torch.arange(rows).split(max(1, min(_ROWS, _ELEMENTS // max(1, columns))))

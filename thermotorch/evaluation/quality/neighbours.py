@@ -43,7 +43,7 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
     Raises:
         ValueError: too few images for k neighbours.
 
-    Cost: n^2 + m^2 + n m distances, of which 16 million at most are in memory.
+    Cost: n^2 + m^2 + n m distances, of which 4 million at most are in memory.
     Source: Kynkaanniemi et al., NeurIPS 2019 (precision, recall, Eqs. 1-2); Naeem et al., ICML 2020 (density, coverage,
     Eqs. 4-6).
     """

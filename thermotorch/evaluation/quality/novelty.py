@@ -31,7 +31,7 @@ def nearest_training_distance(images: Tensor, train_images: Tensor, chunk: int =
     Raises:
         ValueError: images of different shapes, or no training images.
 
-    Cost: n x m x pixels multiply-adds, 16 million distances in memory at most.
+    Cost: n x m x pixels multiply-adds, 4 million distances in memory at most.
     """
     if images.shape[1:] != train_images.shape[1:] or not len(train_images):
         raise ValueError(f"train_images: expected [n, {list(images.shape[1:])}], found {list(train_images.shape)}")

@@ -60,7 +60,7 @@ def kernel_replicates(features: Tensor, reference: Tensor, resamples: int, seed:
     Pairs of one sample with itself do not count, also when it was drawn twice, as in the unbiased estimate; resamples
     without any other pair are left out.
 
-    Cost: n x (n + m) kernel values and resamples x n^2 multiply-adds, 16 million values in memory at most.
+    Cost: n x (n + m) kernel values and resamples x n^2 multiply-adds, 4 million values in memory at most.
     Source: Efron 1979; the kernel: `kernel_distance`.
     """
     sample, target = features.double(), reference.double()

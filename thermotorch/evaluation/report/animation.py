@@ -8,7 +8,7 @@ from torchvision.utils import make_grid
 
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.content import PNG, Film, Films, Picture
-from thermotorch.evaluation.report.samples import png
+from thermotorch.evaluation.report.pictures import png
 from thermotorch.evaluation.results import ModelResult
 
 _LEVELS = 32  # of grey: noise does not compress, and shows no more

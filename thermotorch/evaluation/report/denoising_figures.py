@@ -1,13 +1,12 @@
-"""The pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields."""
+"""Pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields."""
 
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torchvision.utils import make_grid
 
+from thermotorch.evaluation.report.pictures import save_animation, to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 SNAPSHOTS = 10  # columns of the noising and denoising rows
@@ -60,20 +59,6 @@ def save_figures(
     return [folder / name for name in (*pictures, "denoising.gif")]
 
 
-def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
-    """Writes an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], images in a grid; the last frame stays."""
-    # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
-    movie = [
-        to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=_SEPARATOR), scale=2).quantize(
-            16, dither=Image.Dither.NONE
-        )
-        for images in frames
-    ]
-    durations = [80] * (len(movie) - 1) + [1500]
-    movie[0].save(path, save_all=True, append_images=movie[1:], loop=0, duration=durations)
-    return path
-
-
 def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
     """Trajectories as rows of pictures at `SNAPSHOTS` even times: [time, row, unit] -> [3, height, width]."""
     times = torch.linspace(0, len(states) - 1, SNAPSHOTS).round().long()
@@ -89,9 +74,3 @@ def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
     white = 1.0 - field.abs()
     colours = torch.cat([torch.where(field > 0, white, 1.0), white, torch.where(field > 0, 1.0, white)], 1)
     return make_grid(colours, nrow=max(1, round(count**0.5)), pad_value=0.8)
-
-
-def to_pillow(picture: Tensor, scale: int = 1) -> Image.Image:
-    """[3, height, width] in [0, 1] -> a picture `scale` times as large, its pixels left sharp."""
-    enlarged = interpolate(picture[None], scale_factor=scale, mode="nearest")[0]
-    return Image.fromarray((enlarged * 255).round().byte().permute(1, 2, 0).cpu().numpy())

@@ -8,8 +8,8 @@ from thermotorch.evaluation.report.classes import classes
 from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Report, Section
 from thermotorch.evaluation.report.curves import curves
 from thermotorch.evaluation.report.energy_figures import energy_figures
+from thermotorch.evaluation.report.pictures import sample_grids
 from thermotorch.evaluation.report.ratios import ratios
-from thermotorch.evaluation.report.samples import sample_grids
 from thermotorch.evaluation.report.sides import Side, finished, sides_of
 from thermotorch.evaluation.report.verdict import verdict
 from thermotorch.evaluation.results import Comparison

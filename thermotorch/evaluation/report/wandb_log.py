@@ -8,7 +8,7 @@ from typing import Any
 from torchvision.utils import make_grid
 
 from thermotorch.evaluation.metrics import METRICS
-from thermotorch.evaluation.report.denoising_figures import save_animation, to_pillow
+from thermotorch.evaluation.report.pictures import save_animation, to_pillow
 from thermotorch.evaluation.results import Comparison
 
 ROWS = ("label", "metric", "measured", "modelled", "stderr", "unit", "num_samples", "seed", "note", "command")

@@ -3,8 +3,8 @@ import torch
 
 from tests.evaluation.stand_ins import Device, WatchedDigital
 from thermotorch.evaluation import Protocol
-from thermotorch.evaluation.costs import costs
 from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, LANDAUER
+from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import generate
 from thermotorch.models.generator.machine import ThermodynamicGenerator
