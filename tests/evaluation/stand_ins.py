@@ -1,11 +1,10 @@
 """Models small enough that a whole comparison takes a second."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from thermotorch.evaluation import FeatureSpace
+from thermotorch.models.protocol import Samples, Thermodynamic
 
 SIDE, CLASSES, WIDTH = 6, 4, 5
 
@@ -27,17 +26,11 @@ class Judge(nn.Module):
         return 100.0 * self.features(images)[:, :CLASSES]
 
 
-class Samples(NamedTuple):
-    images: Tensor
-    heat: Tensor
-    work: Tensor
-
-
 def noise(num_samples: int, seed: int) -> Tensor:
     return torch.rand(num_samples, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
-class Device(nn.Module):
+class Device(nn.Module, Thermodynamic):
     """A thermodynamic device: heat 10 kT or 30 kT in turn, work 5 kT."""
 
     def __init__(self) -> None:
@@ -49,6 +42,9 @@ class Device(nn.Module):
             progress(num_samples, num_samples)
         heat = torch.tensor([10.0, 30.0]).repeat(num_samples)[:num_samples]
         return Samples(noise(num_samples, seed), heat, torch.full((num_samples,), 5.0))
+
+    def readable_times(self, fractions):
+        return []  # it is not read on its way
 
     def generate(self, num_samples, *, seed=0, sample_ids=None, batch_size=256, progress=None) -> Tensor:
         return self.sample(num_samples, seed=seed, progress=progress).images
@@ -94,14 +90,7 @@ class Watched(Device):
         frames = (
             torch.stack([torch.full_like(images, 0.5).lerp(images, time / 2.0) for time in times]) if times else None
         )
-        return SeenSamples(*samples, frames)
-
-
-class SeenSamples(NamedTuple):
-    images: Tensor
-    heat: Tensor
-    work: Tensor
-    frames: Tensor | None
+        return samples._replace(frames=frames)
 
 
 class WatchedDigital(Digital):

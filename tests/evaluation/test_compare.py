@@ -63,10 +63,18 @@ def test_every_result_has_its_ledgers_modelled_and_measured_apart(space):
 
 
 def test_a_model_that_is_told_the_class_says_so(space):
-    model = Digital()
-    model.config = {"num_classes": 10, "guidance": 2.5}
+    class Labelled(Digital):
+        config = {"num_classes": 10, "guidance": 2.5}
+
+        def generate(
+            self, num_samples, *, seed=0, batch_size=256, progress=None, sampler="dpm++", steps=None, labels=None
+        ):
+            assert labels is None or labels.tolist() == [k % 10 for k in range(num_samples)]
+            return super().generate(num_samples, seed=seed, progress=progress, sampler=sampler, steps=steps)
+
+    model = Labelled()
     assert evaluate("told", model, PROTOCOL, space).sampling == (
-        "sampler dpm++, steps 4, told each class in turn, guidance 2.5"
+        "sampler dpm++, steps 4, each class in turn, guidance 2.5"
     )
     model.config = {"num_classes": 0, "guidance": 1.0}
     assert evaluate("free", model, PROTOCOL, space).sampling == "sampler dpm++, steps 4"

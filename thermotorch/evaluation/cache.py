@@ -20,11 +20,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from thermotorch.dynamics.cpu.build import cache_folder
-from thermotorch.evaluation.entries import Entry, takes_sampler
+from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import ModelResult
 from thermotorch.files import write_file
+from thermotorch.models.protocol import abilities
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
@@ -91,9 +92,10 @@ def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -
     """What the numbers of one entry depend on; `weights` is their sha256. Its label and its protocol's name are not in it."""
     protocol = entry.protocol.to_dict()
     del protocol["name"]
-    if not takes_sampler(entry.model):
+    able = abilities(entry.model)
+    if not able.takes_sampler:
         del protocol["sampler"], protocol["steps"]
-    config = {key: value for key, value in sorted(getattr(entry.model, "config", {}).items())}
+    config = dict(sorted(able.config.items()))
     return {"what": "model", "weights": weights, "config": config, **_common(protocol, space, hardware)}
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from thermotorch.evaluation.cache import ResultCache, real_key, result_key
 from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.entries import Entry, entries_of
-from thermotorch.evaluation.generation import Progress, generate, in_words, is_thermodynamic, sampler_options
+from thermotorch.evaluation.generation import generate, in_words, sampler_options
 from thermotorch.evaluation.metrics import FRECHET, NOVELTY, RECOGNISED
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.curve import device_curve, digital_point
@@ -19,6 +19,7 @@ from thermotorch.evaluation.quality.image_rows import quality_rows, real_rows
 from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
+from thermotorch.models.protocol import TitledProgress, abilities
 from thermotorch.zoo.rows import Row
 
 _SHOWN = 64  # images kept for the picture
@@ -35,7 +36,7 @@ def compare(
     cache: ResultCache | None = None,
     weights: Mapping[str, str] | None = None,
     command: str = "",
-    progress: Progress | None = None,
+    progress: TitledProgress | None = None,
     save: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Puts models through one protocol, one after the other.
@@ -102,13 +103,12 @@ def evaluate(
     *,
     known: KnownImages | None = None,
     command: str = "",
-    progress: Progress | None = None,
+    progress: TitledProgress | None = None,
 ) -> ModelResult:
     """Generates from one model as the protocol says and returns everything known about the samples and their cost.
 
-    A model with a method `sample` is a thermodynamic device in simulation, and gets heat rows; any other is digital,
-    and gets arithmetic rows. A model that can be told the class is asked for each in turn. Arguments as in `compare`,
-    but for `known`, the images themselves.
+    A `Thermodynamic` model has rows of heat and work, any other has rows of arithmetic. A model that takes labels draws
+    each class in turn. Arguments as in `compare`, except that `known` holds the images themselves.
 
     Cost: the protocol's samples, eight more to warm up, and one more of a digital model to count its arithmetic; the
     judge takes milliseconds for each.
@@ -118,13 +118,14 @@ def evaluate(
 
 
 def _measured(
-    entry: Entry, space: FeatureSpace, known: KnownImages | None, command: str, progress: Progress | None
+    entry: Entry, space: FeatureSpace, known: KnownImages | None, command: str, progress: TitledProgress | None
 ) -> ModelResult:
     tell = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
     seed = protocol.seed
-    options = sampler_options(model, protocol)
-    how = in_words(model, options)
+    able = abilities(model)
+    options = sampler_options(able, protocol)
+    how = in_words(able, options)
     made = generate(entry, how, command, progress)
 
     tell(f"{entry.label}: judging", 0, 1)
@@ -140,7 +141,7 @@ def _measured(
     tell(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,
-        thermodynamic=is_thermodynamic(model),
+        thermodynamic=able.thermodynamic,
         sampling=how,
         rows=rows,
         images=made.images[:_SHOWN],
@@ -155,7 +156,7 @@ def _measured(
     )
 
 
-def _counted(progress: Progress, which: str, description: str, done: int, total: int) -> None:
+def _counted(progress: TitledProgress, which: str, description: str, done: int, total: int) -> None:
     progress(f"{which}, {description}", done, total)
 
 

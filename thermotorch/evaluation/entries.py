@@ -1,12 +1,12 @@
 """Who takes part in a comparison: each model, and each way of sampling it."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.models.protocol import Abilities, abilities
 from thermotorch.names import unknown_name
 
 
@@ -43,26 +43,22 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
     entries, problems = [], []
     asked = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
     for name, model in models.items():
-        if not takes_sampler(model):
+        able = abilities(model)
+        if not able.takes_sampler:
             entries.append(Entry(name, name, model, protocol))
             continue
         for sampler, steps in asked:
             try:
-                found = _checked(name, model, sampler, steps)
+                found = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {found}".strip() if samplers else name
                 entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps)))
             except ValueError as error:
                 problems.append(str(error))
-    if samplers and not any(map(takes_sampler, models.values())):
+    if samplers and not any(abilities(model).takes_sampler for model in models.values()):
         problems.append(f"samplers: none of {', '.join(models)} is sampled in several ways; leave samplers out")
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return entries
-
-
-def takes_sampler(model: nn.Module) -> bool:
-    """Whether the images of a model depend on a sampler and a number of steps."""
-    return {"sampler", "steps"} <= set(inspect.signature(model.generate).parameters)
 
 
 def _parsed(text: str) -> tuple[str, int | None]:
@@ -73,14 +69,11 @@ def _parsed(text: str) -> tuple[str, int | None]:
     return name, int(steps) if steps else None
 
 
-def _checked(name: str, model: nn.Module, sampler: str, steps: int | None) -> int | str:
-    """The number of steps, which the model has been asked about if it can tell."""
-    known = getattr(model, "samplers", None)
-    if known is not None and sampler not in known:
-        raise unknown_name(f"sampler of {name}", sampler, known)
-    if not hasattr(model, "steps_of"):
-        return steps or ""
+def _checked(name: str, able: Abilities, sampler: str, steps: int | None) -> int | str:
+    """Return the number of steps, as far as the model tells it."""
+    if able.samplers and sampler not in able.samplers:
+        raise unknown_name(f"sampler of {name}", sampler, able.samplers)
     try:
-        return model.steps_of(sampler, steps)
+        return able.steps_of(sampler, steps) or ""
     except ValueError as error:
         raise ValueError(f"{name}, sampler {sampler}: {error}") from error

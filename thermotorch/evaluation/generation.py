@@ -1,13 +1,12 @@
 """One model generates as the protocol says: warmed up, watched, timed and metered."""
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.energy.meter import EnergyMeter
@@ -15,12 +14,12 @@ from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.evaluation.speed.memory import PeakMemory
+from thermotorch.models.protocol import BATCH_SIZE, Abilities, Samples, TitledProgress, abilities
 from thermotorch.zoo.rows import Row, joined
 
-Progress = Callable[[str, int, int], None]  # (what is being done, done, total)
+Run = Callable[..., Samples]
 STRIP_IMAGES = 8
 _STRIP_FRAMES = 24
-_BATCH_SIZE = 256
 _AT_ONCE = 10_000  # samples of one call, of which alone the frames on the way are kept
 
 
@@ -38,7 +37,7 @@ class Generation(NamedTuple):
     drawn: list[Drawn]  # what each energy counter saw, above idle
 
 
-def generate(entry: Entry, how: str = "", command: str = "", progress: Progress | None = None) -> Generation:
+def generate(entry: Entry, how: str = "", command: str = "", progress: TitledProgress | None = None) -> Generation:
     """The protocol's samples from one model.
 
     The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
@@ -55,23 +54,23 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     tell = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
     n, seed, device = protocol.num_samples, protocol.seed, device_of(model)
-    thermodynamic = is_thermodynamic(model)
-    run = partial(model.sample if thermodynamic else model.generate, seed=seed, **sampler_options(model, protocol))
-    labels = classes_in_turn(model, n)
+    able = abilities(model)
+    run = partial(able.draw, seed=seed, **sampler_options(able, protocol))
+    labels = classes_in_turn(able, n)
 
     title = f"{entry.label}: warming up"
     tell(title, 0, 1)
     started = time.perf_counter()
-    strip = _strip(model, run, labels, min(n, STRIP_IMAGES), partial(tell, title))
+    strip = _strip(able, run, labels, min(n, STRIP_IMAGES), partial(tell, title))
     _synchronize(device)
     warm_up = time.perf_counter() - started
 
     title = f"{entry.label}: generating"
     tell(title, 0, 1)
-    times = _curve_times(model, protocol.curve_points)
-    batch_size = protocol.batch_size or _batch_size(model, device)
+    times = able.readable_times([0.5**halvings for halvings in range(protocol.curve_points)])
+    batch_size = protocol.batch_size or (able.cpu_batch_size if device.type == "cpu" else BATCH_SIZE)
     meters, seconds = [], []
-    made: Made
+    made: Samples
 
     def meter() -> EnergyMeter:
         meters.append(EnergyMeter(device))
@@ -109,27 +108,15 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: Progress 
     return Generation(made.images, labels, made.heat, made.work, strip, times, made.frames, rows, drawn)
 
 
-class Made(NamedTuple):
-    """The samples of one run, on the CPU."""
-
-    images: Tensor
-    heat: Tensor | None
-    work: Tensor | None
-    frames: Tensor | None  # of the first 10,000 samples at most
-
-
 def _made(
-    run: Callable,
-    n: int,
-    batch_size: int,
-    labels: Tensor | None,
-    times: list[float],
-    progress: Callable[[int, int], None],
-) -> Made:
+    run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[float], progress: Callable[[int, int], None]
+) -> Samples:
     """Generate n samples in calls of about 10,000, so that memory holds the images and little else."""
     calls = torch.arange(n).split(n if n <= _AT_ONCE else batch_size * max(1, _AT_ONCE // batch_size))
     images: Tensor | None = None
-    heat, work, frames = [], [], None
+    heat: list[Tensor] = []
+    work: list[Tensor] = []
+    frames: Tensor | None = None
     for ids in calls:
         first, count = int(ids[0]), len(ids)
         given = {} if labels is None else {"labels": labels[first : first + count]}
@@ -142,56 +129,45 @@ def _made(
             progress(*((first + count * done // total, n) if len(calls) > 1 else (done, total)))
 
         found = run(count, batch_size=batch_size, progress=tell, **given)
-        part = found if isinstance(found, Tensor) else found.images
         if images is None:
-            images = torch.empty(n, *part.shape[1:], dtype=part.dtype)
-        images[first : first + count] = part.cpu()
-        if not isinstance(found, Tensor):
-            heat.append(found.heat)
-            work.append(found.work)
-            frames = found.frames if "times" in given else frames
-    return Made(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
+            images = torch.empty(n, *found.images.shape[1:], dtype=found.images.dtype)
+        images[first : first + count] = found.images.cpu()
+        heat += [] if found.heat is None else [found.heat]
+        work += [] if found.work is None else [found.work]
+        frames = found.frames if "times" in given else frames
+    assert images is not None  # of three samples at least
+    return Samples(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
 
 
-def is_thermodynamic(model: nn.Module) -> bool:
-    """A model with a method `sample` is a thermodynamic device in simulation, any other is digital."""
-    return hasattr(model, "sample")
+def sampler_options(able: Abilities, protocol: Protocol) -> dict[str, Any]:
+    """Return the sampler and steps of the protocol for a model that takes them; an empty dict for any other."""
+    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in able.options}
 
 
-def sampler_options(model: nn.Module, protocol: Protocol) -> dict:
-    """The protocol's sampler and steps for a model whose `generate` takes them; nothing for the others."""
-    known = inspect.signature(model.generate).parameters
-    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in known}
+def classes_in_turn(able: Abilities, num_samples: int) -> Tensor | None:
+    """Return the classes 0, 1, ..., 0, 1, ... for a model that takes labels; None for any other."""
+    return torch.arange(num_samples) % able.num_classes if able.num_classes else None
 
 
-def classes_in_turn(model: nn.Module, num_samples: int) -> Tensor | None:
-    """The classes 0, 1, ..., 0, 1, ... for a model whose `generate` can be told them; None for the others."""
-    classes = getattr(model, "config", {}).get("num_classes")
-    if not classes or "labels" not in inspect.signature(model.generate).parameters:
-        return None
-    return torch.arange(num_samples) % classes
-
-
-def in_words(model: nn.Module, options: Mapping) -> str:
-    """Sampler and steps, and whether the model was told what to draw: `sampler dpm++, steps 20`."""
+def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
+    """Describe the sampling: `sampler dpm++, steps 20, each class in turn, guidance 2`."""
     words = [f"{key} {value}" for key, value in options.items() if value is not None]
-    config = getattr(model, "config", {})
-    if config.get("num_classes"):
-        words.append("told each class in turn")
-        if config.get("guidance", 1.0) != 1.0:
-            words.append(f"guidance {config['guidance']:g}")
+    if able.num_classes:
+        words.append("each class in turn")
+        if able.guidance != 1.0:
+            words.append(f"guidance {able.guidance:g}")
     return ", ".join(words)
 
 
 def _strip(
-    model: nn.Module, run: Callable, labels: Tensor | None, count: int, progress: Callable[[int, int], None]
+    able: Abilities, run: Run, labels: Tensor | None, count: int, progress: Callable[[int, int], None]
 ) -> Tensor | None:
-    """The first images made once, and about 24 of their states on the way if the model shows them."""
-    arguments = {"batch_size": count, "progress": progress, **_told(labels, count)}
-    if hasattr(model, "readable_times"):
-        times = model.readable_times([frame / (_STRIP_FRAMES - 1) for frame in range(_STRIP_FRAMES)])
+    """Generate the first images once, and return about 24 of their intermediate states if the model shows them."""
+    arguments = {"batch_size": count, "progress": progress, **_labelled(labels, count)}
+    times = able.readable_times([frame / (_STRIP_FRAMES - 1) for frame in range(_STRIP_FRAMES)])
+    if times:
         return run(count, times=times, **arguments).frames
-    if "watch" not in inspect.signature(run.func).parameters:
+    if "watch" not in able.options:
         run(count, **arguments)
         return None
     seen: list[Tensor] = []
@@ -200,19 +176,7 @@ def _strip(
     return torch.stack([seen[step] for step in shown.tolist()])
 
 
-def _curve_times(model: nn.Module, points: int) -> list[float]:
-    """The observation time, its half, its quarter and so on; none for a model that is not read at a time."""
-    if points < 1 or not hasattr(model, "readable_times"):
-        return []
-    return model.readable_times([0.5**halvings for halvings in range(points)])
-
-
-def _batch_size(model: nn.Module, device: torch.device) -> int:
-    """256, or what a model says is faster on a processor."""
-    return getattr(model, "cpu_batch_size", _BATCH_SIZE) if device.type == "cpu" else _BATCH_SIZE
-
-
-def _told(labels: Tensor | None, count: int) -> dict:
+def _labelled(labels: Tensor | None, count: int) -> dict[str, Tensor]:
     return {} if labels is None else {"labels": labels[:count]}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from thermotorch.models.protocol import makes_images, task_of
 from thermotorch.zoo import list_checkpoints, load_card, load_checkpoint
 from thermotorch.zoo.registry import architecture
 
@@ -48,17 +49,17 @@ def generators() -> list[str]:
 
 def _makes_images(name: str) -> bool:
     try:
-        return hasattr(architecture(load_card(name)["architecture"]), "generate")
+        return makes_images(architecture(load_card(name)["architecture"]))
     except (ImportError, ValueError, FileNotFoundError):  # of a package that is not there, or damaged
         return False
 
 
 def not_a_generator(name: str, model: nn.Module) -> str:
     """What to use instead of a model that makes no images, and what makes images; "" for one that does."""
-    if hasattr(model, "generate"):
+    if makes_images(model):
         return ""
     text = f"{name} makes no images"
-    if hasattr(model, "task"):
+    if task_of(model):
         text += f", it is measured by: thermotorch-evaluate model={name}"
     elif "reference" in load_card(name):
         text += f", it judges them: judge={name}"

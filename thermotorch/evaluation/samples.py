@@ -12,6 +12,7 @@ from torchvision.utils import save_image
 
 from thermotorch.evaluation.protocol import count_of
 from thermotorch.files import replacing, write_file
+from thermotorch.models.protocol import abilities
 from thermotorch.zoo.rows import Row
 
 SHOWN = 1024  # images in the grid at most
@@ -38,10 +39,8 @@ def draw_samples(
         options: further arguments of `generate`, such as `{"sampler": "ddim", "steps": 50}`.
     """
     arguments = {"seed": seed, "batch_size": batch_size, "progress": progress, **(options or {})}
-    if hasattr(model, "sample"):
-        samples = model.sample(num_samples, **arguments)
-        return {"images": samples.images, "heat": samples.heat}
-    return {"images": model.generate(num_samples, **arguments)}
+    samples = abilities(model).draw(num_samples, **arguments)
+    return {"images": samples.images} | ({} if samples.heat is None else {"heat": samples.heat})
 
 
 def samples_in_parts(

@@ -138,7 +138,7 @@ def test_modelled_and_measured_joules_never_share_a_table(comparison, tmp_path):
 def test_a_report_of_half_a_comparison_says_what_is_missing(comparison, tmp_path):
     half = replace(comparison, results={"device": comparison.results["device"]})
     text, data = written(half, tmp_path)
-    assert "Not finished: digital." in text and "takes two finished models" in text
+    assert "Not finished: digital." in text and "needs two finished models" in text
     assert data["models"]["digital"]["finished"] is False and data["models"]["digital"]["rows"] == []
     assert table_row(text, "The models", "digital")[1] == "not reached"
     assert (tmp_path / "samples.png").is_file()

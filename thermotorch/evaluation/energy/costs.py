@@ -6,8 +6,9 @@ from torch import Tensor
 
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.entries import Entry
-from thermotorch.evaluation.generation import Generation, is_thermodynamic, sampler_options
+from thermotorch.evaluation.generation import Generation, sampler_options
 from thermotorch.evaluation.quality.curve import network_evaluations
+from thermotorch.models.protocol import abilities
 from thermotorch.zoo.rows import Row
 
 _SIMULATED = 64  # samples that device models average over
@@ -37,7 +38,8 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
     seed, n = entry.protocol.seed, entry.protocol.num_samples
     bits = energy.landauer_row(made.images[0].numel(), seed)
     measured = energy.measured_ledger(entry.label, made.drawn)
-    if is_thermodynamic(entry.model):
+    able = abilities(entry.model)
+    if able.thermodynamic:
         run = (
             energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat)
             if energy.has_cycle(entry.model)
@@ -52,7 +54,7 @@ def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> C
         overhead = energy.overhead_row(seed, priced, command, run.num_samples if run else 0)
         rows += [energy.work_row(made.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
-    options, found = sampler_options(entry.model, entry.protocol), []
+    options, found = sampler_options(able, entry.protocol), []
 
     def one() -> Tensor:
         return entry.model.generate(1, seed=seed, **options)

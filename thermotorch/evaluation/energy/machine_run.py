@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.models.generator.schedule import interaction
 
@@ -63,7 +64,7 @@ class MachineRun:
 
 def has_cycle(model: nn.Module) -> bool:
     """Whether a machine runs from noise to a sample, so that `machine_run` can follow its whole cycle."""
-    return all(hasattr(model, name) for name in ("potential", "start", "denoise"))
+    return isinstance(model, ThermodynamicGenerator)
 
 
 def noise_of(model: nn.Module, sample_ids: Tensor, seed: int) -> Tensor:

@@ -24,9 +24,9 @@ def films(protocol: Protocol, results: Sequence[ModelResult]) -> Films | None:
     if not shown:
         return None
     caption = (
-        f"Noise becoming samples: the first samples of the comparison, seed {protocol.seed}, from their start to their "
-        "end. Frames are evenly spaced in observation time or in the sampler's steps; all films last the same here, "
-        "which says nothing about speed."
+        f"From noise to samples: the first samples of the comparison, seed {protocol.seed}, from their start to their "
+        "end. Frames are evenly spaced in observation time or in sampler steps; all films have the same length, "
+        "whatever the speed of the model."
     )
     return Films([_film(result) for result in shown], _at_rest(shown), caption)
 

@@ -21,13 +21,13 @@ def classes(protocol: Protocol, sides: Sequence[Side]) -> Iterator[Block]:
     alt = f"bars of the classes in the samples of {', '.join(side.label for side in shown)}; counts in the table below"
     picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, sides=shown))
     caption = (
-        f"Classes that the judge saw in {protocol.num_samples:,} samples of each model, measured, seed {protocol.seed}; "
-        "the dashed line is equal shares."
+        f"Classes, according to the judge, of {protocol.num_samples:,} samples of each model, measured, seed {protocol.seed}; "
+        "the dashed line marks equal shares."
     )
     yield Gallery([picture], caption, width=22)
     header = ["samples of", *map(str, range(len(shown[0].result.class_counts)))]
     rows = [[side.label, *(f"{count:,}" for count in side.result.class_counts)] for side in shown]
-    yield Table(header, rows, "Classes that the judge saw, number of samples", right=range(1, len(header)))
+    yield Table(header, rows, "Number of samples of each class, according to the judge", right=range(1, len(header)))
 
 
 def _draw(figure: "Figure", sides: Sequence[Side]) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from thermotorch.evaluation.metrics import TEST_ACCURACY
 from thermotorch.evaluation.report.markdown import number, table
+from thermotorch.models.protocol import Judge, task_of
 
 HUB_DATASETS = {"MNIST": "mnist"}  # names of the Hub for data sets that are there
 # Identifiers of the Hub that differ from SPDX by more than capitals do not occur among these.
@@ -40,11 +41,8 @@ def hub_card(card: Mapping, model: nn.Module, picture: str | None = None) -> str
 
 def pipeline_tag(model: nn.Module) -> str | None:
     """The Hub's name of what a model is for; None where it has none."""
-    if hasattr(model, "generate"):
-        return "unconditional-image-generation"
-    if getattr(model, "task", None) == "classify":
-        return "image-classification"
-    return "image-feature-extraction" if hasattr(model, "features") else None
+    named = {"generate": "unconditional-image-generation", "classify": "image-classification"}
+    return "image-feature-extraction" if isinstance(model, Judge) else named.get(task_of(model) or "")
 
 
 def _metadata(card: Mapping, model: nn.Module) -> str:

@@ -8,22 +8,22 @@ from thermotorch.evaluation.results import Comparison
 from thermotorch.units import ROOM_TEMPERATURE
 
 _ASSUMED = (
-    "Modelled joules are those of devices that were not at hand, by the named device models; measured joules were read "
-    "from the counters of this machine. They never share a table.",
-    "The heat of a thermodynamic device is that of its own dynamics at {kelvin:g} K on the way from noise to the "
-    "sample, which the simulation follows step by step. It is one line of the ledger, not the energy of a sample: "
-    "relaxing back to noise has a heat of its own, and what its surroundings take is in the other lines, as far as it "
-    "is known.",
-    "The joules drawn by a thermodynamic model on this machine are those of a digital computer that simulates it, "
-    "not those of the device.",
-    "The arithmetic of a digital model is its operations times the joules of one operation on a stated class of "
-    "hardware.",
-    "Published ratios of 1e10 and more between the two kinds of machine set ideal heat against arithmetic. None is a "
-    "measurement at the wall.",
-    "The distances are taken in {space}, {judge}. They compare with each other only, at equal sample counts, because a "
-    "Frechet distance falls as the count grows.",
-    "Models trained on different data are judged against the same real images: a model that never saw some of them pays "
-    "for it in the distances and in the class entropy, and a model that is told the class has its class entropy given.",
+    "Modelled joules come from the named device models, for devices that were not available; measured joules come from "
+    "the energy counters of this machine. The two never share a table.",
+    "The heat of a thermodynamic device is the heat that its own dynamics releases at {kelvin:g} K on the way from noise "
+    "to the sample, as followed step by step in the simulation. It is one line of the ledger, not the energy of a "
+    "sample: the relaxation back to noise releases heat too, and the other lines give the energy of the surrounding "
+    "circuits as far as it is known.",
+    "The joules that a thermodynamic model draws on this machine are those of the digital computer that simulates the "
+    "device, not those of the device.",
+    "The arithmetic energy of a digital model is its number of operations times the energy of one operation on the "
+    "stated class of hardware.",
+    "Published ratios of 1e10 and more between the two kinds of machine compare ideal heat with arithmetic. None of "
+    "them was measured at the wall.",
+    "Distances are measured in the feature space {space}, {judge}. They compare only with each other and at equal "
+    "sample counts, because a Frechet distance falls as the count grows.",
+    "Models trained on different data are judged against the same real images. A model that has never seen some of the "
+    "classes loses in the distances and in the class entropy; a model that receives labels has its class entropy fixed.",
 )
 
 
@@ -55,7 +55,7 @@ def protocol_table(comparison: Comparison) -> Table:
 
 
 def commands(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
-    """What to type to get this report, the models, and the rows of their cards again."""
+    """Return the commands that reproduce to get this report, the models, and the rows of their cards again."""
     items = list(_commands(comparison, sides))
     return Bullets(items) if items else None
 

@@ -15,7 +15,9 @@ from thermotorch.evaluation.report.verdict import verdict
 from thermotorch.evaluation.results import Comparison
 
 _NAMED = 3  # models in the title
-_KEY = "↓ less is better, ↑ more is better; ± is one standard error, square brackets are a 95 % interval, a dash: no such row."
+_KEY = (
+    "↓ lower is better, ↑ higher is better; ± one standard error; square brackets: 95 % interval; dash: not available."
+)
 
 
 def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
@@ -27,8 +29,8 @@ def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
         ("curves", "Distance against steps and observation time", curves(comparison, sides)),
         ("quality", "Quality and speed", _quality(comparison, sides)),
         ("energy", "Energy", _energy(sides)),
-        ("assumed", "What was assumed", [provenance.assumptions(comparison)]),
-        ("notes", "What the numbers rest on", [provenance.notes(comparison, sides)]),
+        ("assumed", "Assumptions", [provenance.assumptions(comparison)]),
+        ("notes", "Notes on the numbers", [provenance.notes(comparison, sides)]),
         ("protocol", "Protocol and commands", [provenance.protocol_table(comparison), provenance.commands(comparison, sides)]),
     )  # fmt: skip
     sections = [Section(key, title, found) for key, title, blocks in parts if (found := [b for b in blocks if b])]
@@ -48,7 +50,9 @@ def _title(comparison: Comparison) -> str:
 
 def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     if missing := [side.label for side in sides if side.result is None]:
-        yield Paragraph(f"Not finished: {', '.join(missing)}. What follows is what was measured before.", warning=True)
+        yield Paragraph(
+            f"Not finished: {', '.join(missing)}. The report shows the models measured so far.", warning=True
+        )
     protocol = comparison.protocol
     settings = f"{protocol.num_samples:,} samples from each model, seed {protocol.seed}"
     yield Paragraph(f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.")
@@ -56,7 +60,7 @@ def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
 
 def _verdict(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
     table = verdict(comparison, finished(sides))
-    yield table or Paragraph("There is nothing to compare yet: it takes two finished models.")
+    yield table or Paragraph("There is nothing to compare yet: a verdict needs two finished models.")
 
 
 def _samples(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
@@ -88,5 +92,5 @@ def _energy(sides: Sequence[Side]) -> Iterator[Block | None]:
     yield from ratios(sides)
     yield from energy_tables.energy_row_tables(sides)
     if sources := energy_tables.ledger_notes(results):
-        yield Paragraph("Where the joules of the ledgers are from:")
+        yield Paragraph("Sources of the joules in the ledgers:")
         yield sources

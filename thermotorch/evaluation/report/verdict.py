@@ -17,7 +17,7 @@ def verdict(comparison: Comparison, results: Sequence[ModelResult]) -> Table | N
     lines = [line for metric in METRICS if metric.question and (line := _answered(metric, comparison, results))]
     lines += energy_answers(comparison.protocol, results)
     header = ["question", "answer", "values", "kind", "samples", "seed"]
-    caption = "Which model is better in what, by how much; ± is one standard error"
+    caption = "The better model in each respect, and by how much; ± is one standard error"
     return Table(header, lines, caption, fine=(3, 4, 5), words=True) if lines else None
 
 
