@@ -64,7 +64,7 @@ class ResultCache:
             return None
 
     def save(self, key: Mapping[str, Any], found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
-        """Writes plain values and tensors under a key, and returns the file: the whole of it or none, also on Ctrl-C."""
+        """Write plain values and tensors under a key, and return the file: the whole of it or none, also on Ctrl-C."""
         path = self._path(key)
         metadata = {"key": json.dumps(key), "found": json.dumps(found, allow_nan=False)}
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
@@ -80,7 +80,7 @@ class ResultCache:
             return None
 
     def save_result(self, key: Mapping[str, Any], result: ModelResult) -> Path:
-        """Writes the result of one entry."""
+        """Write the result of one entry."""
         return self.save(key, result.to_dict(), result.tensors())
 
     def _path(self, key: Mapping[str, Any]) -> Path:

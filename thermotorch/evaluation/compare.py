@@ -39,7 +39,7 @@ def compare(
     progress: TitledProgress | None = None,
     save: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Puts models through one protocol, one after the other.
+    """Put models through one protocol, one after the other.
 
     Args:
         models: generators by name, in evaluation mode.
@@ -105,7 +105,7 @@ def evaluate(
     command: str = "",
     progress: TitledProgress | None = None,
 ) -> ModelResult:
-    """Generates from one model as the protocol says and returns everything known about the samples and their cost.
+    """Generate from one model as the protocol says, and return all that is known about the samples and their cost.
 
     A `Thermodynamic` model has rows of heat and work, any other has rows of arithmetic. A model that takes labels draws
     each class in turn. Arguments as in `compare`, except that `known` holds the images themselves.

@@ -24,7 +24,7 @@ REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed", "s
 
 @dataclass(frozen=True)
 class Point:
-    """Runs that differ in nothing but repetitions.
+    """Run that differ in nothing but repetitions.
 
     Args:
         setting: what was varied, by name.

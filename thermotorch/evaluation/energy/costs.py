@@ -25,7 +25,7 @@ class Costs(NamedTuple):
 
 
 def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> Costs:
-    """Prices the samples on every device model, or on every class of hardware.
+    """Price the samples on every device model, or on every class of hardware.
 
     Args:
         entry: the model, and how it was sampled.

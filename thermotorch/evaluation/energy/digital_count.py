@@ -71,7 +71,7 @@ def _flop_counter() -> FlopCounterMode:
 
 
 def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
-    """Runs `generate()` once, which makes samples [n, ...] with `model`, and counts. Numbers are totals of the call.
+    """Run `generate()` once, which makes samples [n, ...] with `model`, and count. Numbers are totals of the call.
 
     Batch one is what an answer to a single request costs; in larger batches weights are read once for all samples.
 
@@ -116,7 +116,7 @@ def _enclosing(name: str, nested: dict[str, int]) -> str | None:
 
 
 class _Traffic(TorchDispatchMode):
-    """Counts the numbers that operations read and write; views move nothing."""
+    """Count the numbers that operations read and write; views move nothing."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

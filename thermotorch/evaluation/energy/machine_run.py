@@ -75,7 +75,7 @@ def noise_of(model: nn.Module, sample_ids: Tensor, seed: int) -> Tensor:
 
 @torch.no_grad()
 def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Tensor | None = None) -> MachineRun:
-    """Simulates one cycle of a `ThermodynamicGenerator` and takes the averages that device models price.
+    """Simulate one cycle of a `ThermodynamicGenerator` and return the averages that device models price.
 
     Args:
         model: the machine.

@@ -56,7 +56,7 @@ class Idle:
 
 
 def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Idle:
-    """Meters the hardware while this process does nothing. Whatever else runs then counts as idle.
+    """Meter the hardware while this process does nothing. Whatever else runs then counts as idle.
 
     Args:
         make_meter: a fresh meter, `lambda: EnergyMeter(device)`.
@@ -110,7 +110,7 @@ def measure(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Drawn]:
-    """Meters the idle hardware, then the work, which is repeated until the window is long enough for the counters.
+    """Meter the idle hardware, then the work, which is repeated until the window is long enough for the counters.
 
     Where no counter can be read, nobody waits and the work runs once.
 

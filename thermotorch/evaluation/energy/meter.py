@@ -71,7 +71,7 @@ class EnergyMeter:
         self.advance()
 
     def advance(self) -> None:
-        """Reads the counters; to be called now and then in a long run, since RAPL starts over at about 260 kJ."""
+        """Read the counters; to be called now and then in a long run, since RAPL starts over at about 260 kJ."""
         for name, counter in list(self._counters.items()):
             try:
                 counter.advance()

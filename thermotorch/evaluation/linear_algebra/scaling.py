@@ -249,7 +249,7 @@ def _times_to(
 
 
 def _rows(units: int, entry: dict[str, Any], goals: Mapping[str, float], seed: int, command: str) -> list[Row]:
-    """Times to the goals: the device's modelled, the solvers' measured."""
+    """Time to the goals: the device's modelled, the solvers' measured."""
     what = {"solve": "linear system", "inverse": "inverse"}
     notes = {
         "device": "predicted error; load of all entries and the transient included; its clock is an assumption",

@@ -41,7 +41,7 @@ class TaskResult:
 def run_task(
     name: str, model: nn.Module, settings: Mapping[str, Any], command: str = "", progress: Progress | None = None
 ) -> TaskResult:
-    """Runs a task on a model.
+    """Run a task on a model.
 
     Args:
         name: one of `TASKS`.
@@ -61,7 +61,7 @@ def run_task(
 
 
 def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
-    """Writes `<name>.json`, the curves, and `<name>.png`; returns the paths."""
+    """Write `<name>.json`, the curves, and `<name>.png`; return the paths."""
     data = folder / f"{name}.json"
     data.write_text(json.dumps(result.curves) + "\n", encoding="utf-8")
     import matplotlib

@@ -68,7 +68,7 @@ def dissipation(
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> Dissipation:
-    """Simulates samples with the path weights of every run.
+    """Simulate samples with the path weights of every run.
 
     Args:
         model: a machine whose integrator has path weights, see `PathWeights`. Labels take their classes in turn.

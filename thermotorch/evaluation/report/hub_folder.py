@@ -16,7 +16,7 @@ REFERENCE, PICTURE = "reference.safetensors", "samples"
 def export_folder(
     name: str | os.PathLike, folder: str | os.PathLike, *, picture: str | os.PathLike | None = None
 ) -> list[Path]:
-    """Writes a checkpoint in the form of the Hub; `tt.create_model(folder)` loads it.
+    """Write a checkpoint in the form of the Hub; `tt.create_model(folder)` loads it.
 
     | file | what is in it |
     | --- | --- |

@@ -10,7 +10,7 @@ from thermotorch.evaluation.sweep import REPEATED, Point, Sweep, failures, read_
 
 
 def write_sweep(folder: Path) -> tuple[str, list[Path]]:
-    """Writes `sweep.md`, the table of all runs in the folder of a sweep with those that failed, and `sweep.png`.
+    """Write `sweep.md`, the table of all runs in the folder of a sweep with those that failed, and `sweep.png`.
 
     Returns:
         The text, and the paths written: the figure only where something was varied that is no repetition, and
@@ -78,7 +78,7 @@ def sweep_caption(sweep: Sweep) -> str:
 
 
 def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
-    """Draws the Frechet distance, the recognised fraction and, where there is one, the heat against the first axis.
+    """Draw the Frechet distance, the recognised fraction and, where there is one, the heat against the first axis.
 
     One line for each value of the other axes; bars are standard errors. Of a sweep without these, the first three metrics.
 

@@ -19,7 +19,7 @@ REAL = "real images"
 
 
 class WandbLog:
-    """Logs a comparison as one run. wandb is imported at once, so that it is missed before anything is computed.
+    """Log a comparison as one run. wandb is imported at once, so that it is missed before anything is computed.
 
     Args:
         project: of the run.
@@ -37,7 +37,7 @@ class WandbLog:
         self.project, self.name, self.offline = project, name, offline
 
     def log(self, comparison: Comparison, folder: Path) -> Path:
-        """Logs what a comparison has so far, and the reports that lie in `folder`; returns the folder of the run.
+        """Log what a comparison has so far, and the reports that lie in `folder`; return the folder of the run.
 
         WANDB_MODE (online, offline, disabled) goes before `offline`.
         """

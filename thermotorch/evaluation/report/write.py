@@ -1,4 +1,4 @@
-"""Writes a report: `report.html`, `report.md` and `report.json`, with the pictures of the text beside them."""
+"""Write a report: `report.html`, `report.md` and `report.json`, with the pictures of the text beside them."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ REPORT_FORMAT = 2
 
 
 def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mapping] | None = None) -> list[Path]:
-    """Writes the report of a comparison, complete or as far as it got.
+    """Write the report of a comparison, complete or as far as it got.
 
     Args:
         comparison: what `compare` gave, or hands to its `save`.

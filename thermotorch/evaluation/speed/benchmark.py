@@ -47,7 +47,7 @@ def benchmark(
     processor_time: bool = False,
     model: dict | None = None,
 ) -> dict:
-    """Times every program of every case, alternating between them, so that they share the ups and downs of the machine.
+    """Time every program of every case, alternating between them, so that they share the ups and downs of the machine.
 
     simulate: the network of an untrained generator for `steps` x dt, at each batch size; the splitting scheme runs the
         same time in `COARSE` times fewer steps. Rivals multiply with the whole symmetric matrix, as their users would write

@@ -67,7 +67,7 @@ class PeakMemory:
 
 
 def _hand_back() -> None:
-    """Frees what is no longer used, down to the system."""
+    """Free what is no longer used, down to the system."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
