@@ -16,6 +16,7 @@ from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
+from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential
@@ -57,8 +58,7 @@ def covers_action(path: Tensor) -> bool:
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
     """`objectives.reverse_action` by the operator; gradients reach the potential, not the path."""
-    pieces = potential.couplings.pieces()
-    couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+    couplings = op.placed(potential.couplings.pieces())
     units = [
         value.expand(potential.num_units).contiguous()
         for value in (potential.live_bias(), potential.j2, potential.j3, potential.j4)
@@ -114,8 +114,7 @@ class _Operator:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.gradient = problem, torch.is_grad_enabled() and wants_gradient(problem)
-        seed = problem.seed - (1 << 64 if problem.seed >= 1 << 63 else 0)  # the same bits as a signed number
-        self.seed, self.stream = seed, int(problem.stream)
+        self.seed, self.stream = seed_bits(problem.seed), int(problem.stream)
         constant = problem.drive and problem.drive.constant
         self.constant = None if constant is None else constant.view(1, -1, problem.state.shape[1])
 
@@ -134,8 +133,7 @@ class _Langevin(_Operator):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         potential = problem.potential
-        pieces = potential.couplings.pieces()
-        self.couplings = [block for _, _, block in pieces], [row for row, _, _ in pieces], [c for _, c, _ in pieces]
+        self.couplings = op.placed(potential.couplings.pieces())
         units = potential.live_bias(), potential.j2, potential.j3, potential.j4, problem.mobility
         self.units = [self.per_unit(value) for value in units]
 

@@ -36,6 +36,17 @@ class Stream(IntEnum):
     HARDWARE = 3  # component mismatch
 
 
+def seed_bits(seed: int | Tensor) -> Tensor:
+    """Return the 64 bits of a seed as an int64 scalar on the CPU: the form in which operators and graphs take it.
+
+    Args:
+        seed: 0 <= seed < 2^64, or a tensor that is such a scalar already.
+    """
+    if isinstance(seed, Tensor):
+        return seed
+    return torch.tensor(seed - (1 << 64) if seed >= 1 << 63 else seed, dtype=torch.int64, device="cpu")
+
+
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:

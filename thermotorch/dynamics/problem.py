@@ -19,12 +19,13 @@ from thermotorch.potential import Potential
 
 Drive = Tensor | Callable[[int], Tensor]
 
+_STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
 _MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 _MAX_STEP = 1 << 56
 _MOST_UNITS_IN_AN_EXPONENTIAL = 4096  # a dense matrix of this size takes 64 MB and its exponential under a TFLOP
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: torch 2.11 cannot trace the making of a frozen one that holds a function
 class Force:
     """A checked drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
 
@@ -128,7 +129,7 @@ def check(
     _check_integer("seed", seed, 0, 1 << 64)
     if record is not None:
         _check_integer("record", record, 1, _MAX_STEP)
-    if stream not in tuple(Stream):
+    if stream not in _STREAMS:
         raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
     if observers is not None and not isinstance(observers, Mapping):
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")

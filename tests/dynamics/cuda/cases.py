@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 import thermotorch as tt
+from thermotorch.dynamics.noise import seed_bits
+from thermotorch.dynamics.operators import langevin as op
 
 
 @dataclass
@@ -72,11 +74,11 @@ class Case:
         def put(tensor: Tensor) -> Tensor:
             return tensor.to(device, torch.float32)
 
-        seed = self.seed - (1 << 64 if self.seed >= 1 << 63 else 0)
+        seed = seed_bits(self.seed)
         pieces = self.topology().load_matrix(self.couplings).pieces() if self.groups else [(0, 0, self.couplings)]
-        rows, columns, blocks = zip(*pieces, strict=True) if pieces else ((), (), ())
+        blocks, rows, columns = op.placed(pieces)
         return [
-            put(self.state), [put(block.detach()) for block in blocks], list(rows), list(columns), put(self.bias), put(self.j2), put(self.j3), put(self.j4),
+            put(self.state), [put(block.detach()) for block in blocks], rows, columns, put(self.bias), put(self.j2), put(self.j3), put(self.j4),
             put(self.mobility.masked_fill(self.clamp, 0.0)), None if self.force is None else put(self.force),
             self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0, self.integrator,
             self.record, self.keep, self.precision,

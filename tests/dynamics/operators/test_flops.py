@@ -12,7 +12,7 @@ from thermotorch.dynamics.cpu import operators as cpu
 
 def counted(**options) -> tuple[int, int]:
     """Operations of a run, and of its backward pass."""
-    import thermotorch.dynamics.flops  # noqa: F401
+    import thermotorch.dynamics.operators.flops  # noqa: F401
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.manual_seed(0)

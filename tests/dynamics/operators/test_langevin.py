@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU b
 def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: int = 2, keep: int = 2) -> tuple:
     torch.manual_seed(0)
     state, block = torch.randn(5, 7, requires_grad=True), torch.randn(3, 4, requires_grad=True)
-    pieces = ([block, block.detach().T.contiguous()], [0, 3], [3, 0]) if blocks else ([], [], [])
+    pieces = op.placed([(0, 3, block), (3, 0, block.detach().T.contiguous())] if blocks else [])
     on_site = torch.zeros(7, requires_grad=True), torch.ones(7), torch.zeros(7), torch.ones(7), torch.ones(7)
     force = torch.randn(1, 5, 7, requires_grad=True) if drive else None
     return (
@@ -25,7 +25,7 @@ def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: i
         steps,
         0.01,
         0.1,
-        -3,
+        torch.tensor(-3),
         1,
         0,
         "euler_maruyama",
@@ -72,7 +72,7 @@ def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
         *units,
         torch.arange(5),
         steps,
-        3,
+        torch.tensor(3),
         1,
         0,
         2,

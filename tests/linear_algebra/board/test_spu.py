@@ -157,5 +157,5 @@ def test_what_does_not_fit_is_refused(call, message):
 
 
 def test_a_matrix_of_a_digital_problem_is_sent_to_the_ideal_device():
-    with pytest.raises(ValueError, match="linalg.inverse"):
+    with pytest.raises(ValueError, match="linear_algebra.solve.inverse"):
         StochasticProcessingUnit(8).inverse(positive(8, ridge=0.05))

@@ -34,6 +34,7 @@ def peak_flops() -> float | None:
 
 
 _Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
+_ORIGIN = torch.zeros(2, dtype=torch.int64)  # both matrices of the splitting scheme cover all units
 
 
 class _Block(ctypes.Structure):
@@ -120,21 +121,21 @@ class _Arguments:
         self.alive.append(tensor)
         return tensor.data_ptr()
 
-    def blocks(self, tensors: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int]) -> int:
+    def blocks(self, tensors: Sequence[Tensor], rows: Tensor, columns: Tensor) -> int:
         array = (_Block * max(1, len(tensors)))()
-        for here, tensor, row, column in zip(array, tensors, rows, columns, strict=False):
+        for here, tensor, row, column in zip(array, tensors, rows.tolist(), columns.tolist(), strict=False):
             here.data, here.row, here.column = tensor.data_ptr(), row, column
             here.rows, here.columns = tensor.shape
             here.row_stride, here.column_stride = tensor.stride()
         self.alive += [array, *tensors]
         return ctypes.addressof(array)
 
-    def colour(
-        self, integrator: str, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], units: int
-    ) -> int:
+    def colour(self, integrator: str, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, units: int) -> int:
         if integrator != "alternating":
             return 0
-        return self.pointer(second_colour(rows, columns, [tuple(block.shape) for block in blocks], units))
+        return self.pointer(
+            second_colour(rows.tolist(), columns.tolist(), [tuple(block.shape) for block in blocks], units)
+        )
 
     def force(self, drive: Tensor | None) -> _Force:
         return _Force(self.pointer(drive), *((0, 0) if drive is None else drive.shape[:2]))
@@ -151,7 +152,7 @@ def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: in
     With the packed blocks, tiles and threads of such a run. Needs the library.
     """
     a, end = _Arguments(), torch.empty_like(state)
-    rows, columns, blocks = zip(*pieces, strict=True) if pieces else ((), (), ())
+    blocks, rows, columns = op.placed(pieces)
     blocks = a.blocks([block.detach() for block in blocks], rows, columns)
     run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=torch.get_num_threads(),
                block_count=len(pieces), blocks=blocks, state=a.pointer(state), end=a.pointer(end))  # fmt: skip
@@ -162,7 +163,7 @@ def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: in
 @op.langevin.register_kernel("cpu")
 def _langevin(
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
-    stream, integrator, record, keep, precision="ieee",
+    stream, integrator, record, keep, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -172,7 +173,7 @@ def _langevin(
     a = _Arguments()
     run = _Run(
         *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
-        seed % (1 << 64),
+        int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, end, recorded, kept)),
     )  # fmt: skip
@@ -198,7 +199,7 @@ def _langevin_backward(
     a = _Arguments()
     run = _Run(
         *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
-        seed % (1 << 64),
+        int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
         a.blocks(of_blocks, rows, columns) if of_blocks else None,
@@ -214,7 +215,7 @@ def _langevin_backward(
 @op.splitting.register_kernel("cpu")
 def _splitting(
     state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step, stream,
-    record, keep, precision="ieee",
+    record, keep, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -225,8 +226,8 @@ def _splitting(
     matrices = [] if whole is None else [whole, half]
     run = _Run(
         *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
-        seed % (1 << 64),
-        a.blocks(matrices, (0, 0), (0, 0)), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
+        int(seed) % (1 << 64),
+        a.blocks(matrices, _ORIGIN, _ORIGIN), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
     )  # fmt: skip
     units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
     _call("thermotorch_splitting", _Splitting(run, *units, a.force(whole_push), a.force(half_push)))
@@ -248,10 +249,10 @@ def _splitting_backward(
     a = _Arguments()
     run = _Run(
         *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
-        seed % (1 << 64),
-        a.blocks(matrices, (0, 0), (0, 0)),
+        int(seed) % (1 << 64),
+        a.blocks(matrices, _ORIGIN, _ORIGIN),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
-        a.blocks(others[2:], (0, 0), (0, 0)) if needs_couplings else None,
+        a.blocks(others[2:], _ORIGIN, _ORIGIN) if needs_couplings else None,
     )  # fmt: skip
     units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
     pushes = a.force(whole_push), a.force(half_push), *map(a.pointer, others[:2])
@@ -262,7 +263,7 @@ def _splitting_backward(
 @weights_op.path_weights.register_kernel("cpu")
 def _path_weights(
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
-    stream, integrator, record, precision="ieee",
+    stream, integrator, record, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -272,7 +273,7 @@ def _path_weights(
     a = _Arguments()
     run = _Run(
         *state.shape, steps, start_step, stream, record, 0, torch.get_num_threads(), precision == "bf16", len(blocks),
-        seed % (1 << 64),
+        int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns), *map(a.pointer, (sample_ids, state, end, recorded)),
     )  # fmt: skip
     units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]

@@ -95,7 +95,7 @@ def reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperatur
     precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
     units = (tensor.contiguous() for tensor in (bias, j2, j3, j4, torch.ones_like(bias)))
     with _on(path):
-        matrix = dense(blocks, rows, columns, path)
+        matrix = dense(blocks, rows.tolist(), columns.tolist(), path)
         actions, _, _ = action.path_action(path, matrix, *units, dt, temperature, True, precision, residuals=residuals)
     return actions, residuals
 
@@ -104,7 +104,7 @@ def reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperatur
 def reverse_action_backward(grad_action, residual, path, blocks, rows, columns, bias, temperature) -> list[Tensor]:
     """`thermotorch::reverse_action_backward` of `dynamics/action_op.py`."""
     of_matrix, of_bias = action.gradients_of_residuals(path, residual, grad_action, temperature)
-    return [of_bias, *pieces(of_matrix, blocks, rows, columns)]
+    return [of_bias, *pieces(of_matrix, blocks, rows.tolist(), columns.tolist())]
 
 
 def _on(tensor: Tensor):

@@ -1,7 +1,7 @@
 """One call of the operator as the kernels want it: contiguous tensors, 32-bit words, and what it will return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -101,13 +101,14 @@ class Run(Timeline):
     integrator: str
     record: int
     keep: int
-    precision: str = "ieee"
+    precision: str
 
     @classmethod
     def of(cls, state: Tensor, blocks: Sequence[Tensor], rows, columns, *others) -> "Run":
         """From the operator's arguments, in whatever memory layout they come."""
         dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
-        return cls(state.contiguous(), list(blocks), list(rows), list(columns), *dense)
+        run = cls(state.contiguous(), list(blocks), rows.tolist(), columns.tolist(), *dense)
+        return replace(run, seed=int(run.seed))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,11 +151,12 @@ class SplittingRun(Timeline):
     stream: int
     record: int
     keep: int
-    precision: str = "ieee"
+    precision: str
 
     @classmethod
     def of(cls, *arguments) -> "SplittingRun":
-        return cls(*(value.contiguous() if isinstance(value, Tensor) else value for value in arguments))
+        run = cls(*(value.contiguous() if isinstance(value, Tensor) else value for value in arguments))
+        return replace(run, seed=int(run.seed))
 
 
 def dense(blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], state: Tensor) -> Tensor:

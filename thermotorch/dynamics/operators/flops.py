@@ -1,6 +1,6 @@
 """FLOPs of the operators of `op.py` for `torch.utils.flop_counter.FlopCounterMode`: their matrix products, as torch counts.
 
-    import thermotorch.dynamics.flops  # before the counter is made
+    import thermotorch.dynamics.operators.flops  # before the counter is made
 
 It is not imported with the package, since torch's counter imports triton. A multiply-add is two; noise and everything
 pointwise count as zero, as torch has it. Gradients count the states that are computed again.

@@ -23,8 +23,8 @@ PRECISIONS = ("ieee", "tf32", "bf16")  # float32, 11 and 8 significant bits; sta
 def langevin(
     state: Tensor,
     blocks: Sequence[Tensor],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Tensor,
+    columns: Tensor,
     bias: Tensor,
     j2: Tensor,
     j3: Tensor,
@@ -35,22 +35,24 @@ def langevin(
     steps: int,
     dt: float,
     temperature: float,
-    seed: int,
+    seed: Tensor,
     start_step: int,
     stream: int,
     integrator: str,
     record: int,
     keep: int,
-    precision: str = "ieee",
+    precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Advance `state` [batch, unit], float32, by `steps` steps.
 
     Args:
-        blocks, rows, columns: the couplings, see above; blocks may overlap nowhere, no block at all is no coupling.
+        blocks: the couplings, see above; blocks may overlap nowhere, no block at all is no coupling.
+        rows, columns: int64 [block] on the CPU, the first row and column of each. Tensors, because versions of torch
+            disagree about what a backward returns for a list of numbers.
         bias, j2, j3, j4, mobility: [unit]; mobility 0 holds a unit.
         drive: [1 or steps, 1 or batch, unit], constant or one force for each step; None for none.
         sample_ids: int64 [batch].
-        seed: the 64-bit seed as a signed number.
+        seed: int64 scalar on the CPU, the bits of the 64-bit seed. A tensor, so that a graph can draw it.
         integrator: one of `INTEGRATORS`.
         record: keep the state after each step k with (k + 1) % record == 0, k counted from step 0; 0 records nothing.
         keep: also keep the states after keep, 2 keep, ... < steps steps of this call, for the gradient; 0 keeps none.
@@ -70,8 +72,8 @@ def langevin_backward(
     state: Tensor,
     kept: Tensor,
     blocks: Sequence[Tensor],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Tensor,
+    columns: Tensor,
     bias: Tensor,
     j2: Tensor,
     j3: Tensor,
@@ -82,7 +84,7 @@ def langevin_backward(
     steps: int,
     dt: float,
     temperature: float,
-    seed: int,
+    seed: Tensor,
     start_step: int,
     stream: int,
     integrator: str,
@@ -116,12 +118,12 @@ def splitting(
     shift: Tensor,
     sample_ids: Tensor,
     steps: int,
-    seed: int,
+    seed: Tensor,
     start_step: int,
     stream: int,
     record: int,
     keep: int,
-    precision: str = "ieee",
+    precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Advance `state` by `steps` steps of the splitting scheme, the couplings between two steps in one product.
 
@@ -160,7 +162,7 @@ def splitting_backward(
     shift: Tensor,
     sample_ids: Tensor,
     steps: int,
-    seed: int,
+    seed: Tensor,
     start_step: int,
     stream: int,
     record: int,
@@ -170,6 +172,12 @@ def splitting_backward(
 ) -> list[Tensor]:
     """Gradients as in `langevin_backward`: [by state, by whole_push, by half_push], then, if asked for, by whole and half."""
     raise NotImplementedError(f"thermotorch::splitting_backward has no implementation for {state.device.type}")
+
+
+def placed(pieces: Sequence[tuple[int, int, Tensor]]) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return `Couplings.pieces()` as the operators take them: blocks, rows, columns."""
+    rows, columns = (torch.tensor([piece[k] for piece in pieces], dtype=torch.int64, device="cpu") for k in (0, 1))
+    return [block for _, _, block in pieces], rows, columns
 
 
 def num_recorded(steps: int, start_step: int, record: int) -> int:
@@ -204,13 +212,13 @@ def _fake_gradients(like: Sequence[Tensor]) -> list[Tensor]:
 
 @langevin.register_fake
 def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-      start_step, stream, integrator, record, keep, precision="ieee"):  # fmt: skip
+      start_step, stream, integrator, record, keep, precision):  # fmt: skip
     return _fake_outputs(state, steps, start_step, record, keep)
 
 
 @splitting.register_fake
 def _(state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step,
-      stream, record, keep, precision="ieee"):  # fmt: skip
+      stream, record, keep, precision):  # fmt: skip
     return _fake_outputs(state, steps, start_step, record, keep)
 
 
@@ -245,24 +253,23 @@ def _given(ctx, state: Tensor, grad_state: Tensor | None, grad_recorded: Tensor 
 
 def _setup_langevin(ctx, inputs, output) -> None:
     state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *numbers = inputs
-    ctx.save_for_backward(state, output[2], bias, j2, j3, j4, mobility, drive, sample_ids, *blocks)
-    ctx.places, ctx.numbers = (list(rows), list(columns)), numbers
+    ctx.save_for_backward(state, output[2], rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks)
+    ctx.numbers = numbers
     ctx.needs = any(block.requires_grad for block in blocks), drive is not None and drive.requires_grad
     _spare_gradients(ctx, output)
 
 
 def _langevin_gradient(ctx, grad_state, grad_recorded, _):
-    state, kept, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks = ctx.saved_tensors
+    state, kept, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, *blocks = ctx.saved_tensors
     given = _given(ctx, state, grad_state, grad_recorded)
     needs_blocks, needs_drive = ctx.needs
     start, of_bias, of_drive, *of_blocks = langevin_backward(
-        *given, state, kept, blocks, *ctx.places, bias, j2, j3, j4, mobility,
+        *given, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility,
         drive, sample_ids, *ctx.numbers, needs_blocks, needs_drive,
     )  # fmt: skip
     of_blocks = of_blocks if needs_blocks else [None] * len(blocks)
-    no_places = None if blocks else []  # torch takes an empty list of numbers for one of tensors
     return (
-        start, of_blocks, no_places, no_places, of_bias, None, None, None, None, of_drive if needs_drive else None,
+        start, of_blocks, None, None, of_bias, None, None, None, None, of_drive if needs_drive else None,
         *[None] * (1 + len(ctx.numbers)),
     )  # fmt: skip
 

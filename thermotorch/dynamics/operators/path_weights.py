@@ -14,8 +14,8 @@ INTEGRATORS = ("euler_maruyama", "alternating")  # those with a transition densi
 def path_weights(
     state: Tensor,
     blocks: Sequence[Tensor],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Tensor,
+    columns: Tensor,
     bias: Tensor,
     j2: Tensor,
     j3: Tensor,
@@ -26,12 +26,12 @@ def path_weights(
     steps: int,
     dt: float,
     temperature: float,
-    seed: int,
+    seed: Tensor,
     start_step: int,
     stream: int,
     integrator: str,
     record: int,
-    precision: str = "ieee",
+    precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`op.langevin`, step by step the same, without a gradient.
 
@@ -46,7 +46,7 @@ def path_weights(
 
 @path_weights.register_fake
 def _(state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-      start_step, stream, integrator, record, precision="ieee"):  # fmt: skip
+      start_step, stream, integrator, record, precision):  # fmt: skip
     return (
         torch.empty_like(state, memory_format=torch.contiguous_format),
         state.new_empty(op.num_recorded(steps, start_step, record), *state.shape),

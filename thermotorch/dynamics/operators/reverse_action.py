@@ -10,8 +10,8 @@ from torch import Tensor
 def reverse_action(
     path: Tensor,
     blocks: Sequence[Tensor],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Tensor,
+    columns: Tensor,
     bias: Tensor,
     j2: Tensor,
     j3: Tensor,
@@ -37,8 +37,8 @@ def reverse_action_backward(
     residual: Tensor,
     path: Tensor,
     blocks: Sequence[Tensor],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Tensor,
+    columns: Tensor,
     bias: Tensor,
     temperature: float,
 ) -> list[Tensor]:
@@ -59,18 +59,17 @@ def _(grad_action, residual, path, blocks, rows, columns, bias, temperature):
 
 def _setup_context(ctx, inputs, output) -> None:
     path, blocks, rows, columns, bias, *_, temperature = inputs
-    ctx.save_for_backward(output[1], path, bias, *blocks)
-    ctx.places, ctx.temperature = (list(rows), list(columns)), temperature
+    ctx.save_for_backward(output[1], path, rows, columns, bias, *blocks)
+    ctx.temperature = temperature
     ctx.mark_non_differentiable(output[1])
 
 
 def _gradient(ctx, grad_action, _):
-    residual, path, bias, *blocks = ctx.saved_tensors
+    residual, path, rows, columns, bias, *blocks = ctx.saved_tensors
     of_bias, *of_blocks = reverse_action_backward(
-        grad_action.contiguous(), residual, path, blocks, *ctx.places, bias, ctx.temperature
+        grad_action.contiguous(), residual, path, blocks, rows, columns, bias, ctx.temperature
     )
-    no_places = None if blocks else []  # torch takes an empty list of numbers for one of tensors
-    return (None, of_blocks, no_places, no_places, of_bias, None, None, None, None, None)
+    return (None, of_blocks, None, None, of_bias, None, None, None, None, None)
 
 
 torch.library.register_autograd("thermotorch::reverse_action", _gradient, setup_context=_setup_context)
