@@ -12,6 +12,7 @@ PACKAGE = ROOT / "thermotorch"
 FLOORS = {
     "units": 0,
     "names": 0,
+    "arguments": 0,
     "files": 0,
     "potential": 1,
     "couplings": 1,

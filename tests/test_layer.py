@@ -219,3 +219,28 @@ def test_a_second_derivative_is_refused_clearly_and_the_reference_has_it():
     layer, x = layer.double(), x.double()
     (gradient,) = torch.autograd.grad(layer(x, seed=1).sum(), x, create_graph=True)
     gradient.square().sum().backward()
+
+
+def test_torch_compile_needs_no_seed_and_recompiles_for_no_batch_size():
+    torch._dynamo.reset()
+    layer = tt.ThermodynamicLayer(5, 3, hidden=4, t_final=0.05, dt=0.01)
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(layer, fullgraph=True, backend=counter, dynamic=True)
+    torch.manual_seed(0)
+    found = [compiled(torch.ones(n, 5)) for n in (4, 7, 12)]
+    torch.manual_seed(0)
+    for output, n in zip(found, (4, 7, 12), strict=True):
+        torch.testing.assert_close(output, layer(torch.ones(n, 5)))
+    assert counter.frame_count == 1
+    assert not torch.equal(compiled(torch.ones(4, 5)), found[0])
+
+
+def test_torch_export_with_any_batch_and_no_seed():
+    layer = tt.ThermodynamicLayer(5, 3, hidden=4, t_final=0.05, dt=0.01)
+    program = torch.export.export(
+        layer, (torch.ones(4, 5),), dynamic_shapes={"features": {0: torch.export.Dim("batch", min=2)}}, strict=True
+    ).module()  # fmt: skip
+    torch.manual_seed(3)
+    found = program(torch.ones(9, 5))
+    torch.manual_seed(3)
+    torch.testing.assert_close(found, layer(torch.ones(9, 5)))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Trajectory, simulate
 from thermotorch.potential import Potential
@@ -23,7 +24,7 @@ class ThermodynamicLayer(nn.Module):
         in_features, out_features: sizes of u and y.
         hidden: units that are pushed by the features but not read; 0 is allowed.
         t_final: observation time, in units of 1 / (mobility x energy).
-        dt: time step; `t_final / dt` is rounded to a whole number of steps.
+        dt: time step; `t_final` is a whole number of them.
         temperature: kT in the potential's energy unit.
         j2, j3, j4: on-site coefficients of all units.
         mobility: mu.
@@ -60,7 +61,7 @@ class ThermodynamicLayer(nn.Module):
         self.in_features, self.out_features, self.hidden = in_features, out_features, hidden
         if not 0 < dt <= t_final:
             raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
-        self.t_final, self.steps = t_final, round(t_final / dt)
+        self.t_final, self.steps = t_final, whole_steps("t_final", t_final, dt)
         self.dt = t_final / self.steps
         self.temperature, self.mobility, self.integrator = temperature, mobility, integrator
         self.reset_parameters()
@@ -72,6 +73,7 @@ class ThermodynamicLayer(nn.Module):
             dt=self.dt,
             temperature=temperature,
             mobility=mobility,
+            seed=0,
             integrator=integrator,
         )
 
@@ -114,9 +116,7 @@ class ThermodynamicLayer(nn.Module):
             raise ValueError(f"features: expected [..., {self.in_features}], got {tuple(features.shape)}")
         if dt is not None and not 0 < dt <= self.t_final:
             raise ValueError(f"dt must be positive and at most t_final={self.t_final}, got {dt}")
-        if seed is None:
-            seed = int(torch.randint(2**63 - 1, ()))
-        steps = self.steps if dt is None else round(self.t_final / dt)
+        steps = self.steps if dt is None else whole_steps("t_final", self.t_final, dt)
         force = self.input(features).reshape(-1, self.potential.num_units)
         return simulate(
             self.potential,

@@ -138,7 +138,15 @@ def test_observers_see_the_same_transitions():
     for backend in ("reference", "cpu"):
         with torch.no_grad():
             run = tt.simulate(
-                potential, start, steps=30, dt=0.02, temperature=0.3, drive=force, observers=observers, backend=backend
+                potential,
+                start,
+                steps=30,
+                dt=0.02,
+                temperature=0.3,
+                drive=force,
+                observers=observers,
+                backend=backend,
+                seed=0,
             )
         seen.append((run.observed["action"], *run.observed["moments"][1:]))
     for found, expected in zip(*seen, strict=True):
@@ -179,7 +187,8 @@ def test_a_state_at_the_stability_limit_stays_finite():
     dt = 0.9 * potential.stable_dt(start, temperature=0.1)
     with torch.no_grad():
         runs = [
-            tt.simulate(potential, start, steps=300, dt=dt, temperature=0.1, backend=b) for b in ("reference", "cpu")
+            tt.simulate(potential, start, steps=300, dt=dt, temperature=0.1, backend=b, seed=0)
+            for b in ("reference", "cpu")
         ]
     assert all(torch.isfinite(run.state).all() for run in runs)
     assert (runs[0].state - runs[1].state).abs().max() < 1e-3
@@ -198,6 +207,7 @@ def test_a_diverging_run_names_step_sample_and_unit_as_the_reference_does():
                 temperature=0.1,
                 sample_ids=torch.tensor([4, 11]),
                 backend=backend,
+                seed=0,
             )
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
@@ -215,8 +225,8 @@ def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_b
     arguments = {"steps": 2, "dt": 0.01, "temperature": 0.1}
     start = torch.zeros(2, 3, dtype=potential.bias.dtype)
     with pytest.raises(ValueError, match=f"backend='{backend}': {message}"):
-        tt.simulate(potential, start, backend=backend, **arguments)
-    tt.simulate(potential, start, backend="auto", **arguments)
+        tt.simulate(potential, start, backend=backend, **arguments, seed=0)
+    tt.simulate(potential, start, backend="auto", **arguments, seed=0)
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -236,7 +246,7 @@ def test_memory_of_a_long_run_is_that_of_a_short_one():
     peaks = []
     for steps in (20, 20_000):
         with torch.no_grad():
-            tt.simulate(potential, start, steps=steps, dt=1e-3, temperature=0.1, backend="cpu")
+            tt.simulate(potential, start, steps=steps, dt=1e-3, temperature=0.1, backend="cpu", seed=0)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # kB
     assert peaks[1] - peaks[0] < 10_000
 

@@ -87,7 +87,7 @@ def test_the_gradient_may_have_other_threads_than_the_run():
     found = []
     for count in (1, 3):
         start = torch.linspace(-1, 1, BATCH * UNITS).view(BATCH, UNITS).requires_grad_()
-        end = tt.simulate(potential, start, steps=20, dt=0.01, temperature=0.3, backend="cpu").state
+        end = tt.simulate(potential, start, steps=20, dt=0.01, temperature=0.3, backend="cpu", seed=0).state
         with threads(count):
             end.square().sum().backward()
         found.append(start.grad)

@@ -17,7 +17,7 @@ def observed_run(observers: dict, steps: int = 40, **arguments) -> tuple[tt.Traj
     """A driven run of four coupled units, and all its states [step + 1, batch, unit]."""
     start = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     common = dict(dt=0.02, temperature=0.3, mobility=MOBILITY, drive=drive, seed=4, record=1)
-    run = tt.simulate(random_potential(4), start, steps=steps, observers=observers, **{**common, **arguments})
+    run = tt.simulate(random_potential(4), start, steps=steps, observers=observers, **{**common, **arguments}, seed=0)
     return run, torch.cat([start[None], run.states])
 
 
@@ -40,7 +40,9 @@ def test_moments_count_from_step_zero_not_from_the_start_of_the_run():
 
 def test_moments_of_float32_runs_are_summed_in_float64():
     potential = tt.Potential(tt.DenseCouplings(2))
-    run = tt.simulate(potential, torch.zeros(3, 2), steps=10, dt=0.01, temperature=0.1, observers={"m": tt.Moments()})
+    run = tt.simulate(
+        potential, torch.zeros(3, 2), steps=10, dt=0.01, temperature=0.1, observers={"m": tt.Moments()}, seed=0
+    )
     assert run.observed["m"].mean.dtype == torch.float64
     assert run.observed["m"].covariance is None
 
@@ -68,6 +70,7 @@ def test_mean_forward_action_is_half_the_number_of_normals():
             dt=0.01,
             temperature=1.0,
             observers={"action": tt.PathAction(single_unit())},
+            seed=0,
         )
     assert_mean(run.observed["action"], 20 / 2, 4)
 

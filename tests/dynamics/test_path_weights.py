@@ -206,6 +206,6 @@ def test_runs_without_a_transition_density_are_refused_by_name():
         weighed(potential, start, temperature=0.0)
     with pytest.raises(TypeError, match="PathWeights weighs overdamped steps"):
         simulate_underdamped(potential, start, steps=1, dt=0.1, temperature=0.5,
-                             observers={"w": tt.PathWeights(potential)})  # fmt: skip
+                             observers={"w": tt.PathWeights(potential)}, seed=0)  # fmt: skip
     run, _ = weighed(potential, start, integrator="auto")
     assert torch.equal(run.state, weighed(potential, start)[0].state)

@@ -359,7 +359,7 @@ def test_seed_and_stream_choose_the_noise():
 
 def test_no_global_random_generator_is_touched():
     before = torch.get_rng_state()
-    tt.simulate(single_unit(), zeros(4), steps=3, dt=0.01, temperature=1.0)
+    tt.simulate(single_unit(), zeros(4), steps=3, dt=0.01, temperature=1.0, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -382,7 +382,7 @@ def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mo
     clamp = torch.tensor([True, False, True, False, False])
     start = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     common = dict(steps=30, dt=0.01, temperature=0.5, mobility=mobility, integrator=integrator)
-    run = tt.simulate(potential, start, clamp=clamp, drive=torch.ones(5).double(), **common)
+    run = tt.simulate(potential, start, clamp=clamp, drive=torch.ones(5).double(), **common, seed=0)
     assert torch.equal(run.state[:, clamp], start[:, clamp])
     if integrator == "alternating":
         return
@@ -393,9 +393,9 @@ def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mo
     push = 1.0 - start[:, clamp] @ matrix[clamp][:, free]
     common.update(temperature=0.0, mobility=mobility[free] if isinstance(mobility, Tensor) else mobility)
     torch.testing.assert_close(
-        tt.simulate(smaller, start[:, free], drive=push, **common).state,
+        tt.simulate(smaller, start[:, free], drive=push, **common, seed=0).state,
         tt.simulate(
-            potential, start, clamp=clamp, drive=torch.ones(5).double(), **{**common, "mobility": mobility}
+            potential, start, clamp=clamp, drive=torch.ones(5).double(), **{**common, "mobility": mobility}, seed=0
         ).state[:, free],
     )
 
@@ -403,16 +403,22 @@ def test_clamped_units_stay_to_the_last_bit_and_act_on_the_others(integrator, mo
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_mobility_only_rescales_time(integrator):
     potential, start = random_potential(4, bipartite=integrator == "alternating"), zeros(5, 4)
-    slow = tt.simulate(potential, start, steps=50, dt=0.02, temperature=0.5, mobility=0.5, integrator=integrator)
-    fast = tt.simulate(potential, start, steps=50, dt=0.01, temperature=0.5, mobility=1.0, integrator=integrator)
+    slow = tt.simulate(
+        potential, start, steps=50, dt=0.02, temperature=0.5, mobility=0.5, integrator=integrator, seed=0
+    )
+    fast = tt.simulate(
+        potential, start, steps=50, dt=0.01, temperature=0.5, mobility=1.0, integrator=integrator, seed=0
+    )
     torch.testing.assert_close(slow.state, fast.state)
 
 
 def test_each_unit_has_its_own_mobility():
     potential = tt.Potential(tt.DenseCouplings(2).double())
-    both = tt.simulate(potential, zeros(5, 2), steps=50, dt=0.01, temperature=0.5, mobility=torch.tensor([1.0, 3.0]))
+    both = tt.simulate(
+        potential, zeros(5, 2), steps=50, dt=0.01, temperature=0.5, mobility=torch.tensor([1.0, 3.0]), seed=0
+    )
     for unit, mobility in enumerate((1.0, 3.0)):
-        alone = tt.simulate(potential, zeros(5, 2), steps=50, dt=0.01, temperature=0.5, mobility=mobility)
+        alone = tt.simulate(potential, zeros(5, 2), steps=50, dt=0.01, temperature=0.5, mobility=mobility, seed=0)
         assert torch.equal(both.state[:, unit], alone.state[:, unit])
 
 
@@ -426,6 +432,7 @@ def test_mobility_does_not_change_equilibrium():
             temperature=0.5,
             mobility=torch.tensor([1.0, 3.0]),
             integrator="leimkuhler_matthews",
+            seed=0,
         ).state
     assert_mean(x.square(), Boltzmann(1.0, 0.0, 1.0, temperature=0.5).variance, 4)
 
@@ -434,7 +441,7 @@ def test_every_form_of_a_drive_is_a_force():
     potential, start, force = random_potential(3), zeros(4, 3), torch.tensor([1.0, -0.5, 2.0]).double()
     common = dict(steps=20, dt=0.01, temperature=0.5)
     runs = [
-        tt.simulate(potential, start, drive=drive, **common)
+        tt.simulate(potential, start, drive=drive, **common, seed=0)
         for drive in (force, force.expand(4, 3), force.float(), lambda step: force, lambda step: force.expand(4, 3))
     ]
     for run in runs[1:]:
@@ -443,8 +450,8 @@ def test_every_form_of_a_drive_is_a_force():
     biased = random_potential(3)
     with torch.no_grad():
         biased.bias -= force  # V - f.x
-    torch.testing.assert_close(tt.simulate(biased, start, **common).state, runs[0].state)
-    torch.testing.assert_close(tt.simulate(biased, start, **common).heat, runs[0].heat)
+    torch.testing.assert_close(tt.simulate(biased, start, **common, seed=0).state, runs[0].state)
+    torch.testing.assert_close(tt.simulate(biased, start, **common, seed=0).heat, runs[0].heat)
 
 
 def test_a_drive_is_asked_by_step_number():
@@ -452,7 +459,7 @@ def test_a_drive_is_asked_by_step_number():
         return torch.tensor([float(step)])
 
     run = tt.simulate(
-        single_unit(0.0, 0.0, 0.0), zeros(1), steps=5, dt=0.1, temperature=0.0, drive=drive, start_step=100
+        single_unit(0.0, 0.0, 0.0), zeros(1), steps=5, dt=0.1, temperature=0.0, drive=drive, start_step=100, seed=0
     )
     assert run.state.item() == pytest.approx(0.1 * (100 + 101 + 102 + 103 + 104))
 
@@ -462,7 +469,7 @@ def test_a_drive_is_asked_by_step_number():
     [(0, 10, 3, [3, 6, 9]), (0, 10, 5, [5, 10]), (4, 6, 5, [5, 10]), (7, 2, 10, []), (0, 3, 1, [1, 2, 3])],
 )
 def test_every_nth_state_is_kept_with_its_time(start_step, steps, record, kept):
-    start, common = zeros(2) + 0.5, dict(dt=0.25e-1, temperature=0.1)
+    start, common = zeros(2) + 0.5, dict(dt=0.25e-1, temperature=0.1, seed=0)
     run = tt.simulate(single_unit(), start, steps=steps, start_step=start_step, record=record, **common)
     assert run.times.tolist() == pytest.approx([0.025 * k for k in kept])
     assert run.states.shape == (len(kept), 2, 1)
@@ -472,21 +479,23 @@ def test_every_nth_state_is_kept_with_its_time(start_step, steps, record, kept):
 
 
 def test_nothing_is_recorded_unless_asked():
-    run = tt.simulate(single_unit(), zeros(2), steps=3, dt=0.01, temperature=0.1)
+    run = tt.simulate(single_unit(), zeros(2), steps=3, dt=0.01, temperature=0.1, seed=0)
     assert (run.states, run.times, run.observed) == (None, None, {})
 
 
 @pytest.mark.parametrize("batch, steps", [(0, 5), (3, 0)])
 def test_nothing_to_do_is_no_error(batch, steps):
     start = zeros(batch, 2) + 0.5
-    run = tt.simulate(random_potential(2), start, steps=steps, dt=0.01, temperature=0.1, drive=torch.ones(2).double())
+    run = tt.simulate(
+        random_potential(2), start, steps=steps, dt=0.01, temperature=0.1, drive=torch.ones(2).double(), seed=0
+    )
     assert torch.equal(run.state, start)
     assert run.heat.tolist() == run.work.tolist() == [0.0] * batch
 
 
 def test_zero_temperature_is_gradient_descent():
     potential, x = random_potential(4), torch.ones(1, 4).double()
-    run = tt.simulate(potential, x, steps=3, dt=0.01, temperature=0.0)
+    run = tt.simulate(potential, x, steps=3, dt=0.01, temperature=0.0, seed=0)
     for _ in range(3):
         x = x - 0.01 * potential.gradient(x)
     torch.testing.assert_close(run.state, x)
@@ -495,7 +504,7 @@ def test_zero_temperature_is_gradient_descent():
 def test_unknown_precision_is_refused_with_the_closest():
     potential = tt.Potential(tt.DenseCouplings(3))
     with pytest.raises(ValueError, match="precision: unknown 'tf23', expected one of .* did you mean 'tf32'"):
-        tt.simulate(potential, torch.zeros(1, 3), steps=1, dt=1e-3, temperature=1.0, precision="tf23")
+        tt.simulate(potential, torch.zeros(1, 3), steps=1, dt=1e-3, temperature=1.0, precision="tf23", seed=0)
 
 
 @pytest.mark.parametrize(
@@ -513,7 +522,7 @@ def test_automatic_choice_of_the_integrator(couplings, observers, chosen):
     common = dict(steps=2, dt=0.01, temperature=0.1, observers=observers)
     with torch.no_grad():
         found, expected = (
-            tt.simulate(potential, torch.ones(2, potential.num_units), integrator=name, **common)
+            tt.simulate(potential, torch.ones(2, potential.num_units), integrator=name, **common, seed=0)
             for name in ("auto", chosen)
         )
     assert torch.equal(found.state, expected.state)

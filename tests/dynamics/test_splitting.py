@@ -45,7 +45,13 @@ def test_a_single_quadratic_unit_is_exact_at_any_step():
     potential, dt = single_unit(0.8, 0.0, 0.0), 0.7
     with torch.no_grad():
         run = tt.simulate(
-            potential, torch.full((40_000, 1), 1.5).double(), steps=3, dt=dt, temperature=0.4, integrator="splitting"
+            potential,
+            torch.full((40_000, 1), 1.5).double(),
+            steps=3,
+            dt=dt,
+            temperature=0.4,
+            integrator="splitting",
+            seed=0,
         )
     process = OrnsteinUhlenbeck(torch.tensor([[1.6]]).double(), torch.zeros(1).double(), 0.4)
     assert_mean(run.state, process.mean(torch.tensor([1.5]).double(), 3 * dt), 4)
@@ -60,7 +66,7 @@ def test_coupled_quadratic_units_are_second_order():
     start, errors = torch.ones(1, 4).double(), []
     for steps in (5, 10):
         run = tt.simulate(
-            potential, start, steps=steps, dt=1.0 / steps, temperature=0.0, drive=force, integrator="splitting"
+            potential, start, steps=steps, dt=1.0 / steps, temperature=0.0, drive=force, integrator="splitting", seed=0
         )
         errors.append((run.state[0] - process.mean(start[0], 1.0)).norm().item())
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
@@ -72,7 +78,13 @@ def test_double_wells_reach_equilibrium(j2, j3, j4):
     law = Boltzmann(j2, j3, j4, temperature=0.5)
     with torch.no_grad():
         run = tt.simulate(
-            single_unit(j2, j3, j4), law.sample(40_000), steps=30, dt=0.02, temperature=0.5, integrator="splitting"
+            single_unit(j2, j3, j4),
+            law.sample(40_000),
+            steps=30,
+            dt=0.02,
+            temperature=0.5,
+            integrator="splitting",
+            seed=0,
         )
     for power in (1, 2, 4):
         assert_mean(run.state**power, law.mean(lambda x, power=power: x**power), 4, bias=2e-3)
@@ -84,7 +96,14 @@ def test_clamped_units_stay_and_are_felt_exactly():
     potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), 0.0, 0.0, 0.0)
     start = torch.tensor([[0.2, 1.3]]).double()
     run = tt.simulate(
-        potential, start, steps=2, dt=0.5, temperature=0.0, clamp=torch.tensor([False, True]), integrator="splitting"
+        potential,
+        start,
+        steps=2,
+        dt=0.5,
+        temperature=0.0,
+        clamp=torch.tensor([False, True]),
+        integrator="splitting",
+        seed=0,
     )
     torch.testing.assert_close(run.state, torch.tensor([[0.2 - 0.7 * 1.3, 1.3]]).double())
     assert run.state[0, 1] == start[0, 1]

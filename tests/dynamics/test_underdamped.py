@@ -30,7 +30,7 @@ def test_one_step_is_the_composition_of_its_parts():
     potential, stiffness, force = springs()
     law = baoab(stiffness, 0.3, force=force, **MEDIUM)
     x, v = torch.randn(2, 20_000, 3, dtype=float64, generator=torch.Generator().manual_seed(0)).unbind()
-    run = simulate_underdamped(potential, x, v, steps=1, dt=0.3, **MEDIUM)
+    run = simulate_underdamped(potential, x, v, steps=1, dt=0.3, **MEDIUM, seed=0)
     residual = torch.cat([run.state, run.velocity], -1) - law.mean(torch.cat([x, v], -1))
     spread = law.covariance.diagonal()
     assert_mean(residual, 0.0, sigmas=4.5)
@@ -94,7 +94,9 @@ def test_high_friction_is_the_overdamped_process():
 def test_high_friction_is_leimkuhler_matthews_path_by_path():
     """With velocities forgotten in every step, BAOAB is that scheme with dt^2/2 for dt: one noise, one path."""
     potential, start, dt = random_potential(4), torch.zeros(3, 4, dtype=float64), 0.2
-    run = simulate_underdamped(potential, start, start, steps=30, dt=dt, temperature=0.4, friction=1e4, record=1)
+    run = simulate_underdamped(
+        potential, start, start, steps=30, dt=dt, temperature=0.4, friction=1e4, record=1, seed=0
+    )
     x = start
     noise = [tt.dynamics.normals(0, torch.arange(3), k, 1, 4, dtype=float64)[0] for k in range(30)]
     momentum = torch.zeros_like(x)
@@ -109,7 +111,7 @@ def test_without_friction_energy_is_conserved_to_second_order():
     start = torch.randn(8, 4, dtype=float64, generator=torch.Generator().manual_seed(1))
     drift = []
     for steps in (400, 800):
-        run = simulate_underdamped(potential, start, steps=steps, dt=4 / steps, temperature=0.3, friction=0.0)
+        run = simulate_underdamped(potential, start, steps=steps, dt=4 / steps, temperature=0.3, friction=0.0, seed=0)
         assert (run.heat == 0).all()
         drift.append(run.shadow_work.abs().mean().item())
     assert drift[1] < 0.02
@@ -118,7 +120,9 @@ def test_without_friction_energy_is_conserved_to_second_order():
 
 def test_a_quartic_unit_is_distributed_as_boltzmann_and_maxwell():
     count, law = 4000, Boltzmann(-1.0, 0.0, 1.0, temperature=0.5)
-    run = simulate_underdamped(single_unit(j2=-1.0), law.sample(count), steps=400, dt=0.02, temperature=0.5, mass=0.7)
+    run = simulate_underdamped(
+        single_unit(j2=-1.0), law.sample(count), steps=400, dt=0.02, temperature=0.5, mass=0.7, seed=0
+    )
     for power in (2, 4):
         assert_mean(run.state**power, law.mean(lambda x, power=power: x**power), sigmas=4.5)
     assert_mean(run.velocity**2, 0.5 / 0.7, sigmas=4.5)
@@ -131,7 +135,7 @@ def test_the_books_balance_and_the_fluctuation_theorem_holds():
     count, kT = 20_000, 0.5
     start = torch.randn(count, 1, dtype=float64, generator=torch.Generator().manual_seed(2)) * kT**0.5
     run = simulate_underdamped(
-        potential, start, steps=100, dt=0.02, temperature=kT, drive=torch.full((1,), 0.7).double(), friction=0.5
+        potential, start, steps=100, dt=0.02, temperature=kT, drive=torch.full((1,), 0.7).double(), friction=0.5, seed=0
     )
     assert run.shadow_work.abs().max() < 2e-3
     gained = potential.energy(run.state) - potential.energy(start) + 0.5 * run.velocity.square().squeeze(1)
@@ -142,9 +146,9 @@ def test_the_books_balance_and_the_fluctuation_theorem_holds():
 
 def test_starting_velocities_are_maxwells_and_noise_of_their_own():
     potential, start = random_potential(3), torch.zeros(5000, 3, dtype=float64)
-    still = simulate_underdamped(potential, start, steps=0, dt=0.1, temperature=0.6, mass=MASS)
+    still = simulate_underdamped(potential, start, steps=0, dt=0.1, temperature=0.6, mass=MASS, seed=0)
     assert_mean(still.velocity**2, 0.6 / MASS, sigmas=4.5)
-    prepared = tt.simulate(potential, start, steps=1, dt=0.05, temperature=0.6, stream=tt.Stream.INITIAL).state
+    prepared = tt.simulate(potential, start, steps=1, dt=0.05, temperature=0.6, stream=tt.Stream.INITIAL, seed=0).state
     assert_mean(still.velocity * (prepared - prepared.mean(0)), 0.0, sigmas=4.5)
 
 
@@ -171,11 +175,11 @@ def test_restart_batch_clamp_and_record():
 def test_observers_of_overdamped_runs_work_and_path_action_is_refused():
     potential, start = random_potential(3), torch.zeros(4, 3, dtype=float64)
     run = simulate_underdamped(potential, start, steps=30, dt=0.05, temperature=0.5, record=1,
-                               observers={"moments": tt.Moments(warmup=10)})  # fmt: skip
+                               observers={"moments": tt.Moments(warmup=10)}, seed=0)  # fmt: skip
     torch.testing.assert_close(run.observed["moments"].mean, run.states[10:].mean(0))
     with pytest.raises(TypeError, match="PathAction weighs overdamped steps"):
         observers = {"action": tt.PathAction(potential)}
-        simulate_underdamped(potential, start, steps=1, dt=0.1, temperature=0.5, observers=observers)
+        simulate_underdamped(potential, start, steps=1, dt=0.1, temperature=0.5, observers=observers, seed=0)
 
 
 def test_gradients_are_those_of_a_plain_loop():
@@ -195,7 +199,7 @@ class _Run(torch.nn.Module):
 
     def forward(self, velocity: Tensor):
         start = torch.ones_like(velocity)
-        return simulate_underdamped(self.potential, start, velocity, steps=7, dt=0.1, temperature=0.3)
+        return simulate_underdamped(self.potential, start, velocity, steps=7, dt=0.1, temperature=0.3, seed=0)
 
 
 @pytest.mark.parametrize(("changed", "message"), [
@@ -208,13 +212,13 @@ class _Run(torch.nn.Module):
 def test_what_does_not_fit_is_refused(changed, message):
     arguments = {"steps": 1, "dt": 0.1, "temperature": 0.5, **changed}
     with pytest.raises(ValueError, match=message):
-        simulate_underdamped(random_potential(3), torch.zeros(4, 3, dtype=float64), **arguments)
+        simulate_underdamped(random_potential(3), torch.zeros(4, 3, dtype=float64), **arguments, seed=0)
 
 
 def test_divergence_is_reported_with_a_dt_that_works():
     stiff = tt.Potential(tt.DenseCouplings(2).double(), j2=50.0, j4=0.0)
     state = torch.ones(1, 2, dtype=float64)
     with pytest.raises(FloatingPointError, match=r"try dt=([\d.e-]+)") as error:
-        simulate_underdamped(stiff, state, steps=4000, dt=0.5, temperature=0.1)
+        simulate_underdamped(stiff, state, steps=4000, dt=0.5, temperature=0.1, seed=0)
     dt = float(str(error.value).split("try dt=")[1].split()[0])
-    assert torch.isfinite(simulate_underdamped(stiff, state, steps=4000, dt=dt, temperature=0.1).state).all()
+    assert torch.isfinite(simulate_underdamped(stiff, state, steps=4000, dt=dt, temperature=0.1, seed=0).state).all()

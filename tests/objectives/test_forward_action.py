@@ -66,7 +66,7 @@ def test_gradient_equals_finite_differences(machine, path, drive):
 def test_equals_the_observer_of_the_run(machine, drive):
     start, observer = torch.zeros(2, 7, dtype=torch.float64), tt.PathAction(machine)
     run = tt.simulate(
-        machine, start, steps=30, dt=DT, temperature=KT, drive=drive, record=1, observers={"action": observer}
+        machine, start, steps=30, dt=DT, temperature=KT, drive=drive, record=1, observers={"action": observer}, seed=0
     )
     path = torch.cat([start[None], run.states])
     action = forward_action(machine, path, dt=DT, temperature=KT, drive=drive)

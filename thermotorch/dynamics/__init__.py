@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import fused, reference
+from thermotorch.dynamics.continuation import begin, remember, warn_of_repeated_noise
+from thermotorch.dynamics.half_precision import in_float32, needs_float32
 from thermotorch.dynamics.integrators import INTEGRATORS
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
@@ -50,21 +52,21 @@ class StabilityWarning(UserWarning):
 
 def simulate(
     potential: Potential,
-    state: Tensor,
+    state: Tensor | Trajectory,
     *,
     steps: int,
     dt: float,
     temperature: float,
     mobility: float | Tensor = 1.0,
-    seed: int = 0,
+    seed: int | None = None,
     sample_ids: Tensor | None = None,
     drive: Drive | None = None,
     clamp: Tensor | None = None,
     integrator: str = "euler_maruyama",
     record: int | None = None,
     backend: str = "auto",
-    start_step: int = 0,
-    stream: Stream = Stream.DYNAMICS,
+    start_step: int | None = None,
+    stream: Stream | None = None,
     observers: Mapping[str, Observer] | None = None,
     precision: str = "ieee",
 ) -> Trajectory:
@@ -79,12 +81,14 @@ def simulate(
 
     Args:
         potential: V, of n units.
-        state: [batch, unit], float32 or float64, the same as the potential.
+        state: [batch, unit], float32 or float64, the same as the potential; or the `Trajectory` of an earlier run, which
+            is continued with the noise that would have come, so that two halves equal the whole.
         steps: number of time steps.
         dt: length of one, in units of 1 / (mobility x energy).
         temperature: kT in the potential's energy unit; 0 gives gradient descent.
         mobility: mu, a number or [unit].
-        seed: of the thermal noise, 0 <= seed < 2^64.
+        seed: of the thermal noise, 0 <= seed < 2^64; None draws one from torch's global generator, so that
+            `torch.manual_seed` governs it. `trajectory.seed` tells which.
         sample_ids: int64 [batch], which noise streams; default 0 ... batch - 1.
         drive: external force f, [unit], [batch, unit], or a pure function of the step number that returns one (it is
             asked more than once per step); held during a step.
@@ -95,7 +99,7 @@ def simulate(
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.
-        start_step: number of the first step; `trajectory.step` of an earlier run continues it exactly.
+        start_step: number of the first step, default 0 or where the given trajectory stopped.
         stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
         observers: by name; see `observe.py`, and `path_weights.py` for entropy production.
         precision: what a backend may round state and couplings to in their product, "ieee" (float32), "tf32" or "bf16"
@@ -109,9 +113,20 @@ def simulate(
         FloatingPointError: the state became non-finite; names step, sample, unit and a dt to try.
 
     Warns:
+        UserWarning: the run repeats the noise that led to the very `state` it starts from.
         StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`.
     """
     choose("backend", backend, {"auto": None, **_BACKENDS})
+    if isinstance(state, Tensor | Trajectory) and isinstance(potential, Potential) and needs_float32(potential, state):
+        return in_float32(
+            simulate, potential, state, steps=steps, dt=dt, temperature=temperature, mobility=mobility, seed=seed,
+            sample_ids=sample_ids, drive=drive, clamp=clamp, integrator=integrator, record=record, backend=backend,
+            start_step=start_step, stream=stream, observers=observers, precision=precision,
+        )  # fmt: skip
+    if isinstance(state, UnderdampedTrajectory):
+        raise TypeError("state: an UnderdampedTrajectory continues in simulate_underdamped; here pass trajectory.state")
+    explicit = seed is not None and isinstance(state, Tensor) and not torch.compiler.is_compiling()
+    state, seed, start_step, stream, sample_ids = begin(state, seed, start_step, stream, sample_ids)
     problem = check(
         potential,
         state,
@@ -132,7 +147,12 @@ def simulate(
     )
     run = _BACKENDS[_backend(backend, problem)]
     _warn_if_unstable(problem)
-    return run(problem)
+    if explicit:
+        warn_of_repeated_noise(state, problem)
+    trajectory = run(problem)
+    if not torch.compiler.is_compiling():
+        remember(trajectory, problem)
+    return trajectory
 
 
 def _backend(name: str, problem: Problem) -> str:

@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics import splitting
 from thermotorch.dynamics.cpu import operators as cpu
+from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
-from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
 from thermotorch.potential import Potential
@@ -96,7 +96,8 @@ def run(problem: Problem) -> Trajectory:
     end = problem.start_step + problem.steps
     times = None if problem.record is None else problem.record_times()
     heat = _energy_at_start(problem) - problem.potential.energy(state) + work
-    return Trajectory(state, heat, work, end, None if problem.record is None else recorded, times, observed)
+    states = None if problem.record is None else recorded
+    return Trajectory(state, heat, work, end, states, times, observed, **problem.noise_of_run)
 
 
 def _energy_at_start(problem: Problem) -> Tensor:
@@ -126,6 +127,8 @@ class _Operator:
         """Steps between states kept for the gradient: each one where memory is plenty, else sqrt(steps) apart."""
         if not self.gradient or steps == 0:
             return 0
+        if torch.compiler.is_compiling():  # asking for the batch's size would tie the graph to it
+            return ceil(sqrt(steps))
         return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
 
 

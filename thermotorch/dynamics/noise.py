@@ -47,6 +47,12 @@ def seed_bits(seed: int | Tensor) -> Tensor:
     return torch.tensor(seed - (1 << 64) if seed >= 1 << 63 else seed, dtype=torch.int64, device="cpu")
 
 
+def fresh_seed() -> int | Tensor:
+    """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; inside a graph it stays a tensor."""
+    drawn = torch.randint(2**63 - 1, (), device="cpu")
+    return drawn if torch.compiler.is_compiling() else int(drawn)
+
+
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -75,7 +81,7 @@ def philox(
 
 
 def normals(
-    seed: int,
+    seed: int | Tensor,
     sample_ids: Tensor,
     first_step: int,
     num_steps: int,
@@ -86,7 +92,7 @@ def normals(
     """Standard normals for steps `first_step ... first_step + num_steps - 1`.
 
     Args:
-        seed: 0 <= seed < 2^64.
+        seed: 0 <= seed < 2^64, or a tensor with its bits (`seed_bits`).
         sample_ids: int64 [batch], each in [0, 2^34); the result is on their device.
         first_step, num_steps: 0 <= step < 2^56.
         stream: what the noise is for.
@@ -108,7 +114,7 @@ def normals(
         step & _WORD,
         (step >> 32) | (int(stream) << 24),
     )
-    w0, w1, w2, w3 = philox(counter, (seed & _WORD, seed >> 32))
+    w0, w1, w2, w3 = philox(counter, (seed & _WORD, (seed >> 32) & _WORD))
     lanes = torch.stack((*_box_muller(w0, w1, dtype), *_box_muller(w2, w3, dtype)), dim=2)  # [step, group, lane, unit]
     rows = lanes.view(num_steps, 4 * len(group), num_units)
     whole = len(row) == rows.shape[1] and bool((row == torch.arange(len(row), device=device)).all())
@@ -129,7 +135,7 @@ class NormalStream:
 
     def __init__(
         self,
-        seed: int,
+        seed: int | Tensor,
         sample_ids: Tensor,
         num_units: int,
         last_step: int,

@@ -1,11 +1,13 @@
 """What a backend is given and what it gives back, with every check made before any compute."""
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ class Problem:
     dt: float
     temperature: float
     mobility: Tensor | float
-    seed: int
+    seed: int | Tensor
     sample_ids: Tensor
     drive: Force | None
     integrator_name: str
@@ -71,6 +73,11 @@ class Problem:
         shapes = [tuple(block.shape) for _, _, block in pieces]
         return second_colour(*places, shapes, self.potential.num_units).to(self.state.device)
 
+    @property
+    def noise_of_run(self) -> dict[str, Any]:
+        """The fields with which a `Trajectory` can be continued."""
+        return {"seed": self.seed, "stream": self.stream, "sample_ids": self.sample_ids}
+
     def record_times(self) -> Tensor:
         """Times of the recorded states, float64 [record]."""
         first, last = self.start_step // self.record + 1, (self.start_step + self.steps) // self.record
@@ -90,6 +97,8 @@ class Trajectory:
         states: [record, batch, unit], the states after steps record, 2 record, ..., if recorded.
         times: [record], their times, step x dt, counted from step 0.
         observed: what each observer gave, by name.
+        seed, stream, sample_ids: the noise of the run. A trajectory in place of a state continues with it at `step`; dt
+            and temperature are free to change, and times are counted as step x dt of the call that records them.
     """
 
     state: Tensor
@@ -99,6 +108,9 @@ class Trajectory:
     states: Tensor | None = None
     times: Tensor | None = None
     observed: dict[str, Any] = field(default_factory=dict)
+    seed: int | Tensor | None = field(default=None, kw_only=True)
+    stream: int = field(default=Stream.DYNAMICS, kw_only=True)
+    sample_ids: Tensor | None = field(default=None, kw_only=True)
 
 
 def check(
@@ -124,25 +136,26 @@ def check(
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
     batch, unit = _check_state(potential, state)
-    _check_integer("steps", steps, 0, _MAX_STEP)
-    _check_integer("start_step", start_step, 0, _MAX_STEP - steps)
-    _check_integer("seed", seed, 0, 1 << 64)
+    steps = _check_integer("steps", steps, 0, _MAX_STEP)
+    start_step = _check_integer("start_step", start_step, 0, _MAX_STEP - steps)
+    if not (_traced() and isinstance(seed, Tensor)):
+        seed = _check_integer("seed", seed, 0, 1 << 64)
     if record is not None:
-        _check_integer("record", record, 1, _MAX_STEP)
+        record = _check_integer("record", record, 1, _MAX_STEP)
     if stream not in _STREAMS:
         raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
     if observers is not None and not isinstance(observers, Mapping):
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
-    _check_number("dt", dt, positive=True)
-    _check_number("temperature", temperature, positive=False)
+    dt = _check_number("dt", dt, positive=True)
+    temperature = _check_number("temperature", temperature, positive=False)
     integrator = _check_integrator(integrator, potential, observers or {})
     _check_observers(observers or {}, integrator, temperature)
     return Problem(
         potential,
         state,
         steps,
-        float(dt),
-        float(temperature),
+        dt,
+        temperature,
         _check_mobility(mobility, clamp, state),
         seed,
         _check_sample_ids(sample_ids, batch, state.device),
@@ -238,7 +251,7 @@ def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tenso
             raise ValueError("mobility must be finite and not negative")
         mobility = mobility.detach().to(state)
     else:
-        _check_number("mobility", mobility, positive=False)
+        mobility = _check_number("mobility", mobility, positive=False)
     if clamp is None:
         return mobility
     if not isinstance(clamp, Tensor) or clamp.dtype != torch.bool or clamp.shape != (unit,):
@@ -276,6 +289,8 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
         if not isinstance(force, Tensor) or force.shape not in ((unit,), (batch, unit)):
             found = tuple(force.shape) if isinstance(force, Tensor) else type(force).__name__
             raise ValueError(f"drive: expected a force of shape ({unit},) or ({batch}, {unit}), got {found}")
+        if force.is_complex():
+            raise TypeError("drive: expected real forces, got complex ones; write drive.real if that is what you mean")
         return force.to(state)
 
     if isinstance(drive, Tensor):
@@ -291,15 +306,31 @@ def _traced() -> bool:
     return torch.compiler.is_compiling()
 
 
-def _check_integer(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if not low <= value < high:
+def _check_integer(name: str, value: int, low: int, high: int) -> int:
+    """Return `value` as an int: whatever Python takes for an index, such as numpy's and 0-d tensors' integers."""
+    if _traced():  # numbers of a graph may be symbols
+        return value
+    try:
+        if isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) == torch.bool:
+            raise TypeError
+        number = value if isinstance(value, int) else operator.index(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not low <= number < high:
         raise ValueError(f"{name} must lie in [{low}, {high}), got {value}")
+    return number
 
 
-def _check_number(name: str, value: float, positive: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not isfinite(value) or value < 0 or (positive and value == 0):
+def _check_number(name: str, value: float, positive: bool) -> float:
+    """Return `value` as a float: whatever Python takes for one, but no text and no truth value."""
+    if _traced():
+        return value
+    try:
+        if isinstance(value, bool | np.bool_ | str | bytes) or getattr(value, "dtype", None) == torch.bool:
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not isfinite(number) or number < 0 or (positive and number == 0):
         raise ValueError(f"{name} must be finite and {'positive' if positive else 'not negative'}, got {value}")
+    return number

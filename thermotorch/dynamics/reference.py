@@ -45,7 +45,7 @@ def run(problem: Problem) -> Trajectory:
         times = problem.record_times()
     heat = problem.potential.energy(problem.state) - problem.potential.energy(x) + work
     observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
-    return Trajectory(x, heat, work, end, states, times, observed)
+    return Trajectory(x, heat, work, end, states, times, observed, **problem.noise_of_run)
 
 
 class _Loop:

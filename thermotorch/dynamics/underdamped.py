@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.linear.transition import LinearTransition
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
@@ -66,7 +67,7 @@ class UnderdampedTransition(NamedTuple):
 
 def simulate_underdamped(
     potential: Potential,
-    state: Tensor,
+    state: Tensor | UnderdampedTrajectory,
     velocity: Tensor | None = None,
     *,
     steps: int,
@@ -74,24 +75,25 @@ def simulate_underdamped(
     temperature: float,
     mass: float | Tensor = 1.0,
     friction: float | Tensor = 1.0,
-    seed: int = 0,
+    seed: int | None = None,
     sample_ids: Tensor | None = None,
     drive: Drive | None = None,
     clamp: Tensor | None = None,
     record: int | None = None,
-    start_step: int = 0,
-    stream: Stream = Stream.DYNAMICS,
+    start_step: int | None = None,
+    stream: Stream | None = None,
     observers: Mapping[str, Observer] | None = None,
 ) -> UnderdampedTrajectory:
     """Run underdamped Langevin dynamics of `potential` from `state`. Arguments as in `simulate`, and:
 
     Args:
+        state: [batch, unit], or the `UnderdampedTrajectory` of an earlier run, which is continued.
         velocity: [batch, unit]; default Maxwell's law at `temperature`, from the noise stream for initial states.
         mass: m, a number or [unit].
         friction: gamma >= 0, a number or [unit]; zero conserves energy up to the scheme's error.
 
     Returns:
-        An `UnderdampedTrajectory`. Pass its `state`, `velocity`, and `step` as `start_step` to go on.
+        An `UnderdampedTrajectory`. Pass it in place of a state to go on.
 
     Raises:
         ValueError, TypeError: an argument that does not fit, before any compute. `PathAction` is refused, since its
@@ -100,6 +102,13 @@ def simulate_underdamped(
 
     Cost: that of `simulate` with one force per step, and about twice the passes over the state.
     """
+    if isinstance(state, UnderdampedTrajectory):
+        if velocity is not None:
+            raise ValueError("velocity: the trajectory brings its own; leave it out, or pass trajectory.state")
+        velocity = state.velocity
+    elif isinstance(state, Trajectory):
+        raise TypeError("state: this Trajectory has no velocities; pass trajectory.state")
+    state, seed, start_step, stream, sample_ids = begin(state, seed, start_step, stream, sample_ids)
     problem = check(
         potential,
         state,
@@ -248,7 +257,9 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
         times = torch.arange(first_record, last_record, dtype=torch.float64) * (every * dt)
     shadow = problem.potential.energy(x) + kinetic(v) - energy - work + heat
     observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
-    return UnderdampedTrajectory(x, heat, work, last_step, states, times, observed, v, velocities, shadow)
+    return UnderdampedTrajectory(
+        x, heat, work, last_step, states, times, observed, v, velocities, shadow, **problem.noise_of_run
+    )
 
 
 def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

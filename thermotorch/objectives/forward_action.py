@@ -58,5 +58,5 @@ def guide_path(force: Tensor, *, steps: int, dt: float, j2: float = 1.0, j4: flo
     """
     potential = Potential(BlockCouplings({"unit": force.shape[1]}, []), j2, 0.0, j4).to(force)
     start = torch.zeros_like(force)
-    run = simulate(potential, start, steps=steps, dt=dt, temperature=0.0, drive=force, record=1)
+    run = simulate(potential, start, steps=steps, dt=dt, temperature=0.0, seed=0, drive=force, record=1)
     return torch.cat([start[None], run.states])

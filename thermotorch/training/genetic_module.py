@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
 
+from thermotorch.arguments import whole_steps
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
@@ -126,7 +127,7 @@ class GeneticClassifierModule(_GeneticModule):
         force = torch.einsum("bf,puf->bpu", self.model.features(batch["image"]), population["layer.input.weight"])
         prefix = "layer.potential."
         members = {name.removeprefix(prefix): v for name, v in population.items() if name.startswith(prefix)}
-        steps = round(layer.t_final / dt)
+        steps = whole_steps("t_final", layer.t_final, dt)
         state = run_population(
             layer.potential, members, force, steps=steps, dt=layer.t_final / steps, temperature=layer.temperature,
             seed=self.seed, sample_ids=batch["step"] * len(force) + batch["slot"],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from thermotorch.arguments import whole_steps
 from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.judge import FeatureNet
@@ -96,7 +97,7 @@ class ObservationTimeModule(LightningModule):
     def contrast(self, batch: dict) -> Tensor:
         """The contrastive loss of a batch of images and as many samples."""
         model, noise, time = self.model, self._noise(batch), self.settings["contrastive_time"]
-        steps = None if time is None else round(time / model.dt)
+        steps = None if time is None else whole_steps("objective time", time, model.dt)
         with torch.no_grad():
             start = model.start(len(batch["slot"]), labels=batch["label"], **noise)
             if self.settings["persistent"] and len(self.chains):  # labels of this batch, units of the last one
@@ -120,7 +121,11 @@ class ObservationTimeModule(LightningModule):
         """The feature distance of as many samples as the batch has images, differentiable through the whole run."""
         model, noise, time = self.model, self._noise(batch), self.settings["gradient_time"]
         first = (
-            0 if time is None else max(0, min(model.steps - round(time / model.dt), model.steps - model.readout_steps))
+            0
+            if time is None
+            else max(
+                0, min(model.steps - whole_steps("objective time", time, model.dt), model.steps - model.readout_steps)
+            )
         )
         with torch.no_grad():
             state = model.start(len(batch["slot"]), labels=batch["label"], **noise)

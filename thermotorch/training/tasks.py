@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from thermotorch.evaluation.compare import Progress, evaluate
+from thermotorch.evaluation.compare import evaluate
 from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
 from thermotorch.evaluation.generators import not_a_generator
 from thermotorch.evaluation.linear_algebra.tasks import run_task, write_task
@@ -21,18 +21,21 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.protocol import TitledProgress
 from thermotorch.names import unknown_name
 from thermotorch.training.data import named_data, recorded_data
 from thermotorch.training.known_images import known_images
 from thermotorch.zoo import load_card
 from thermotorch.zoo.rows import Row
 
-Task = Callable[[Mapping[str, Any], nn.Module, str, Progress], tuple[dict, list[Row]]]
+Task = Callable[[Mapping[str, Any], nn.Module, str, TitledProgress], tuple[dict, list[Row]]]
 
 _NOISED_IMAGES = 10  # rows of the noising figure at most
 
 
-def run(settings: Mapping[str, Any], model: nn.Module, command: str, progress: Progress) -> tuple[str, dict, list[Row]]:
+def run(
+    settings: Mapping[str, Any], model: nn.Module, command: str, progress: TitledProgress
+) -> tuple[str, dict, list[Row]]:
     """Puts a model to `settings["task"]`; None means the one that the model names as its own, or else making images.
 
     Args:
@@ -72,7 +75,7 @@ def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, dat
     return list(save_figures(model, folder, seed=seed, pixels=pixels))
 
 
-def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
+def _generate(settings: Mapping, model: nn.Module, command: str, progress: TitledProgress) -> tuple[dict, list[Row]]:
     """Images by the generation protocol, judged, timed, metered and priced: the ledgers go to `energy.md`."""
     protocol, name = Protocol(**settings["protocol"]), settings["model"]
     if problem := not_a_generator(name, model):
@@ -86,7 +89,7 @@ def _generate(settings: Mapping, model: nn.Module, command: str, progress: Progr
     return protocol.to_dict(), result.rows
 
 
-def _classify(settings: Mapping, model: nn.Module, command: str, progress: Progress) -> tuple[dict, list[Row]]:
+def _classify(settings: Mapping, model: nn.Module, command: str, progress: TitledProgress) -> tuple[dict, list[Row]]:
     """The test images of the data set that the model was trained on."""
     protocol = ClassificationProtocol(**settings["classification"])
     data = named_data(load_card(settings["model"])["data"]["name"], settings["data_dir"])
@@ -96,7 +99,7 @@ def _classify(settings: Mapping, model: nn.Module, command: str, progress: Progr
 
 
 def _linear_algebra(
-    task: str, settings: Mapping, model: nn.Module, command: str, progress: Progress
+    task: str, settings: Mapping, model: nn.Module, command: str, progress: TitledProgress
 ) -> tuple[dict, list[Row]]:
     """What a stochastic processing unit computes; the data of the figure, and the figure, go into the run folder."""
     own = settings[task]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from thermotorch.arguments import whole_steps
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.classifier.neuron_net import NeuronNet
 from thermotorch.objectives import forward_action, guide_path
@@ -71,7 +72,7 @@ class TeacherStudentModule(ClassifierModule):
         with torch.no_grad():
             force = self.settings["guide"] * self.teacher.wanted(features)
         j2, j4 = self.model.config["j2"], self.model.config["j4"]
-        path = guide_path(force, steps=round(layer.t_final / dt), dt=dt, j2=j2, j4=j4)
+        path = guide_path(force, steps=whole_steps("t_final", layer.t_final, dt), dt=dt, j2=j2, j4=j4)
         drive = layer.input(features)
         return forward_action(layer.potential, path, dt=dt, temperature=layer.temperature, drive=drive).mean()
 

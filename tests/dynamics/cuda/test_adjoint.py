@@ -39,9 +39,8 @@ def test_gradients_of_blocks_are_pieces_of_that_of_the_matrix(device):
     none = end.new_zeros(0, *end.shape)
     whole = kernels.langevin_backward(end, none, arguments[0], kept, *arguments[1:], True, False)[3]
     matrix = arguments[1][0]
-    arguments[1:4] = [matrix[:12, 12:], matrix[12:, 12:]], [0, 12], [12, 12]
     arguments[1] = [matrix[:12, 12:].contiguous(), matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
-    arguments[2], arguments[3] = [0, 12, 12, 0], [12, 0, 12, 0]
+    arguments[2], arguments[3] = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
     *_, right, below, corner, first = kernels.langevin_backward(
         end, none, arguments[0], kept, *arguments[1:], True, False
     )

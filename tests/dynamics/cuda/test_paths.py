@@ -99,7 +99,7 @@ def test_couplings_in_blocks_are_one_matrix(way, device):
     matrix = whole[1][0]
     blocks = whole.copy()
     blocks[1] = [matrix[:12, 12:], matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
-    blocks[2], blocks[3] = [0, 12, 12, 0], [12, 0, 12, 0]
+    blocks[2], blocks[3] = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
     assert torch.equal(kernels.langevin(*blocks)[0], kernels.langevin(*whole)[0])
 
 

@@ -12,8 +12,9 @@ from thermotorch.dynamics.cpu import operators as cpu
 
 def counted(**options) -> tuple[int, int]:
     """Operations of a run, and of its backward pass."""
-    import thermotorch.dynamics.operators.flops  # noqa: F401
     from torch.utils.flop_counter import FlopCounterMode
+
+    import thermotorch.dynamics.operators.flops  # noqa: F401
 
     torch.manual_seed(0)
     potential = tt.Potential(tt.BlockCouplings({"a": 3, "b": 4}, [("a", "b"), ("b", "b")]))

@@ -27,7 +27,7 @@ def test_a_rival_follows_the_same_path_without_noise_and_has_noise_of_the_same_s
     for parameter in potential.parameters():
         parameter.normal_(std=0.3)
     state, machine = torch.randn(3, 24), (potential.couplings.matrix(), potential.bias, 1.0, 1.0)
-    expected = simulate(potential, state, steps=100, dt=1e-3, temperature=0.0).state
+    expected = simulate(potential, state, steps=100, dt=1e-3, temperature=0.0, seed=0).state
     found = torch.tensor(build(Equation(*machine, steps=100, dt=1e-3, temperature=0.0))(state).__array__())
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     many = state.repeat(2000, 1)

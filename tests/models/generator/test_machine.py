@@ -125,7 +125,7 @@ def test_mobility_by_group_is_that_of_simulate():
     model = randomised(mobility={"hidden": 2.0})
     mobility = torch.tensor([1.0] * 9 + [2.0] * 5)
     start = torch.randn(2, 14, generator=torch.Generator().manual_seed(0))
-    by_hand = simulate(model.potential, start, steps=50, dt=0.01, temperature=0.1, mobility=mobility).state
+    by_hand = simulate(model.potential, start, steps=50, dt=0.01, temperature=0.1, mobility=mobility, seed=0).state
     assert torch.equal(model.denoise(start).state, by_hand)
     with torch.no_grad():
         assert not torch.allclose(by_hand, randomised().denoise(start).state, atol=1e-2)
@@ -222,12 +222,12 @@ def test_a_schedule_turns_temperature_and_gain():
     torch.nn.init.normal_(model.potential.bias, std=0.3)
     start = model.noise(3)
     half = {"dt": 0.01, "steps": 25}
-    first = simulate(model.potential, start, temperature=0.3, **half)
+    first = simulate(model.potential, start, temperature=0.3, **half, seed=0)
     strong = copy.deepcopy(model.potential)
     with torch.no_grad():
         for parameter in strong.parameters():
             parameter *= 2
-    second = simulate(strong, first.state, temperature=0.1, start_step=25, **half)
+    second = simulate(strong, first.state, temperature=0.1, start_step=25, **half, seed=0)
     run = model.denoise(start)
     torch.testing.assert_close(run.state, second.state, rtol=0, atol=1e-6)
     torch.testing.assert_close(run.heat, first.heat + second.heat, rtol=0, atol=1e-5)

@@ -19,7 +19,7 @@ from thermotorch.dynamics.cuda import (
     alternating_adjoint,
     flows,
     flows_adjoint,
-    pipeline,
+    pipeline,  # noqa: F401  for tests and checks
     resident,
     streamed,
 )

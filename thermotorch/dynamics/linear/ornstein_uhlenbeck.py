@@ -23,7 +23,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.linear.modes import Modes, decayed, decompose, modal_path, pair_sums
 from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, sample_numbers, symmetric
-from thermotorch.dynamics.noise import Stream
+from thermotorch.dynamics.noise import Stream, fresh_seed
 
 _CHUNK = 256  # times advanced by one scan
 
@@ -115,7 +115,7 @@ class OrnsteinUhlenbeck:
         ts: Tensor,
         x0: Tensor,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
@@ -136,6 +136,7 @@ class OrnsteinUhlenbeck:
         """
         strides, which = self._strides(ts)
         self._check_states("x0", x0)
+        seed = fresh_seed() if seed is None else seed
         ids = sample_numbers(sample_ids, x0)
         x0 = x0.expand(torch.broadcast_shapes(x0.shape, (*self.A.shape[:-2], self.num_units)))
         if len(ids) != x0.shape[:-1].numel():
@@ -265,7 +266,14 @@ class OrnsteinUhlenbeck:
 
 
 def sample(
-    ts: Tensor, x0: Tensor, A: Tensor, b: Tensor, D: Tensor, *, seed: int = 0, sample_ids: Tensor | None = None
+    ts: Tensor,
+    x0: Tensor,
+    A: Tensor,
+    b: Tensor,
+    D: Tensor,
+    *,
+    seed: int | None = None,
+    sample_ids: Tensor | None = None,
 ) -> Tensor:
     """`OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`, thermox's function with a seed for its key. [time, ..., unit]."""
     return OrnsteinUhlenbeck(A, b, D).sample(ts, x0, seed=seed, sample_ids=sample_ids)

@@ -10,7 +10,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.dynamics.noise import Stream, fresh_seed, normals
 
 _DOUBLINGS = 200  # 2^200 steps: a mode that still remembers then does not relax
 _CHUNK = 1 << 18  # normals held at once by `run`
@@ -92,7 +92,7 @@ class LinearTransition:
         start: Tensor,
         steps: int,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
@@ -101,6 +101,7 @@ class LinearTransition:
 
         The noise of sample i at step k is a pure function of (seed, sample_ids[i], k).
         """
+        seed = fresh_seed() if seed is None else seed
         ids = sample_numbers(sample_ids, start)
         root, decay, shift = (tensor.to(start.dtype) for tensor in (self.root(), self.decay, self.shift))
         x, path = start, []

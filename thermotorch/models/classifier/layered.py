@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
@@ -77,7 +78,7 @@ class LayeredComputer(nn.Module):
     def steps_of(self, dt: float | None = None, t_final: float | None = None) -> dict[str, float]:
         """Steps and time step that reach the observation time exactly, as arguments of `simulate`."""
         t_final = t_final or self.t_final
-        steps = max(1, round(t_final / (dt or self.dt)))
+        steps = max(1, whole_steps("t_final", t_final, dt or self.dt))
         return {"steps": steps, "dt": t_final / steps}
 
     def forward(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
@@ -102,7 +103,7 @@ def neuron_response(
     if not 0 < dt <= t_final:
         raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
     potential = Potential(BlockCouplings({"neuron": len(force)}, []), j2, j3, j4).to(force)
-    steps = round(t_final / dt)
+    steps = whole_steps("t_final", t_final, dt)
     state = simulate(
         potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=t_final / steps, temperature=temperature,
         seed=seed, drive=force, integrator=integrator,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import whole_steps
 from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.models.classifier.groups import by_group, layered_couplings
 from thermotorch.models.generator.noising import Noising, uncoupled
@@ -94,7 +95,8 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         }
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
-        self.steps, self.readout_steps = round(t_final / dt), round(readout_time / dt)
+        self.steps = whole_steps("t_final", t_final, dt)
+        self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
         self.precision = "ieee"  # of products in `simulate`; training may lower it
@@ -335,7 +337,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         return [step * self.dt for step in reversed(kept)]
 
     def _steps_at(self, times: Sequence[float]) -> list[int]:
-        at = [round(time / self.dt) for time in times]
+        at = [whole_steps("times", time, self.dt) for time in times]
         if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):
             raise ValueError(
                 f"times: expected increasing ones, 0 ... {self.t_final}, a step of {self.dt} apart, got {times}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.potential import Potential
@@ -40,7 +41,7 @@ class Noising:
 
     @property
     def steps(self) -> int:
-        return round(self.t_final / self.dt)
+        return whole_steps("t_final", self.t_final, self.dt)
 
     def schedule(self, step: int) -> float:
         """s(t) at the start of a step, counted from the start of the decay."""

@@ -1,0 +1,95 @@
+"""Seeds that are not given are fresh, and a run that is continued goes on with the noise that would have come."""
+
+import warnings
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.dynamics import INTEGRATORS
+
+
+def machine() -> tt.Potential:
+    matrix = torch.tensor([[0.0, 0.3, 0.0], [0.3, 0.0, -0.2], [0.0, -0.2, 0.0]])
+    couplings = tt.BlockCouplings({"a": 1, "b": 1, "c": 1}, [("a", "b"), ("b", "c")]).load_matrix(matrix)
+    return tt.Potential(couplings, bias=0.1).requires_grad_(False)
+
+
+PHYSICS = {"dt": 1e-2, "temperature": 0.5}
+
+
+def test_a_loop_without_a_seed_has_the_stationary_variance():
+    """Var of x is kT / (2 j2) x 2 / (2 - a dt) for Euler-Maruyama with a = 2 j2 = 1: 1.005, here from 4000 samples."""
+    torch.manual_seed(0)
+    quadratic, state = tt.Potential(tt.DenseCouplings(1), j2=0.5, j4=0.0), torch.zeros(4000, 1)
+    for _ in range(200):
+        state = tt.simulate(quadratic, state, steps=5, dt=0.01, temperature=1.0).state.detach()
+    assert state.var().item() == pytest.approx(2 / (2 - 0.01), abs=4 * (2 / 4000) ** 0.5)
+
+
+def test_torch_manual_seed_governs_a_seed_that_is_not_given():
+    def run() -> tt.Trajectory:
+        return tt.simulate(machine(), torch.zeros(2, 3), steps=5, **PHYSICS)
+
+    torch.manual_seed(5)
+    first, other = run(), run()
+    torch.manual_seed(5)
+    assert torch.equal(run().state, first.state) and not torch.equal(other.state, first.state)
+    again = tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=first.seed, **PHYSICS)
+    assert torch.equal(again.state, first.state)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_two_halves_equal_the_whole(integrator, backend):
+    arguments = {**PHYSICS, "integrator": integrator, "backend": backend, "record": 3}
+    arguments["drive"] = lambda step: torch.full((3,), 0.01 * step)
+    start, ids = torch.zeros(4, 3), torch.tensor([5, 1, 9, 2])
+    noise = {"seed": 7, "sample_ids": ids, "stream": tt.Stream.INITIAL}
+    whole = tt.simulate(machine(), start, steps=20, **noise, **arguments)
+    first = tt.simulate(machine(), start, steps=11, **noise, **arguments)
+    second = tt.simulate(machine(), first, steps=9, **arguments)
+    # Blocks of the two processors' products may differ by rounding at other batch sizes; the batch here is the same.
+    torch.testing.assert_close(second.state, whole.state, rtol=0, atol=1e-6)
+    if backend == "reference":
+        assert torch.equal(second.state, whole.state)
+    assert second.step == 20 and torch.equal(torch.cat([first.times, second.times]), whole.times)
+
+
+def test_underdamped_halves_equal_the_whole():
+    start = torch.zeros(4, 3)
+    whole = tt.simulate_underdamped(machine(), start, steps=20, seed=3, **PHYSICS)
+    half = tt.simulate_underdamped(machine(), start, steps=10, seed=3, **PHYSICS)
+    more = tt.simulate_underdamped(machine(), half, steps=10, **PHYSICS)
+    assert torch.equal(more.state, whole.state) and torch.equal(more.velocity, whole.velocity)
+    with pytest.raises(TypeError, match=r"trajectory\.state"):
+        tt.simulate(machine(), half, steps=1, **PHYSICS)
+    with pytest.raises(ValueError, match="velocity"):
+        tt.simulate_underdamped(machine(), half, half.velocity, steps=1, **PHYSICS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", 8), ("start_step", 0), ("stream", tt.Stream.DATA), ("sample_ids", torch.tensor([1, 0]))],
+)
+def test_what_contradicts_the_trajectory_is_named(name, value):
+    half = tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)
+    with pytest.raises(ValueError, match=name):
+        tt.simulate(machine(), half, steps=5, **{name: value}, **PHYSICS)
+
+
+def test_repeated_noise_warns_and_nothing_else_does():
+    half = tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)
+    with pytest.warns(UserWarning, match="repeats its noise"):
+        tt.simulate(machine(), half.state, steps=5, seed=7, **PHYSICS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)  # a fresh batch
+        tt.simulate(machine(), half.state, steps=5, seed=7, start_step=5, **PHYSICS)
+        tt.simulate(machine(), half.state, steps=5, seed=8, **PHYSICS)
+        tt.simulate(machine(), half.state, steps=5, **PHYSICS)
+
+
+def test_linear_paths_without_a_seed_are_fresh():
+    process, times = tt.OrnsteinUhlenbeck(torch.eye(2)), torch.tensor([0.0, 1.0])
+    assert not torch.equal(process.sample(times, torch.zeros(3, 2)), process.sample(times, torch.zeros(3, 2)))

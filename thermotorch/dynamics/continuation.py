@@ -1,0 +1,87 @@
+"""Where the noise of a run begins: a fresh seed, an explicit one, or where an earlier trajectory stopped."""
+
+import warnings
+import weakref
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.noise import Stream, fresh_seed
+from thermotorch.dynamics.problem import Problem, Trajectory
+
+_REMEMBERED = 8  # end states of recent runs
+
+
+def begin(
+    state: Tensor | Trajectory, seed: int | None, start_step: int | None, stream: int | None, sample_ids: Tensor | None
+) -> tuple[Tensor, int | Tensor, int, int, Tensor | None]:
+    """Return the state, seed, first step, stream and sample numbers of a run.
+
+    Raises:
+        ValueError: an argument contradicts the trajectory that is continued, or the trajectory does not know its noise.
+    """
+    if not isinstance(state, Trajectory):
+        seed = fresh_seed() if seed is None else seed
+        return (
+            state,
+            seed,
+            0 if start_step is None else start_step,
+            Stream.DYNAMICS if stream is None else stream,
+            sample_ids,
+        )
+    known = {"seed": state.seed, "start_step": state.step, "stream": state.stream}
+    if state.seed is None:
+        raise ValueError(
+            "state: this Trajectory does not know its seed; pass trajectory.state with seed= and start_step="
+        )
+    for name, value in {"seed": seed, "start_step": start_step, "stream": stream}.items():
+        if value is not None and value != known[name]:
+            raise ValueError(
+                f"{name}={value!r} contradicts the trajectory, which continues with {name}={known[name]!r}; "
+                f"leave {name} out, or pass trajectory.state"
+            )
+    if sample_ids is not None and not (
+        isinstance(sample_ids, Tensor)
+        and state.sample_ids is not None
+        and torch.equal(sample_ids.to(state.sample_ids.device), state.sample_ids)
+    ):
+        raise ValueError("sample_ids contradict those of the trajectory; leave them out, or pass trajectory.state")
+    return state.state, state.seed, state.step, state.stream, state.sample_ids
+
+
+_ended: deque[tuple[weakref.ref[Tensor], "_Noise"]] = deque(maxlen=_REMEMBERED)
+
+
+class _Noise:
+    """The noise that a finished run has used, without its tensors' graph."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.seed, self.stream = problem.seed, problem.stream
+        self.first, self.end = problem.start_step, problem.start_step + problem.steps
+        self.sample_ids = problem.sample_ids
+
+    def overlaps(self, other: "_Noise") -> bool:
+        return (
+            (self.seed, self.stream) == (other.seed, other.stream)
+            and max(self.first, other.first) < min(self.end, other.end)
+            and torch.equal(self.sample_ids, other.sample_ids)
+        )
+
+
+def warn_of_repeated_noise(state: Tensor, problem: Problem) -> None:
+    """Warn when `state`, the very tensor that a recent run returned, is shaken by the noise of that run again."""
+    noise = _Noise(problem)
+    for ended, used in _ended:
+        if ended() is state and problem.temperature > 0 and used.overlaps(noise):
+            warnings.warn(
+                f"this run starts from the end of another and repeats its noise (seed={noise.seed}, step "
+                f"{max(noise.first, used.first)} on); pass the Trajectory in place of its state, or start_step={used.end}",
+                stacklevel=3,
+            )
+            return
+
+
+def remember(trajectory: Trajectory, problem: Problem) -> None:
+    """Keep in mind, weakly, which noise led to this end state."""
+    _ended.append((weakref.ref(trajectory.state), _Noise(problem)))

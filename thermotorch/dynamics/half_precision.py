@@ -1,0 +1,55 @@
+"""Dynamics in single precision inside autocast regions and modules of half precision.
+
+A time step adds increments of order dt to a state of order one: eight bits would lose them. So a run leaves autocast,
+as torch's own sensitive functions do, and a potential in bfloat16 or half is simulated with its values in float32.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.dynamics.problem import Trajectory
+from thermotorch.potential import Potential
+
+_HALVES = (torch.bfloat16, torch.float16)
+
+
+def needs_float32(potential: Potential, state: Tensor | Trajectory) -> bool:
+    """Return whether a run would otherwise be computed in half precision."""
+    at = state if isinstance(state, Tensor) else state.state
+    return potential.bias.dtype in _HALVES or at.dtype in _HALVES or torch.is_autocast_enabled(at.device.type)
+
+
+def in_float32(
+    simulate: Callable[..., Trajectory], potential: Potential, state: Tensor | Trajectory, **arguments: Any
+) -> Trajectory:
+    """Run `simulate` outside autocast, with potential and state in float32 where they are in half precision.
+
+    Returns:
+        A trajectory whose `state` has the dtype of the given one; heat, work and recorded states keep float32.
+    """
+    at = state if isinstance(state, Tensor) else state.state
+    exact = at.float() if at.dtype in _HALVES else at
+    start = exact if isinstance(state, Tensor) else replace(state, state=exact)
+    with torch.autocast(at.device.type, enabled=False):
+        if potential.bias.dtype in _HALVES:
+            tensors = {**dict(potential.named_parameters()), **dict(potential.named_buffers())}
+            raised = {f"potential.{k}": v.float() for k, v in tensors.items() if v.dtype in _HALVES}
+            run = torch.func.functional_call(_Run(simulate, potential), raised, (start,), arguments)
+        else:
+            run = simulate(potential, start, **arguments)
+    return run if at.dtype == exact.dtype else replace(run, state=run.state.to(at.dtype))
+
+
+class _Run(nn.Module):
+    """`simulate` as the forward pass of a module, whose tensors `functional_call` can replace."""
+
+    def __init__(self, simulate: Callable[..., Trajectory], potential: Potential) -> None:
+        super().__init__()
+        self.simulate, self.potential = simulate, potential
+
+    def forward(self, state: Tensor | Trajectory, **arguments: Any) -> Trajectory:
+        return self.simulate(self.potential, state, **arguments)
