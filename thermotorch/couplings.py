@@ -9,6 +9,7 @@ A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,21 @@ from torch import Tensor, nn
 Field = Callable[[Tensor], Tensor]
 
 
+def depth_of(cls: type, name: str) -> int:
+    """Return how far up the inheritance of a class the method `name` is defined: 0 in the class itself."""
+    return next(depth for depth, base in enumerate(cls.__mro__) if name in vars(base))
+
+
 class Couplings(nn.Module):
     """Base of all topologies on `num_units` units; `num_bonds` counts the trainable bonds."""
 
     num_units: int
+    blocks_are_the_field = True  # of a class: whether `matrix` and `pieces` describe what `bind` and `energy` compute
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        described = min(depth_of(cls, name) for name in ("matrix", "pieces"))
+        cls.blocks_are_the_field = all(depth_of(cls, name) >= described for name in ("bind", "energy", "forward"))
 
     @property
     def num_bonds(self) -> int:

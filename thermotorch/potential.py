@@ -16,11 +16,14 @@
 
 from collections.abc import Callable
 from math import inf, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.couplings import Couplings
+from thermotorch.couplings import Couplings, depth_of
+
+_LAW = ("energy", "gradient", "bind", "on_site_gradient")
 
 
 class Potential(nn.Module):
@@ -37,6 +40,32 @@ class Potential(nn.Module):
             Whether quadratic units (j4 = 0) are bound by the whole of 2 j2 + J is not checked: an unstable linear
             system is a system.
     """
+
+    own_law: tuple[str, ...] = ()  # of a class: which of these methods are not those of the quartic well
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.own_law = tuple(name for name in _LAW if getattr(cls, name) is not getattr(Potential, name))
+        if cls.own_law and depth_of(cls, "energy") > min(depth_of(cls, name) for name in cls.own_law):
+            raise TypeError(
+                f"{cls.__name__} overrides {', '.join(cls.own_law)} but not energy, so that forces and heat would belong to "
+                "two potentials; override energy (forces follow by autograd)"
+            )
+
+    @property
+    def quartic(self) -> bool:
+        """Whether j2, j3, j4, the biases and the blocks of the couplings are the whole potential.
+
+        Fast backends and schemes made of exact flows rely on it. A subclass with an `energy` of its own, or couplings
+        with a `bind` of their own and somebody else's `matrix`, are simulated by the reference with autograd forces.
+        """
+        if self.own_law or not self.couplings.blocks_are_the_field:
+            return False
+        if torch.compiler.is_compiling():
+            return True
+        return not any(name in vars(self) for name in _LAW) and not any(
+            name in vars(self.couplings) for name in ("bind", "energy", "forward")
+        )
 
     def __init__(
         self,
@@ -83,9 +112,24 @@ class Potential(nn.Module):
         return self.energy(x)
 
     def bind(self) -> Callable[[Tensor], Tensor]:
-        """`gradient` with everything that does not depend on x computed once, for use inside a loop."""
+        """`gradient` with everything that does not depend on x computed once, for use inside a loop.
+
+        By autograd of `energy` where that is not the quartic one.
+        """
+        if not self.quartic:
+            return self._gradient_of_energy
         field, bias = self.couplings.bind(), self.live_bias()
         return lambda x: self.on_site_gradient(x) + bias + field(x)
+
+    def _gradient_of_energy(self, x: Tensor) -> Tensor:
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            at = x if x.requires_grad else x.detach().requires_grad_()
+            energy = self.energy(at).sum()
+            (gradient,) = torch.autograd.grad(
+                energy, at, create_graph=differentiable, allow_unused=True, materialize_grads=True
+            )
+        return gradient
 
     def live_bias(self) -> Tensor:
         """The biases, [unit], as gradients see them: cut off where they are fixed."""
@@ -158,6 +202,15 @@ class Potential(nn.Module):
             raise ValueError(
                 f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}"
             )
+
+
+def require_quartic(potential: Potential, what: str) -> None:
+    """Raise a ValueError where `what` needs the quartic well and the potential has an energy of its own."""
+    if not potential.quartic:
+        raise ValueError(
+            f"{what} needs the quartic well and couplings in blocks, but {type(potential).__name__} with "
+            f"{type(potential.couplings).__name__} has an energy or field of its own"
+        )
 
 
 def _largest(x: Tensor) -> float:

@@ -170,6 +170,7 @@ def _warn_if_unstable(problem: Problem) -> None:
     if (
         torch.compiler.is_compiling()
         or not len(problem.state)
+        or not problem.potential.quartic  # whose stability is not known
         or problem.integrator_name in ("splitting", "alternating")
     ):  # of exact flows
         return

@@ -28,6 +28,8 @@ _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a s
 def refusal(problem: Problem, device: str) -> str | None:
     """Why the operator on `device` does not cover this problem, or None."""
     found = problem.state.device.type
+    if not problem.potential.quartic:
+        return f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference knows"
     if device not in _UNAVAILABLE:
         return f"there is no fast backend for {device}"
     if found != device:

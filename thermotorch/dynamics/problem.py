@@ -17,10 +17,11 @@ from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
 from thermotorch.dynamics.operators.langevin import PRECISIONS
 from thermotorch.dynamics.path_weights import PathWeights, refusal
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 Drive = Tensor | Callable[[int], Tensor]
 
+_EXACT_FLOWS = ("splitting", "alternating")
 _STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
 _MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 _MAX_STEP = 1 << 56
@@ -198,7 +199,8 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
     sample, unit = divmod(int(furthest), before.shape[1])
     force = None if problem.drive is None else problem.drive(step)
     fastest = float(torch.as_tensor(problem.mobility).max())
-    stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest
+    quartic = problem.potential.quartic  # else its stability is unknown
+    stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest if quartic else problem.dt
     return FloatingPointError(
         f"the state became non-finite at step {step}, sample {int(problem.sample_ids[sample])}, unit {unit} "
         f"(dt={problem.dt:.3g}); try dt={0.5 * min(problem.dt, stable):.2g} or smaller"
@@ -208,9 +210,13 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
 def _check_integrator(name: str, potential: Potential, observers: Mapping[str, Observer]) -> str:
     if name != "auto":
         choose("integrator", name, {**INTEGRATORS, "auto": None})
+        if name in _EXACT_FLOWS:
+            require_quartic(potential, f"integrator={name!r}")
         return name
     if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
         return "euler_maruyama"  # whose path weight it is
+    if not potential.quartic:
+        return "heun"
     affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.num_bonds
     return "splitting" if affordable else "heun"
 

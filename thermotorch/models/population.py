@@ -8,7 +8,7 @@ from torch import Tensor
 
 from thermotorch.couplings import Couplings, Field
 from thermotorch.dynamics import simulate
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 
 class PopulationCouplings(Couplings):
@@ -60,6 +60,7 @@ def run_population(potential: Potential, members: Mapping[str, Tensor], drive: T
     Returns:
         End states, [batch, member, unit]. Cost: batch x members runs.
     """
+    require_quartic(potential, "run_population")
     prefix = "couplings."
     bonds = {name.removeprefix(prefix): values for name, values in members.items() if name.startswith(prefix)}
     unit_vectors = torch.eye(potential.num_units).to(drive)

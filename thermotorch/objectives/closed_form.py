@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics import Transition
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 _ROWS_PER_PRODUCT = 1024
 
@@ -46,6 +46,9 @@ class ReverseMoments:
     """
 
     potential: Potential
+
+    def __post_init__(self) -> None:
+        require_quartic(self.potential, "ReverseMoments")
 
     def start(self, state: Tensor) -> tuple[ReverseStatistics, list[Tensor], list[Tensor]]:
         return empty_statistics(state), [], []

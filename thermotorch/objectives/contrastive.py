@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.models.classifier.neuron import neuron_activation
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 _TABLE = 1 << 14  # forces at which a mean response is computed when it is wanted for many more
 
@@ -50,6 +50,7 @@ def mean_response(potential: Potential, state: Tensor, group: slice, temperature
     Cost: one coupling field and a quadrature for each unit, or, where there are many, for 16384 forces between which the
     means are interpolated (a double well of kT 0.03: to 1e-3 of its amplitude).
     """
+    require_quartic(potential, "mean_response")
     at_zero = state.clone()
     at_zero[:, group] = 0.0
     force = -(potential.couplings(at_zero) + potential.bias)[:, group]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.couplings import BlockCouplings
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 
 @torch.no_grad()
@@ -28,6 +28,7 @@ def online_update(potential: Potential, path: Tensor, *, dt: float, temperature:
         thermodynamic
     computing" (2026).
     """
+    require_quartic(potential, "online_update")
     couplings = potential.couplings
     if not isinstance(couplings, BlockCouplings):
         raise TypeError(f"online_update needs BlockCouplings, got {type(couplings).__name__}")

@@ -35,7 +35,7 @@ def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature
     """
     if path.dim() != 3 or len(path) < 2:
         raise ValueError(f"path: expected [time, batch, unit] with at least two times, got {tuple(path.shape)}")
-    if not (path.requires_grad and torch.is_grad_enabled()) and fused.covers_action(path):
+    if not (path.requires_grad and torch.is_grad_enabled()) and potential.quartic and fused.covers_action(path):
         return fused.reverse_action(potential, path, dt, temperature)
     after = path[1:]
     residual = path[:-1] - after + dt * potential.gradient(after)

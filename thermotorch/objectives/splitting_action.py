@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics.splitting import flows
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 
 def splitting_action(
@@ -40,6 +40,7 @@ def splitting_action(
     Raises:
         ValueError: a path of fewer than two times or not of shape [time, batch, unit]; no noise to compare with.
     """
+    require_quartic(potential, "splitting_action")
     if path.dim() != 3 or len(path) < 2:
         raise ValueError(f"path: expected [time, batch, unit] with at least two times, got {tuple(path.shape)}")
     if temperature <= 0 or bool((torch.as_tensor(mobility) <= 0).any()):

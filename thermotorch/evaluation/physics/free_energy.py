@@ -5,7 +5,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from thermotorch.potential import Potential
+from thermotorch.potential import Potential, require_quartic
 
 _POINTS = 20_001
 
@@ -20,6 +20,7 @@ def quadratic_free_energy(potential: Potential, temperature: float) -> float:
 
     Cost: one Cholesky decomposition, O(unit^3), float64.
     """
+    require_quartic(potential, "quadratic_free_energy")
     if potential.j3.any() or potential.j4.any():
         raise ValueError("potential: expected j3 = j4 = 0; without couplings use independent_free_energy")
     n, bias = potential.num_units, potential.bias.detach().double()
@@ -40,6 +41,7 @@ def independent_free_energy(potential: Potential, temperature: float) -> float:
 
     Cost: 20,001 points for each different set of j2, j3, j4 and bias.
     """
+    require_quartic(potential, "independent_free_energy")
     if any(bonds.any() for bonds in potential.couplings.parameters()):
         raise ValueError("potential: expected couplings of zero; use quadratic_free_energy, or estimate the difference")
     n = potential.num_units
