@@ -1,5 +1,7 @@
 """Checks of arguments that many functions take."""
 
+import operator
+
 
 def whole_steps(name: str, time: float, dt: float) -> int:
     """Return the number of steps of length `dt` in `time`.
@@ -20,3 +22,21 @@ def whole_steps(name: str, time: float, dt: float) -> int:
         nearest = " or ".join(f"{k * dt:.12g}" for k in (below, below + 1))
         raise ValueError(f"{name}: {time:g} is not a whole number of steps of dt={dt:g}; write {nearest}")
     return steps
+
+
+def whole_number(name: str, value: int, least: int) -> int:
+    """Return `value` as an int: Python's own, numpy's, or a tensor of one integer.
+
+    Raises:
+        TypeError: no integer; truth values are none.
+        ValueError: less than `least`.
+    """
+    try:
+        if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        number = operator.index(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an integer of at least {least}, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {number}")
+    return number

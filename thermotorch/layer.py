@@ -65,6 +65,8 @@ class ThermodynamicLayer(nn.Module):
         self.dt = t_final / self.steps
         self.temperature, self.mobility, self.integrator = temperature, mobility, integrator
         self.reset_parameters()
+        if self.potential.bias.is_meta:
+            return
         # No row and no step: what `simulate` would refuse at the first forward is refused here.
         simulate(
             self.potential,

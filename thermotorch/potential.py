@@ -94,7 +94,7 @@ class Potential(nn.Module):
                 f"got {fixed_bias.dtype} {tuple(fixed_bias.shape)}"
             )
         self.register_buffer("fixed_bias", fixed_bias, persistent=False)
-        if (self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any():
+        if not like.is_meta and ((self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any()):
             raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
 
     def energy(self, x: Tensor) -> Tensor:
@@ -223,6 +223,6 @@ def _per_unit(name: str, value: float | Tensor, num_units: int, like: Tensor) ->
         raise ValueError(
             f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}"
         )
-    if not torch.isfinite(tensor).all():
+    if not tensor.is_meta and not torch.isfinite(tensor).all():  # a meta tensor has no values
         raise ValueError(f"{name} must be finite, got {value}")
     return tensor.detach().clone()

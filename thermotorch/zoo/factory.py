@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -48,9 +49,13 @@ def create_model(
     return build_model(kind, {**load_card(name)["config"], **config} if tag else config)
 
 
-def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
-    """Sorted names that match a shell-style pattern: architectures, or with `pretrained` the trained models.
+def list_models(pattern: str | Sequence[str] = "*", pretrained: bool = False) -> list[str]:
+    """Return the sorted names that match a shell-style pattern, or any of several: architectures, or trained models.
 
     Both include what other installed packages add (see `plugins.py`); `load_card(name).path` says where one is.
     """
-    return fnmatch.filter(list_checkpoints() if pretrained else architectures(), pattern)
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    if not all(isinstance(each, str) for each in patterns):
+        raise TypeError(f"pattern: expected a pattern such as 'generator*', or a list of them, got {pattern!r}")
+    names = list_checkpoints() if pretrained else architectures()
+    return [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in patterns)]

@@ -289,6 +289,6 @@ def _plain(value: float | Sequence[float]) -> float | list[float]:
 
 def _per_cell(name: str, value: float | Sequence[float], cells: int) -> Tensor:
     tensor = torch.as_tensor(value, dtype=torch.float64)
-    if tensor.shape not in ((), (cells,)) or not (tensor > 0).all():
+    if tensor.shape not in ((), (cells,)) or not (tensor.is_meta or (tensor > 0).all()):
         raise ValueError(f"{name}: expected a positive number, or one for each of {cells} cells, got {value}")
     return tensor.expand(cells).clone()

@@ -5,6 +5,8 @@ It imports nothing of thermotorch, so that the baseline owes the competitor noth
 """
 
 import hashlib
+import math
+import operator
 from collections.abc import Callable, Iterable
 
 import torch
@@ -202,19 +204,25 @@ class DiffusionModel(nn.Module):
         Cost: `steps` forward passes of the U-Net for each image.
         """
         classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
+        for name, value, least in (("num_samples", num_samples, 0), ("batch_size", batch_size, 1)):
+            if isinstance(value, bool) or operator.index(value) < least:  # a TypeError for what is no integer
+                raise ValueError(f"{name}: expected an integer of at least {least}, found {value}")
+        num_samples = operator.index(num_samples)
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
         if len(ids) != num_samples:
             raise ValueError(f"sample_ids: expected {num_samples} ids (num_samples), found {len(ids)}")
         if labels is None:
             labels = ids % max(1, classes)
-        elif len(labels) != num_samples or not set(labels.tolist()) <= set(range(classes)):
+        elif (labels := torch.as_tensor(labels).cpu()).shape != (num_samples,) or not set(labels.tolist()) <= set(
+            range(classes)
+        ):
             raise ValueError(
                 f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels}"
             )
         if guidance is None:
             guidance = self.config["guidance"]
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance: expected a finite number, found {guidance}")
 
         device = next(self.parameters()).device
         images = torch.empty(num_samples, *self.image_shape, device=device)

@@ -7,7 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import whole_number
 from thermotorch.dynamics import Stream, normals
+from thermotorch.models.labels import class_labels
 
 
 class Gaussians(nn.Module):
@@ -92,13 +94,14 @@ class Gaussians(nn.Module):
         Raises:
             ValueError: ids or labels that do not fit.
         """
-        ids = torch.arange(num_samples) if sample_ids is None else sample_ids.cpu()
+        num_samples, batch_size = whole_number("num_samples", num_samples, 0), whole_number("batch_size", batch_size, 1)
+        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")
         if labels is None:
             labels = ids % max(1, self.num_classes)
-        elif labels.shape != (num_samples,) or not set(labels.tolist()) <= set(range(self.num_classes)):
-            raise ValueError(f"labels: expected {num_samples} of the {self.num_classes} classes, found {labels}")
+        else:
+            labels = class_labels(labels, num_samples, self.num_classes).cpu()
         images = self.mean.new_empty(num_samples, *self.image_shape)
         for rows in torch.arange(num_samples).split(batch_size):
             z = normals(seed, ids[rows], 0, 1, self.config["components"], Stream.INITIAL)[0].to(self.mean)

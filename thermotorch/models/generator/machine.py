@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import prod
+from math import isfinite, prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_steps
+from thermotorch.arguments import whole_number, whole_steps
 from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.models.classifier.groups import by_group, layered_couplings
 from thermotorch.models.generator.noising import Noising, uncoupled
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
+from thermotorch.models.labels import class_labels
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 from thermotorch.potential import Potential
 
@@ -93,6 +94,12 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
             "readout_time": readout_time,
             "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
         }
+        if len(display_range) != 2 or not display_range[0] < display_range[1]:
+            raise ValueError(
+                f"display_range: expected two increasing states, black and white, got {list(display_range)}"
+            )
+        if not (isfinite(temperature) and temperature >= 0):
+            raise ValueError(f"temperature: expected kT of at least 0, got {temperature}")
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
         self.steps = whole_steps("t_final", t_final, dt)
@@ -111,7 +118,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
         self.potential = Potential(
             couplings, by_group("j2", j2, couplings), 0.0, by_group("j4", j4, couplings),
-            fixed_bias=fixed_bias if fixed_bias.any() else None,
+            fixed_bias=fixed_bias if num_classes or not visible_bias else None,
         )  # fmt: skip
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
@@ -259,7 +266,8 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         Raises:
             ValueError: ids, labels, known, mask or times that do not fit.
         """
-        ids = torch.arange(num_samples) if sample_ids is None else sample_ids
+        num_samples, batch_size = whole_number("num_samples", num_samples, 0), whole_number("batch_size", batch_size, 1)
+        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
         labels = self._check_labels(labels, ids)
@@ -353,17 +361,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
                     "labels: this machine has no label units (num_classes = 0) and cannot be asked for a class"
                 )
             return None
-        if labels is None:
-            return ids % self.num_classes
-        if (
-            labels.shape != ids.shape
-            or len(labels)
-            and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes
-        ):
-            raise ValueError(
-                f"labels: expected {len(ids)} classes below {self.num_classes}, got {tuple(labels.shape)} {labels.tolist()[:20]}"
-            )
-        return labels.long()
+        return ids % self.num_classes if labels is None else class_labels(labels, len(ids), self.num_classes)
 
     def _check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
         if known is None and mask is None:
