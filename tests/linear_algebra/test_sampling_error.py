@@ -20,7 +20,7 @@ def runs(name: str) -> tuple[OrnsteinUhlenbeck, torch.Tensor]:
     A, D = SYSTEMS[name]
     ou = OrnsteinUhlenbeck(A, D=D)
     times = torch.cat([torch.zeros(1), 100 + INTERVAL * torch.arange(READS)]).double()
-    return ou, ou.sample(times, torch.zeros(COUNT, 3, dtype=torch.float64))[1:]
+    return ou, ou.sample(times, torch.zeros(COUNT, 3, dtype=torch.float64), seed=0)[1:]
 
 
 def assert_variance(samples: torch.Tensor, predicted: torch.Tensor) -> None:

@@ -86,7 +86,7 @@ def test_two_processes_build_at_once_and_say_so_once_each(tmp_path):
     program = (
         "import thermotorch as tt, torch\n"
         "for _ in range(2): print(tt.simulate(tt.Potential(tt.DenseCouplings(3)), torch.zeros(2, 3), steps=2, dt=0.01, "
-        "temperature=0.1, backend='cpu').state.sum().item())"
+        "seed=0, temperature=0.1, backend='cpu').state.sum().item())"
     )
     environment = {"THERMOTORCH_CACHE": str(tmp_path), "PATH": subprocess.os.environ["PATH"]}
     runs = [

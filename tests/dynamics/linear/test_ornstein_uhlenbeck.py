@@ -94,7 +94,7 @@ def test_sampled_moments(name):
     """20,000 independent paths over three unequal strides, against the composed law: mean and every covariance."""
     count, start = 20_000, random(len(SYSTEMS[name][0]), seed=4)
     ou, ts = process(name), torch.tensor([0.0, 0.2, 1.0, 1.3], dtype=float64)
-    end = ou.sample(ts, start.expand(count, -1))[-1]
+    end = ou.sample(ts, start.expand(count, -1), seed=0)[-1]
     law = ou.transition(1.3)
     spread = law.covariance.diagonal()
     assert_within(end.mean(0), law.mean(start), (spread / count).sqrt() + 1e-12, 4.5)
@@ -138,10 +138,10 @@ def test_a_sample_depends_on_its_own_number_only(dtype):
 def test_many_systems_at_once_are_each_by_itself():
     A = torch.stack([SYSTEMS["general drift, full diffusion"][0] * scale for scale in (1.0, 1.5, 2.0)])
     ts, starts = torch.tensor([0.0, 0.1, 0.7], dtype=float64), random(4, 3, 3)
-    paths = OrnsteinUhlenbeck(A, D=positive(3)).sample(ts, starts)
+    paths = OrnsteinUhlenbeck(A, D=positive(3)).sample(ts, starts, seed=0)
     numbers = torch.arange(12).view(4, 3)
     for k in range(3):
-        single = OrnsteinUhlenbeck(A[k], D=positive(3)).sample(ts, starts[:, k], sample_ids=numbers[:, k])
+        single = OrnsteinUhlenbeck(A[k], D=positive(3)).sample(ts, starts[:, k], sample_ids=numbers[:, k], seed=0)
         torch.testing.assert_close(paths[:, :, k], single)
 
 
@@ -193,7 +193,7 @@ def test_the_score_has_mean_zero_at_the_truth():
     """E[d log p / d A] = 0 over paths of the process itself: sampler and likelihood are of one law."""
     A, D = SYSTEMS["general drift, full diffusion"]
     ts = torch.tensor([0.0, 0.3, 0.6, 1.5], dtype=float64)
-    xs = process("general drift, full diffusion", force=None).sample(ts, torch.zeros(4000, 3, dtype=float64))
+    xs = process("general drift, full diffusion", force=None).sample(ts, torch.zeros(4000, 3, dtype=float64), seed=0)
     drift = A.expand(4000, 3, 3).clone().requires_grad_()
     OrnsteinUhlenbeck(drift, D=D).log_prob(ts, xs).sum().backward()
     assert_mean(drift.grad.flatten(1), 0.0, sigmas=4.5)
