@@ -10,7 +10,15 @@ from thermotorch.models.classifier.neuron import neuron_response
 
 @pytest.mark.parametrize(
     ("time", "dt", "steps"),
-    [(0.3, 0.1, 3), (2.5, 1e-3, 2500), (1.0, 1 / 3, 3), (25.0, 0.1, 250), (0.0, 0.1, 0), (1e5, 1e-3, 10**8)],
+    [
+        (0.3, 0.1, 3),
+        (2.5, 1e-3, 2500),
+        (1.0, 1 / 3, 3),
+        (25.0, 0.1, 250),
+        (0.0, 0.1, 0),
+        (1e5, 1e-3, 10**8),
+        (0.20000000298023224, 0.1, 2),
+    ],
 )
 def test_decimal_rounding_is_no_reason_to_refuse(time, dt, steps):
     assert whole_steps("time", time, dt) == steps

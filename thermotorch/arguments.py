@@ -12,12 +12,12 @@ def whole_steps(name: str, time: float, dt: float) -> int:
 
     Raises:
         ValueError: a time that is no multiple of dt, with the two nearest ones that are. Two decimal numbers and their
-            quotient are each rounded to one part in 2^53; one part in 10^9 allows for a few more such operations and is
-            far below half a step for any run that can be simulated.
+            quotient may each have been rounded to float32, one part in 2^24: three of those are less than one part in
+            2^22, and never more than a hundredth of a step is forgiven.
     """
     quotient = time / dt
     steps = round(quotient)
-    if abs(quotient - steps) > 1e-9 * max(1.0, abs(quotient)):
+    if abs(quotient - steps) > min(0.01, 2.0**-22 * max(1.0, abs(quotient))):
         below = int(quotient // 1)
         nearest = " or ".join(f"{k * dt:.12g}" for k in (below, below + 1))
         raise ValueError(f"{name}: {time:g} is not a whole number of steps of dt={dt:g}; write {nearest}")
