@@ -19,7 +19,7 @@ from thermotorch import cli
 EXPERIMENTS = sorted(path.stem for path in (cli.CONFIG_DIR / "experiment").glob("*.yaml"))
 SMALL = {
     "classifier": ["model.config.hidden=4", "model.config.t_final=0.02"],
-    "generator": ["model.config.hidden=8", "model.config.t_final=0.02"],
+    "generator": ["model.config.hidden=8", "model.config.t_final=0.05"],
     "ddpm": [
         "+model.config.block_out_channels=[8,8]",
         "++callbacks.sample_grid.num_samples=2",
