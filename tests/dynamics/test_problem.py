@@ -12,7 +12,7 @@ from thermotorch.dynamics.problem import all_finite
 def run(**changed):
     potential = changed.pop("potential", tt.Potential(tt.DenseCouplings(3)))
     state = changed.pop("state", torch.zeros(2, 3))
-    return tt.simulate(potential, state, **{"steps": 4, "dt": 0.01, "temperature": 0.1, **changed}, seed=0)
+    return tt.simulate(potential, state, **{"steps": 4, "dt": 0.01, "temperature": 0.1, "seed": 0, **changed})
 
 
 @pytest.mark.parametrize(
