@@ -6,6 +6,7 @@ from torch import nn
 
 import thermotorch as tt
 from thermotorch.dynamics import INTEGRATORS
+from thermotorch.models.population import PopulationCouplings
 
 TILT = 3.0
 
@@ -149,3 +150,36 @@ def test_underdamped_dynamics_have_the_same_energy():
     expected = tt.simulate_underdamped(biased(), torch.zeros(5, 2), **arguments)
     found = tt.simulate_underdamped(TiltedEnergy(tt.DenseCouplings(2)), torch.zeros(5, 2), **arguments)
     torch.testing.assert_close(found.state, expected.state)
+
+
+class Fixed(tt.Couplings):
+    """Couplings that are not trained, in no parameter and no buffer."""
+
+    def __init__(self, matrix):
+        super().__init__()
+        self.num_units, self.values = len(matrix), matrix
+
+    def matrix(self):
+        return self.values
+
+    def mask(self):
+        return self.values != 0
+
+    def bind(self):
+        return lambda x: x @ self.values
+
+
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "splitting", "auto"])
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("make", [Fixed, lambda matrix: PopulationCouplings(matrix[None])])
+def test_couplings_without_parameters_couple_under_every_scheme(make, backend, integrator):
+    """And a second machine of the same kind is not given the exponential of the first."""
+    for strength in (0.4, 0.8):
+        matrix = strength * torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        runs = [
+            tt.simulate(tt.Potential(couplings, bias=1.0), torch.zeros(5, 2), backend=backend, integrator=integrator,
+                        **ARGUMENTS)
+            for couplings in (make(matrix), tt.DenseCouplings.from_matrix(matrix))
+        ]  # fmt: skip
+        torch.testing.assert_close(runs[0].state, runs[1].state)
+        torch.testing.assert_close(runs[0].heat, runs[1].heat, rtol=1e-4, atol=1e-5)

@@ -50,7 +50,12 @@ class Couplings(nn.Module):
 
     def pieces(self) -> list[tuple[int, int, Tensor]]:
         """J as rectangular blocks (first row, first column, block) outside which it is zero, differentiable."""
-        return [(0, 0, self.matrix())] if self.num_bonds else []
+        return [(0, 0, self.matrix())] if self.num_units > 1 else []
+
+    @property
+    def coupled(self) -> bool:
+        """Whether any units couple, by trained bonds or by numbers that a topology holds otherwise."""
+        return self.num_bonds > 0 or bool(self.pieces())
 
     def mask(self) -> Tensor:
         """Which entries of `matrix()` are bonds, bool [unit, unit], symmetric."""

@@ -40,7 +40,7 @@ def test_every_member_runs_as_it_would_alone():
 def test_members_have_independent_noise():
     potential = machine()
     population = {name: values[:1].expand(2, *values.shape[1:]) for name, values in members(potential).items()}
-    state = run_population(potential, population, torch.zeros(4000, 1, 6), steps=20, dt=0.02, temperature=1.0)
+    state = run_population(potential, population, torch.zeros(4000, 1, 6), steps=20, dt=0.02, temperature=1.0, seed=0)
     first, second = state[:, 0], state[:, 1]
     for unit in range(6):
         correlation = torch.corrcoef(torch.stack([first[:, unit], second[:, unit]]))[0, 1]

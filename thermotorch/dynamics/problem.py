@@ -217,7 +217,7 @@ def _check_integrator(name: str, potential: Potential, observers: Mapping[str, O
         return "euler_maruyama"  # whose path weight it is
     if not potential.quartic:
         return "heun"
-    affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.num_bonds
+    affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.coupled
     return "splitting" if affordable else "heun"
 
 

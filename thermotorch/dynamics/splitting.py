@@ -125,14 +125,15 @@ def _mean_decay(z: Tensor) -> Tensor:
 
 def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
     """C(h/2) for mobility x h / 2 of each unit, [unit]; with the opposite sign the way back."""
-    if not couplings.num_bonds:
+    if not couplings.coupled:
         return None
     if torch.is_grad_enabled() and any(bonds.requires_grad for bonds in couplings.parameters()):
         return exponential(-couplings.matrix() * half_rate)
     digest = hashlib.blake2b(
         repr((type(couplings), couplings.extra_repr(), half_rate.device, half_rate.dtype)).encode()
     )
-    for tensor in (half_rate, *couplings.parameters()):
+    numbers = [*couplings.parameters(), *(buffer for buffer in couplings.buffers() if buffer.is_floating_point())]
+    for tensor in (half_rate, *(numbers or [couplings.matrix()])):
         digest.update(tensor.detach().contiguous().cpu().numpy())
     name = digest.digest()
     if name not in _remembered:

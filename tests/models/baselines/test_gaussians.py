@@ -68,5 +68,5 @@ def test_what_does_not_fit_is_refused():
     model = Gaussians((1, 2, 2), num_classes=2, components=2)
     with pytest.raises(ValueError, match="sample_ids: expected shape"):
         model.generate(3, sample_ids=torch.arange(2))
-    with pytest.raises(ValueError, match="labels: expected 1 of the 2 classes"):
+    with pytest.raises(ValueError, match="labels: expected 1 classes below 2"):
         model.generate(1, labels=torch.tensor([2]))

@@ -43,7 +43,9 @@ def test_the_answer_is_the_weighted_mean_of_the_last_layer():
 def test_the_observation_time_is_reached_exactly():
     model = LayeredComputer([2, 1])
     assert model.steps_of() == {"steps": 1000, "dt": 1e-3}
-    assert model.steps_of(0.3, 1.0) == {"steps": 3, "dt": 1 / 3}
+    assert model.steps_of(1 / 3, 1.0) == {"steps": 3, "dt": 1 / 3}
+    with pytest.raises(ValueError, match="write 0.9 or 1.2"):
+        model.steps_of(0.3, 1.0)
 
 
 def test_a_single_layer_is_refused():

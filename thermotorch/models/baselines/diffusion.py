@@ -206,7 +206,7 @@ class DiffusionModel(nn.Module):
         classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
         for name, value, least in (("num_samples", num_samples, 0), ("batch_size", batch_size, 1)):
             if isinstance(value, bool) or operator.index(value) < least:  # a TypeError for what is no integer
-                raise ValueError(f"{name}: expected an integer of at least {least}, found {value}")
+                raise ValueError(f"{name}: expected at least {least}, found {value}")
         num_samples = operator.index(num_samples)
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
         if len(ids) != num_samples:
