@@ -1,6 +1,7 @@
 """Checks of arguments that many functions take."""
 
 import operator
+from typing import Any
 
 
 def whole_steps(name: str, time: float, dt: float) -> int:
@@ -24,19 +25,30 @@ def whole_steps(name: str, time: float, dt: float) -> int:
     return steps
 
 
-def whole_number(name: str, value: int, least: int) -> int:
-    """Return `value` as an int: Python's own, numpy's, or a tensor of one integer.
+def integer(value: Any) -> int:
+    """Return as an int whatever Python takes for an index: its own, numpy's, or a tensor of one integer.
 
     Raises:
         TypeError: no integer; truth values are none.
-        ValueError: less than `least`.
     """
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        raise TypeError("expected an integer, found a truth value")
+    return operator.index(value)
+
+
+def count_of(name: str, value: Any, least: int = 1) -> int:
+    """Return an integer argument, of Python, numpy or torch, as a plain int.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: an integer below `least`, or True or False.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
     try:
-        if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
-            raise TypeError
-        number = operator.index(value)
+        number = integer(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an integer of at least {least}, got {value!r}") from None
+        raise TypeError(f"{name}: expected an integer, found {value!r}") from None
     if number < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {number}")
+        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
     return number

@@ -54,7 +54,7 @@ class Couplings(nn.Module):
 
     @property
     def coupled(self) -> bool:
-        """Whether any units couple, by trained bonds or by numbers that a topology holds otherwise."""
+        """True if any units couple, by trained bonds or by numbers that a topology holds otherwise."""
         return self.num_bonds > 0 or bool(self.pieces())
 
     def mask(self) -> Tensor:

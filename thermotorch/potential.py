@@ -54,7 +54,7 @@ class Potential(nn.Module):
 
     @property
     def quartic(self) -> bool:
-        """Whether j2, j3, j4, the biases and the blocks of the couplings are the whole potential.
+        """True if j2, j3, j4, the biases and the blocks of the couplings are the whole potential.
 
         Fast backends and schemes made of exact flows rely on it. A subclass with an `energy` of its own, or couplings
         with a `bind` of their own and somebody else's `matrix`, are simulated by the reference with autograd forces.

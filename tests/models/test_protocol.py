@@ -25,7 +25,7 @@ from thermotorch.models.protocol import (
 
 
 class Plain(nn.Module):
-    """What README tells people to write."""
+    """A model as README tells people to write one."""
 
     def generate(self, num_samples, *, seed=0, batch_size=64, progress=None):
         return torch.full((num_samples, 1, 2, 2), 0.5)

@@ -14,7 +14,7 @@ from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult
-from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose
+from thermotorch.dynamics.problem import EXACT_FLOWS, Drive, Problem, Trajectory, check, choose
 from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
 
@@ -171,8 +171,8 @@ def _warn_if_unstable(problem: Problem) -> None:
         torch.compiler.is_compiling()
         or not len(problem.state)
         or not problem.potential.quartic  # whose stability is not known
-        or problem.integrator_name in ("splitting", "alternating")
-    ):  # of exact flows
+        or problem.integrator_name in EXACT_FLOWS
+    ):
         return
     drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
     step = problem.dt * float(torch.as_tensor(problem.mobility).max())

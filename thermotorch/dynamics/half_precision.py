@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from thermotorch.dynamics.functional import simulate_with
 from thermotorch.dynamics.problem import Trajectory
 from thermotorch.potential import Potential
 
@@ -37,19 +38,8 @@ def in_float32(
     with torch.autocast(at.device.type, enabled=False):
         if potential.bias.dtype in _HALVES:
             tensors = {**dict(potential.named_parameters()), **dict(potential.named_buffers())}
-            raised = {f"potential.{k}": v.float() for k, v in tensors.items() if v.dtype in _HALVES}
-            run = torch.func.functional_call(_Run(simulate, potential), raised, (start,), arguments)
+            raised = {name: value.float() for name, value in tensors.items() if value.dtype in _HALVES}
+            run = simulate_with(raised, simulate, potential, start, **arguments)
         else:
             run = simulate(potential, start, **arguments)
     return run if at.dtype == exact.dtype else replace(run, state=run.state.to(at.dtype))
-
-
-class _Run(nn.Module):
-    """`simulate` as the forward pass of a module, whose tensors `functional_call` can replace."""
-
-    def __init__(self, simulate: Callable[..., Trajectory], potential: Potential) -> None:
-        super().__init__()
-        self.simulate, self.potential = simulate, potential
-
-    def forward(self, state: Tensor | Trajectory, **arguments: Any) -> Trajectory:
-        return self.simulate(self.potential, state, **arguments)

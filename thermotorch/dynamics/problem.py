@@ -1,6 +1,5 @@
 """What a backend is given and what it gives back, with every check made before any compute."""
 
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import integer
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
@@ -21,7 +21,7 @@ from thermotorch.potential import Potential, require_quartic
 
 Drive = Tensor | Callable[[int], Tensor]
 
-_EXACT_FLOWS = ("splitting", "alternating")
+EXACT_FLOWS = ("splitting", "alternating")
 _STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
 _MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 _MAX_STEP = 1 << 56
@@ -210,7 +210,7 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
 def _check_integrator(name: str, potential: Potential, observers: Mapping[str, Observer]) -> str:
     if name != "auto":
         choose("integrator", name, {**INTEGRATORS, "auto": None})
-        if name in _EXACT_FLOWS:
+        if name in EXACT_FLOWS:
             require_quartic(potential, f"integrator={name!r}")
         return name
     if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
@@ -317,9 +317,7 @@ def _check_integer(name: str, value: int, low: int, high: int) -> int:
     if _traced():  # numbers of a graph may be symbols
         return value
     try:
-        if isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) == torch.bool:
-            raise TypeError
-        number = value if isinstance(value, int) else operator.index(value)
+        number = integer(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if not low <= number < high:

@@ -66,7 +66,7 @@ class Metric:
         return _ARROWS[self.better]
 
     def matches(self, text: str) -> bool:
-        """Whether a row of that name is about this metric."""
+        """Return True for the name of a row about this metric."""
         return text == self.name or text.startswith((f"{self.name}, ", f"{self.name} ("))
 
     def find(self, rows: Iterable[Row]) -> Row | None:

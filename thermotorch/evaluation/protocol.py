@@ -1,25 +1,10 @@
 """The settings that all models of a comparison share."""
 
-import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-def count_of(name: str, value: Any, least: int = 1) -> int:
-    """Return an integer argument, of Python, numpy or torch, as a plain int.
-
-    Raises:
-        TypeError: no integer.
-        ValueError: an integer below `least`.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, found {value!r}") from None
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
-    return number
+from thermotorch.arguments import count_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from thermotorch.evaluation.protocol import count_of
+from thermotorch.arguments import count_of
 from thermotorch.files import replacing, write_file
 from thermotorch.models.protocol import abilities
 from thermotorch.zoo.rows import Row

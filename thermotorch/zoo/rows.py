@@ -77,7 +77,7 @@ class Row:
 
     @property
     def is_energy(self) -> bool:
-        """Whether the unit is one of heat, work or arithmetic; cards and reports list such rows separately."""
+        """True for a unit of heat, work or arithmetic; cards and reports list such rows separately."""
         return self.unit.partition(" ")[0] in ENERGY_UNITS
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_number
+from thermotorch.arguments import count_of
 from thermotorch.dynamics import Stream, normals
 
 
@@ -100,7 +100,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         Raises:
             ValueError: ids that do not fit.
         """
-        num_samples, batch_size = whole_number("num_samples", num_samples, 0), whole_number("batch_size", batch_size, 1)
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_number
+from thermotorch.arguments import count_of
 from thermotorch.dynamics import Stream, normals
 from thermotorch.models.labels import class_labels
 
@@ -94,7 +94,7 @@ class Gaussians(nn.Module):
         Raises:
             ValueError: ids or labels that do not fit.
         """
-        num_samples, batch_size = whole_number("num_samples", num_samples, 0), whole_number("batch_size", batch_size, 1)
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")

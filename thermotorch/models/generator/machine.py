@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_number, whole_steps
+from thermotorch.arguments import count_of, whole_steps
 from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
 from thermotorch.models.classifier.groups import by_group, layered_couplings
 from thermotorch.models.generator.noising import Noising, uncoupled
@@ -266,7 +266,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         Raises:
             ValueError: ids, labels, known, mask or times that do not fit.
         """
-        num_samples, batch_size = whole_number("num_samples", num_samples, 0), whole_number("batch_size", batch_size, 1)
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
         ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
         if ids.shape != (num_samples,):
             raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")

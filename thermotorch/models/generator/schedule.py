@@ -11,9 +11,10 @@ from operator import add
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thermotorch.dynamics import Trajectory, simulate
+from thermotorch.dynamics.functional import simulate_with
 from thermotorch.potential import Potential
 
 
@@ -44,23 +45,12 @@ def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temp
     ]
 
 
-class _Run(nn.Module):
-    """`simulate` as the forward pass of a module, whose parameters `functional_call` can replace."""
-
-    def __init__(self, potential: Potential) -> None:
-        super().__init__()
-        self.potential = potential
-
-    def forward(self, state: Tensor, **arguments) -> Trajectory:
-        return simulate(self.potential, state, **arguments)
-
-
 def simulate_scaled(potential: Potential, gain: float, state: Tensor, **arguments) -> Trajectory:
     """`simulate` with couplings and biases multiplied by `gain`."""
     if gain == 1.0:
         return simulate(potential, state, **arguments)
-    scaled = {f"potential.{name}": gain * value for name, value in potential.named_parameters()}
-    return torch.func.functional_call(_Run(potential), scaled, (state,), arguments)
+    scaled = {name: gain * value for name, value in potential.named_parameters()}
+    return simulate_with(scaled, simulate, potential, state, **arguments)
 
 
 def run_program(

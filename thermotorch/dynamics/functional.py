@@ -1,0 +1,33 @@
+"""A simulation with other numbers in place of a potential's parameters and buffers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.dynamics.problem import Trajectory
+from thermotorch.potential import Potential
+
+
+def simulate_with(
+    tensors: Mapping[str, Tensor],
+    simulate: Callable[..., Trajectory],
+    potential: Potential,
+    state: Tensor | Trajectory,
+    **arguments: Any,
+) -> Trajectory:
+    """Run `simulate(potential, state, **arguments)` as if the potential held `tensors`, by name; differentiable in them."""
+    named = {f"potential.{name}": value for name, value in tensors.items()}
+    return torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
+
+
+class _Run(nn.Module):
+    """`simulate` as the forward pass of a module, whose tensors `functional_call` can replace."""
+
+    def __init__(self, simulate: Callable[..., Trajectory], potential: Potential) -> None:
+        super().__init__()
+        self.simulate, self.potential = simulate, potential
+
+    def forward(self, state: Tensor | Trajectory, **arguments: Any) -> Trajectory:
+        return self.simulate(self.potential, state, **arguments)
