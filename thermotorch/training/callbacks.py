@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -94,6 +95,25 @@ class SampleGrid(Callback):
         if trainer.world_size > 1:
             values = pl_module.all_gather(values.to(pl_module.device)).flatten(0, 1)
         return values[: self.num_samples]
+
+
+class UpdateRate(Callback):
+    """Logs the number of updates per second, `train/updates_per_second`, every `every_n_steps` updates."""
+
+    def __init__(self, every_n_steps: int = 100) -> None:
+        self.every_n_steps, self._since = every_n_steps, (0, 0.0)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        step = trainer.global_step
+        if step % self.every_n_steps or not trainer.is_global_zero:
+            return
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)  # the host runs ahead of the GPU
+        (before, then), now = self._since, perf_counter()
+        self._since = step, now
+        if before:
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/updates_per_second": (step - before) / (now - then)}, step=step)
 
 
 class HeldOutDistance(Callback):

@@ -5,13 +5,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
 _GOLDEN = 0.6180339887498949
 
 
-class DiffusionModule(LightningModule):
+class DiffusionModule(GradientAtHand, LightningModule):
     """Denoising training of a `DiffusionModel`.
 
     Noise and noise levels are functions of (seed, step, slot in the global batch), so a resumed run equals an
@@ -22,20 +23,26 @@ class DiffusionModule(LightningModule):
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: `{"label_dropout": 0.1}`, the fraction of images whose class a model that is told classes does not get.
+        objective: `label_dropout`, the fraction of images whose class a model that is told classes does not get; `compile`,
+            whether the network is compiled; `at_once`, whether an update is made for one CUDA graph, with noise from
+            torch's generator (None: on a GPU).
         seed: of the initial weights, the noise and the noise levels.
     """
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        if unknown := set(objective or {}) - {"label_dropout"}:
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected label_dropout or nothing")
+        if unknown := set(objective or {}) - {"label_dropout", "compile", "at_once"}:
+            raise TypeError(
+                f"objective: unknown {sorted(unknown)}, expected label_dropout, compile, at_once or nothing"
+            )
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = create_model(model["name"], **model.get("config", {}))
         self.label_dropout = (objective or {}).get("label_dropout", 0.1)
+        self.compile, self.at_once = (objective or {}).get("compile", False), (objective or {}).get("at_once")
         self.seed = seed
+        self._gradient = CapturedGradient()
 
     def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         return self.model(noisy, timesteps)
@@ -55,8 +62,28 @@ class DiffusionModule(LightningModule):
         uniform = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 2, Stream.INITIAL)[0, :, 1])
         return batch["label"].masked_fill(uniform < self.label_dropout, self.model.config["num_classes"])
 
+    def _loss_at_once(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss with noise from torch's generator, made for a CUDA graph."""
+        levels, slot = self.model.config["num_train_timesteps"], torch.arange(len(images), device=images.device)
+        level = (torch.rand((), device=images.device, dtype=torch.float64) + slot * _GOLDEN) % 1.0
+        kept_back = torch.rand(len(images), device=images.device) < self.label_dropout
+        told = labels.masked_fill(kept_back, self.model.config["num_classes"])
+        return self.model.loss(images, torch.randn_like(images), (level * levels).long(), told)
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.device.type == "cuda":
+            self.model.unet.to(memory_format=torch.channels_last)
+            if self.compile:
+                self.model.unet.compile()
+
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
+        if wants_graph(self, self.at_once):
+            loss = self._gradient(
+                "loss", self._loss_at_once, list(self.model.parameters()), batch["image"], batch["label"]
+            )
+        else:
+            loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 

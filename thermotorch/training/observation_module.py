@@ -16,14 +16,17 @@ from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.judge import FeatureNet
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
+from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.rollout import rollout
 from thermotorch.zoo import create_model, load_checkpoint
 
 _SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
+_LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
 _POOLED = 7  # maps of features larger than this are averaged over 2 x 2
 
 
-class ObservationTimeModule(LightningModule):
+class ObservationTimeModule(GradientAtHand, LightningModule):
     """Contrastive learning for the first updates, then the distance of whole runs to the data.
 
     Args:
@@ -34,7 +37,9 @@ class ObservationTimeModule(LightningModule):
             these runs go on from update to update instead of starting from noise each time; `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
             be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
-            (None: all of it); before, small changes grow and their gradient says little. `distance_rate`, learning rate of
+            (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which on a GPU take
+            turns in the distance phase in place of the machine's own, so that what is learned is not the step; an update is
+            then one CUDA graph, with the gradient through the whole run. `at_once` says so on any device. `distance_rate`, learning rate of
             the distance phase relative to that of the contrastive one. `label_gain`, by which the differences between the
             labels' couplings are multiplied when the distance phase begins: contrast leaves them too weak to be obeyed.
             `precision` of the products in training. `initial_std`
@@ -52,7 +57,7 @@ class ObservationTimeModule(LightningModule):
         defaults = {
             "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
             "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
-            "start_from": None,
+            "start_from": None, "time_steps": None, "at_once": None,
         }  # fmt: skip
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
@@ -78,6 +83,7 @@ class ObservationTimeModule(LightningModule):
         # Frozen, and no part of what is saved.
         self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
         self._scales: list[float] | None = None
+        self._gradient = CapturedGradient()
 
     def forward(self, state: Tensor) -> Tensor:
         return self.model(state)
@@ -88,7 +94,8 @@ class ObservationTimeModule(LightningModule):
         if batch["step"] == first:
             self._strengthen_labels(self.settings["label_gain"])
         self.model.precision = self.settings["precision"]
-        loss = self.contrast(batch) if contrast else self.distance(batch)
+        captured = self.settings["time_steps"] and wants_graph(self, self.settings["at_once"])
+        loss = self.contrast(batch) if contrast else (self._distance_at_once if captured else self.distance)(batch)
         self.model.precision = "ieee"  # samples are drawn exactly
         name = "train/contrast" if contrast else "train/distance"
         self.log(name, loss, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
@@ -132,13 +139,48 @@ class ObservationTimeModule(LightningModule):
             if first:
                 state = model.denoise(state, steps=first, **noise).state
         images = model.to_images(model.read(state, start_step=first, **noise).state)
-        net = self._features[0].to(self.device)
-        if self._scales is None:
-            self._scales = feature_scales(
-                self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(net)
-            )
         classes = F.one_hot(batch["label"], self.model.num_classes).to(images) if self.model.num_classes else None
-        return feature_distance(images, batch["image"], net_blocks(net), self._scales, classes)
+        return feature_distance(images, batch["image"], *self._measures(), classes)
+
+    def _distance_at_once(self, batch: dict) -> Tensor:
+        """`distance`, and its gradient, with another time step in each update, as one CUDA graph."""
+        model, times = self.model, self.settings["time_steps"]
+        dt, measures = times[batch["step"] % len(times)], self._measures()
+        low, high = model.config["display_range"]
+
+        def loss(images: Tensor, told: Tensor) -> Tensor:
+            first = images.new_zeros(len(images), model.visible.stop)
+            second = images.new_zeros(len(images), model.hidden.stop - model.hidden.start)
+            clock = {"dt": dt, "steps": whole_steps("objective.time_steps", model.t_final, dt)}
+            with torch.no_grad():
+                _, first, second = rollout(
+                    model.potential, first, second, (0.0, 0.0), temperature=model.temperature, coupled=False, **clock
+                )
+            field = (
+                -(told @ model.potential.couplings.block("hidden", "label").T)
+                if model.num_classes
+                else first.new_zeros(())
+            )
+            shown, _, _ = rollout(
+                model.potential, first, second, (first.new_zeros(()), field), temperature=model.temperature,
+                readout_steps=whole_steps("objective.time_steps", model.config["readout_time"], dt), **clock,
+            )  # fmt: skip
+            shown = ((shown - low) / (high - low)).view_as(images)
+            clipped = shown.clamp(0, 1)
+            drawn = clipped + _LEAK * (shown - clipped)
+            return feature_distance(drawn, images, *measures, told if model.num_classes else None)
+
+        told = F.one_hot(batch["label"], 10).to(batch["image"])
+        parameters = [*model.potential.couplings.parameters(), model.potential.bias]
+        return self._gradient(dt, loss, parameters, batch["image"], told)
+
+    def _measures(self) -> tuple:
+        """Blocks of features, and their scales."""
+        blocks = net_blocks(self._features[0].to(self.device))
+        if self._scales is None:
+            images = self.trainer.datamodule.train_images()[0][:1000].to(self.device)
+            self._scales = feature_scales(images, blocks)
+        return blocks, self._scales
 
     def configure_optimizers(self) -> dict:
         spec, first = dict(self.hparams.optimizer), self.settings["contrastive_steps"]

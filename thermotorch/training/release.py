@@ -10,6 +10,7 @@ hf upload OWNER/REPOSITORY upload
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +25,15 @@ from thermotorch.zoo import create_model, record_rows, save_checkpoint
 RECORD = "training.json"
 
 
-def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, notes: str = "") -> tuple[Path, Path]:
+def release(
+    run: str | os.PathLike,
+    name: str,
+    folder: str | os.PathLike,
+    *,
+    notes: str = "",
+    store: torch.dtype | None = None,
+    parts: Sequence[str | os.PathLike] = (),
+) -> tuple[Path, Path]:
     """Puts the model that a finished run trained into a zoo folder, and returns the paths of the weights and the card.
 
     The weights are those of `last.ckpt`, which holds the averaged ones where the run averaged. The card has no metrics
@@ -35,6 +44,8 @@ def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, not
         name: `architecture.tag`.
         folder: where to write.
         notes: what a user of the weights must know.
+        store: dtype of matrices in the file, see `save_checkpoint`.
+        parts: folders of runs that trained other stages of the same chain; theirs come from them.
 
     Raises:
         FileNotFoundError: the run has not finished; the message names the missing file.
@@ -59,7 +70,13 @@ def release(run: str | os.PathLike, name: str, folder: str | os.PathLike, *, not
         "licence": "Apache-2.0",
         "notes": notes,
     }
-    return save_checkpoint(trained_model(run / LAST), name, folder, fields)
+    model = trained_model(run / LAST)
+    for part in map(Path, parts):
+        stages = OmegaConf.load(part / ".hydra" / "config.yaml").objective.stages
+        trained = trained_model(part / LAST)
+        for number in stages:
+            model.stages[number].load_state_dict(trained.stages[number].state_dict())
+    return save_checkpoint(model, name, folder, fields, store=store)
 
 
 def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
@@ -84,6 +101,10 @@ def main(folder: str | os.PathLike | None = None) -> None:
     parser.add_argument("--record", action="store_true", help="enter the rows of an evaluation into an existing card")
     parser.add_argument("--folder", type=Path, default=folder, help="zoo folder (default: %(default)s)")
     parser.add_argument("--notes", default="", help="what a user of the weights must know")
+    parser.add_argument("--store", choices=["bfloat16"], help="round matrices to this dtype in the file")
+    parser.add_argument(
+        "--part", type=Path, action="append", default=[], help="run that trained other stages of a chain"
+    )
     parser.add_argument("--hub", type=Path, metavar="FOLDER", help="also write the checkpoint in the form of the Hub")
     parser.add_argument("--picture", type=Path, help="an image of samples to show on the Hub")
     arguments = parser.parse_intermixed_args()
@@ -98,7 +119,16 @@ def main(folder: str | os.PathLike | None = None) -> None:
             found = json.loads(arguments.source.read_text(encoding="utf-8"))
             print(record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"]))
         else:
-            print(*release(arguments.source, arguments.name, arguments.folder, notes=arguments.notes), sep="\n")
+            store = getattr(torch, arguments.store) if arguments.store else None
+            paths = release(
+                arguments.source,
+                arguments.name,
+                arguments.folder,
+                notes=arguments.notes,
+                store=store,
+                parts=arguments.part,
+            )
+            print(*paths, sep="\n")
     if arguments.hub is not None:
         print(*export_folder(checkpoint, arguments.hub, picture=arguments.picture), sep="\n")
 

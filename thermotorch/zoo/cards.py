@@ -11,7 +11,7 @@ from thermotorch.zoo.rows import Row
 CARD_FORMAT = 1
 WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parameters", "git_revision", "versions")
 GIVEN_TO_SAVE = ("data", "metrics", "energy", "training", "licence", "notes")
-OPTIONAL_FIELDS = ("reference",)
+OPTIONAL_FIELDS = ("reference", "stored")
 
 
 class Card(dict):

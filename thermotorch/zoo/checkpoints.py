@@ -8,14 +8,15 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from thermotorch.zoo.cards import CARD_FORMAT, Card, check_card, read_card, write_card
 from thermotorch.zoo.lookup import card_path, find_checkpoint, hidden_checkpoints
-from thermotorch.zoo.registry import architecture, architectures, build_model
+from thermotorch.zoo.registry import architecture, architectures, build_model, family_of
 from thermotorch.zoo.tensor_files import read_tensors, write_tensors
 
 
@@ -49,7 +50,7 @@ def load_checkpoint(name: str | os.PathLike, *, expect: str | None = None, confi
     card = read_card(card_path(path), hidden_checkpoints(name))
     label = f"{path} (which hides {', '.join(map(str, card.hides))})" if card.hides else str(path)
     kind = card["architecture"]
-    if expect is not None and kind != expect:
+    if expect is not None and expect not in (kind, family_of(kind)):
         raise ValueError(f"checkpoint {label}: expected architecture {expect!r}, found {kind!r}")
     if kind not in architectures():
         raise ValueError(f"checkpoint {label}: unknown architecture {kind!r}; is the package that adds it installed?")
@@ -60,14 +61,18 @@ def load_checkpoint(name: str | os.PathLike, *, expect: str | None = None, confi
     return model.eval()
 
 
-def save_checkpoint(model: nn.Module, name: str, folder: str | os.PathLike, card_fields: Mapping) -> tuple[Path, Path]:
+def save_checkpoint(
+    model: nn.Module, name: str, folder: str | os.PathLike, card_fields: Mapping, *, store: torch.dtype | None = None
+) -> tuple[Path, Path]:
     """Writes `<name>.safetensors` and the card `<name>.json`, and returns both paths.
 
     Args:
-        model: an instance of the architecture that `name` begins with; its `.config` rebuilds it.
+        model: an instance of the architecture that `name` begins with, or of one of its family; its `.config` rebuilds it.
         name: `architecture.tag`.
         folder: where to write; made if missing.
         card_fields: the part of the card that only the caller knows: data, metrics, energy, training, licence, notes.
+        store: dtype that matrices of float32 are rounded to in the file, such as `torch.bfloat16`; the card says so, and
+            a model that is loaded computes in float32 with the rounded numbers. Vectors and numbers are kept as they are.
 
     Raises:
         ValueError: the name has no tag, or the card would be incomplete.
@@ -77,6 +82,9 @@ def save_checkpoint(model: nn.Module, name: str, folder: str | os.PathLike, card
     if not tag:
         raise ValueError(f"name: expected 'architecture.tag', found {name!r}")
     builder = architecture(kind)
+    for member in architectures():
+        if family_of(member) == kind and type(model) is architecture(member):
+            kind, builder = member, type(model)
     if isinstance(builder, type) and not isinstance(model, builder):
         raise TypeError(f"model: expected a {builder.__name__} for {name!r}, found a {type(model).__name__}")
     card = {
@@ -88,11 +96,18 @@ def save_checkpoint(model: nn.Module, name: str, folder: str | os.PathLike, card
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **card_fields,
         "git_revision": _git_revision(),
-        "versions": {"python": platform.python_version(), **{key: version(key) for key in ("thermotorch", "torch")}},
+        "versions": {"python": platform.python_version(), **{key: _version(key) for key in ("thermotorch", "torch")}},
     }
+    tensors = model.state_dict()
+    if store is not None:
+        card["stored"] = str(store).removeprefix("torch.")
+        tensors = {
+            key: value.to(store) if value.dtype == torch.float32 and value.dim() > 1 else value
+            for key, value in tensors.items()
+        }
     check_card(card)
     path = Path(folder) / f"{name}.safetensors"
-    card["sha256"] = write_tensors(path, model.state_dict())
+    card["sha256"] = write_tensors(path, tensors)
     write_card(path.with_suffix(".json"), card)
     return path, path.with_suffix(".json")
 
@@ -145,6 +160,13 @@ def _check_fit(label: str, kind: str, wanted: Mapping[str, Tensor], found: Mappi
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise ValueError(f"checkpoint {label} does not fit architecture {kind!r}: {'; '.join(problems[:3])}{more}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a clone that was not installed
+        return "0+unknown"
 
 
 def _git_revision() -> str | None:

@@ -46,7 +46,10 @@ def create_model(
         raise ValueError(f"name: {name!r} has no tag, so there are no weights to load; write one of {tags}")
     if pretrained:
         return load_checkpoint(name, expect=kind, config=config)
-    return build_model(kind, {**load_card(name)["config"], **config} if tag else config)
+    if not tag:
+        return build_model(kind, config)
+    card = load_card(name)
+    return build_model(card["architecture"], {**card["config"], **config})
 
 
 def list_models(pattern: str | Sequence[str] = "*", pretrained: bool = False) -> list[str]:

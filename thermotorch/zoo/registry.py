@@ -20,6 +20,7 @@ Builder = Callable[..., nn.Module]
 
 _architectures: dict[str, str | EntryPoint | Builder] = {
     "generator": "thermotorch.models.generator.machine:ThermodynamicGenerator",
+    "chain": "thermotorch.models.generator.chain:ThermodynamicChain",
     "ddpm": "thermotorch.models.baselines.diffusion:DiffusionModel",
     "feature_net": "thermotorch.models.judge:FeatureNet",
     "gaussians": "thermotorch.models.baselines.gaussians:Gaussians",
@@ -29,7 +30,14 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "layered": "thermotorch.models.classifier.layered:LayeredComputer",
     "thermo_conv": "thermotorch.models.classifier.thermo_conv:ThermodynamicConvNet",
 }
+# Architectures whose trained models are named after another one, with which they share what they do.
+_families = {"chain": "generator"}
 _plugins_found = False
+
+
+def family_of(name: str) -> str:
+    """Return the first part of the names of trained models of architecture `name`: itself, but for a few."""
+    return _families.get(name, name)
 
 
 def register_model(name: str, *, override: bool = False) -> Callable[[Builder], Builder]:

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Train the chain, the autonomous machines and the digital baseline side by side on one GPU, without a network, and score
+# each with 10,000 samples. Leaves, in the folder $1 (default: $OUT or outputs/gpu_train), the weights with their cards (zoo/)
+# and what was measured. Needs Python 3.12, torch 2.11 and MNIST (THERMOTORCH_DATA). Run from the root of a clone.
+#   scripts/gpu_train.sh [folder]
+# SCALE=0.001 SAMPLES=64 SMALL=1 runs it dry, on a CPU, in minutes.
+set -uo pipefail
+out=$(realpath -m "${1:-${OUT:-outputs/gpu_train}}")
+scale=${SCALE:-1} samples=${SAMPLES:-10000} log=$out/logs
+mkdir -p "$log"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 THERMOTORCH_CACHE=/tmp/thermotorch-cache OMP_NUM_THREADS=2
+runs=$(mktemp -d)
+
+updates() { "${PYTHON:-python}" -c "import sys; print(max(4, round(float(sys.argv[1]) * float(sys.argv[2]))))" "$1" "$scale"; }
+common=(trainer=gpu callbacks=lean trainer.enable_model_summary=false)
+if [ -n "${SMALL:-}" ]; then common+=(data.batch_size=16 trainer.accelerator=cpu objective.at_once=true); fi
+
+# train NAME UPDATES overrides...
+train() {
+  local name=$1 steps=$2
+  shift 2
+  "${PYTHON:-python}" scripts/train.py "${common[@]}" trainer.max_steps="$steps" hydra.run.dir="$runs/$name" "$@" >"$log/$name.txt" 2>&1
+  local status=$?
+  cp "$runs/$name"/csv/version_0/metrics.csv "$log/$name.csv" 2>/dev/null
+  echo "$name: status $status after $SECONDS s"
+  return $status
+}
+
+chain=$(updates "${CHAIN_UPDATES:-6000}") machine=$(updates "${MACHINE_UPDATES:-4000}") ddpm=$(updates "${DDPM_UPDATES:-16000}")
+train chain_early $((2 * chain)) experiment=mnist_chain "objective.stages=[0,1]" optimizer.decay_steps="$chain" &
+train chain_late $((2 * chain)) experiment=mnist_chain "objective.stages=[2,3]" optimizer.decay_steps="$chain" &
+train machine "$machine" experiment=mnist_generator_large_batch &
+train conditional "$machine" experiment=mnist_generator_large_batch_conditional &
+train ddpm "$ddpm" experiment=ddpm_mnist_gpu &
+wait
+
+release() { "${PYTHON:-python}" scripts/release_checkpoint.py --folder "$out/zoo" "$@"; }
+{
+  release "$runs/chain_early" generator.mnist_chain --part "$runs/chain_late" --store bfloat16
+  release "$runs/machine" generator.mnist_fast
+  release "$runs/conditional" generator.mnist_fast_conditional
+  release "$runs/ddpm" ddpm.mnist
+} >"$log/release.txt" 2>&1
+echo "released after $SECONDS s"
+
+score() {  # NAME overrides...
+  local name=$1 label=$2
+  shift 2
+  "${PYTHON:-python}" scripts/evaluate.py model="$out/zoo/$name.safetensors" protocol=full protocol.num_samples="$samples" \
+    protocol.kernel_subset_size=$((samples / 10)) protocol.curve_points=0 protocol.resamples=50 hydra.run.dir="$runs/score_$label" "$@" >"$log/score_$label.txt" 2>&1
+  cp "$runs/score_$label/evaluation.json" "$log/score_$label.json" 2>/dev/null
+  echo "scored $label: status $? after $SECONDS s"
+}
+score generator.mnist_chain chain &
+score generator.mnist_chain chain_half +config.dt=0.03 &
+score generator.mnist_fast machine &
+score generator.mnist_fast_conditional conditional &
+for sampler in dpm++:10 dpm++:20 ddim:50; do
+  score ddpm.mnist "ddpm_${sampler/:/_}" protocol.sampler="${sampler%:*}" protocol.steps="${sampler#*:}" &
+done
+wait

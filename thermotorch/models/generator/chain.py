@@ -1,0 +1,197 @@
+"""A chain of thermodynamic machines: each undoes a part of the noise, and noise is what lets the next one begin anew."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.arguments import count_of
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.schedule import interaction
+from thermotorch.models.generator.stage import stages_of
+from thermotorch.models.labels import class_labels
+from thermotorch.models.protocol import Progress, Samples, Thermodynamic
+
+
+class ThermodynamicChain(Thermodynamic, nn.Module):
+    """An autonomous machine draws an image from noise; then, stage by stage, the image is noised again and redrawn.
+
+    For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi; held units keep that noisy
+    image; the couplings of the stage are switched on, constant, and the units run for its observation time
+    (`DenoisingStage`). Between stages nothing is read: the visible units go on from where they are. If every stage drew
+    exactly from its posterior, the images would follow the law of the data whatever the first machine does.
+
+    Args:
+        image_shape: (channels, height, width).
+        first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too.
+        angles: of the stages in degrees, decreasing: how much of the image each begins with is cos(angle).
+        hidden: number of hidden units of each stage.
+        t_stage: observation time of each stage, of which the image is averaged over the last `readout_time`.
+        dt: time step of the stages.
+        temperature: kT of the whole chain but the first machine, which has its own.
+        hidden_spread: standard deviation of the hidden units when a stage begins.
+
+    Raises:
+        ValueError: angles, times or counts that do not fit.
+
+    Cost of a sample: that of the first machine, and for each stage t_stage / dt steps of 2 pixels x hidden
+    multiply-adds.
+    Source: Extropic's denoising thermodynamic models chain Boltzmann machines in this way; before them diffusion recovery
+    likelihood (Gao et al., ICLR 2021). Here every stage is a network of continuous units that runs for a fixed time.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        first: Mapping[str, Any] | None = None,
+        angles: Sequence[float] = (70.0, 55.0, 40.0, 25.0),
+        hidden: int = 1024,
+        t_stage: float = 2.4,
+        dt: float = 0.06,
+        temperature: float = 0.03,
+        readout_time: float = 0.24,
+        hidden_spread: float = 0.1,
+    ) -> None:
+        super().__init__()
+        first = dict(first or {})
+        self.config = {
+            "image_shape": list(image_shape), "first": first, "angles": list(angles), "hidden": hidden,
+            "t_stage": t_stage, "dt": dt, "temperature": temperature, "readout_time": readout_time,
+            "hidden_spread": hidden_spread,
+        }  # fmt: skip
+        self.image_shape, self.temperature = tuple(image_shape), temperature
+        self.first = ThermodynamicGenerator(image_shape=image_shape, **first)
+        self.num_classes = self.first.num_classes
+        if self.first.config["schedule"] is not None:
+            raise ValueError("first.schedule: expected an autonomous machine, got one under a program")
+        low, high = self.first.config["display_range"]
+        if low != -high:
+            raise ValueError(f"first.display_range: expected black and white at -a and a, got {[low, high]}")
+        self.stages = stages_of(
+            angles, image_shape, hidden=hidden, num_classes=self.num_classes, temperature=temperature, t_final=t_stage,
+            dt=dt, readout_time=readout_time, amplitude=high, hidden_spread=hidden_spread,
+        )  # fmt: skip
+        self.t_final = self.first.t_final + sum(stage.noising_time + t_stage for stage in self.stages)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+        times: Sequence[float] = (),
+    ) -> Samples:
+        """Generate images, and account for their heat and work in multiples of the chain's kT.
+
+        Work is done whenever couplings or wells are switched, so the first law reads: work - heat is the energy of the
+        last machine at its end, couplings on, less that of the uncoupled units at the start.
+
+        Args:
+            num_samples, seed, sample_ids, labels, known, mask, batch_size, progress: as in
+                `ThermodynamicGenerator.sample`.
+            times: some of `readable_times`.
+
+        Raises:
+            ValueError: arguments that do not fit.
+        """
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
+        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
+        if ids.shape != (num_samples,):
+            raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
+        if labels is not None and not self.num_classes:
+            raise ValueError("labels: this chain has no label units (num_classes = 0) and cannot be asked for a class")
+        if labels is None:
+            labels = ids % max(1, self.num_classes)
+        else:
+            labels = class_labels(labels, num_samples, self.num_classes)
+        at, clock = list(times), self._clock()
+        if at != sorted(set(at)) or not set(at) <= set(clock):
+            raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
+        device, parts = self.first.potential.bias.device, []
+        for rows in torch.arange(num_samples).split(batch_size):
+            given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
+            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, given, at))
+            if progress is not None:
+                progress(int(rows[-1]) + 1, num_samples)
+        if not parts:
+            empty = self.first.potential.bias.new_empty(0)
+            return Samples(empty.view(0, *self.image_shape), empty, empty)
+        images, heat, work, frames = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Samples(images, heat, work, frames.transpose(0, 1) if at else None)
+
+    def generate(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Return the images of `sample`: [sample, channel, height, width] in [0, 1]."""
+        return self.sample(
+            num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
+            progress=progress,
+        ).images  # fmt: skip
+
+    def readable_times(self, fractions: Sequence[float]) -> list[float]:
+        """Return the times at which `sample` can show an image, nearest to these fractions of `t_final`.
+
+        Those are the start, the end of the first machine, and for each stage the end of the noising and of the run.
+        """
+        clock = self._clock()
+        nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
+        return sorted(nearest)
+
+    def _clock(self) -> list[float]:
+        clock = [0.0, self.first.t_final]
+        for stage in self.stages:
+            clock.append(clock[-1] + stage.noising_time)
+            clock.append(clock[-1] + stage.steps * stage.dt)
+        return clock
+
+    def _batch(self, ids: Tensor, labels: Tensor, seed: int, given: dict, at: Sequence[float]) -> tuple[Tensor, ...]:
+        first = self.first
+        asked = labels if self.num_classes else None
+        start = first.start(len(ids), seed=seed, sample_ids=ids, labels=asked, **given)
+        run = first.denoise(start, seed=seed, sample_ids=ids, mask=given.get("mask"))
+        visible, heat, energy = run.state[:, first.visible], run.heat, first.potential.energy(run.state)
+        work = interaction(first.potential, start)
+        told = nn.functional.one_hot(labels, self.num_classes).to(visible) if self.num_classes else None
+        pinned = {}
+        if given:
+            pinned = {"mask": given["mask"].flatten(), "known": first.to_state(given["known"])}
+        shown, seen = visible, [start[:, first.visible], visible]
+        step, noise_step = first.steps, first.steps
+        for stage in self.stages:
+            noisy, warmth = stage.noised(visible, seed=seed, sample_ids=ids, step=noise_step)
+            draw = stage.draw(
+                noisy, told, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, **pinned
+            )
+            # Each switch does the work by which it changes the energy where the units are.
+            work = work + stage.opened(visible) - energy + draw.start - stage.opened(noisy)
+            heat, energy = heat + warmth + draw.heat, draw.end
+            visible, shown = draw.visible, draw.shown
+            step, noise_step = step + stage.steps, noise_step + 2
+            seen += [noisy, shown]
+        frames = visible.new_empty(len(ids), 0)
+        if at:
+            pictures = dict(zip(self._clock(), seen, strict=True))
+            frames = torch.stack([self.to_images(pictures[time]) for time in at], 1)
+        return self.to_images(shown), heat / self.temperature, work / self.temperature, frames
+
+    def to_images(self, visible: Tensor) -> Tensor:
+        """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""
+        low, high = self.first.config["display_range"]
+        return ((visible - low) / (high - low)).clamp(0.0, 1.0).reshape(*visible.shape[:-1], *self.image_shape)

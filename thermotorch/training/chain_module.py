@@ -1,0 +1,174 @@
+"""Training of a chain of thermodynamic machines: each stage by itself, by a proper score of what it draws."""
+
+from math import cos, sin
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+
+from thermotorch.arguments import whole_steps
+from thermotorch.dynamics import Stream, simulate
+from thermotorch.dynamics.noise import normals
+from thermotorch.models.generator.chain import ThermodynamicChain
+from thermotorch.models.generator.stage import DenoisingStage
+from thermotorch.objectives import feature_scales, feature_score
+from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
+from thermotorch.training.observation_module import net_blocks
+from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.rollout import rollout
+from thermotorch.zoo import create_model, load_card, load_checkpoint
+
+_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
+_TWIN = 1 << 33  # sample ids of the second draw of each image
+_LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
+
+
+class ChainModule(GradientAtHand, LightningModule):
+    """The conditional energy score of each stage, stage after stage.
+
+    A stage gets real images, noised as its angle says, draws two images from each, and is scored in pixels and in the
+    layers of a feature network (`feature_score`). The gradient flows through the whole run. The time step is drawn anew
+    for each update from `time_steps`, so that what is learned is the machine and not its discretisation.
+
+    Args:
+        model: `{"name": "chain", "config": {...}}`.
+        optimizer: see `build_optimizer`; every stage has a warm-up and a half cosine of its own, `decay_steps` long.
+        objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's `first`
+            may change; `features`, the checkpoint of a feature network, which must not be the judge; `time_steps`;
+            `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images whose class is
+            not told; `initial_std` of the couplings; `start_from`, a checkpoint of a chain whose stages to begin with;
+            `at_once`, whether an update is made for one CUDA graph, with noise from torch's generator (None: on a GPU).
+        seed: of the initial couplings and the noise.
+
+    Raises:
+        ValueError: the judge as feature network, or stages that the chain does not have.
+        TypeError: an unknown objective.
+    """
+
+    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
+        super().__init__()
+        defaults = {
+            "first": None, "features": "feature_net.training", "time_steps": [0.08, 0.06, 0.048, 0.04], "stages": None,
+            "label_dropout": 0.1, "initial_std": 0.02, "start_from": None, "at_once": None,
+        }  # fmt: skip
+        if unknown := set(objective or {}) - set(defaults):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
+        settings = {**defaults, **(objective or {})}
+        if settings["features"] == "feature_net.mnist":
+            raise ValueError("objective.features: feature_net.mnist judges the samples, so nothing is trained on it")
+        config = dict(model.get("config", {}))
+        if settings["first"]:
+            config["first"] = {**load_card(settings["first"])["config"], **config.get("first", {})}
+            config["first"].pop("image_shape", None)
+        model = {"name": model["name"], "config": config}
+        self.save_hyperparameters()
+        self.settings, self.seed = settings, seed
+        self.model: ThermodynamicChain = create_model(model["name"], **config)
+        self._prepare(seed)
+        count = len(self.model.stages)
+        self.stages = list(range(count)) if settings["stages"] is None else list(settings["stages"])
+        if not self.stages or not set(self.stages) <= set(range(count)):
+            raise ValueError(f"objective.stages: expected some of 0 ... {count - 1}, got {settings['stages']}")
+        if optimizer.get("decay_steps") is None:
+            raise ValueError("optimizer.decay_steps: expected the number of updates of a stage")
+        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)]  # frozen, not saved
+        self._scales: list[float] = []
+        self._gradient = CapturedGradient()
+
+    def _prepare(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for stage in self.model.stages:
+            for bonds in (*stage.potential.couplings.parameters(), stage.held_hidden):
+                nn.init.normal_(bonds, std=self.settings["initial_std"], generator=generator)
+            nn.init.constant_(stage.held_visible, -0.4)
+        if self.settings["start_from"]:
+            self.model.load_state_dict(load_checkpoint(self.settings["start_from"], expect="chain").state_dict())
+        elif self.settings["first"]:
+            self.model.first.load_state_dict(load_checkpoint(self.settings["first"], expect="generator").state_dict())
+        self.model.first.requires_grad_(False)
+
+    def stage_of(self, step: int) -> int:
+        """Return the number of the stage that update `step` trains; the last one goes on if there are more updates."""
+        return self.stages[min(step // self.hparams.optimizer["decay_steps"], len(self.stages) - 1)]
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        number = self.stage_of(batch["step"])
+        stage = self.model.stages[number]
+        times = self.settings["time_steps"]
+        dt = times[batch["step"] % len(times)]
+        told = F.one_hot(batch["label"], max(1, self.model.num_classes)).to(batch["image"])
+        if not self._scales:
+            self._features[0].to(self.device)
+            self._scales = feature_scales(
+                self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(self._features[0])
+            )
+        run = self._run_at_once if wants_graph(self, self.settings["at_once"]) else self._run
+
+        def loss(images: Tensor, told: Tensor, ids: Tensor) -> Tensor:
+            drawn = run(stage, images, told, ids, dt)
+            shown = (drawn / stage.amplitude + 1) / 2
+            clipped = shown.clamp(0, 1)
+            one, other = (clipped + _LEAK * (shown - clipped)).view(2, *images.shape)
+            return feature_score(one, other, images, net_blocks(self._features[0]), self._scales)
+
+        ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        parameters = [value for value in stage.parameters() if value.numel()]
+        value = self._gradient((number, dt), loss, parameters, batch["image"], told, ids)
+        self.log(f"train/stage{number}", value, prog_bar=True, batch_size=len(ids))
+        return value
+
+    def _run(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
+        """Two draws from each image by `simulate`, [2 x sample, visible]."""
+        seed, visible = self.seed + _SEED_OFFSET, stage.potential.couplings.groups["visible"]
+        xi = normals(seed, ids, 0, 1, visible + 1, Stream.DATA)[0].to(images)
+        kept = torch.special.ndtr(xi[:, -1:]) >= self.settings["label_dropout"]
+        held = self._noisy(stage, images, xi[:, :-1]).repeat(2, 1)
+        ids = torch.cat([ids, ids + _TWIN])
+        state = torch.cat([held, stage.hidden_start(ids, seed=seed, step=0)], 1)
+        common = {
+            "dt": dt, "temperature": stage.temperature, "integrator": "alternating", "seed": seed, "sample_ids": ids,
+            "drive": stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None),
+        }  # fmt: skip
+        steps, readout = self._steps(stage, dt)
+        run = simulate(stage.potential, state, steps=steps - readout, **common)
+        run = simulate(stage.potential, run.state, steps=readout, start_step=steps - readout, record=1, **common)
+        return run.states[..., stage.visible].mean(0)
+
+    def _run_at_once(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
+        """The same with the noise of torch's generator, made for a CUDA graph."""
+        kept = torch.rand_like(told[:, :1]) >= self.settings["label_dropout"]
+        held = self._noisy(stage, images, torch.randn_like(images.flatten(1))).repeat(2, 1)
+        hidden = stage.hidden_spread * torch.randn(
+            len(held), stage.potential.couplings.groups["hidden"], device=held.device
+        )
+        force = stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None)
+        steps, readout = self._steps(stage, dt)
+        shown, _, _ = rollout(
+            stage.potential, held, hidden, (force[:, stage.visible], force[:, stage.hidden]), dt=dt, steps=steps,
+            temperature=stage.temperature, readout_steps=readout,
+        )  # fmt: skip
+        return shown
+
+    def _noisy(self, stage: DenoisingStage, images: Tensor, xi: Tensor) -> Tensor:
+        clean = stage.amplitude * (2 * images.flatten(1) - 1)
+        return cos(stage.angle) * clean + stage.amplitude * sin(stage.angle) * xi
+
+    def _steps(self, stage: DenoisingStage, dt: float) -> tuple[int, int]:
+        return (
+            whole_steps("objective.time_steps", stage.steps * stage.dt, dt),
+            whole_steps("objective.time_steps", stage.readout_steps * stage.dt, dt),
+        )
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        for parameter in self.model.parameters():  # of the stage before: its optimiser must not see an old gradient
+            parameter.grad = None
+
+    def configure_optimizers(self) -> dict:
+        spec = dict(self.hparams.optimizer)
+        built = build_optimizer([value for value in self.parameters() if value.requires_grad and value.numel()], spec)
+        factor, length = built["lr_scheduler"]["scheduler"].lr_lambdas[0], spec["decay_steps"]
+        last = len(self.stages) * length
+        schedule = LambdaLR(built["optimizer"], lambda step: factor(step % length if step < last else length))
+        return {"optimizer": built["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

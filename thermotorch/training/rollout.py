@@ -1,0 +1,90 @@
+"""A differentiable run in plain torch, for training on a GPU: the same scheme as `simulate(integrator="alternating")`.
+
+`simulate` recomputes its noise, launches its kernels from the host and returns to the host between them. Training wants
+the opposite: every launch inside one CUDA graph (`captured.py`), with the states kept for the gradient. So this is a loop
+of two products and two pointwise functions, which `torch.compile` fuses, with normals that the caller gives.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from thermotorch.dynamics.splitting import on_site_flows
+from thermotorch.potential import Potential
+
+Normals = Callable[[int, Tensor], Tensor]  # (step, like) -> standard normals of the shape of `like`
+
+
+def fresh_normals(step: int, like: Tensor) -> Tensor:
+    """Return new normals from torch's generator of the device, whatever the step."""
+    return torch.randn_like(like)
+
+
+def rollout(
+    potential: Potential,
+    first: Tensor,
+    second: Tensor,
+    force: tuple[Tensor | float, Tensor | float],
+    *,
+    dt: float,
+    steps: int,
+    temperature: float,
+    readout_steps: int = 0,
+    coupled: bool = True,
+    normals: tuple[Normals, Normals] = (fresh_normals, fresh_normals),
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run two coupled groups of units, each without couplings of its own.
+
+    Args:
+        potential: its first two groups are run, in the field of each other; others only through `force`.
+        first, second: states [sample, unit] of the groups.
+        force: constant force on each group, [sample, unit] or a number.
+        dt, steps, temperature: as in `simulate`.
+        readout_steps: last steps over which the first group is averaged; 0 gives its end.
+        coupled: False switches couplings and biases off.
+        normals: of each group.
+
+    Returns:
+        The average of the first group and the ends of both, differentiable in the potential's parameters and the force.
+    """
+    names, cut, units = list(potential.couplings.groups), first.shape[1], first.shape[1] + second.shape[1]
+    block, bias = potential.couplings.block(*names[:2]), potential.live_bias()[:units]
+    j2, j3, j4 = (value.expand(potential.num_units)[:units] for value in (potential.j2, potential.j3, potential.j4))
+    flows = on_site_flows(torch.zeros_like(j2), j2, j3, j4, torch.full_like(j2, dt), temperature)
+    terms = [[value[:cut], value[cut:]] for value in (flows.decay, flows.gain, flows.spread, flows.stiffness)]
+    one, other = ([pair[group] for pair in terms] for group in range(2))
+    move = _compiled_move() if first.is_cuda else _move
+    if coupled:
+        force = tuple(
+            (part - own).expand_as(state).contiguous()
+            for part, own, state in zip(force, (bias[:cut], bias[cut:]), (first, second), strict=True)
+        )
+    total = torch.zeros_like(first)
+    for step in range(steps):
+        field = torch.addmm(force[1], first, block, alpha=-1) if coupled else torch.zeros_like(second)
+        second = move(second, field, *other, normals[1](step, second))
+        field = torch.addmm(force[0], second, block.T, alpha=-1) if coupled else torch.zeros_like(first)
+        first = move(first, field, *one, normals[0](step, first))
+        if step >= steps - readout_steps:
+            total = total + first
+    return (total / readout_steps if readout_steps else first), first, second
+
+
+def _move(
+    x: Tensor, force: Tensor, decay: Tensor, gain: Tensor, spread: Tensor, stiffness: Tensor, xi: Tensor
+) -> Tensor:
+    """N(h/2) O(h) N(h/2) with a constant force, see `dynamics/splitting.py`."""
+    y = x * torch.rsqrt(1 + stiffness * x * x)
+    z = decay * y + gain * force + spread * xi
+    return z * torch.rsqrt(1 + stiffness * z * z)
+
+
+def _compiled_move() -> Callable[..., Tensor]:
+    global _fused
+    if _fused is None:
+        _fused = torch.compile(_move, dynamic=False)
+    return _fused
+
+
+_fused: Callable[..., Tensor] | None = None
