@@ -5,6 +5,12 @@ import pytest
 import torch
 
 
+@pytest.fixture(autouse=True)
+def _generator() -> None:
+    """Seeds that are not given come from torch's generator: the same in a test whatever ran before it."""
+    torch.manual_seed(1234567)
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder that holds MNIST/raw: $THERMOTORCH_DATA, or `data` under the working directory."""

@@ -1,7 +1,102 @@
-"""Checks of arguments that many functions take."""
+"""Checks of arguments that many functions take: one for each kind, so that the same value is refused in the same words.
+
+Whatever `operator.index` takes is an integer and whatever `float` takes a number, be it of Python, numpy or torch; but
+truth values and texts are neither.
+"""
 
 import operator
+from collections.abc import Sequence
+from math import isfinite
 from typing import Any
+
+import torch
+from torch import Tensor
+
+SEEDS = 1 << 64
+SAMPLES = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
+STEPS = 1 << 56
+
+
+def integer(name: str, value: Any) -> int:
+    """Return an integer of Python, numpy or torch (a tensor of one) as a plain int.
+
+    Raises:
+        TypeError: no integer; truth values are none.
+    """
+    if type(value) is int:
+        return value
+    try:
+        if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def integer_in(name: str, value: Any, low: int, high: int) -> int:
+    """Return an integer low <= value < high as a plain int.
+
+    Raises:
+        TypeError, ValueError: no integer, or one out of range.
+    """
+    number = integer(name, value)
+    if not low <= number < high:
+        raise ValueError(f"{name} must lie in [{low}, {high}), got {number}")
+    return number
+
+
+def count_of(name: str, value: Any, least: int = 1) -> int:
+    """Return a count, an integer of at least `least`, as a plain int.
+
+    Raises:
+        TypeError, ValueError: no integer, or a smaller one.
+    """
+    number = integer(name, value)
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, found {number}")
+    return number
+
+
+def counts_of(name: str, value: Any, least: int = 1) -> list[int]:
+    """Return a sequence of counts as plain ints.
+
+    Raises:
+        TypeError, ValueError: no sequence, or an entry that is no count.
+    """
+    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
+    return [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
+
+
+def seed_of(value: Any, name: str = "seed") -> int:
+    """Return a seed, 0 <= seed < 2^64, as a plain int.
+
+    Raises:
+        TypeError, ValueError: no integer, or one out of range.
+    """
+    return integer_in(name, value, 0, SEEDS)
+
+
+def number_of(name: str, value: Any, *, positive: bool = False, signed: bool = False) -> float:
+    """Return a finite number as a plain float: not negative, or positive, or of any sign.
+
+    Raises:
+        TypeError: no number, or one that gradients are to reach: as a float it would lose them without a word.
+        ValueError: not finite, or of the wrong sign.
+    """
+    _refuse_gradient(name, value)
+    try:
+        if isinstance(value, bool | str | bytes) or "bool" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got an integer beyond all floats") from None
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not isfinite(number) or (not signed and number < 0) or (positive and number == 0):
+        wanted = "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+    return number
 
 
 def whole_steps(name: str, time: float, dt: float) -> int:
@@ -9,14 +104,18 @@ def whole_steps(name: str, time: float, dt: float) -> int:
 
     Args:
         name: the argument that holds the time, for the message.
-        time, dt: in the same unit, dt > 0.
+        time, dt: in the same unit, time >= 0, dt > 0.
 
     Raises:
         ValueError: a time that is no multiple of dt, with the two nearest ones that are. Two decimal numbers and their
             quotient may each have been rounded to float32, one part in 2^24: three of those are less than one part in
             2^22, and never more than a hundredth of a step is forgiven.
+        TypeError, ValueError: a time or step that is no such number.
     """
+    time, dt = number_of(name, time), number_of("dt", dt, positive=True)
     quotient = time / dt
+    if quotient >= STEPS:
+        raise ValueError(f"{name}: {time:g} takes 2^56 or more steps of dt={dt:g}")
     steps = round(quotient)
     if abs(quotient - steps) > min(0.01, 2.0**-22 * max(1.0, abs(quotient))):
         below = int(quotient // 1)
@@ -25,30 +124,110 @@ def whole_steps(name: str, time: float, dt: float) -> int:
     return steps
 
 
-def integer(value: Any) -> int:
-    """Return as an int whatever Python takes for an index: its own, numpy's, or a tensor of one integer.
+def steps_until(t_final: float, dt: float) -> int:
+    """Return the number of steps of a run until an observation time, at least one.
 
     Raises:
-        TypeError: no integer; truth values are none.
+        TypeError, ValueError: a time or step that is no positive number, a step beyond the time, or as `whole_steps`.
     """
-    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
-        raise TypeError("expected an integer, found a truth value")
-    return operator.index(value)
+    t_final, dt = number_of("t_final", t_final, positive=True), number_of("dt", dt, positive=True)
+    if dt > t_final:
+        raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
+    return whole_steps("t_final", t_final, dt)
 
 
-def count_of(name: str, value: Any, least: int = 1) -> int:
-    """Return an integer argument, of Python, numpy or torch, as a plain int.
+def integers(name: str, value: Any, shape: Sequence[int]) -> Tensor:
+    """Return integers as an int64 tensor of a shape: a tensor, an array or a list.
 
     Raises:
-        TypeError: no integer.
-        ValueError: an integer below `least`, or True or False.
+        ValueError: another shape, or numbers that are no integers.
     """
-    if isinstance(value, bool):
-        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
     try:
-        number = integer(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an integer, found {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, found {value!r}")
-    return number
+        found = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        found = None
+    if found is not None and not found.numel() and not isinstance(value, Tensor):
+        found = found.long()  # an empty list has no type
+    if found is None or not _whole(found) or found.shape != tuple(shape):
+        what = type(value).__name__ if found is None else f"{found.dtype} {tuple(found.shape)}"
+        raise ValueError(f"{name}: expected an int64 tensor of shape {tuple(shape)}, got {what}")
+    return found if found.dtype == torch.int64 else found.long()
+
+
+def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """Return `sample_ids`, which noise streams to use, as int64 of a shape; None counts from 0.
+
+    Raises:
+        ValueError: another shape, no integers, or integers outside of [0, 2^34).
+    """
+    if value is None:
+        return torch.arange(torch.Size(shape).numel(), device=device).view(*shape)
+    ids = integers("sample_ids", value, shape)
+    if ids.numel() and not torch.compiler.is_compiling() and not 0 <= int(ids.min()) <= int(ids.max()) < SAMPLES:
+        raise ValueError(f"sample_ids: each must lie in [0, 2^34), got {int(ids.min())} to {int(ids.max())}")
+    return ids if device is None else ids.to(device)
+
+
+def flags(name: str, value: Any, shape: Sequence[int], meaning: str = "") -> Tensor:
+    """Return a bool tensor of a shape, as it is.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(value, Tensor) or value.dtype != torch.bool or value.shape != tuple(shape):
+        found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name}: expected a bool tensor of shape {tuple(shape)}{meaning}, got {found}")
+    return value
+
+
+def real(name: str, value: Any) -> Tensor:
+    """Return a tensor of finite real numbers, as it is.
+
+    Raises:
+        TypeError: no tensor, or one of complex numbers, integers or truth values.
+        ValueError: a number that is not finite.
+    """
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        found = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name}: expected a tensor of real numbers, got {found}")
+    if not (value.is_meta or torch.compiler.is_compiling() or torch.isfinite(value).all()):
+        raise ValueError(f"{name}: every entry must be finite")
+    return value
+
+
+def per_unit(
+    name: str, value: Any, num_units: int, like: Tensor, *, positive: bool = False, signed: bool = False
+) -> Tensor:
+    """Return a number or one for each unit as a tensor, [] or [unit], of the dtype and on the device of `like`.
+
+    Raises:
+        TypeError: no real numbers.
+        ValueError: another shape, or a number that is not finite or of the wrong sign.
+    """
+    _refuse_gradient(name, value)
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        found = torch.as_tensor(value)
+        if found.is_complex() or found.dtype == torch.bool:
+            raise TypeError
+        found = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or a tensor of shape ({num_units},), got {value!r}") from None
+    if found.shape not in ((), (num_units,)):
+        raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(found.shape)}")
+    if found.is_meta or torch.compiler.is_compiling():  # no values to look at
+        return found
+    if not torch.isfinite(found).all() or not signed and bool((found <= 0 if positive else found < 0).any()):
+        wanted = "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+    return found
+
+
+def _refuse_gradient(name: str, value: Any) -> None:
+    if getattr(value, "requires_grad", False) and torch.is_grad_enabled():
+        raise TypeError(f"{name}: no gradient reaches it; write {name}.detach()")
+
+
+def _whole(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)

@@ -182,7 +182,7 @@ def evaluate(cfg: DictConfig) -> Path:
 
     settings = OmegaConf.to_container(cfg, resolve=True)
     changes = {key: settings[key] for key in ("config", "imperfections")}
-    model = realise(load_checkpoint(cfg.model, config=changes["config"]), **changes["imperfections"])
+    model = realise(load_checkpoint(cfg.model, config=changes["config"]), **{"seed": 0, **changes["imperfections"]})
     with progress_bar(cfg.model) as bar:
         task, protocol, rows = tasks.run(
             settings,

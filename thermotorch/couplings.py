@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import count_of, counts_of, integer
+
 Field = Callable[[Tensor], Tensor]
 
 
@@ -128,7 +130,7 @@ class DenseCouplings(Couplings):
 
     def __init__(self, num_units: int) -> None:
         super().__init__()
-        self.num_units = _count("num_units", num_units)
+        self.num_units = num_units = count_of("num_units", num_units)
         self.bonds = nn.Parameter(torch.zeros(num_units * (num_units - 1) // 2))
         self.register_buffer("_bond_at", _bond_at(num_units), persistent=False)
 
@@ -176,7 +178,7 @@ class BlockCouplings(Couplings):
         self, groups: Mapping[str, int], pairs: Sequence[tuple[str, str]], one_to_one: Sequence[tuple[str, str]] = ()
     ) -> None:
         super().__init__()
-        self.groups = {name: _count(f"groups[{name!r}]", size) for name, size in groups.items()}
+        self.groups = {name: count_of(f"groups[{name!r}]", size) for name, size in groups.items()}
         ends = list(accumulate(self.groups.values()))
         self.num_units = ends[-1] if ends else 0
         if not self.num_units:
@@ -304,8 +306,12 @@ class LatticeCouplings(Couplings):
 
     def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
         super().__init__()
-        self.shape = (_count("shape[0]", shape[0]), _count("shape[1]", shape[1]))
-        self.offsets, self.periodic = [tuple(offset) for offset in offsets], bool(periodic)
+        sides = counts_of("shape", shape)
+        if len(sides) != 2:
+            raise ValueError(f"shape: expected height and width, got {shape!r}")
+        self.shape = sides[0], sides[1]
+        self.offsets = [_offset(number, offset) for number, offset in enumerate(offsets)]
+        self.periodic = bool(periodic)
         self.num_units = self.shape[0] * self.shape[1]
         bonds = self._bonds()
         self.register_buffer("_first", bonds[:, 0].clone(), persistent=False)
@@ -358,6 +364,13 @@ class LatticeCouplings(Couplings):
         return f"shape={self.shape}, offsets={self.offsets}, periodic={self.periodic}"
 
 
+def _offset(number: int, offset: Sequence[int]) -> tuple[int, int]:
+    entries = [integer(f"offsets[{number}]", entry) for entry in offset]
+    if len(entries) != 2:
+        raise ValueError(f"offsets[{number}]: expected (rows, columns), got {offset!r}")
+    return entries[0], entries[1]
+
+
 def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:
     """Neighbours and bond numbers of every unit, both [unit, degree], padded with (unit 0, bond len(bonds))."""
     lists: list[list[tuple[int, int]]] = [[] for _ in range(num_units)]
@@ -391,9 +404,3 @@ def _through(bonds: Tensor, x: Tensor) -> Tensor:
 def _symmetric(bonds: Tensor, bond_at: Tensor) -> Tensor:
     """One gather: a sixth of the time of filling a triangle and adding its transpose."""
     return torch.cat([bonds, bonds.new_zeros(1)]).index_select(0, bond_at.view(-1)).view(bond_at.shape)
-
-
-def _count(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return value

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_steps
+from thermotorch.arguments import count_of, integers, number_of, steps_until
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Trajectory, simulate
 from thermotorch.potential import Potential
@@ -50,8 +50,8 @@ class ThermodynamicLayer(nn.Module):
         integrator: str = "euler_maruyama",
     ) -> None:
         super().__init__()
-        if in_features < 1:
-            raise ValueError(f"in_features must be positive, got {in_features}")
+        in_features, out_features = count_of("in_features", in_features), count_of("out_features", out_features)
+        hidden = count_of("hidden", hidden, 0)
         groups = {"hidden": hidden, "output": out_features} if hidden else {"output": out_features}
         pairs = [("hidden", "hidden"), ("hidden", "output"), ("output", "output")] if hidden else [("output", "output")]
         self.potential = Potential(BlockCouplings(groups, pairs), j2, j3, j4)
@@ -59,11 +59,10 @@ class ThermodynamicLayer(nn.Module):
             in_features, hidden + out_features, bias=False
         )  # force on each unit; biases are the potential's
         self.in_features, self.out_features, self.hidden = in_features, out_features, hidden
-        if not 0 < dt <= t_final:
-            raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
-        self.t_final, self.steps = t_final, whole_steps("t_final", t_final, dt)
-        self.dt = t_final / self.steps
-        self.temperature, self.mobility, self.integrator = temperature, mobility, integrator
+        self.steps, self.t_final = steps_until(t_final, dt), float(t_final)
+        self.dt = self.t_final / self.steps
+        self.temperature, self.mobility = number_of("temperature", temperature), number_of("mobility", mobility)
+        self.integrator = integrator
         self.reset_parameters()
         if self.potential.bias.is_meta:
             return
@@ -114,11 +113,13 @@ class ThermodynamicLayer(nn.Module):
             dt, integrator: others than the layer's own, such as a coarser step while training.
             simulation: passed to `simulate`: `record`, `observers`, `backend`.
         """
+        if not isinstance(features, Tensor):
+            raise TypeError(f"features: expected a tensor, got {type(features).__name__}")
         if features.dim() == 0 or features.shape[-1] != self.in_features:
             raise ValueError(f"features: expected [..., {self.in_features}], got {tuple(features.shape)}")
-        if dt is not None and not 0 < dt <= self.t_final:
-            raise ValueError(f"dt must be positive and at most t_final={self.t_final}, got {dt}")
-        steps = self.steps if dt is None else whole_steps("t_final", self.t_final, dt)
+        steps = self.steps if dt is None else steps_until(self.t_final, dt)
+        if sample_ids is not None:
+            sample_ids = integers("sample_ids", sample_ids, features.shape[:-1]).reshape(-1)
         force = self.input(features).reshape(-1, self.potential.num_units)
         return simulate(
             self.potential,
@@ -128,7 +129,7 @@ class ThermodynamicLayer(nn.Module):
             temperature=self.temperature,
             mobility=self.mobility,
             seed=seed,
-            sample_ids=None if sample_ids is None else sample_ids.reshape(-1),
+            sample_ids=sample_ids,
             drive=force,
             integrator=integrator or self.integrator,
             **simulation,

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import flags, per_unit
 from thermotorch.couplings import Couplings, depth_of
 
 _LAW = ("energy", "gradient", "bind", "on_site_gradient")
@@ -86,13 +87,11 @@ class Potential(nn.Module):
         self.num_units = couplings.num_units
         like = next(couplings.parameters(), torch.empty(0))  # one dtype and device for the whole potential
         for name, value in {"j2": j2, "j3": j3, "j4": j4}.items():
-            self.register_buffer(name, _per_unit(name, value, self.num_units, like))
-        self.bias = nn.Parameter(_per_unit("bias", bias, self.num_units, like).expand(self.num_units).clone())
-        if fixed_bias is not None and (fixed_bias.dtype != torch.bool or fixed_bias.shape != (self.num_units,)):
-            raise ValueError(
-                f"fixed_bias: expected a bool tensor of shape ({self.num_units},), "
-                f"got {fixed_bias.dtype} {tuple(fixed_bias.shape)}"
-            )
+            self.register_buffer(name, per_unit(name, value, self.num_units, like, signed=True).detach().clone())
+        bias = per_unit("bias", bias, self.num_units, like, signed=True).detach()
+        self.bias = nn.Parameter(bias.expand(self.num_units).clone())
+        if fixed_bias is not None:
+            flags("fixed_bias", fixed_bias, (self.num_units,))
         self.register_buffer("fixed_bias", fixed_bias, persistent=False)
         if not like.is_meta and ((self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any()):
             raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
@@ -215,14 +214,3 @@ def require_quartic(potential: Potential, what: str) -> None:
 
 def _largest(x: Tensor) -> float:
     return torch.linalg.vector_norm(x, inf).item()
-
-
-def _per_unit(name: str, value: float | Tensor, num_units: int, like: Tensor) -> Tensor:
-    tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    if tensor.shape not in ((), (num_units,)):
-        raise ValueError(
-            f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}"
-        )
-    if not tensor.is_meta and not torch.isfinite(tensor).all():  # a meta tensor has no values
-        raise ValueError(f"{name} must be finite, got {value}")
-    return tensor.detach().clone()

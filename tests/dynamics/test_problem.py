@@ -40,7 +40,11 @@ def run(**changed):
         (TypeError, "seed must be an integer", {"seed": True}),
         (ValueError, "mobility must be finite and not negative", {"mobility": -1.0}),
         (ValueError, "mobility must be finite and not negative", {"mobility": torch.tensor([1.0, -1.0, 1.0])}),
-        (ValueError, r"mobility: expected a number or shape \(3,\), got \(2,\)", {"mobility": torch.ones(2)}),
+        (
+            ValueError,
+            r"mobility must be a number or a tensor of shape \(3,\), got shape \(2,\)",
+            {"mobility": torch.ones(2)},
+        ),
         (
             ValueError,
             r"clamp: expected a bool tensor of shape \(3,\).* got torch.bool \(2,\)",

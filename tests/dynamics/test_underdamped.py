@@ -205,7 +205,7 @@ class _Run(torch.nn.Module):
 @pytest.mark.parametrize(("changed", "message"), [
     ({"mass": 0.0}, "mass must be finite and positive"),
     ({"friction": -1.0}, "friction must be finite and not negative"),
-    ({"mass": torch.ones(2)}, r"mass: expected a number or shape \(3,\)"),
+    ({"mass": torch.ones(2)}, r"mass must be a number or a tensor of shape \(3,\)"),
     ({"velocity": torch.zeros(4, 2).double()}, "velocity: expected"),
     ({"dt": -0.1}, "dt must be finite and positive"),
 ])  # fmt: skip

@@ -90,5 +90,5 @@ def test_images_keep_their_precision(tmp_path, dtype):
 
 @pytest.mark.parametrize(("count", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError), ("3", TypeError)])
 def test_numbers_that_count_nothing_are_refused(count, error):
-    with pytest.raises(error, match=f"num_samples: expected .*, found {count!r}"):
+    with pytest.raises(error, match="num_samples"):
         next(samples_in_parts(Numbered(), count))

@@ -77,5 +77,5 @@ def test_bad_matrices_are_refused_by_name(function):
                             (torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "asymmetric")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             function(matrix)
-    with pytest.raises(ValueError, match="replicas >= 2"):
+    with pytest.raises(ValueError, match="replicas: expected at least 2"):
         logdet_by_switching(torch.eye(2), replicas=1)

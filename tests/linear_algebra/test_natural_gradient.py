@@ -100,10 +100,10 @@ def test_one_noisy_step_beats_a_hundred_steps_down_an_ill_conditioned_gradient()
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: natural_gradient(torch.eye(2), torch.ones(3), 1.0), r"gradient: expected shape \(2,\)"),
-    (lambda: natural_gradient(torch.eye(2), torch.ones(2), -1.0), "time >= 0"),
+    (lambda: natural_gradient(torch.eye(2), torch.ones(2), -1.0), "time must be finite and not negative"),
     (lambda: natural_gradient(torch.eye(2), torch.ones(2), 1.0, device=Device(inertia=True)), "inertia=False"),
     (lambda: natural_gradient(torch.tensor([[1.0, 1.0], [0.0, 1.0]]), torch.ones(2), 1.0), "curvature is asymmetric"),
-    (lambda: gauss_newton(torch.ones(1, 1, 2), torch.ones(1, 1, 1), 0.0), "damping must be positive"),
+    (lambda: gauss_newton(torch.ones(1, 1, 2), torch.ones(1, 1, 1), 0.0), "damping must be finite and positive"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):

@@ -58,7 +58,7 @@ def test_a_colder_device_has_the_same_variances_and_sharper_means():
     phi, targets = normal(40, 4), normal(40, seed=3)
     options = {"noise_variance": 1.0, "prior_precision": 1.0, "readout": READOUT}
     cold, warm = (
-        bayesian_linear_regression(phi, targets, torch.eye(4).double(), device=Device(kT), **options)
+        bayesian_linear_regression(phi, targets, torch.eye(4).double(), device=Device(kT), seed=0, **options)
         for kT in (0.01, 1.0)
     )
     torch.testing.assert_close(cold.variance, warm.variance)

@@ -29,7 +29,7 @@ def test_the_unit_of_the_features_leaves_the_logits():
     net.divide_features(5.0)
     assert torch.allclose(net.features(images), features / 5, atol=1e-6)
     assert torch.allclose(net(images), logits, atol=1e-5)
-    with pytest.raises(ValueError, match="scale: expected a positive number"):
+    with pytest.raises(ValueError, match="scale must be finite and positive"):
         net.divide_features(0.0)
 
 

@@ -7,6 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import sample_numbers
 from thermotorch.dynamics.noise import Stream, fresh_seed
 from thermotorch.dynamics.problem import Problem, Trajectory
 
@@ -42,9 +43,8 @@ def begin(
                 f"leave {name} out, or pass trajectory.state"
             )
     if sample_ids is not None and not (
-        isinstance(sample_ids, Tensor)
-        and state.sample_ids is not None
-        and torch.equal(sample_ids.to(state.sample_ids.device), state.sample_ids)
+        state.sample_ids is not None
+        and torch.equal(sample_numbers(sample_ids, state.sample_ids.shape, state.sample_ids.device), state.sample_ids)
     ):
         raise ValueError("sample_ids contradict those of the trajectory; leave them out, or pass trajectory.state")
     return state.state, state.seed, state.step, state.stream, state.sample_ids

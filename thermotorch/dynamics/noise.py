@@ -14,9 +14,12 @@ in int64, the only 64-bit multiply that torch has on every device.
 
 from enum import IntEnum
 from math import pi
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from thermotorch.arguments import seed_of
 
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -51,6 +54,15 @@ def fresh_seed() -> int | Tensor:
     """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; inside a graph it stays a tensor."""
     drawn = torch.randint(2**63 - 1, (), device="cpu")
     return drawn if torch.compiler.is_compiling() else int(drawn)
+
+
+def seed_or_fresh(seed: Any) -> int | Tensor:
+    """Return a seed as a plain int, or a fresh one for None.
+
+    Raises:
+        TypeError, ValueError: no integer, or one outside of [0, 2^64).
+    """
+    return fresh_seed() if seed is None else seed_of(seed)
 
 
 def philox(

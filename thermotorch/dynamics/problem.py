@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from thermotorch.arguments import integer
+from thermotorch.arguments import STEPS, flags, integer_in, number_of, per_unit, sample_numbers, seed_of
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.noise import Stream
@@ -23,8 +21,6 @@ Drive = Tensor | Callable[[int], Tensor]
 
 EXACT_FLOWS = ("splitting", "alternating")
 _STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
-_MAX_SAMPLE = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
-_MAX_STEP = 1 << 56
 _MOST_UNITS_IN_AN_EXPONENTIAL = 4096  # a dense matrix of this size takes 64 MB and its exponential under a TFLOP
 
 
@@ -137,18 +133,15 @@ def check(
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
     batch, unit = _check_state(potential, state)
-    steps = _check_integer("steps", steps, 0, _MAX_STEP)
-    start_step = _check_integer("start_step", start_step, 0, _MAX_STEP - steps)
-    if not (_traced() and isinstance(seed, Tensor)):
-        seed = _check_integer("seed", seed, 0, 1 << 64)
-    if record is not None:
-        record = _check_integer("record", record, 1, _MAX_STEP)
+    if not _traced():  # numbers of a graph may be symbols
+        steps, seed = integer_in("steps", steps, 0, STEPS), seed_of(seed)
+        start_step = integer_in("start_step", start_step, 0, STEPS - steps)
+        record = None if record is None else integer_in("record", record, 1, STEPS)
+        dt, temperature = number_of("dt", dt, positive=True), number_of("temperature", temperature)
     if stream not in _STREAMS:
         raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
     if observers is not None and not isinstance(observers, Mapping):
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
-    dt = _check_number("dt", dt, positive=True)
-    temperature = _check_number("temperature", temperature, positive=False)
     integrator = _check_integrator(integrator, potential, observers or {})
     _check_observers(observers or {}, integrator, temperature)
     return Problem(
@@ -159,7 +152,7 @@ def check(
         temperature,
         _check_mobility(mobility, clamp, state),
         seed,
-        _check_sample_ids(sample_ids, batch, state.device),
+        sample_numbers(sample_ids, (batch,), state.device),
         _check_drive(drive, batch, unit, state),
         integrator,
         record,
@@ -250,38 +243,14 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
 def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tensor) -> Tensor | float:
     """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit, in any integrator."""
     unit = state.shape[1]
-    if isinstance(mobility, Tensor):
-        if mobility.shape not in ((), (unit,)):
-            raise ValueError(f"mobility: expected a number or shape ({unit},), got {tuple(mobility.shape)}")
-        if not (_traced() or (torch.isfinite(mobility).all() and (mobility >= 0).all())):
-            raise ValueError("mobility must be finite and not negative")
-        mobility = mobility.detach().to(state)
+    if isinstance(mobility, float | int):
+        mobility = mobility if _traced() else number_of("mobility", mobility)
     else:
-        mobility = _check_number("mobility", mobility, positive=False)
+        mobility = per_unit("mobility", mobility, unit, state).detach()
     if clamp is None:
         return mobility
-    if not isinstance(clamp, Tensor) or clamp.dtype != torch.bool or clamp.shape != (unit,):
-        found = f"{clamp.dtype} {tuple(clamp.shape)}" if isinstance(clamp, Tensor) else type(clamp).__name__
-        raise ValueError(f"clamp: expected a bool tensor of shape ({unit},), one flag per unit, got {found}")
-    full = torch.as_tensor(mobility, dtype=state.dtype, device=state.device).expand(unit)
-    return full.masked_fill(clamp.to(state.device), 0.0)
-
-
-def _check_sample_ids(sample_ids: Tensor | None, batch: int, device: torch.device) -> Tensor:
-    if sample_ids is None:
-        return torch.arange(batch, device=device)
-    if not isinstance(sample_ids, Tensor) or sample_ids.dtype != torch.int64 or sample_ids.shape != (batch,):
-        found = (
-            f"{sample_ids.dtype} {tuple(sample_ids.shape)}"
-            if isinstance(sample_ids, Tensor)
-            else type(sample_ids).__name__
-        )
-        raise ValueError(f"sample_ids: expected an int64 tensor of shape ({batch},), got {found}")
-    if batch and not _traced() and not 0 <= int(sample_ids.min()) <= int(sample_ids.max()) < _MAX_SAMPLE:
-        raise ValueError(
-            f"sample_ids: each must lie in [0, 2^34), got {int(sample_ids.min())} to {int(sample_ids.max())}"
-        )
-    return sample_ids.to(device)
+    clamped = flags("clamp", clamp, (unit,), ", one flag per unit").to(state.device)
+    return torch.as_tensor(mobility, dtype=state.dtype, device=state.device).expand(unit).masked_fill(clamped, 0.0)
 
 
 def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Force | None:
@@ -310,31 +279,3 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
 def _traced() -> bool:
     """Whether torch.compile or torch.export is looking: a graph of operators cannot look at values and raise."""
     return torch.compiler.is_compiling()
-
-
-def _check_integer(name: str, value: int, low: int, high: int) -> int:
-    """Return `value` as an int: whatever Python takes for an index, such as numpy's and 0-d tensors' integers."""
-    if _traced():  # numbers of a graph may be symbols
-        return value
-    try:
-        number = integer(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not low <= number < high:
-        raise ValueError(f"{name} must lie in [{low}, {high}), got {value}")
-    return number
-
-
-def _check_number(name: str, value: float, positive: bool) -> float:
-    """Return `value` as a float: whatever Python takes for one, but no text and no truth value."""
-    if _traced():
-        return value
-    try:
-        if isinstance(value, bool | np.bool_ | str | bytes) or getattr(value, "dtype", None) == torch.bool:
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not isfinite(number) or number < 0 or (positive and number == 0):
-        raise ValueError(f"{name} must be finite and {'positive' if positive else 'not negative'}, got {value}")
-    return number

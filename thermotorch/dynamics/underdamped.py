@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from thermotorch.arguments import per_unit, real
 from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.linear.transition import LinearTransition
@@ -126,21 +127,25 @@ def simulate_underdamped(
         stream=stream,
         observers=observers,
     )
-    mass = _per_unit("mass", mass, state, zero=False)
-    friction = _per_unit("friction", friction, state, zero=True)
+    mass = per_unit("mass", mass, state.shape[1], state, positive=True)
+    friction = per_unit("friction", friction, state.shape[1], state)
     for name, observer in problem.observers.items():
         if isinstance(observer, PathAction | PathWeights):
             what = type(observer).__name__
             raise TypeError(f"observers[{name!r}]: {what} weighs overdamped steps; write simulate(...) for it")
     free = (torch.as_tensor(problem.mobility) > 0).to(state)
     if velocity is None:
-        noise = normals(seed, problem.sample_ids, _VELOCITY_STEP, 1, state.shape[1], Stream.INITIAL, state.dtype)[0]
-        velocity = (temperature / mass).sqrt() * noise
-    elif (velocity.shape, velocity.dtype, velocity.device) != (state.shape, state.dtype, state.device):
-        raise ValueError(
-            f"velocity: expected {state.dtype} {tuple(state.shape)} on {state.device} like state, "
-            f"got {velocity.dtype} {tuple(velocity.shape)} on {velocity.device}"
-        )
+        noise = normals(
+            problem.seed, problem.sample_ids, _VELOCITY_STEP, 1, state.shape[1], Stream.INITIAL, state.dtype
+        )[0]
+        velocity = (problem.temperature / mass).sqrt() * noise
+    else:
+        real("velocity", velocity)
+        if (velocity.shape, velocity.dtype, velocity.device) != (state.shape, state.dtype, state.device):
+            raise ValueError(
+                f"velocity: expected {state.dtype} {tuple(state.shape)} on {state.device} like state, "
+                f"got {velocity.dtype} {tuple(velocity.shape)} on {velocity.device}"
+            )
     return _run(problem, velocity * free, mass, friction, free)
 
 
@@ -265,12 +270,3 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
 def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """The matrix [[a, b], [c, d]]."""
     return torch.cat([torch.cat([a, b], -1), torch.cat([c, d], -1)], -2)
-
-
-def _per_unit(name: str, value: float | Tensor, state: Tensor, zero: bool) -> Tensor:
-    tensor = torch.as_tensor(value, dtype=state.dtype, device=state.device)
-    if tensor.shape not in ((), state.shape[1:]):
-        raise ValueError(f"{name}: expected a number or shape ({state.shape[1]},), got {tuple(tensor.shape)}")
-    if not (torch.isfinite(tensor).all() and ((tensor >= 0) if zero else (tensor > 0)).all()):
-        raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'}, got {value}")
-    return tensor

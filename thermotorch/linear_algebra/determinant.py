@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of
+from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.linear_algebra.device import Device, Estimate, Readout, combine
 from thermotorch.linear_algebra.solve import prepare, scaled
 
@@ -38,7 +40,7 @@ def logdet_by_integration(
     device: Device | None = None,
     readout: Readout | None = None,
     nodes: int = 16,
-    seed: int = 0,
+    seed: int | None = None,
     check: bool = True,
 ) -> Estimate:
     """ln det A by Gauss-Legendre quadrature of the mean coupling energy along the path.
@@ -53,7 +55,8 @@ def logdet_by_integration(
     Raises:
         ValueError: as `linalg.solve`.
     """
-    device, readout = device or Device(), readout or Readout()
+    device, readout, seed = device or Device(), readout or Readout(), seed_or_fresh(seed)
+    nodes = count_of("nodes", nodes)
     scale = prepare(A, readout, "diagonal", check)
     coupling = scaled(A, scale) - torch.eye(len(A)).to(A)
     share = replace(readout, reads=max(2 * readout.blocks, readout.reads // nodes))
@@ -77,7 +80,7 @@ def logdet_by_switching(
     replicas: int = 2000,
     stages: int = 32,
     duration: float = 10.0,
-    seed: int = 0,
+    seed: int | None = None,
     check: bool = True,
 ) -> Switching:
     """ln det A from the work of switching the couplings on, by Jarzynski's equality: exact at any speed, on average.
@@ -95,8 +98,8 @@ def logdet_by_switching(
         A `Switching`; the standard error and the first-order bias (removed) come from the spread of exp(-W/kT).
     """
     device = device or Device()
-    if replicas < 2 or stages < 1 or not duration > 0:
-        raise ValueError(f"expected replicas >= 2, stages >= 1, duration > 0, got {replicas}, {stages}, {duration}")
+    replicas, stages = count_of("replicas", replicas, 2), count_of("stages", stages)
+    duration, seed = number_of("duration", duration, positive=True), seed_or_fresh(seed)
     scale = prepare(A, None, "diagonal", check)
     coupling = scaled(A, scale) - torch.eye(len(A)).to(A)
     work, rest = A.new_zeros(replicas), 20.0  # exp(-20): the uncoupled units have forgotten x = 0

@@ -16,7 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of, real
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.underdamped import harmonic
 
 Statistic = Callable[[Tensor], Tensor]  # reads [read, replica, unit] -> average over reads [replica, ...]
@@ -63,15 +65,15 @@ class Readout:
     blocks: int = 20
 
     def __post_init__(self) -> None:
-        for name, least in (("reads", 1), ("replicas", 1), ("blocks", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        for name in ("reads", "replicas", "blocks"):
+            object.__setattr__(self, name, count_of(name, getattr(self, name)))
+        object.__setattr__(self, "interval", number_of("interval", self.interval, positive=True))
+        if self.warmup is not None:
+            object.__setattr__(self, "warmup", number_of("warmup", self.warmup))
         if self.blocks * self.replicas < 2:
             raise ValueError("blocks x replicas: expected at least 2, since their spread gives the standard error")
         if self.reads < 2 * self.blocks:
             raise ValueError(f"reads: expected at least two for each of {self.blocks} blocks, got {self.reads}")
-        if not self.interval > 0 or not (self.warmup is None or self.warmup >= 0):
-            raise ValueError(f"interval and warmup must be positive, got {self.interval} and {self.warmup}")
 
     @property
     def start_up(self) -> float:
@@ -101,11 +103,9 @@ class Device:
     dt: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if not self.friction > 0:
-            raise ValueError(f"friction must be positive, got {self.friction}")
-        if self.dt is not None and (self.inertia or not self.dt > 0):
+        for name in ("temperature", "friction") if self.dt is None else ("temperature", "friction", "dt"):
+            object.__setattr__(self, name, number_of(name, getattr(self, name), positive=True))
+        if self.dt is not None and self.inertia:
             raise ValueError(f"dt: expected None, or a positive step of an overdamped device, got {self.dt}")
 
     def average(
@@ -117,7 +117,7 @@ class Device:
         force: Tensor | None = None,
         noise: Tensor | None = None,
         start: Tensor | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         first_sample: int = 0,
     ) -> tuple[Tensor, float]:
         """Run, read, and average a statistic in blocks.
@@ -129,7 +129,7 @@ class Device:
             force: f [unit], default zero.
             noise: D [unit, unit], default the identity; an overdamped device only.
             start: [unit] or [replica, unit], default x = 0.
-            seed, first_sample: replica r has the noise of sample first_sample + r.
+            seed, first_sample: replica r has the noise of sample first_sample + r; a seed of None is drawn afresh.
 
         Returns:
             [block, replica, ...] and the device time of all replicas.
@@ -137,7 +137,7 @@ class Device:
         Raises:
             FloatingPointError: the state grew without bound: the loaded matrix has a mode that does not relax.
         """
-        units = len(A)
+        units, seed = len(A), seed_or_fresh(seed)
         process, step = self.process(A, force, noise, first_sample), 0
         x = torch.zeros(readout.replicas, units).to(A) if start is None else start.to(A).expand(readout.replicas, units)
         if self.inertia:
@@ -168,6 +168,8 @@ class Device:
 
         The interval is a multiple of 1 / (mean diagonal entry). A state holds x, and v after it if there is inertia.
         """
+        check_square("A", A)
+        first_sample = count_of("first_sample", first_sample, 0)
         scale = A.diagonal().mean().item()
         if not scale > 0:
             raise ValueError(f"A: expected a positive mean diagonal entry, which sets the clock, got {scale:.3g}")
@@ -191,6 +193,12 @@ class Device:
             return process.sample(times, x, seed=seed, sample_ids=ids, start_step=step)[1:]
 
         return run
+
+
+def check_square(name: str, A: Tensor) -> None:
+    """Refuse what is no square matrix of finite real numbers."""
+    if real(name, A).dim() != 2 or A.shape[0] != A.shape[1] or not len(A):
+        raise ValueError(f"{name}: expected a square matrix of floats, got {A.dtype} {tuple(A.shape)}")
 
 
 def combine(blocks: Tensor, scale: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:

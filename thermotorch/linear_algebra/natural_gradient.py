@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from thermotorch.arguments import count_of, number_of, real
+from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.linear_algebra.device import Device, Estimate
 from thermotorch.linear_algebra.solve import check_symmetric
 
@@ -24,8 +26,7 @@ def gauss_newton(jacobian: Tensor, hessian: Tensor, damping: float) -> Tensor:
         hessian: of the loss by the outputs, [batch, output, output], not negative.
         damping: > 0, added to the diagonal.
     """
-    if not damping > 0:
-        raise ValueError(f"damping must be positive, since the curvature alone is singular, got {damping}")
+    damping = number_of("damping", damping, positive=True)  # the curvature alone is singular
     curvature = torch.einsum("bop,boq,bqr->pr", jacobian, hessian, jacobian) / len(jacobian)
     return curvature + damping * torch.eye(jacobian.shape[-1]).to(jacobian)
 
@@ -62,7 +63,7 @@ def natural_gradient(
     start: Tensor | None = None,
     device: Device | None = None,
     replicas: int = 1,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Estimate:
     """A direction between the gradient and the natural gradient: the device, started at `start`, read at `time`.
 
@@ -73,22 +74,21 @@ def natural_gradient(
         start: [parameter], default the gradient; the direction of the step before it makes for momentum.
         device: an overdamped device; its kT sets the noise of the direction.
         replicas: devices that are averaged.
-        seed: of the noise; give each optimisation step its own.
+        seed: of the noise; give each optimisation step its own, or None, which draws one from torch's generator.
 
     Returns:
         An `Estimate`. Its standard error comes from the spread of the replicas, NaN if there is only one.
     """
     device = device or Device()
     check_symmetric("curvature", curvature, "a device of springs or capacitors")
-    if gradient.shape != (len(curvature),):
+    time, replicas = number_of("time", time), count_of("replicas", replicas)
+    if real("gradient", gradient).shape != (len(curvature),):
         raise ValueError(f"gradient: expected shape ({len(curvature)},), got {tuple(gradient.shape)}")
     if device.inertia:
         raise ValueError("device: expected an overdamped one, whose state is the direction; use inertia=False")
-    if not time >= 0 or replicas < 1:
-        raise ValueError(f"expected time >= 0 and replicas >= 1, got {time} and {replicas}")
     x = (gradient if start is None else start).to(curvature).expand(replicas, -1)
     if time:
         interval = time * curvature.diagonal().mean().item()
-        x = device.process(curvature, gradient)(x, 1, interval, seed, 0)[-1]
+        x = device.process(curvature, gradient)(x, 1, interval, seed_or_fresh(seed), 0)[-1]
     stderr = x.std(0) / replicas**0.5 if replicas > 1 else torch.full_like(gradient, torch.nan)
     return Estimate(x.mean(0), stderr, replicas * time, replicas, 1)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from thermotorch.linear_algebra.device import Device, Readout, combine
+from thermotorch.arguments import number_of, real
+from thermotorch.dynamics.noise import seed_or_fresh
+from thermotorch.linear_algebra.device import Device, Readout, check_square, combine
 from thermotorch.linear_algebra.solve import prepare, scaled
 
 
@@ -36,7 +38,7 @@ def gaussian_process(
     *,
     device: Device | None = None,
     readout: Readout | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     check: bool = True,
 ) -> Prediction:
     """Posterior of a Gaussian process: mean k.(K + s)^-1 y and variance k0 - k.(K + s)^-1 k.
@@ -51,6 +53,10 @@ def gaussian_process(
 
     Cost: O(train^2) for the kernel and the load, O(test x train) digital operations for each read.
     """
+    check_square("kernel", kernel)
+    noise_variance = number_of("noise_variance", noise_variance, positive=True)
+    if real("prior_variance", prior_variance).shape != cross.shape[:1]:
+        raise ValueError(f"prior_variance: expected one for each test point, got shape {tuple(prior_variance.shape)}")
     loaded = kernel + noise_variance * torch.eye(len(kernel)).to(kernel)
     found = _project(loaded, targets, cross, device, readout, seed, check)
     return found._replace(variance=prior_variance - found.variance)
@@ -65,7 +71,7 @@ def bayesian_linear_regression(
     prior_precision: float,
     device: Device | None = None,
     readout: Readout | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     check: bool = True,
 ) -> Prediction:
     """Bayesian linear regression y = w.phi + noise, w ~ N(0, 1/prior_precision): the law of w.phi at test points.
@@ -80,15 +86,28 @@ def bayesian_linear_regression(
 
     Cost: the digital Gram matrix, O(train x feature^2), is the load; O(test x feature) for each read.
     """
+    noise_variance = number_of("noise_variance", noise_variance, positive=True)
+    prior_precision = number_of("prior_precision", prior_precision, positive=True)
+    if real("features", features).dim() != 2 or real("targets", targets).shape != features.shape[:1]:
+        raise ValueError(
+            f"features, targets: expected [train, feature] and [train], "
+            f"got {tuple(features.shape)} and {tuple(targets.shape)}"
+        )
     precision = features.mT @ features / noise_variance + prior_precision * torch.eye(features.shape[1]).to(features)
     return _project(precision, features.mT @ targets / noise_variance, test_features, device, readout, seed, check)
 
 
 def _project(
-    A: Tensor, force: Tensor, onto: Tensor, device: Device | None, readout: Readout | None, seed: int, check: bool
+    A: Tensor,
+    force: Tensor,
+    onto: Tensor,
+    device: Device | None,
+    readout: Readout | None,
+    seed: int | None,
+    check: bool,
 ) -> Prediction:
     """Mean P A^-1 f and variances diag(P A^-1 P^T) of the projections P [test, unit]."""
-    device, readout = device or Device(), readout or Readout()
+    device, readout, seed = device or Device(), readout or Readout(), seed_or_fresh(seed)
     if force.shape != (len(A),) or onto.dim() != 2 or onto.shape[1] != len(A):
         raise ValueError(
             f"expected {len(A)} targets or features and as many columns at the test points, "

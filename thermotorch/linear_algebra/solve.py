@@ -22,7 +22,8 @@ from math import exp
 import torch
 from torch import Tensor
 
-from thermotorch.linear_algebra.device import Device, Estimate, Readout, RelaxationWarning, combine
+from thermotorch.arguments import real
+from thermotorch.linear_algebra.device import Device, Estimate, Readout, RelaxationWarning, check_square, combine
 
 __all__ = ["Device", "Estimate", "Readout", "RelaxationWarning", "expm", "inverse", "lyapunov", "solve"]
 
@@ -36,7 +37,7 @@ def solve(
     *,
     device: Device | None = None,
     readout: Readout | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     precondition: str | None = "diagonal",
     check: bool = True,
 ) -> Estimate:
@@ -46,7 +47,7 @@ def solve(
         A: symmetric positive definite, [unit, unit].
         b: [unit].
         device, readout: what runs, and how it is read.
-        seed: of the thermal noise.
+        seed: of the thermal noise; None draws one from torch's global generator.
         precondition: "diagonal" loads S A S with unit diagonal, S = diag(A)^-1/2, and scales the answer back: O(unit)
             digital operations that take the spread of the diagonal out of the condition number. None loads A.
         check: name a bad matrix before the run.
@@ -72,7 +73,7 @@ def inverse(
     *,
     device: Device | None = None,
     readout: Readout | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     precondition: str | None = "diagonal",
     check: bool = True,
 ) -> Estimate:
@@ -94,7 +95,7 @@ def lyapunov(
     *,
     device: Device | None = None,
     readout: Readout | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     check: bool = True,
 ) -> Estimate:
     """X with A X + X A^T = Q, as the covariance of the device under noise of covariance Q: [unit, unit].
@@ -104,7 +105,7 @@ def lyapunov(
         Q: symmetric, not negative.
     """
     device, readout = device or Device(), readout or Readout()
-    _check_square("A", A)
+    check_square("A", A)
     check_symmetric("Q", Q, "a noise covariance")
     if torch.linalg.eigvalsh(Q.double()).min() < -_tiny(Q):
         raise ValueError(
@@ -118,7 +119,9 @@ def lyapunov(
     return Estimate(value, stderr, time, readout.reads * readout.replicas, 1)
 
 
-def expm(A: Tensor, *, device: Device | None = None, readout: Readout | None = None, seed: int = 0) -> Estimate:
+def expm(
+    A: Tensor, *, device: Device | None = None, readout: Readout | None = None, seed: int | None = None
+) -> Estimate:
     """exp(A) as the correlation of the device with itself one unit of time later: [unit, unit].
 
     The device is loaded with B = a - A and the noise matrix of B's symmetric part, so that its stationary covariance is
@@ -130,7 +133,7 @@ def expm(A: Tensor, *, device: Device | None = None, readout: Readout | None = N
         A: any square matrix.
     """
     device, readout = device or Device(), readout or Readout()
-    _check_square("A", A)
+    check_square("A", A)
     part = 0.5 * (A + A.mT)
     reach = part.diagonal() + part.abs().sum(-1) - part.diagonal().abs()
     shift = reach.max().item() + 0.5
@@ -163,7 +166,7 @@ def prepare(A: Tensor, readout: Readout | None, precondition: str | None, check:
     """The scale S [unit] that `precondition` asks for, once the matrix is found fit for a device and its read-out."""
     if precondition not in ("diagonal", None):
         raise ValueError(f"precondition: expected 'diagonal' or None, got {precondition!r}")
-    _check_square("A", A)
+    check_square("A", A)
     instead = "; write (A.T @ A, A.T @ b), whose condition number is the square"
     check_symmetric("A", A, "a device of springs or capacitors", instead)
     if not (A.diagonal() > 0).all():
@@ -204,15 +207,8 @@ def _tiny(A: Tensor) -> float:
     return _ROUNDING * torch.finfo(A.dtype).eps * A.abs().max().item()
 
 
-def _check_square(name: str, A: Tensor) -> None:
-    if A.dim() != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
-        raise ValueError(f"{name}: expected a square matrix of floats, got {A.dtype} {tuple(A.shape)}")
-    if not torch.isfinite(A).all():
-        raise ValueError(f"{name}: every entry must be finite")
-
-
 def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
-    _check_square(name, A)
+    check_square(name, A)
     difference = (A - A.mT).abs().max().item()
     if difference > _tiny(A):
         raise ValueError(
@@ -222,5 +218,5 @@ def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
 
 
 def _check_vector(name: str, b: Tensor, units: int) -> None:
-    if b.shape != (units,):
+    if real(name, b).shape != (units,):
         raise ValueError(f"{name}: expected shape ({units},), got {tuple(b.shape)}")

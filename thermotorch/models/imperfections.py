@@ -9,7 +9,9 @@ a network can be trained with it in the loop.
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import SAMPLES, count_of, integer_in, number_of
 from thermotorch.dynamics import Stream, normals
+from thermotorch.dynamics.noise import seed_or_fresh
 
 
 def quantised(values: Tensor, bits: int) -> Tensor:
@@ -20,8 +22,7 @@ def quantised(values: Tensor, bits: int) -> Tensor:
     Raises:
         ValueError: fewer than 2 bits.
     """
-    if bits < 2:
-        raise ValueError(f"bits: expected at least 2, got {bits}")
+    bits = count_of("bits", bits, 2)
     step = values.detach().abs().amax() / (2 ** (bits - 1) - 1)
     if not step > 0:
         return values
@@ -29,7 +30,7 @@ def quantised(values: Tensor, bits: int) -> Tensor:
 
 
 def imperfect_parameters(
-    module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int = 0, device_id: int = 0
+    module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int | None = None, device_id: int = 0
 ) -> dict[str, Tensor]:
     """Every parameter of `module` (couplings and biases) as device number `device_id` realises it.
 
@@ -40,13 +41,16 @@ def imperfect_parameters(
         module: the machine.
         bits: of each programmed number; None programs exactly.
         mismatch: relative standard deviation of a component.
-        seed, device_id: the mismatch is a pure function of them.
+        seed, device_id: the mismatch is a pure function of them; a seed of None is drawn from torch's generator, so that
+            every call makes another device.
 
     Raises:
-        ValueError: bits below 2 or a negative mismatch.
+        TypeError, ValueError: bits below 2, a negative mismatch, or numbers that are none.
     """
-    if mismatch < 0:
-        raise ValueError(f"mismatch must not be negative, got {mismatch}")
+    mismatch, seed = number_of("mismatch", mismatch), seed_or_fresh(seed)
+    device_id = integer_in("device_id", device_id, 0, SAMPLES)
+    if bits is not None:
+        count_of("bits", bits, 2)
     realised = {}
     for number, (name, values) in enumerate(module.named_parameters()):
         if bits is not None:

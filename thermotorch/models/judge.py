@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.arguments import count_of, counts_of, number_of, real
 from thermotorch.models.protocol import Judge
 
 
@@ -30,7 +31,9 @@ class FeatureNet(Judge, nn.Module):
         num_classes: int = 10,
     ) -> None:
         super().__init__()
-        widths = list(widths)
+        image_size, channels = count_of("image_size", image_size), count_of("channels", channels)
+        widths, num_features = counts_of("widths", widths), count_of("num_features", num_features)
+        num_classes = count_of("num_classes", num_classes)
         self.config = {
             "image_size": image_size,
             "channels": channels,
@@ -61,7 +64,7 @@ class FeatureNet(Judge, nn.Module):
         Raises:
             ValueError: images of another shape.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
+        if real("images", images).ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}"
             )
@@ -70,8 +73,7 @@ class FeatureNet(Judge, nn.Module):
     @torch.no_grad()
     def divide_features(self, scale: float) -> None:
         """Changes the unit of the features, and not the logits: relu(f / scale) scale = relu(f) for any scale > 0."""
-        if scale <= 0:
-            raise ValueError(f"scale: expected a positive number, found {scale}")
+        scale = number_of("scale", scale, positive=True)
         self.to_features.weight /= scale
         self.to_features.bias /= scale
         self.to_logits.weight *= scale

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+
+from thermotorch.arguments import integers
 
 
 def class_labels(labels: Tensor | Sequence[int], count: int, num_classes: int) -> Tensor:
@@ -17,12 +18,10 @@ def class_labels(labels: Tensor | Sequence[int], count: int, num_classes: int) -
     Raises:
         ValueError: another number of labels, or one that is no such class.
     """
-    classes = torch.as_tensor(labels)
-    whole = not classes.is_floating_point() and not classes.is_complex() and classes.dtype != torch.bool
-    known = classes.shape == (count,) and (whole or not count)
-    if not known or (count and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes):
-        raise ValueError(
-            f"labels: expected {count} classes below {num_classes}, got {classes.dtype} {tuple(classes.shape)} "
-            f"{classes.flatten()[:20].tolist()}"
-        )
-    return classes.long()
+    try:
+        classes = integers("labels", labels, (count,))
+    except ValueError as error:
+        raise ValueError(f"labels: expected {count} classes below {num_classes}; {error}") from None
+    if count and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
+        raise ValueError(f"labels: expected {count} classes below {num_classes}, got {classes[:20].tolist()}")
+    return classes

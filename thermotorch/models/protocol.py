@@ -156,12 +156,12 @@ class Classifier(NoisyModule, ABC):
         images: Tensor,
         *,
         runs: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         batch_size: int = 2000,
         progress: Progress | None = None,
     ) -> Inference:
-        """Return the outputs and the heat of `runs` independent runs on each image."""
+        """Return the outputs and the heat of `runs` independent runs on each image; a seed of None is drawn afresh."""
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:

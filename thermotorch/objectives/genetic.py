@@ -12,13 +12,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of
 from thermotorch.dynamics import Stream, normals
+from thermotorch.dynamics.noise import seed_or_fresh
 
 Population = dict[str, Tensor]
 
 
-def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1, seed: int = 0) -> Population:
-    """Normals of standard deviation `std` for every parameter of `like`, `size` members."""
+def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1, seed: int | None = None) -> Population:
+    """Normals of standard deviation `std` for every parameter of `like`, `size` members; a seed of None is drawn afresh."""
+    size, std, seed = count_of("size", size), number_of("std", std), seed_or_fresh(seed)
     return {
         name: std * _draw(values, size, seed, generation=0, number=number)
         for number, (name, values) in enumerate(like.items())
@@ -27,6 +30,7 @@ def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1,
 
 def best(losses: Tensor, keep: int) -> Tensor:
     """The `keep` members with the smallest losses [member], best first; NaN is worst."""
+    keep = count_of("keep", keep)
     return torch.where(losses.isnan(), torch.inf, losses).argsort(stable=True)[:keep]
 
 
@@ -37,7 +41,7 @@ def next_generation(
     *,
     keep: int = 5,
     strength: float = 0.1,
-    seed: int = 0,
+    seed: int | None = None,
     generation: int,
 ) -> Population:
     """Clones of the best members, each mutated: theta + strength C^(-1/2) xi.
@@ -48,19 +52,23 @@ def next_generation(
         fan_in: C by name, a number or a tensor like the parameter.
         keep: members that are cloned; must divide the size of the population.
         strength: standard deviation of a mutation at C = 1.
-        seed, generation: of the mutations; the first generation is number 0, so this is at least 1.
+        seed, generation: of the mutations; the first generation is number 0, so this is at least 1. A seed of None is
+            drawn from torch's global generator.
 
     Raises:
         ValueError: `keep` does not divide the size, a generation below 1, or other losses than members.
     """
-    size = len(losses)
+    size, keep = len(losses), count_of("keep", keep)
     if any(len(values) != size for values in population.values()):
         members = len(next(iter(population.values())))
         raise ValueError(f"losses: expected one for each member, found {size} for {members}")
-    if not 1 <= keep <= size or size % keep:
+    if size % keep:
         raise ValueError(f"keep: expected a divisor of the population's size {size}, found {keep}")
-    if generation < 1:
-        raise ValueError(f"generation: expected at least 1, found {generation}")
+    generation, strength, seed = (
+        count_of("generation", generation),
+        number_of("strength", strength),
+        seed_or_fresh(seed),
+    )
     parents = best(losses, keep).repeat_interleave(size // keep)
     offspring = {}
     for number, (name, values) in enumerate(population.items()):

@@ -56,5 +56,5 @@ def test_the_error_of_an_inverse_has_slope_one_and_with_averaging_two(rounding, 
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="step > 0"):
+    with pytest.raises(ValueError, match="step must be finite and positive"):
         averaging(VALUES, 0.0)

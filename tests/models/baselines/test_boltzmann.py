@@ -93,5 +93,5 @@ def test_images_are_means_of_visible_units_and_functions_of_seed_and_id(machine)
 def test_what_does_not_fit_is_refused(machine):
     with pytest.raises(ValueError, match="sampling_steps: expected at least 1"):
         RestrictedBoltzmannMachine(sampling_steps=0)
-    with pytest.raises(ValueError, match="sample_ids: expected shape"):
+    with pytest.raises(ValueError, match="sample_ids: expected an int64 tensor of shape"):
         machine.generate(3, sample_ids=torch.arange(2))

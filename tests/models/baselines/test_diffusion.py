@@ -148,7 +148,7 @@ def test_its_config_rebuilds_it(model):
         ({"sampler": "euler"}, r"sampler: expected one of dpm\+\+, ddim, ddpm, found 'euler'"),
         ({"steps": 0}, "steps: expected 1 ... 1000"),
         ({"steps": 1001}, "steps: expected 1 ... 1000"),
-        ({"sample_ids": torch.arange(3)}, "sample_ids: expected 2 ids"),
+        ({"sample_ids": torch.arange(3)}, "sample_ids: expected 2 integers"),
         ({"batch_size": 0}, "batch_size: expected at least 1"),
         ({"labels": torch.tensor([0, 1])}, "labels: expected 2 of the 0 classes"),
     ],

@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="labels: no image of class 2"):
         Gaussians((1, 2, 2), num_classes=3, components=2).fit(images, labels)
     model = Gaussians((1, 2, 2), num_classes=2, components=2)
-    with pytest.raises(ValueError, match="sample_ids: expected shape"):
+    with pytest.raises(ValueError, match="sample_ids: expected an int64 tensor of shape"):
         model.generate(3, sample_ids=torch.arange(2))
     with pytest.raises(ValueError, match="labels: expected 1 classes below 2"):
         model.generate(1, labels=torch.tensor([2]))

@@ -92,7 +92,7 @@ def test_probabilities_average_over_runs():
     [
         (lambda: small()(torch.rand(2, 16)), r"images: expected \[batch, 1, 4, 4\], found \[2, 16\]"),
         (lambda: small().infer(images(), runs=0), "runs: expected at least 1"),
-        (lambda: small().infer(images(), sample_ids=torch.arange(2)), "sample_ids: expected shape"),
+        (lambda: small().infer(images(), sample_ids=torch.arange(2)), "sample_ids: expected an int64 tensor of shape"),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

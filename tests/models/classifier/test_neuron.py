@@ -106,7 +106,7 @@ def test_the_module_is_the_function_and_trains():
         (lambda: neuron_activation(torch.ones(2), 1.0, 0.0, -1.0), "no lower bound"),
         (lambda: neuron_activation(torch.ones(2), 0.0, 0.0, 0.0), "no lower bound"),
         (lambda: NeuronActivation(j3=1.0, j4=0.0), "no lower bound"),
-        (lambda: NeuronActivation(temperature=-0.1), "temperature must not be negative"),
+        (lambda: NeuronActivation(temperature=-0.1), "temperature must be finite and not negative"),
         (lambda: neuron_activation(torch.ones(2, dtype=torch.int64)), "force: expected a float32 or float64 tensor"),
         (lambda: neuron_response(torch.ones(2, 2), 1.0), r"force: expected a tensor \[force\]"),
         (lambda: neuron_response(torch.ones(2), 1.0, num_samples=1), "num_samples: expected at least 2"),

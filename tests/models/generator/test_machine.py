@@ -126,9 +126,9 @@ def test_mobility_by_group_is_that_of_simulate():
     mobility = torch.tensor([1.0] * 9 + [2.0] * 5)
     start = torch.randn(2, 14, generator=torch.Generator().manual_seed(0))
     by_hand = simulate(model.potential, start, steps=50, dt=0.01, temperature=0.1, mobility=mobility, seed=0).state
-    assert torch.equal(model.denoise(start).state, by_hand)
+    assert torch.equal(model.denoise(start, seed=0).state, by_hand)
     with torch.no_grad():
-        assert not torch.allclose(by_hand, randomised().denoise(start).state, atol=1e-2)
+        assert not torch.allclose(by_hand, randomised().denoise(start, seed=0).state, atol=1e-2)
 
 
 def test_label_units_stand_where_they_are_put_and_choose_the_image():
@@ -136,7 +136,7 @@ def test_label_units_stand_where_they_are_put_and_choose_the_image():
     labels = torch.tensor([2, 0])
     start = model.start(2, labels=labels)
     assert torch.equal(start[:, -3:], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
-    run = model.denoise(start)
+    run = model.denoise(start, seed=0)
     assert torch.equal(run.state[:, -3:], start[:, -3:])
     assert (run.state[:, :-3] != start[:, :-3]).all()
     # The same noise with other labels is another image; the label acts through its couplings to the hidden units alone.
@@ -184,8 +184,8 @@ def test_inpainting_holds_the_known_pixels_and_draws_the_others():
 def test_the_read_out_is_the_average_of_the_last_states():
     model = randomised(readout_time=0.1)
     start = model.noise(3)
-    whole = model.denoise(start, record=1)
-    reading = model.read(start)
+    whole = model.denoise(start, seed=0, record=1)
+    reading = model.read(start, seed=0)
     torch.testing.assert_close(reading.state, whole.states[-10:].mean(0), rtol=0, atol=1e-6)
     torch.testing.assert_close(reading.heat, whole.heat, rtol=0, atol=1e-5)
 
@@ -207,9 +207,9 @@ def test_readout_longer_than_the_run_is_refused():
 
 
 def test_a_schedule_of_ones_is_no_schedule():
-    autonomous, scheduled = randomised(), randomised(schedule={"gain": [1.0] * 3, "temperature": [1.0] * 3})
+    autonomous, scheduled = randomised(), randomised(schedule={"gain": [1.0] * 5, "temperature": [1.0] * 5})
     start = autonomous.noise(3)
-    one, other = autonomous.denoise(start, record=7), scheduled.denoise(start, record=7)
+    one, other = (model.denoise(start, seed=0, record=7) for model in (autonomous, scheduled))
     torch.testing.assert_close(one.state, other.state, rtol=0, atol=1e-6)
     torch.testing.assert_close(one.heat, other.heat, rtol=0, atol=1e-5)
     torch.testing.assert_close(one.states, other.states, rtol=0, atol=1e-6)
@@ -228,7 +228,7 @@ def test_a_schedule_turns_temperature_and_gain():
         for parameter in strong.parameters():
             parameter *= 2
     second = simulate(strong, first.state, temperature=0.1, start_step=25, **half, seed=0)
-    run = model.denoise(start)
+    run = model.denoise(start, seed=0)
     torch.testing.assert_close(run.state, second.state, rtol=0, atol=1e-6)
     torch.testing.assert_close(run.heat, first.heat + second.heat, rtol=0, atol=1e-5)
 
@@ -274,5 +274,5 @@ def test_frames_are_what_the_machine_would_have_shown_then(small, readout):
 @pytest.mark.parametrize("times", [[0.02, 0.01], [0.06], [-0.01], [0.045]])
 def test_times_that_cannot_be_read_are_refused(small, times):
     model = ThermodynamicGenerator(**{**small.config, "readout_time": 0.01})
-    with pytest.raises(ValueError, match="times: "):
+    with pytest.raises(ValueError, match="times"):
         model.sample(2, times=times)

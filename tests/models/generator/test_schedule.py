@@ -67,7 +67,7 @@ def test_integral_fluctuation_theorem_through_a_program_of_temperatures_and_gain
 def test_samples_of_a_scheduled_machine_pay_for_every_turn_of_the_gain():
     """Work of switching on at the first gain, and of each turn; heat and work close the books of the sample."""
     schedule = {"gain": [0.5, 0.8, 1.2]}
-    model = ThermodynamicGenerator((1, 3, 3), hidden=4, t_final=0.2, dt=0.01, schedule=schedule).double()
+    model = ThermodynamicGenerator((1, 3, 3), hidden=4, t_final=0.21, dt=0.01, schedule=schedule).double()
     torch.nn.init.normal_(next(model.potential.couplings.parameters()), std=0.5)
     samples = model.sample(5, seed=1)
     start = model.start(5, seed=1)

@@ -21,9 +21,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, real, sample_numbers
 from thermotorch.dynamics.linear.modes import Modes, decayed, decompose, modal_path, pair_sums
-from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, sample_numbers, symmetric
-from thermotorch.dynamics.noise import Stream, fresh_seed
+from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, symmetric
+from thermotorch.dynamics.noise import Stream, seed_or_fresh
 
 _CHUNK = 256  # times advanced by one scan
 
@@ -47,10 +48,11 @@ class OrnsteinUhlenbeck:
     def __init__(
         self, A: Tensor, b: Tensor | None = None, D: Tensor | None = None, *, force: Tensor | None = None
     ) -> None:
+        for name, tensor in (("A", A), ("b", b), ("D", D), ("force", force)):
+            if tensor is not None or name == "A":
+                real(name, tensor)
         if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
             raise ValueError(f"A: expected a square matrix [..., unit, unit], got {tuple(A.shape)}")
-        if not torch.isfinite(A).all():
-            raise ValueError("A: every entry must be finite")
         if b is not None and force is not None:
             raise ValueError("b and force: expected one of the two, f = A b, got both")
         unit = A.shape[-1]
@@ -136,8 +138,8 @@ class OrnsteinUhlenbeck:
         """
         strides, which = self._strides(ts)
         self._check_states("x0", x0)
-        seed = fresh_seed() if seed is None else seed
-        ids = sample_numbers(sample_ids, x0)
+        seed, start_step = seed_or_fresh(seed), count_of("start_step", start_step, 0)
+        ids = sample_numbers(sample_ids, x0.shape[:-1], x0.device).reshape(-1)
         x0 = x0.expand(torch.broadcast_shapes(x0.shape, (*self.A.shape[:-2], self.num_units)))
         if len(ids) != x0.shape[:-1].numel():
             raise ValueError(f"x0: expected one start for each system, shape {tuple(x0.shape)}, and expand it yourself")

@@ -10,7 +10,8 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics.noise import Stream, fresh_seed, normals
+from thermotorch.arguments import count_of, sample_numbers
+from thermotorch.dynamics.noise import Stream, normals, seed_or_fresh
 
 _DOUBLINGS = 200  # 2^200 steps: a mode that still remembers then does not relax
 _CHUNK = 1 << 18  # normals held at once by `run`
@@ -49,8 +50,7 @@ class LinearTransition:
 
     def power(self, steps: int) -> "LinearTransition":
         """`steps` >= 1 steps as one. Cost: about 2 log2(steps) compositions."""
-        if steps < 1:
-            raise ValueError(f"steps: expected at least 1, got {steps}")
+        steps = count_of("steps", steps)
         result, square = None, self
         while steps:
             if steps & 1:
@@ -101,8 +101,12 @@ class LinearTransition:
 
         The noise of sample i at step k is a pure function of (seed, sample_ids[i], k).
         """
-        seed = fresh_seed() if seed is None else seed
-        ids = sample_numbers(sample_ids, start)
+        seed, steps, start_step = (
+            seed_or_fresh(seed),
+            count_of("steps", steps, 0),
+            count_of("start_step", start_step, 0),
+        )
+        ids = sample_numbers(sample_ids, start.shape[:-1], start.device).reshape(-1)
         root, decay, shift = (tensor.to(start.dtype) for tensor in (self.root(), self.decay, self.shift))
         x, path = start, []
         for first in range(0, steps, every := max(1, _CHUNK // max(1, start.numel()))):
@@ -128,19 +132,6 @@ def apply(matrix: Tensor, x: Tensor) -> Tensor:
 def symmetric(matrix: Tensor) -> Tensor:
     """(M + M^T) / 2."""
     return 0.5 * (matrix + matrix.mT)
-
-
-def sample_numbers(sample_ids: Tensor | None, start: Tensor) -> Tensor:
-    """int64 [sample] for a start [..., unit]: 0, 1, ... in the order of its leading dimensions unless given."""
-    shape = start.shape[:-1]
-    if sample_ids is None:
-        return torch.arange(shape.numel(), device=start.device)
-    if sample_ids.dtype != torch.int64 or sample_ids.shape != shape:
-        raise ValueError(
-            f"sample_ids: expected an int64 tensor of shape {tuple(shape)}, one number for each start, "
-            f"got {sample_ids.dtype} {tuple(sample_ids.shape)}"
-        )
-    return sample_ids.reshape(-1)
 
 
 def normals_like(start: Tensor, ids: Tensor, seed: int, first_step: int, steps: int, stream: Stream) -> Tensor:

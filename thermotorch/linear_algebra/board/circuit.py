@@ -23,7 +23,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.units import CircuitUnits
 
 _STATE_NUMBERS = 1 << 20  # in a piece of a stream
@@ -92,13 +94,18 @@ class Circuit:
         return self.units.second / rates.min().item()
 
     def stream(
-        self, reads: int, interval: float, *, warmup: float | None = None, seed: int = 0, start_step: int = 0
+        self, reads: int, interval: float, *, warmup: float | None = None, seed: int | None = None, start_step: int = 0
     ) -> Iterator[Tensor]:
         """Voltages of every board at `reads` times `interval` seconds apart, exact, in pieces [read, ..., cell], volt.
 
         Board b (in the order of the leading dimensions) has the noise of sample b. The board starts at rest, and the
-        first read comes after `warmup` seconds, by default 20 relaxation times. Noise steps start_step ... + reads - 1.
+        first read comes after `warmup` seconds, by default 20 relaxation times. Noise steps start_step ... + reads - 1;
+        a seed of None is drawn from torch's global generator.
         """
+        reads, start_step = count_of("reads", reads), count_of("start_step", start_step, 0)
+        interval, seed = number_of("interval", interval, positive=True), seed_or_fresh(seed)
+        if warmup is not None:
+            number_of("warmup", warmup, positive=True)
         warmup = 20 * self.relaxation_time() if warmup is None else warmup
         x = self.process.A.new_zeros(*self.capacitance.shape[:-2], self.process.num_units)
         step, second = start_step, self.units.second

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of
+
 
 class Settings(NamedTuple):
     """Roundings of one set of values, and the share of the time that each runs."""
@@ -22,6 +24,7 @@ class Settings(NamedTuple):
 
 def nearest(values: Tensor, step: float) -> Settings:
     """One setting: each value rounded to its nearest step. The error of a result is O(step)."""
+    step = number_of("step", step, positive=True)
     return Settings(step * (values / step).round().unsqueeze(0), torch.ones(1).to(values))
 
 
@@ -38,8 +41,10 @@ def averaging(values: Tensor, step: float, settings: int | None = None) -> Setti
     Returns:
         The settings in order of their threshold. Each value is rounded down in some and up in the others.
     """
-    if not step > 0 or (settings is not None and settings < 1):
-        raise ValueError(f"expected step > 0 and settings >= 1, got {step} and {settings}")
+    step, settings = (
+        number_of("step", step, positive=True),
+        None if settings is None else count_of("settings", settings),
+    )
     ratio = values / step
     base = ratio.floor()
     if settings is None:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.arguments import count_of, number_of, real, seed_of
+from thermotorch.dynamics.noise import Stream, normals, seed_or_fresh
 from thermotorch.linear_algebra.board.circuit import Circuit, maxwell
 from thermotorch.linear_algebra.board.mitigation import Settings, averaging, nearest
 from thermotorch.linear_algebra.solve import prepare, scaled, second_moment
@@ -74,29 +75,32 @@ class StochasticProcessingUnit(nn.Module):
         warmup: float = 5e-4,
     ) -> None:
         super().__init__()
+        cells, adc_bits = count_of("cells", cells), None if adc_bits is None else count_of("adc_bits", adc_bits)
         positive = {
-            "cells": cells, "capacitance": capacitance, "noise": noise, "bandwidth": bandwidth,
-            "capacitor_step": capacitor_step, "adc_bits": adc_bits, "adc_range": adc_range,
+            "capacitance": capacitance, "noise": noise, "bandwidth": bandwidth,
+            "capacitor_step": capacitor_step, "adc_range": adc_range,
             "sampling_interval": sampling_interval, "warmup": warmup,
         }  # fmt: skip
         for name, value in positive.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        if not 0 <= tolerance < 0.5:
+            absent = value is None and name in ("bandwidth", "capacitor_step")
+            positive[name] = None if absent else number_of(name, value, positive=True)
+        tolerance = number_of("tolerance", tolerance)
+        if tolerance >= 0.5:
             raise ValueError(f"tolerance: expected 0 ... 0.5, a fraction of a component's value, got {tolerance}")
         self.config = {
             "cells": cells,
-            "inductance": _plain(inductance),
-            "resistance": _plain(resistance),
+            "inductance": _plain("inductance", inductance),
+            "resistance": _plain("resistance", resistance),
             "tolerance": tolerance,
-            **{name: value for name, value in positive.items() if name != "cells"},
+            "adc_bits": adc_bits,
+            **positive,
         }
-        self.cells, self.capacitance, self.noise, self.bandwidth = cells, capacitance, noise, bandwidth
-        self.tolerance, self.capacitor_step = tolerance, capacitor_step
-        self.adc_bits, self.adc_range = adc_bits, adc_range
-        self.sampling_interval, self.warmup = sampling_interval, warmup
-        self.register_buffer("inductance", _per_cell("inductance", inductance, cells))
-        self.register_buffer("resistance", _per_cell("resistance", resistance, cells))
+        self.cells, self.tolerance, self.adc_bits = cells, tolerance, adc_bits
+        self.capacitance, self.noise, self.bandwidth = positive["capacitance"], positive["noise"], positive["bandwidth"]
+        self.capacitor_step, self.adc_range = positive["capacitor_step"], positive["adc_range"]
+        self.sampling_interval, self.warmup = positive["sampling_interval"], positive["warmup"]
+        self.register_buffer("inductance", _per_cell("inductance", self.config["inductance"], cells))
+        self.register_buffer("resistance", _per_cell("resistance", self.config["resistance"], cells))
 
     @property
     def joule(self) -> float:
@@ -109,7 +113,7 @@ class StochasticProcessingUnit(nn.Module):
         Raises:
             ValueError: the matrix is asymmetric, indefinite or singular, larger than the board, or cannot be built.
         """
-        if matrix.dim() != 2 or len(matrix) > self.cells:
+        if real("matrix", matrix).dim() != 2 or len(matrix) > self.cells:
             raise ValueError(f"matrix: expected at most {self.cells} x {self.cells} cells, got {tuple(matrix.shape)}")
         matrix = matrix.to(self.inductance)
         scale = prepare(matrix, None, "diagonal", True)
@@ -138,9 +142,12 @@ class StochasticProcessingUnit(nn.Module):
         Args:
             matrix: A, [unit, unit]; it occupies the first cells, and the others stay unconnected.
             boards, first_board: boards first_board ... first_board + boards - 1 of the production run.
-            hardware_seed: of the production run: board k has the same component errors whatever is loaded.
+            hardware_seed: of the production run: board k has the same component errors whatever is loaded. It says
+                which board this is, as `first_board` does, so it is 0 unless given.
             mitigate: every rounding that averages to the matrix (see `mitigation.py`) instead of the nearest one.
         """
+        boards, first_board = count_of("boards", boards), count_of("first_board", first_board, 0)
+        hardware_seed = seed_of(hardware_seed, "hardware_seed")
         scale = self.scale(matrix)
         wanted = self.capacitance * scaled(matrix.to(scale), scale)
         coupling = wanted.abs() - torch.diag(wanted.diagonal())
@@ -182,13 +189,15 @@ class StochasticProcessingUnit(nn.Module):
         errors = torch.exp(self.tolerance * single[..., :units])
         return *errors.unbind(1), torch.exp(self.tolerance * pairs[:, :units, :units])
 
-    def read(self, circuit: Circuit, reads: int, *, seed: int = 0, start_step: int = 0) -> Iterator[Tensor]:
+    def read(self, circuit: Circuit, reads: int, *, seed: int | None = None, start_step: int = 0) -> Iterator[Tensor]:
         """Voltages as the converters give them, in pieces [read, board, cell], volt; see `Circuit.stream`."""
-        options = {"warmup": self.warmup, "seed": seed, "start_step": start_step}
+        options = {"warmup": self.warmup, "seed": seed_or_fresh(seed), "start_step": start_step}
         for piece in circuit.stream(reads, self.sampling_interval, **options):
             yield self.convert(piece)
 
-    def moments(self, circuit: Circuit, counts: Sequence[int], *, seed: int = 0, start_step: int = 0) -> Tensor:
+    def moments(
+        self, circuit: Circuit, counts: Sequence[int], *, seed: int | None = None, start_step: int = 0
+    ) -> Tensor:
         """Sums of v v^T over the first counts[0] < counts[1] < ... reads: [count, board, cell, cell], volt^2."""
         total, done, found = 0.0, 0, []
         for piece in self.read(circuit, counts[-1], seed=seed, start_step=start_step):
@@ -220,7 +229,7 @@ class StochasticProcessingUnit(nn.Module):
         reads: int = 20_000,
         boards: int = 1,
         first_board: int = 0,
-        seed: int = 0,
+        seed: int | None = None,
         hardware_seed: int = 0,
         mitigate: bool = False,
     ) -> BoardEstimate:
@@ -228,11 +237,12 @@ class StochasticProcessingUnit(nn.Module):
 
         Args:
             reads: of each board; all settings share them, and each gets at least two for each of its 20 blocks.
-            seed: of the thermal noise.
+            seed: of the thermal noise; None draws one from torch's global generator.
 
         Returns:
             A `BoardEstimate`. Its standard error is that of sampling; what components do wrong is not in it.
         """
+        reads, seed = count_of("reads", reads), seed_or_fresh(seed)
         built, weights = self.circuits(
             matrix, boards=boards, first_board=first_board, hardware_seed=hardware_seed, mitigate=mitigate
         )
@@ -255,7 +265,7 @@ class StochasticProcessingUnit(nn.Module):
         *,
         precision: Tensor | None = None,
         covariance: Tensor | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         board: int = 0,
         hardware_seed: int = 0,
     ) -> Tensor:
@@ -265,9 +275,10 @@ class StochasticProcessingUnit(nn.Module):
             num_samples: how many.
             precision: what the board is loaded with.
             covariance: instead of it; inverted digitally first, at O(unit^3) (`inverse` does it on a board).
-            seed: of the thermal noise.
+            seed: of the thermal noise; None draws one from torch's global generator.
             board, hardware_seed: which board, of which production run.
         """
+        num_samples = count_of("num_samples", num_samples)
         if (precision is None) == (covariance is None):
             raise ValueError("precision, covariance: expected one of the two")
         if precision is None:
@@ -283,12 +294,15 @@ class StochasticProcessingUnit(nn.Module):
         return self.inverse(matrix).value[0]
 
 
-def _plain(value: float | Sequence[float]) -> float | list[float]:
-    return float(value) if isinstance(value, (int, float)) else [float(entry) for entry in value]
+def _plain(name: str, value: float | Sequence[float]) -> float | list[float]:
+    """Return a positive number, or one for each cell, as plain floats."""
+    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
+        return number_of(name, value, positive=True)
+    return [number_of(f"{name}[{cell}]", entry, positive=True) for cell, entry in enumerate(value)]
 
 
-def _per_cell(name: str, value: float | Sequence[float], cells: int) -> Tensor:
+def _per_cell(name: str, value: float | list[float], cells: int) -> Tensor:
     tensor = torch.as_tensor(value, dtype=torch.float64)
-    if tensor.shape not in ((), (cells,)) or not (tensor.is_meta or (tensor > 0).all()):
+    if tensor.shape not in ((), (cells,)):
         raise ValueError(f"{name}: expected a positive number, or one for each of {cells} cells, got {value}")
     return tensor.expand(cells).clone()

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of
+from thermotorch.arguments import count_of, counts_of, sample_numbers, seed_of
 from thermotorch.dynamics import Stream, normals
 
 
@@ -29,9 +29,9 @@ class RestrictedBoltzmannMachine(nn.Module):
 
     def __init__(self, image_shape: Sequence[int] = (1, 28, 28), hidden: int = 512, sampling_steps: int = 500) -> None:
         super().__init__()
-        if sampling_steps < 1:
-            raise ValueError(f"sampling_steps: expected at least 1, found {sampling_steps}")
-        self.config = {"image_shape": list(image_shape), "hidden": hidden, "sampling_steps": sampling_steps}
+        image_shape, hidden = counts_of("image_shape", image_shape), count_of("hidden", hidden)
+        sampling_steps = count_of("sampling_steps", sampling_steps)
+        self.config = {"image_shape": image_shape, "hidden": hidden, "sampling_steps": sampling_steps}
         self.image_shape = tuple(image_shape)
         self.weight = nn.Parameter(0.01 * torch.randn(prod(image_shape), hidden))
         self.visible_bias = nn.Parameter(torch.zeros(prod(image_shape)))
@@ -71,7 +71,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         Returns:
             Visible [batch, visible] and hidden units [batch, hidden] after the last sweep.
         """
-        pixels = len(self.visible_bias)
+        pixels, steps, seed = len(self.visible_bias), count_of("steps", steps), seed_of(seed)
         for step in range(first_step, first_step + steps):
             noise = normals(seed, sample_ids, step, 1, pixels + hidden.shape[1], stream)[0]
             uniform = torch.special.ndtr(noise).to(hidden)
@@ -93,17 +93,16 @@ class RestrictedBoltzmannMachine(nn.Module):
 
         Args:
             num_samples: how many.
-            seed, sample_ids: image i is a pure function of the model, the seed and `sample_ids[i]` (default: i).
+            seed, sample_ids: image i is a pure function of the model, the seed (0 unless given) and `sample_ids[i]`
+                (default: i).
             batch_size: how many are made together.
             progress: called with (samples done, num_samples) after each batch.
 
         Raises:
             ValueError: ids that do not fit.
         """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
-        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
-        if ids.shape != (num_samples,):
-            raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
+        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         images = self.weight.new_empty(num_samples, *self.image_shape)
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(self.weight.device)

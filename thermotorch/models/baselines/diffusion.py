@@ -8,6 +8,7 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin, UNet2DModel
@@ -58,7 +59,11 @@ class DiffusionModel(nn.Module):
         guidance: float = 1.0,
     ) -> None:
         super().__init__()
-        widths = list(block_out_channels)
+        image_size, channels = _integer("image_size", image_size, 1), _integer("channels", channels, 1)
+        layers_per_block = _integer("layers_per_block", layers_per_block, 1)
+        num_train_timesteps = _integer("num_train_timesteps", num_train_timesteps, 1)
+        num_classes, guidance = _integer("num_classes", num_classes, 0), _finite("guidance", guidance)
+        widths = [_integer("block_out_channels", width, 1) for width in block_out_channels]
         if not widths or any(width % _NORM_GROUPS for width in widths):
             raise ValueError(f"block_out_channels: expected multiples of {_NORM_GROUPS}, found {widths}")
         if prediction_type not in ("v_prediction", "epsilon", "sample"):
@@ -113,12 +118,11 @@ class DiffusionModel(nn.Module):
         """Steps of a sampler, by default its own number of them.
 
         Raises:
-            ValueError: an unknown sampler, or a number of steps out of range.
+            TypeError, ValueError: an unknown sampler, or a number of steps that is none or out of range.
         """
-        if sampler not in SAMPLER_STEPS:
-            raise ValueError(f"sampler: expected one of {', '.join(SAMPLER_STEPS)}, found {sampler!r}")
+        _known(sampler)
         trained = self.config["num_train_timesteps"]
-        steps = (SAMPLER_STEPS[sampler] or trained) if steps is None else steps
+        steps = _integer("steps", (SAMPLER_STEPS[sampler] or trained) if steps is None else steps)
         if not 1 <= steps <= trained:
             raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
         return steps
@@ -151,7 +155,7 @@ class DiffusionModel(nn.Module):
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
-        self.steps_of(sampler)  # known, or refused
+        _known(sampler)
         schedule = {key: self.config[key] for key in ("num_train_timesteps", "beta_schedule", "prediction_type")}
         if sampler == "dpm++":
             # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is infinite.
@@ -183,7 +187,8 @@ class DiffusionModel(nn.Module):
 
         Args:
             num_samples: how many images.
-            seed: together with a sample's id it determines the image, whatever else is in the batch.
+            seed: 0 <= seed < 2^64, by default 0, so that the same call gives the same images; together with a sample's
+                id it determines the image, whatever else is in the batch.
             sample_ids: int64 [num_samples], default 0 ... num_samples - 1.
             batch_size: images in memory at once.
             progress: called as `progress(done, total)` after each step, in images times steps.
@@ -199,47 +204,47 @@ class DiffusionModel(nn.Module):
             float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
-            ValueError: an unknown sampler, a number of steps out of range, or ids or labels that do not fit.
+            TypeError, ValueError: an unknown sampler, a number that is none or out of range, or ids or labels that do
+                not fit.
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
         classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
-        for name, value, least in (("num_samples", num_samples, 0), ("batch_size", batch_size, 1)):
-            if isinstance(value, bool) or operator.index(value) < least:  # a TypeError for what is no integer
-                raise ValueError(f"{name}: expected at least {least}, found {value}")
-        num_samples = operator.index(num_samples)
-        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
-        if len(ids) != num_samples:
-            raise ValueError(f"sample_ids: expected {num_samples} ids (num_samples), found {len(ids)}")
-        if labels is None:
-            labels = ids % max(1, classes)
-        elif (labels := torch.as_tensor(labels).cpu()).shape != (num_samples,) or not set(labels.tolist()) <= set(
-            range(classes)
-        ):
+        num_samples, batch_size = _integer("num_samples", num_samples, 0), _integer("batch_size", batch_size, 1)
+        seed = _integer("seed", seed, 0)
+        if seed >= 2**64:
+            raise ValueError(f"seed: expected less than 2^64, found {seed}")
+        ids = torch.arange(num_samples) if sample_ids is None else _integers(sample_ids)
+        if ids is None or ids.shape != (num_samples,) or ((ids < 0) | (ids >= 2**32)).any():
             raise ValueError(
-                f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels}"
+                f"sample_ids: expected {num_samples} integers (num_samples) below 2^32, found {sample_ids!r}"
             )
-        if guidance is None:
-            guidance = self.config["guidance"]
-        if not math.isfinite(guidance):
-            raise ValueError(f"guidance: expected a finite number, found {guidance}")
+        if labels is None:
+            told = ids % max(1, classes)
+        else:
+            told = _integers(labels)
+            if told is None or told.shape != (num_samples,) or not set(told.tolist()) <= set(range(classes)):
+                raise ValueError(
+                    f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels!r}"
+                )
+        guidance = self.config["guidance"] if guidance is None else _finite("guidance", guidance)
 
         device = next(self.parameters()).device
         images = torch.empty(num_samples, *self.image_shape, device=device)
         done, total = 0, num_samples * steps
-        for rows in torch.arange(num_samples).split(batch_size):
+        for rows in torch.arange(num_samples).split(batch_size) if num_samples else ():
             generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
             # The ancestral sampler draws noise in every step, from the same generators.
             draws = {"generator": generators} if sampler == "ddpm" else {}
             state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(
                 device
             )
-            told = labels[rows].to(device)
+            asked = told[rows].to(device)
             scheduler.set_timesteps(steps, device=device)
             if watch is not None:
                 watch(0, _shown(state))
             for step, timestep in enumerate(scheduler.timesteps, 1):
-                prediction = self._predict(state, timestep.expand(len(state)), told, guidance)
+                prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
                 state = scheduler.step(prediction, timestep, state, **draws).prev_sample
                 done += len(state)
                 if watch is not None:
@@ -256,6 +261,49 @@ class DiffusionModel(nn.Module):
         both = torch.cat((labels, torch.full_like(labels, self.config["num_classes"])))
         of_class, of_any = self(torch.cat((state, state)), torch.cat((timesteps, timesteps)), both).chunk(2)
         return of_any + guidance * (of_class - of_any)
+
+
+def _known(sampler: str) -> None:
+    if sampler not in SAMPLER_STEPS:
+        raise ValueError(f"sampler: expected one of {', '.join(SAMPLER_STEPS)}, found {sampler!r}")
+
+
+def _integer(name: str, value: Any, least: int | None = None) -> int:
+    """Return whatever Python takes for an index, but no truth value."""
+    try:
+        if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        number = operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: expected an integer, found {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name}: expected at least {least}, found {number}")
+    return number
+
+
+def _integers(values: Any) -> Tensor | None:
+    """Return integers as an int64 tensor on the CPU, or None where they are none."""
+    try:
+        found = torch.as_tensor(values).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        return found.long() if not found.numel() else None
+    return found.long()
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool | str | bytes) or "bool" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: expected a number, found {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, found {number}")
+    return number
 
 
 def _shown(state: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of
+from thermotorch.arguments import count_of, counts_of, integer, sample_numbers, seed_of
 from thermotorch.dynamics import Stream, normals
 from thermotorch.models.labels import class_labels
 
@@ -33,13 +33,14 @@ class Gaussians(nn.Module):
         self, image_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, components: int | None = 20
     ) -> None:
         super().__init__()
+        image_shape, num_classes = counts_of("image_shape", image_shape), count_of("num_classes", num_classes, 0)
         pixels = prod(image_shape)
-        components = pixels if components is None else components
+        components = pixels if components is None else integer("components", components)
         if not 1 <= components <= pixels:
             raise ValueError(
                 f"components: expected 1 ... {pixels} (the number of pixels) or None for all, found {components}"
             )
-        self.config = {"image_shape": list(image_shape), "num_classes": num_classes, "components": components}
+        self.config = {"image_shape": image_shape, "num_classes": num_classes, "components": components}
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.mean = nn.Parameter(torch.zeros(max(1, num_classes), pixels))
         self.basis = nn.Parameter(torch.zeros(max(1, num_classes), pixels, components))
@@ -86,7 +87,8 @@ class Gaussians(nn.Module):
 
         Args:
             num_samples: how many.
-            seed, sample_ids: image i is a pure function of the model, the seed, its class and `sample_ids[i]` (default: i).
+            seed, sample_ids: image i is a pure function of the model, the seed (0 unless given), its class and
+                `sample_ids[i]` (default: i).
             batch_size: how many are made together.
             progress: called with (samples done, num_samples) after each batch.
             labels: int64 [num_samples], the classes to draw, default `id % num_classes`.
@@ -94,10 +96,8 @@ class Gaussians(nn.Module):
         Raises:
             ValueError: ids or labels that do not fit.
         """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
-        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids).cpu()
-        if ids.shape != (num_samples,):
-            raise ValueError(f"sample_ids: expected shape ({num_samples},), found {tuple(ids.shape)}")
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
+        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,)).cpu()
         if labels is None:
             labels = ids % max(1, self.num_classes)
         else:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import number_of
 from thermotorch.couplings import BlockCouplings
 
 
@@ -23,6 +25,17 @@ def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_
         groups["label"] = num_classes
         pairs.append((names[-1], "label"))
     return BlockCouplings(groups, pairs)
+
+
+def plain_by_group(name: str, value: Any, *, signed: bool = False) -> float | dict[str, float]:
+    """Return an on-site coefficient as a plain number, or as a dict of them by group.
+
+    Raises:
+        TypeError, ValueError: no finite number, or a negative one unless `signed`.
+    """
+    if isinstance(value, Mapping):
+        return {group: number_of(f"{name}[{group!r}]", each, signed=signed) for group, each in value.items()}
+    return number_of(name, value, signed=signed)
 
 
 def by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_steps
+from thermotorch.arguments import count_of, counts_of, number_of, real, steps_until
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
@@ -36,17 +36,21 @@ class LayeredComputer(nn.Module):
         j4: float = 1.0,
     ) -> None:
         super().__init__()
+        layers, temperature = counts_of("layers", layers), number_of("temperature", temperature)
+        steps_until(t_final, dt)
+        t_final, dt = float(t_final), float(dt)
+        j2, j4 = number_of("j2", j2, signed=True), number_of("j4", j4)
         self.config = {
-            "layers": list(layers), "temperature": temperature, "t_final": t_final, "dt": dt, "j2": j2, "j4": j4,
+            "layers": layers, "temperature": temperature, "t_final": t_final, "dt": dt, "j2": j2, "j4": j4,
         }  # fmt: skip
         if len(layers) < 2:
-            raise ValueError(f"layers: expected at least two, found {list(layers)}")
+            raise ValueError(f"layers: expected at least two, found {layers}")
         names = [f"layer{number}" for number in range(len(layers))]
         couplings = BlockCouplings(dict(zip(names, layers, strict=True)), list(pairwise(names)))
         self.potential = Potential(couplings, j2, 0.0, j4)
         self.input = nn.Parameter(torch.zeros(layers[0]))
         self.output = nn.Parameter(torch.zeros(layers[-1]))
-        self.layers, self.temperature, self.t_final, self.dt = list(layers), temperature, t_final, dt
+        self.layers, self.temperature, self.t_final, self.dt = layers, temperature, t_final, dt
         self.last = couplings.slices[names[-1]]
         self.reset_parameters(0.1)
 
@@ -77,15 +81,15 @@ class LayeredComputer(nn.Module):
 
     def steps_of(self, dt: float | None = None, t_final: float | None = None) -> dict[str, float]:
         """Steps and time step that reach the observation time exactly, as arguments of `simulate`."""
-        t_final = t_final or self.t_final
-        steps = max(1, whole_steps("t_final", t_final, dt or self.dt))
-        return {"steps": steps, "dt": t_final / steps}
+        t_final = self.t_final if t_final is None else t_final
+        steps = steps_until(t_final, self.dt if dt is None else dt)
+        return {"steps": steps, "dt": float(t_final) / steps}
 
     def forward(
         self,
         z: Tensor,
         samples: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
         first_sample: int = 0,
         *,
         dt: float | None = None,
@@ -97,9 +101,13 @@ class LayeredComputer(nn.Module):
         Args:
             z: inputs.
             samples: independent runs on each.
-            seed, first_sample: run r on input k has the noise of sample `first_sample + k samples + r`.
+            seed: of the thermal noise; None draws one from torch's generator.
+            first_sample: run r on input k has the noise of sample `first_sample + k samples + r`.
             dt, t_final, integrator: others than the machine's own.
         """
+        samples, first_sample = count_of("samples", samples), count_of("first_sample", first_sample, 0)
+        if real("z", z).dim() != 1:
+            raise ValueError(f"z: expected inputs [input], got shape {tuple(z.shape)}")
         drive = self.drive(z).repeat_interleave(samples, 0)
         ids = torch.arange(len(drive), device=z.device) + first_sample
         run = simulate(

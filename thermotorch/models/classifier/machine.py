@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thermotorch.arguments import count_of, counts_of, number_of, real, sample_numbers
 from thermotorch.dynamics import Trajectory
+from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.protocol import Classifier, Inference, Progress
 
@@ -50,8 +52,14 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         pixel_std: float = 0.30811,
     ) -> None:
         super().__init__()
+        image_shape, num_classes = counts_of("image_shape", image_shape), count_of("num_classes", num_classes)
+        hidden, temperature = count_of("hidden", hidden, 0), number_of("temperature", temperature)
+        t_final, dt = number_of("t_final", t_final, positive=True), number_of("dt", dt, positive=True)
+        j2, j4 = number_of("j2", j2, signed=True), number_of("j4", j4)
+        sharpness, pixel_std = number_of("sharpness", sharpness), number_of("pixel_std", pixel_std, positive=True)
+        pixel_mean = number_of("pixel_mean", pixel_mean, signed=True)
         self.config = {
-            "image_shape": list(image_shape),
+            "image_shape": image_shape,
             "num_classes": num_classes,
             "hidden": hidden,
             "temperature": temperature,
@@ -75,7 +83,7 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         Raises:
             ValueError: images of another shape.
         """
-        if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
+        if real("images", images).dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"images: expected [batch, {', '.join(map(str, self.image_shape))}], found {list(images.shape)}"
             )
@@ -102,7 +110,7 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         images: Tensor,
         *,
         runs: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         batch_size: int = 2000,
         progress: Progress | None = None,
@@ -112,16 +120,14 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         Args:
             images: [image, c, h, w] in [0, 1].
             runs: how many on each.
-            seed, sample_ids: the runs of image i are a pure function of the weights, the seed and `sample_ids[i]`
-                (default: i); run r is the same whatever their number.
+            seed, sample_ids: the runs of image i are a pure function of the weights, the seed (None: drawn from torch's
+                generator) and `sample_ids[i]` (default: i); run r is the same whatever their number.
             batch_size: images simulated together.
             progress: called with (images done, all of them) after each batch.
         """
-        ids = torch.arange(len(images), device=images.device) if sample_ids is None else sample_ids
-        if ids.shape != (len(images),):
-            raise ValueError(f"sample_ids: expected shape ({len(images)},), got {tuple(ids.shape)}")
-        if runs < 1:
-            raise ValueError(f"runs: expected at least 1, got {runs}")
+        self.features(images[:0])
+        ids = sample_numbers(sample_ids, (len(images),), images.device)
+        runs, batch_size, seed = count_of("runs", runs), count_of("batch_size", batch_size), seed_or_fresh(seed)
         parts, done = [], 0
         for chunk, rows in zip(images.split(batch_size), ids.split(batch_size), strict=True):
             found = [self.run(chunk, seed, rows + run * _RUN_STRIDE) for run in range(runs)]

@@ -9,13 +9,13 @@ Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
 """
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import whole_steps
+from thermotorch.arguments import count_of, number_of, real, steps_until
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
@@ -48,6 +48,7 @@ def neuron_activation(
     well = _Well(j2, j3, j4, temperature)
     if not isinstance(force, Tensor) or force.dtype not in _REACH:
         raise ValueError(f"force: expected a float32 or float64 tensor, got {getattr(force, 'dtype', type(force))}")
+    real("force", force)
     return _Response.apply(force, well, 0)
 
 
@@ -85,7 +86,7 @@ def neuron_response(
     j3: float = 0.0,
     j4: float = 1.0,
     temperature: float = 1.0,
-    seed: int = 0,
+    seed: int | None = None,
     integrator: str = "euler_maruyama",
 ) -> Response:
     """Activation at a finite observation time: neurons started at x = 0 and read at `t_final`, simulated.
@@ -96,17 +97,13 @@ def neuron_response(
         num_samples: independent runs, at least 2.
         dt, j2, j3, j4, temperature, seed, integrator: see `simulate` and `Potential`.
     """
-    if force.dim() != 1 or not len(force):
+    if real("force", force).dim() != 1 or not len(force):
         raise ValueError(f"force: expected a tensor [force] with at least one, got shape {tuple(force.shape)}")
-    if num_samples < 2:
-        raise ValueError(f"num_samples: expected at least 2, got {num_samples}")
-    if not 0 < dt <= t_final:
-        raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
+    num_samples, steps = count_of("num_samples", num_samples, 2), steps_until(t_final, dt)
     potential = Potential(BlockCouplings({"neuron": len(force)}, []), j2, j3, j4).to(force)
-    steps = whole_steps("t_final", t_final, dt)
     state = simulate(
-        potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=t_final / steps, temperature=temperature,
-        seed=seed, drive=force, integrator=integrator,
+        potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=float(t_final) / steps,
+        temperature=temperature, seed=seed, drive=force, integrator=integrator,
     ).state  # fmt: skip
     variance = state.var(0)
     return Response(state.mean(0), (variance / num_samples).sqrt(), variance)
@@ -122,13 +119,10 @@ class _Well:
     temperature: float
 
     def __post_init__(self) -> None:
-        j2, j3, j4 = self.j2, self.j3, self.j4
-        if not all(map(isfinite, (j2, j3, j4, self.temperature))):
-            raise ValueError(f"j2, j3, j4 and temperature must be finite, got {self}")
+        j2, j3, j4 = (number_of(name, getattr(self, name), signed=True) for name in ("j2", "j3", "j4"))
+        number_of("temperature", self.temperature)
         if j4 < 0 or (j4 == 0 and (j3 != 0 or j2 <= 0)):
             raise ValueError(f"the neuron has no lower bound: j4 > 0, or 0 with j3 = 0 < j2, got {self}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
 
     @property
     def shift(self) -> float:

@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from thermotorch.models.classifier.neuron import neuron_activation
+from thermotorch.arguments import count_of, counts_of
+from thermotorch.models.classifier.neuron import NeuronActivation, neuron_activation
 
 
 class NeuronNet(nn.Module):
@@ -31,9 +32,14 @@ class NeuronNet(nn.Module):
         j4: float = 1.0,
     ) -> None:
         super().__init__()
-        widths = [in_features, *hidden, num_classes]
+        widths = [
+            count_of("in_features", in_features),
+            *counts_of("hidden", hidden),
+            count_of("num_classes", num_classes),
+        ]
         self.layers = nn.ModuleList([nn.Linear(narrow, wide) for narrow, wide in pairwise(widths)])
         self.neuron = {"j2": j2, "j4": j4, "temperature": temperature}
+        NeuronActivation(**self.neuron)  # bad values are refused now
 
     def activations(self, features: Tensor) -> list[Tensor]:
         """[batch, feature] -> the activations of every hidden layer [batch, width], and the logits [batch, class]."""

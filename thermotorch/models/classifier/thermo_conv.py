@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.arguments import count_of, counts_of, number_of
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.protocol import NoisyModule
 
@@ -36,8 +37,14 @@ class ThermodynamicConvNet(NoisyModule, nn.Module):
         strength: float = 10.0,
     ) -> None:
         super().__init__()
+        image_shape, widths = counts_of("image_shape", image_shape), counts_of("widths", widths)
+        hidden, num_classes = count_of("hidden", hidden), count_of("num_classes", num_classes)
+        strength, temperature = number_of("strength", strength, signed=True), number_of("temperature", temperature)
+        t_final, dt = number_of("t_final", t_final, positive=True), number_of("dt", dt, positive=True)
+        if len(image_shape) != 3 or len(widths) != 2:
+            raise ValueError(f"image_shape, widths: expected three and two numbers, got {image_shape} and {widths}")
         self.config = {
-            "image_shape": list(image_shape), "widths": list(widths), "hidden": hidden, "num_classes": num_classes,
+            "image_shape": image_shape, "widths": widths, "hidden": hidden, "num_classes": num_classes,
             "temperature": temperature, "t_final": t_final, "dt": dt, "integrator": integrator, "strength": strength,
         }  # fmt: skip
         channels, height, width = image_shape

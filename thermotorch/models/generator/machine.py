@@ -2,15 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import isfinite, prod
+from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of, whole_steps
-from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
-from thermotorch.models.classifier.groups import by_group, layered_couplings
+from thermotorch.arguments import (
+    count_of,
+    counts_of,
+    flags,
+    number_of,
+    real,
+    sample_numbers,
+    seed_of,
+    steps_until,
+    whole_steps,
+)
+from thermotorch.dynamics import INTEGRATORS, Observer, Stream, Trajectory, simulate
+from thermotorch.dynamics.noise import seed_or_fresh
+from thermotorch.dynamics.problem import choose
+from thermotorch.models.classifier.groups import by_group, layered_couplings, plain_by_group
 from thermotorch.models.generator.noising import Noising, uncoupled
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
 from thermotorch.models.labels import class_labels
@@ -76,33 +88,35 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         schedule: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        layers = [hidden] if isinstance(hidden, int) else list(hidden)
+        several = isinstance(hidden, Sequence) and not isinstance(hidden, str)
+        layers = counts_of("hidden", hidden) if several else [count_of("hidden", hidden)]
+        image_shape, num_classes = counts_of("image_shape", image_shape), count_of("num_classes", num_classes, 0)
+        temperature, readout_time = number_of("temperature", temperature), number_of("readout_time", readout_time)
+        steps, t_final, dt = steps_until(t_final, dt), float(t_final), float(dt)
+        low, high = _display_range(display_range)
+        j2, j4 = plain_by_group("j2", j2, signed=True), plain_by_group("j4", j4, signed=True)
+        mobility = plain_by_group("mobility", mobility)
+        choose("integrator", integrator, {**INTEGRATORS, "auto": None})
         self.config = {
-            "image_shape": list(image_shape),
-            "hidden": hidden if isinstance(hidden, int) else layers,
+            "image_shape": image_shape,
+            "hidden": layers if several else layers[0],
             "hidden_hidden": hidden_hidden,
             "visible_bias": visible_bias,
             "num_classes": num_classes,
             "temperature": temperature,
             "t_final": t_final,
             "dt": dt,
-            "j2": dict(j2) if isinstance(j2, Mapping) else j2,
-            "j4": dict(j4) if isinstance(j4, Mapping) else j4,
-            "mobility": dict(mobility) if isinstance(mobility, Mapping) else mobility,
-            "display_range": list(display_range),
+            "j2": j2,
+            "j4": j4,
+            "mobility": mobility,
+            "display_range": [low, high],
             "integrator": integrator,
             "readout_time": readout_time,
             "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
         }
-        if len(display_range) != 2 or not display_range[0] < display_range[1]:
-            raise ValueError(
-                f"display_range: expected two increasing states, black and white, got {list(display_range)}"
-            )
-        if not (isfinite(temperature) and temperature >= 0):
-            raise ValueError(f"temperature: expected kT of at least 0, got {temperature}")
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
-        self.steps = whole_steps("t_final", t_final, dt)
+        self.steps = steps
         self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
@@ -132,7 +146,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
         return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
-    def noise(self, num_samples: int, *, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
+    def noise(self, num_samples: int, *, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
         """Starting states: from x = 0, run `t_final` with couplings and biases off. [sample, unit], labels at zero."""
         potential = uncoupled(self.potential.num_units, self.potential.j2, self.potential.j4).to(self.potential.bias)
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
@@ -154,7 +168,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         self,
         num_samples: int,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         labels: Tensor | None = None,
         known: Tensor | None = None,
@@ -172,7 +186,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         self,
         state: Tensor,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         record: int | None = None,
         mask: Tensor | None = None,
@@ -188,16 +202,16 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         """
         last = self.steps if steps is None else start_step + steps
         return run_program(
-            self.potential, self.segments, state, first=start_step, last=last, dt=self.dt, seed=seed, sample_ids=sample_ids,
-            clamp=self.held(mask), integrator=self.integrator, record=record, stream=stream, precision=self.precision,
-            mobility=self.mobility, observers=observers,
+            self.potential, self.segments, state, first=start_step, last=last, dt=self.dt, seed=seed_or_fresh(seed),
+            sample_ids=sample_ids, clamp=self.held(mask), integrator=self.integrator, record=record, stream=stream,
+            precision=self.precision, mobility=self.mobility, observers=observers,
         )  # fmt: skip
 
     def read(
         self,
         state: Tensor,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         mask: Tensor | None = None,
         start_step: int = 0,
@@ -211,7 +225,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         state: Tensor,
         at: Sequence[int],
         *,
-        seed: int = 0,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         mask: Tensor | None = None,
         start_step: int = 0,
@@ -220,7 +234,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
 
         A reading averages over the read-out time before it, or since the last reading if that was later.
         """
-        common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
+        common = {"seed": seed_or_fresh(seed), "sample_ids": sample_ids, "mask": mask}
         found, step = [], start_step
         heat = work = state.new_zeros(len(state))
         for end in at:
@@ -254,7 +268,8 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
 
         Args:
             num_samples: how many.
-            seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
+            seed, sample_ids: image i is a pure function of the weights, the seed (0 unless given) and `sample_ids[i]`
+                (default: i).
             labels: int64 [num_samples], the classes to draw, for a machine with label units; default `id % num_classes`.
             known, mask: images [num_samples, channel, height, width] in [0, 1] of which the pixels where `mask`
                 [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
@@ -266,10 +281,8 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         Raises:
             ValueError: ids, labels, known, mask or times that do not fit.
         """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
-        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
-        if ids.shape != (num_samples,):
-            raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
+        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         labels = self._check_labels(labels, ids)
         self._check_known(known, mask, num_samples)
         at = self._steps_at(times)
@@ -305,7 +318,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> Tensor:
-        """The images of `sample`: [sample, channel, height, width] in [0, 1]."""
+        """The images of `sample`, of seed 0 unless given: [sample, channel, height, width] in [0, 1]."""
         return self.sample(
             num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
             progress=progress,
@@ -368,7 +381,13 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
             return
         if known is None or mask is None:
             raise ValueError("known and mask go together: the images, and which of their pixels are given")
-        if known.shape != (num_samples, *self.image_shape):
+        if real("known", known).shape != (num_samples, *self.image_shape):
             raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
-        if mask.dtype != torch.bool or mask.shape != self.image_shape:
-            raise ValueError(f"mask: expected a bool tensor {self.image_shape}, got {mask.dtype} {tuple(mask.shape)}")
+        flags("mask", mask, self.image_shape)
+
+
+def _display_range(states: Sequence[float]) -> tuple[float, float]:
+    found = [number_of("display_range", state, signed=True) for state in states]
+    if len(found) != 2 or not found[0] < found[1]:
+        raise ValueError(f"display_range: expected two increasing states, black and white, got {found}")
+    return found[0], found[1]

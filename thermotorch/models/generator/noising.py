@@ -15,10 +15,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from thermotorch.arguments import whole_steps
+from thermotorch.arguments import count_of, number_of, steps_until, whole_steps
 from thermotorch.couplings import BlockCouplings
-from thermotorch.dynamics import Observer, Stream, Trajectory, simulate
+from thermotorch.dynamics import INTEGRATORS, Observer, Stream, Trajectory, simulate
+from thermotorch.dynamics.noise import seed_or_fresh
+from thermotorch.dynamics.problem import choose
 from thermotorch.potential import Potential
+
+_NUMBERS = {
+    "temperature": {}, "j2": {"signed": True}, "j4": {}, "strength": {"signed": True}, "ramp": {"positive": True},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,16 @@ class Noising:
     ramp: float = 0.75
     integrator: str = "euler_maruyama"
 
+    def __post_init__(self) -> None:
+        count_of("hidden", self.hidden, 0)
+        for name, kind in _NUMBERS.items():
+            number_of(name, getattr(self, name), **kind)
+        steps_until(self.t_final, self.dt)
+        choose("integrator", self.integrator, {**INTEGRATORS, "auto": None})
+
     def coarser(self, times: int) -> "Noising":
         """The same protocol in steps `times` as long, by the splitting scheme, whose error at 20 is that of Euler-Maruyama."""
-        return replace(self, dt=times * self.dt, integrator="splitting")
+        return replace(self, dt=count_of("times", times) * self.dt, integrator="splitting")
 
     @property
     def steps(self) -> int:
@@ -58,7 +71,7 @@ class Noising:
         self,
         pixels: Tensor,
         *,
-        seed: int,
+        seed: int | None = None,
         sample_ids: Tensor | None = None,
         record: int | None = None,
         observers: Mapping[str, Observer] | None = None,
@@ -79,7 +92,7 @@ class Noising:
             "dt": self.dt,
             "temperature": self.temperature,
             "integrator": self.integrator,
-            "seed": seed,
+            "seed": seed_or_fresh(seed),
             "sample_ids": sample_ids,
             "stream": Stream.DATA,  # never the noise that a machine generates with, whatever its seed
         }

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import number_of
 from thermotorch.dynamics import Trajectory, simulate
 from thermotorch.dynamics.functional import simulate_with
 from thermotorch.potential import Potential
@@ -36,8 +37,17 @@ def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temp
     lengths = {len(factors) for factors in schedule.values()}
     if len(lengths) != 1 or not 1 <= (count := lengths.pop()) <= steps:
         raise ValueError(f"schedule: expected equally many factors for each knob, 1 ... {steps}, got {dict(schedule)}")
+    if steps % count:
+        raise ValueError(
+            f"schedule: {count} segments of {steps} steps are not equally long; write a number of factors that divides "
+            f"{steps}, or a t_final of {steps - steps % count} or {steps - steps % count + count} steps"
+        )
+    for number, factor in enumerate(schedule.get("temperature", ())):
+        number_of(f"schedule['temperature'][{number}]", factor)
+    for number, factor in enumerate(schedule.get("gain", ())):
+        number_of(f"schedule['gain'][{number}]", factor, signed=True)
     ones = [1.0] * count
-    bounds = [round(steps * number / count) for number in range(count + 1)]
+    bounds = range(0, steps + 1, steps // count)
     knobs = zip(schedule.get("temperature", ones), schedule.get("gain", ones), strict=True)
     return [
         Segment(first, last, temperature * heat, float(gain))
