@@ -48,6 +48,12 @@ def generator(**config: Any) -> nn.Module:
     return tt.create_model("generator", **{"hidden": 4, "image_shape": (1, 4, 4), "t_final": 0.5, "dt": 0.25, **config})
 
 
+def chain(**config: Any) -> nn.Module:
+    plain = {"image_shape": (1, 4, 4), "first": {"hidden": 4, "t_final": 0.5, "dt": 0.25}, "angles": [60.0], "hidden": 4,
+             "t_stage": 0.5, "dt": 0.125, "readout_time": 0.125}  # fmt: skip
+    return tt.create_model("chain", **{**plain, **config})
+
+
 def ddpm(**config: Any) -> nn.Module:
     return DiffusionModel(
         **{"image_size": 8, "block_out_channels": [8], "num_train_timesteps": 10, "num_classes": 3, **config}
@@ -121,6 +127,10 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
     "generator.generate": (lambda **k: generator().generate(**{"num_samples": 2, **k}), DRAWING),
     "generator.labels": (lambda **k: generator(num_classes=3).generate(2, **k), {"labels": ([2, 1], labels)}),
     "generator.sample": (lambda **k: generator().sample(**{"num_samples": 2, **k}), DRAWING),
+    "chain": (chain, {
+        "image_shape": ([1, 4, 4], counts), "hidden": (3, count), "t_stage": (0.5, positive), "dt": (0.125, positive),
+        "temperature": (0.25, positive), "readout_time": (0.125, positive), "hidden_spread": (0.5, not_negative)}),
+    "chain.generate": (lambda **k: chain().generate(**{"num_samples": 2, **k}), DRAWING),
     "noising": (lambda **k: asdict(Noising(**{"hidden": 2, "t_final": 0.5, "dt": 0.25, **k})), {
         **CLOCK, **WELL, "hidden": (2, count_or_zero), "temperature": (0.5, not_negative), "ramp": (0.5, positive),
         "strength": (0.5, signed)}),

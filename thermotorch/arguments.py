@@ -45,7 +45,7 @@ def integer_in(name: str, value: Any, low: int, high: int) -> int:
     return number
 
 
-def count_of(name: str, value: Any, least: int = 1) -> int:
+def count_of(name: str, value: Any, least: float = 1) -> int:
     """Return a count, an integer of at least `least`, as a plain int.
 
     Raises:
@@ -57,15 +57,18 @@ def count_of(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
-def counts_of(name: str, value: Any, least: int = 1) -> list[int]:
-    """Return a sequence of counts as plain ints.
+def counts_of(name: str, value: Any, least: float = 1, length: int | None = None) -> list[int]:
+    """Return a sequence of counts, of a given length unless None, as plain ints.
 
     Raises:
-        TypeError, ValueError: no sequence, or an entry that is no count.
+        TypeError, ValueError: no sequence, one of another length, or an entry that is no count.
     """
     if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    return [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
+    found = [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
+    if length is not None and len(found) != length:
+        raise ValueError(f"{name}: expected {length} numbers, found {found}")
+    return found
 
 
 def seed_of(value: Any, name: str = "seed") -> int:
@@ -124,16 +127,16 @@ def whole_steps(name: str, time: float, dt: float) -> int:
     return steps
 
 
-def steps_until(t_final: float, dt: float) -> int:
-    """Return the number of steps of a run until an observation time, at least one.
+def steps_until(t_final: float, dt: float, name: str = "t_final") -> int:
+    """Return the number of steps of a run until an observation time, which `name` holds; at least one.
 
     Raises:
         TypeError, ValueError: a time or step that is no positive number, a step beyond the time, or as `whole_steps`.
     """
-    t_final, dt = number_of("t_final", t_final, positive=True), number_of("dt", dt, positive=True)
+    t_final, dt = number_of(name, t_final, positive=True), number_of("dt", dt, positive=True)
     if dt > t_final:
-        raise ValueError(f"dt must be positive and at most t_final={t_final}, got {dt}")
-    return whole_steps("t_final", t_final, dt)
+        raise ValueError(f"dt must be positive and at most {name}={t_final}, got {dt}")
+    return whole_steps(name, t_final, dt)
 
 
 def integers(name: str, value: Any, shape: Sequence[int]) -> Tensor:

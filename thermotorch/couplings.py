@@ -9,12 +9,13 @@ A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of, counts_of, integer
+from thermotorch.arguments import count_of, counts_of
 
 Field = Callable[[Tensor], Tensor]
 
@@ -306,11 +307,8 @@ class LatticeCouplings(Couplings):
 
     def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
         super().__init__()
-        sides = counts_of("shape", shape)
-        if len(sides) != 2:
-            raise ValueError(f"shape: expected height and width, got {shape!r}")
-        self.shape = sides[0], sides[1]
-        self.offsets = [_offset(number, offset) for number, offset in enumerate(offsets)]
+        self.shape = tuple(counts_of("shape", shape, length=2))
+        self.offsets = [tuple(counts_of(f"offsets[{k}]", offset, -inf, 2)) for k, offset in enumerate(offsets)]
         self.periodic = bool(periodic)
         self.num_units = self.shape[0] * self.shape[1]
         bonds = self._bonds()
@@ -362,13 +360,6 @@ class LatticeCouplings(Couplings):
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}, offsets={self.offsets}, periodic={self.periodic}"
-
-
-def _offset(number: int, offset: Sequence[int]) -> tuple[int, int]:
-    entries = [integer(f"offsets[{number}]", entry) for entry in offset]
-    if len(entries) != 2:
-        raise ValueError(f"offsets[{number}]: expected (rows, columns), got {offset!r}")
-    return entries[0], entries[1]
 
 
 def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:

@@ -88,8 +88,9 @@ class Potential(nn.Module):
         like = next(couplings.parameters(), torch.empty(0))  # one dtype and device for the whole potential
         for name, value in {"j2": j2, "j3": j3, "j4": j4}.items():
             self.register_buffer(name, per_unit(name, value, self.num_units, like, signed=True).detach().clone())
-        bias = per_unit("bias", bias, self.num_units, like, signed=True).detach()
-        self.bias = nn.Parameter(bias.expand(self.num_units).clone())
+        start = bias.detach() if isinstance(bias, Tensor) else bias
+        start = per_unit("bias", start, self.num_units, like, signed=True)
+        self.bias = nn.Parameter(start.expand(self.num_units).clone())
         if fixed_bias is not None:
             flags("fixed_bias", fixed_bias, (self.num_units,))
         self.register_buffer("fixed_bias", fixed_bias, persistent=False)

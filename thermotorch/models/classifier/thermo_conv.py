@@ -37,12 +37,10 @@ class ThermodynamicConvNet(NoisyModule, nn.Module):
         strength: float = 10.0,
     ) -> None:
         super().__init__()
-        image_shape, widths = counts_of("image_shape", image_shape), counts_of("widths", widths)
+        image_shape, widths = counts_of("image_shape", image_shape, length=3), counts_of("widths", widths, length=2)
         hidden, num_classes = count_of("hidden", hidden), count_of("num_classes", num_classes)
         strength, temperature = number_of("strength", strength, signed=True), number_of("temperature", temperature)
         t_final, dt = number_of("t_final", t_final, positive=True), number_of("dt", dt, positive=True)
-        if len(image_shape) != 3 or len(widths) != 2:
-            raise ValueError(f"image_shape, widths: expected three and two numbers, got {image_shape} and {widths}")
         self.config = {
             "image_shape": image_shape, "widths": widths, "hidden": hidden, "num_classes": num_classes,
             "temperature": temperature, "t_final": t_final, "dt": dt, "integrator": integrator, "strength": strength,

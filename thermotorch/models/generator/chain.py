@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of
+from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import stages_of
@@ -25,7 +25,8 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
 
     Args:
         image_shape: (channels, height, width).
-        first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too.
+        first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too, and
+            black and white, by default -0.75 and 0.75, must be opposite.
         angles: of the stages in degrees, decreasing: how much of the image each begins with is cos(angle).
         hidden: number of hidden units of each stage.
         t_stage: observation time of each stage, of which the image is averaged over the last `readout_time`.
@@ -55,9 +56,16 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         hidden_spread: float = 0.1,
     ) -> None:
         super().__init__()
-        first = dict(first or {})
+        image_shape, hidden = counts_of("image_shape", image_shape), count_of("hidden", hidden)
+        first = {"display_range": [-0.75, 0.75], **(first or {})}
+        angles = [number_of(f"angles[{number}]", angle, positive=True) for number, angle in enumerate(angles)]
+        temperature, hidden_spread = (
+            number_of("temperature", temperature, positive=True), number_of("hidden_spread", hidden_spread),
+        )  # fmt: skip
+        steps_until(t_stage, dt, "t_stage")
+        t_stage, dt, readout_time = float(t_stage), float(dt), number_of("readout_time", readout_time)
         self.config = {
-            "image_shape": list(image_shape), "first": first, "angles": list(angles), "hidden": hidden,
+            "image_shape": image_shape, "first": first, "angles": angles, "hidden": hidden,
             "t_stage": t_stage, "dt": dt, "temperature": temperature, "readout_time": readout_time,
             "hidden_spread": hidden_spread,
         }  # fmt: skip
@@ -102,10 +110,9 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         Raises:
             ValueError: arguments that do not fit.
         """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size, 1)
-        ids = torch.arange(num_samples) if sample_ids is None else torch.as_tensor(sample_ids)
-        if ids.shape != (num_samples,):
-            raise ValueError(f"sample_ids: expected shape ({num_samples},), got {tuple(ids.shape)}")
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
+        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
+        self.first.check_known(known, mask, num_samples)
         if labels is not None and not self.num_classes:
             raise ValueError("labels: this chain has no label units (num_classes = 0) and cannot be asked for a class")
         if labels is None:
@@ -139,7 +146,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Return the images of `sample`: [sample, channel, height, width] in [0, 1]."""
+        """Return the images of `sample`, of seed 0 unless given: [sample, channel, height, width] in [0, 1]."""
         return self.sample(
             num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
             progress=progress,

@@ -284,7 +284,7 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         labels = self._check_labels(labels, ids)
-        self._check_known(known, mask, num_samples)
+        self.check_known(known, mask, num_samples)
         at = self._steps_at(times)
         ends = at if self.steps in at else [*at, self.steps]
         device, batches = self.potential.bias.device, []
@@ -376,7 +376,8 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
             return None
         return ids % self.num_classes if labels is None else class_labels(labels, len(ids), self.num_classes)
 
-    def _check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
+    def check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
+        """Refuse known pixels and a mask that do not fit; arguments of `sample`."""
         if known is None and mask is None:
             return
         if known is None or mask is None:
