@@ -24,6 +24,7 @@ FLOORS = {
     "objectives": 5,
     "zoo": 6,
     "evaluation": 7,
+    "page": 7,
     "training": 8,
     "cli": 9,
 }

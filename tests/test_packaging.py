@@ -64,6 +64,7 @@ def test_the_wheel_holds_code_configurations_and_checkpoints(wheel):
                 ".cpp",
                 ".html",
                 ".css",
+                ".js",
             ):
                 inside = f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
                 assert inside in names

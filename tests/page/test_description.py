@@ -1,0 +1,73 @@
+"""What a page is told of a machine, and which machines it cannot show."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests.page.test_machine import small
+from thermotorch.models.imperfections import realise
+from thermotorch.page.description import describe
+from thermotorch.zoo import create_model, load_checkpoint
+
+
+def values(numbers) -> torch.Tensor:
+    levels = np.frombuffer(base64.b64decode(numbers["levels"]), np.int8)
+    return torch.tensor(levels * numbers["scale"], dtype=torch.float32)
+
+
+def test_the_levels_are_those_of_the_machine_on_eight_bits():
+    machine = load_checkpoint("generator.mnist")
+    (stage,) = json.loads(json.dumps(describe(machine, "generator.mnist")))["stages"]
+    realise(machine, bits=8)
+    (block,) = stage["couplings"]
+    assert (block["rows"], block["columns"]) == ("visible", "hidden")
+    expected = machine.potential.couplings.block("visible", "hidden")
+    torch.testing.assert_close(values(block).view_as(expected), expected.detach(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(values(stage["bias"]), machine.potential.bias.detach(), rtol=1e-6, atol=1e-7)
+    assert [(group["name"], group["j2"], group["second"]) for group in stage["groups"]] == [
+        ("visible", 0.5, False),
+        ("hidden", -0.5, True),
+    ]
+
+
+def test_describing_leaves_the_machine_as_it_was():
+    machine = load_checkpoint("generator.mnist")
+    before = {name: value.clone() for name, value in machine.state_dict().items()}
+    describe(machine, "generator.mnist")
+    assert all(torch.equal(value, before[name]) for name, value in machine.state_dict().items())
+
+
+def test_labels_are_held():
+    groups = describe(small(), "small")["stages"][0]["groups"]
+    assert {group["name"]: group["mobility"] for group in groups} == pytest.approx(
+        {"visible": 1.0, "hidden1": 0.7, "hidden2": 0.7, "label": 0.0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("generator.three_digits", "runs by integrator='euler_maruyama'"),
+        ("generator.mnist_scheduled", "follows a schedule"),
+        ("gaussians.mnist", "shows a ThermodynamicGenerator"),
+    ],
+)
+def test_a_machine_that_cannot_be_shown_is_named(name, reason):
+    with pytest.raises(ValueError, match=name) as error:
+        describe(create_model(name), name)
+    assert reason in str(error.value)
+
+
+def test_a_group_of_different_wells_is_refused():
+    machine = small()
+    machine.potential.j2[0] += 0.1
+    with pytest.raises(ValueError, match="different wells"):
+        describe(machine, "uneven")
+
+
+def test_three_channels_are_refused():
+    with pytest.raises(ValueError, match="draws 3 channels"):
+        describe(small(image_shape=[3, 2, 2]), "colourful")

@@ -1,0 +1,126 @@
+// A generator run live: thermal noise with couplings off, then the trained machine until it is read out.
+//
+// Sample i of a seed is sample i of `generate(seed=...)` in Python with the same couplings, to rounding.
+
+import { bytesOf, pullsOf } from "./couplings.js";
+import { LANES, keyOf } from "./noise.js";
+import { Law, Quartet } from "./quartet.js";
+
+export class Machine {
+  // One stage of a description (thermotorch/page/description.py).
+  constructor(stage) {
+    this.stage = stage;
+    this.pulls = pullsOf(stage.groups, stage.couplings);
+    const levels = new Int8Array(bytesOf(stage.bias.levels).buffer);
+    this.bias = Float64Array.from(levels, (level) => stage.bias.scale * level);
+    const [visible] = stage.groups;
+    this.visible = visible;
+    this.law = new Law(stage, this.pulls, stage.temperature);
+    this.known = null;
+  }
+
+  // Begin with quartets of samples at x = 0. `steps` is the observation time; labels are by sample, null for id % classes.
+  begin({ seed, quartets, steps = this.stage.steps, labels = null }) {
+    const { stage, bias } = this, key = keyOf(seed);
+    this.quartets = quartets.map((number) => new Quartet(stage, bias, key, number));
+    Object.assign(this, { steps, noiseSteps: steps, labels });
+    this.clock = -steps;  // in steps; the couplings are switched on at 0
+    const samples = LANES * quartets.length;
+    this.energy = new Float64Array(samples);
+    this.heat = new Float64Array(samples);
+    this.sums = new Float64Array(samples * this.visible.size);
+    this.summed = 0;
+  }
+
+  get finished() {
+    return this.clock >= this.steps;
+  }
+
+  // kT from now on.
+  set temperature(value) {
+    if (value !== this.law.temperature) this.law = new Law(this.stage, this.pulls, value);
+  }
+
+  // Hold pixels, from the moment the couplings are on: { mask, pixels in [0, 1] } of the visible units, or null.
+  hold(known) {
+    this.known = known;
+    if (this.clock >= 0) this.#place();
+  }
+
+  // Run at most `steps` steps, not past the change from noise to machine nor past the read-out.
+  advance(steps) {
+    if (this.clock < 0) {
+      const end = Math.min(0, this.clock + steps);
+      for (; this.clock < end; this.clock++) {
+        for (const quartet of this.quartets) quartet.shake(this.law, this.clock + this.noiseSteps);
+      }
+      if (this.clock === 0) this.#place();
+      return;
+    }
+    const end = Math.min(this.steps, this.clock + steps), before = this.energy;
+    if (this.clock >= end) return;
+    for (; this.clock < end; this.clock++) {
+      for (const quartet of this.quartets) quartet.step(this.law, this.clock);
+      if (this.clock >= this.steps - this.stage.readout_steps) this.#read();
+    }
+    this.energy = this.#energies(true);
+    this.heat = this.heat.map((heat, sample) => heat + before[sample] - this.energy[sample]);
+  }
+
+  // Put labels and known pixels on their units. The work of that is not heat, so the energy is counted anew.
+  #place() {
+    const { stage, known, labels, visible } = this, [low, high] = stage.display_range;
+    const label = stage.groups.find((group) => group.name === "label");
+    for (const { x, held, number } of this.quartets) {
+      if (label) {
+        for (let lane = 0; lane < LANES; lane++) {
+          const asked = labels ?? (number * LANES + lane) % label.size;
+          for (let k = 0; k < label.size; k++) x[(label.start + k) * LANES + lane] = k === asked ? 1 : 0;
+        }
+      }
+      for (let pixel = 0; pixel < visible.size; pixel++) {
+        held[visible.start + pixel] = known ? known.mask[pixel] : 0;
+        if (!known?.mask[pixel]) continue;
+        const at = (visible.start + pixel) * LANES;
+        x.fill(low + (high - low) * known.pixels[pixel], at, at + LANES);
+      }
+    }
+    this.energy = this.#energies(false);
+  }
+
+  #energies(fieldsAreFresh) {
+    const energies = new Float64Array(LANES * this.quartets.length);
+    this.quartets.forEach((quartet, q) => energies.set(quartet.energy(this.law, fieldsAreFresh), LANES * q));
+    return energies;
+  }
+
+  // The read-out integrates over the last part of the run.
+  #read() {
+    const { size, start } = this.visible;
+    this.quartets.forEach(({ x }, q) => {
+      for (let pixel = 0; pixel < size; pixel++) {
+        for (let lane = 0; lane < LANES; lane++) {
+          this.sums[(q * LANES + lane) * size + pixel] += x[(start + pixel) * LANES + lane];
+        }
+      }
+    });
+    this.summed++;
+  }
+
+  // What sample q x 4 + lane shows, in [0, 1]: the read-out once it is complete, else the present state.
+  image(sample) {
+    const { size, start } = this.visible, [low, high] = this.stage.display_range;
+    const { x } = this.quartets[Math.floor(sample / LANES)], lane = sample % LANES;
+    const readout = this.finished && this.summed > 0;
+    return Float32Array.from({ length: size }, (_, pixel) => {
+      const state = readout ? this.sums[sample * size + pixel] / this.summed : x[(start + pixel) * LANES + lane];
+      return Math.min(1, Math.max(0, (state - low) / (high - low)));
+    });
+  }
+
+  // All units of a sample.
+  state(sample) {
+    const { x } = this.quartets[Math.floor(sample / LANES)], lane = sample % LANES;
+    return Float32Array.from({ length: this.bias.length }, (_, unit) => x[unit * LANES + lane]);
+  }
+}
