@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import cos, pi
 from pathlib import Path
 from time import perf_counter
 
@@ -114,6 +115,31 @@ class UpdateRate(Callback):
         if before:
             for logger in trainer.loggers:
                 logger.log_metrics({"train/updates_per_second": (step - before) / (now - then)}, step=step)
+
+
+class TimeBudget(Callback):
+    """Ends training after a time, with learning rates that fall as a half cosine of the time to zero.
+
+    For a machine that is lent for minutes: the number of updates follows from its speed, so that a run with a time budget
+    is not reproducible to the bit.
+
+    Args:
+        seconds: from the first update on; None for no budget.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds, self._since = seconds, 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
+        if self.seconds is None:
+            return
+        self._since = self._since or perf_counter()
+        spent = (perf_counter() - self._since) / self.seconds
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                warm = min(1.0, (trainer.global_step + 1) / 200)
+                group["lr"] = group["initial_lr"] * warm * 0.5 * (1.0 + cos(pi * min(1.0, spent)))
+        trainer.should_stop = spent >= 1.0
 
 
 class HeldOutDistance(Callback):

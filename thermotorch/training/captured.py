@@ -21,6 +21,7 @@ class CapturedGradient:
     def __init__(self, capture: bool = True) -> None:
         self.capture = capture
         self._graphs: dict[Hashable, tuple] = {}
+        self._pool: tuple[int, int] | None = None  # memory that the graphs share: they never run at the same time
 
     def __call__(
         self, key: Hashable, loss: Callable[..., Tensor], parameters: Sequence[nn.Parameter], *inputs: Tensor
@@ -53,11 +54,11 @@ class CapturedGradient:
             for _ in range(_WARM_UP):
                 _evaluate(loss, parameters, places)
         torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
+        graph, self._pool = torch.cuda.CUDAGraph(), self._pool or torch.cuda.graph_pool_handle()
         cached = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)  # a cached cast of a weight would not be made again in a replay
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, pool=self._pool):
                 value, gradients = _evaluate(loss, parameters, places)
         finally:
             torch.set_autocast_cache_enabled(cached)

@@ -6,7 +6,6 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from thermotorch.arguments import whole_steps
 from thermotorch.dynamics import Stream, simulate
@@ -26,7 +25,7 @@ _LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated
 
 
 class ChainModule(GradientAtHand, LightningModule):
-    """The conditional energy score of each stage, stage after stage.
+    """The conditional energy score of each stage; the stages take turns, update by update.
 
     A stage gets real images, noised as its angle says, draws two images from each, and is scored in pixels and in the
     layers of a feature network (`feature_score`). The gradient flows through the whole run. The time step is drawn anew
@@ -34,7 +33,7 @@ class ChainModule(GradientAtHand, LightningModule):
 
     Args:
         model: `{"name": "chain", "config": {...}}`.
-        optimizer: see `build_optimizer`; every stage has a warm-up and a half cosine of its own, `decay_steps` long.
+        optimizer: see `build_optimizer`.
         objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's `first`
             may change; `features`, the checkpoint of a feature network, which must not be the judge; `time_steps`;
             `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images whose class is
@@ -71,8 +70,6 @@ class ChainModule(GradientAtHand, LightningModule):
         self.stages = list(range(count)) if settings["stages"] is None else list(settings["stages"])
         if not self.stages or not set(self.stages) <= set(range(count)):
             raise ValueError(f"objective.stages: expected some of 0 ... {count - 1}, got {settings['stages']}")
-        if optimizer.get("decay_steps") is None:
-            raise ValueError("optimizer.decay_steps: expected the number of updates of a stage")
         self._features = [load_checkpoint(settings["features"]).requires_grad_(False)]  # frozen, not saved
         self._scales: list[float] = []
         self._gradient = CapturedGradient()
@@ -89,15 +86,10 @@ class ChainModule(GradientAtHand, LightningModule):
             self.model.first.load_state_dict(load_checkpoint(self.settings["first"], expect="generator").state_dict())
         self.model.first.requires_grad_(False)
 
-    def stage_of(self, step: int) -> int:
-        """Return the number of the stage that update `step` trains; the last one goes on if there are more updates."""
-        return self.stages[min(step // self.hparams.optimizer["decay_steps"], len(self.stages) - 1)]
-
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        number = self.stage_of(batch["step"])
-        stage = self.model.stages[number]
-        times = self.settings["time_steps"]
-        dt = times[batch["step"] % len(times)]
+        turn, place = divmod(batch["step"], len(self.stages))
+        number, times = self.stages[place], self.settings["time_steps"]
+        stage, dt = self.model.stages[number], times[turn % len(times)]
         told = F.one_hot(batch["label"], max(1, self.model.num_classes)).to(batch["image"])
         if not self._scales:
             self._features[0].to(self.device)
@@ -162,13 +154,9 @@ class ChainModule(GradientAtHand, LightningModule):
         )
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        for parameter in self.model.parameters():  # of the stage before: its optimiser must not see an old gradient
+        for parameter in self.model.parameters():  # the optimiser passes over the stages whose turn it is not
             parameter.grad = None
 
     def configure_optimizers(self) -> dict:
-        spec = dict(self.hparams.optimizer)
-        built = build_optimizer([value for value in self.parameters() if value.requires_grad and value.numel()], spec)
-        factor, length = built["lr_scheduler"]["scheduler"].lr_lambdas[0], spec["decay_steps"]
-        last = len(self.stages) * length
-        schedule = LambdaLR(built["optimizer"], lambda step: factor(step % length if step < last else length))
-        return {"optimizer": built["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        trained = [value for value in self.parameters() if value.requires_grad and value.numel()]
+        return build_optimizer(trained, self.hparams.optimizer)

@@ -83,6 +83,8 @@ def _move(
 def _compiled_move() -> Callable[..., Tensor]:
     global _fused
     if _fused is None:
+        # One version for each size of group, with and without gradients of each argument: more than usual.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         _fused = torch.compile(_move, dynamic=False)
     return _fused
 
