@@ -129,7 +129,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def sample(cfg: DictConfig) -> Path:
-    """Writes images of a trained model (`configs/zoo/sample.yaml`) into the run folder and returns the folder."""
+    """Writes images of a trained model, or its page (`configs/zoo/sample.yaml`), into the run folder; returns the folder.
+
+    Raises:
+        ValueError: an unknown format, or a model that makes no images or cannot be shown on a page.
+    """
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.samples import sample_rows, samples_in_parts, write_samples
@@ -137,7 +141,15 @@ def sample(cfg: DictConfig) -> Path:
     from thermotorch.zoo.rows import by_kind
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
+    if cfg.format not in ("images", "page"):
+        raise unknown_name("format", cfg.format, ("images", "page"))
     model = load_generators([cfg.model])[cfg.model].to(device)
+    if cfg.format == "page":
+        from thermotorch.page.write import write_page
+        from thermotorch.zoo import load_card
+
+        print(write_page(model, load_card(cfg.model)["name"], run / "page.html", seed=cfg.seed))
+        return run
     options = OmegaConf.to_container(cfg.options, resolve=True)
     started = time.perf_counter()
     common = {"seed": cfg.seed, "batch_size": cfg.batch_size, "options": options}

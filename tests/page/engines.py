@@ -1,9 +1,12 @@
 """Runs JavaScript of the page where there is something to run it: in a headless browser, or in node."""
 
 import json
+import queue
 import shutil
 import subprocess
+import threading
 from html import unescape
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +54,68 @@ def answer(engine: str, script: str, given: Any, folder: Path) -> Any:
     )
     document = dumped(path.as_uri(), folder)
     return json.loads(unescape(document.split('<pre id="answer">')[1].split("</pre>")[0]))
+
+
+_REPORTER = """<script>
+const errors = [];
+addEventListener("error", (event) => errors.push(event.message));
+addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+const read = (id) => document.getElementById(id).textContent;
+function report() {
+  const texts = Object.fromEntries([...document.querySelectorAll("[id]")].map(({ id }) => [id, read(id)]));
+  const canvases = [...document.querySelectorAll("#wall canvas")];
+  const shown = canvases.map((canvas) => {
+    const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    return Array.from({ length: width * height }, (_, pixel) => data[4 * pixel]);
+  });
+  delete texts.worker;
+  delete texts.description;
+  const body = JSON.stringify({ errors, texts, shown, run: document.body.dataset.run });
+  fetch("ADDRESS", { method: "POST", mode: "no-cors", body });
+}
+function until(run) {
+  return new Promise((resolve) => {
+    new MutationObserver(() => document.body.dataset.run === run && resolve())
+      .observe(document.body, { attributes: true });
+  });
+}
+ACTIONS
+</script>
+"""
+
+
+def visited(page: str, folder: Path, actions: str, fragment: str = "", *options: str) -> Any:
+    """What stands in a page, and is shown on its wall, when `actions`, JavaScript that calls `report()`, have run.
+
+    `until("ready")`, "playing" or "finished" waits for the next time that the run becomes so.
+    """
+    found: queue.Queue[bytes] = queue.Queue()
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self):
+            found.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        allowed = page.replace("default-src 'none';", f"default-src 'none'; connect-src {address};")
+        before, mark, after = allowed.rpartition("<script>")
+        reporter = _REPORTER.replace("ADDRESS", address).replace("ACTIONS", actions)
+        path = folder / "page.html"
+        path.write_text(before + reporter + mark + after, encoding="utf-8")
+        command = [
+            browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'browser'}",
+            "--remote-debugging-port=0", *options, f"{path.as_uri()}#{fragment}",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            return json.loads(found.get(timeout=LIMIT))
+        finally:
+            process.terminate()
+            process.wait(timeout=LIMIT)
+            server.shutdown()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.imperfections import quantised
+from thermotorch.units import energy_to_joule
 
 BITS = 8
 FORMAT = 1
@@ -59,6 +60,7 @@ def _stage(machine: ThermodynamicGenerator) -> dict[str, Any]:
     return {
         "image_shape": list(machine.image_shape[1:]),
         "temperature": machine.temperature,
+        "joule_per_energy": energy_to_joule(1.0, machine.temperature) if machine.temperature else 0.0,
         "dt": machine.dt,
         "steps": machine.steps,
         "readout_steps": machine.readout_steps,

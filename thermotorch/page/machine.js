@@ -41,6 +41,14 @@ export class Machine {
     if (value !== this.law.temperature) this.law = new Law(this.stage, this.pulls, value);
   }
 
+  // The observation time from now on; the read-out begins anew, and what is past cannot be taken back.
+  set end(steps) {
+    if (steps === this.steps || this.finished) return;
+    this.steps = Math.max(steps, Math.max(this.clock, 0) + Math.max(1, this.stage.readout_steps));
+    this.sums.fill(0);
+    this.summed = 0;
+  }
+
   // Hold pixels, from the moment the couplings are on: { mask, pixels in [0, 1] } of the visible units, or null.
   hold(known) {
     this.known = known;

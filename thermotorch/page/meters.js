@@ -1,0 +1,67 @@
+// The clock, the heat and the energy of the digit in hand, and the energy of all of them against time.
+
+import { colour, curve, sharp } from "./paint.js";
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+// 6.41e-17 as "6.41 × 10⁻¹⁷".
+export function scientific(value) {
+  if (value === 0) return "0";
+  const [digits, exponent] = value.toExponential(2).split("e");
+  const power = [...String(Math.abs(exponent))].map((digit) => SUPERSCRIPTS[digit]).join("");
+  return `${digits} × 10${exponent < 0 ? "⁻" : ""}${power}`;
+}
+
+export class Meters {
+  // `elements` by name: clock, heat, joule, energy, rate, and the canvas of the curve.
+  constructor(elements, stage) {
+    Object.assign(this, { elements, stage });
+    this.forget();
+  }
+
+  forget() {
+    this.history = [];  // [time, energies of all samples in kT]
+    this.arrivals = [];
+  }
+
+  show(frame, chosen) {
+    const { stage, elements } = this, unit = stage.temperature || 1, time = Math.max(0, frame.clock) * stage.dt;
+    if (this.history.at(-1)?.[0] !== time) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
+    const heat = frame.heat[chosen];
+    elements.clock.textContent = `${time.toFixed(1)} of ${(frame.steps * stage.dt).toFixed(1)}`;
+    elements.heat.textContent = `${Math.round(heat / unit).toLocaleString("en")} kT`;
+    elements.joule.textContent = `${scientific(heat * stage.joule_per_energy)} J`;
+    elements.energy.textContent = `${Math.round(frame.energy[chosen] / unit).toLocaleString("en")} kT`;
+    this.#rate(frame.finished);
+    this.draw(chosen, frame.steps * stage.dt);
+  }
+
+  #rate(finished) {
+    const now = performance.now();
+    this.arrivals = this.arrivals.filter((then) => now - then < 1000);
+    this.arrivals.push(now);
+    const seconds = (now - this.arrivals[0]) / 1000;
+    if (!finished && seconds > 0.5) this.elements.rate.textContent = `${Math.round((this.arrivals.length - 1) / seconds)} a second`;
+  }
+
+  // All samples faint, the one in hand strong.
+  draw(chosen, end) {
+    const { context, width, height } = sharp(this.elements.curve), [left, bottom, top] = [8, 20, 20];
+    const energies = this.history.flatMap(([, values]) => [Math.min(...values), Math.max(...values)]);
+    const low = Math.min(0, ...energies), high = Math.max(0, ...energies);
+    const x = (time) => left + ((width - 2 * left) * time) / (end || 1);
+    const y = (energy) => top + ((height - top - bottom) * (high - energy)) / (high - low || 1);
+    curve(context, [[left, y(0)], [width - left, y(0)]], colour("line"), 1);
+    const stride = Math.max(1, Math.ceil(this.history.length / 200));
+    const kept = this.history.filter((_, k) => k % stride === 0 || k === this.history.length - 1);
+    const line = (sample) => kept.map(([time, values]) => [x(time), y(values[sample])]);
+    for (let sample = 0; sample < (kept[0]?.[1].length ?? 0); sample += 4) curve(context, line(sample), colour("line"), 1);
+    if (kept.length) curve(context, line(chosen), colour("accent"));
+    context.fillStyle = colour("faint");
+    context.fillText(`energy, ${Math.round(low / 1000).toLocaleString("en")} thousand kT at the bottom`, left, 13);
+    context.fillText("time", left, height - 5);
+    context.textAlign = "right";
+    context.fillText(`${end.toFixed(1)}`, width - left, height - 5);
+    context.textAlign = "left";
+  }
+}
