@@ -14,9 +14,10 @@
 `j2 = j4 = 1` is a single well; a double well needs `j2 < 0`. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-3.
 """
 
+import weakref
 from collections.abc import Callable
-from math import inf, sqrt
-from typing import Any
+from math import inf, isfinite, sqrt
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +141,13 @@ class Potential(nn.Module):
         return x * (2 * self.j2 + x * (3 * self.j3 + x * (4 * self.j4)))
 
     @torch.no_grad()
+    def require_finite(self) -> None:
+        """Raise a ValueError that names the first parameter or buffer with a value that is not finite."""
+        for name, tensor in (*self.named_parameters(), *self.named_buffers()):
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"potential.{name}: every value must be finite, found NaN or infinity")
+
+    @torch.no_grad()
     def stable_dt(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
         """Longest Euler-Maruyama step, times mobility, that is linearly stable where this run can be expected to go.
 
@@ -176,20 +184,37 @@ class Potential(nn.Module):
         """A lower bound of `stable_dt` from the largest numbers alone. Cost: a few passes, no coupling field.
 
         The Frobenius norm bounds |J|, sqrt(n) max |x| the length of a state, and the softest unit the reach of all.
+
+        Raises:
+            ValueError: a parameter that is not finite.
         """
-        norm, furthest = self.couplings.frobenius_norm(), _largest(state)
-        field = (
-            _largest(self.bias) + (0.0 if drive is None else _largest(drive)) + norm * sqrt(self.num_units) * furthest
-        )
-        quadratic, quartic = max(2 * self.j2.min().item(), 1e-12), max(4 * self.j4.min().item(), 1e-12)
+        known, furthest = self._extremes(), _largest(state)
+        if not isfinite(known.norm + known.bias):
+            self.require_finite()
+        field = known.bias + (0.0 if drive is None else _largest(drive)) + known.norm * sqrt(self.num_units) * furthest
+        quadratic, quartic = max(2 * known.least_j2, 1e-12), max(4 * known.least_j4, 1e-12)
         reach = max(
             furthest,
             3 * min((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25),
             min(field / quadratic, (field / quartic) ** (1 / 3)),
-            (max(-2 * self.j2.min().item(), 0.0) / quartic) ** 0.5,
+            (max(-2 * known.least_j2, 0.0) / quartic) ** 0.5,
         )
-        stiffest = 2 * _largest(self.j2) + norm + 6 * _largest(self.j3) * reach + 12 * _largest(self.j4) * reach**2
+        stiffest = 2 * known.j2 + known.norm + 6 * known.j3 * reach + 12 * known.j4 * reach**2
         return 2.0 / max(stiffest, 1e-30)
+
+    def _extremes(self) -> "_Extremes":
+        """The largest numbers of the potential, remembered until one of its tensors changes."""
+        tensors = (*self.parameters(), *self.buffers())
+        changes = None if any(tensor.is_inference() for tensor in tensors) else [t._version for t in tensors]
+        held, seen, found = _seen.get(self, ((), None, None))
+        if changes is not None and changes == seen and all(ref() is t for ref, t in zip(held, tensors, strict=True)):
+            return found
+        found = _Extremes(
+            self.couplings.frobenius_norm(), *map(_largest, (self.bias, self.j2, self.j3, self.j4)),
+            self.j2.min().item(), self.j4.min().item(),
+        )  # fmt: skip
+        _seen[self] = tuple(map(weakref.ref, tensors)), changes, found
+        return found
 
     def extra_repr(self) -> str:
         shown = {name: getattr(self, name) for name in ("j2", "j3", "j4")}
@@ -202,6 +227,21 @@ class Potential(nn.Module):
             raise ValueError(
                 f"x: expected [..., {self.num_units}] for a potential of {self.num_units} units, got {tuple(x.shape)}"
             )
+
+
+class _Extremes(NamedTuple):
+    """Frobenius norm of the couplings, the largest moduli of what a unit has, and the least coefficients."""
+
+    norm: float
+    bias: float
+    j2: float
+    j3: float
+    j4: float
+    least_j2: float
+    least_j4: float
+
+
+_seen: weakref.WeakKeyDictionary[Potential, Any] = weakref.WeakKeyDictionary()  # not in the module, which can be copied
 
 
 def require_quartic(potential: Potential, what: str) -> None:

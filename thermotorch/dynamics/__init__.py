@@ -1,6 +1,5 @@
 """Simulation of thermodynamic computers: one entry point, interchangeable integrators, observers and backends."""
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import torch
@@ -14,7 +13,8 @@ from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult
-from thermotorch.dynamics.problem import EXACT_FLOWS, Drive, Problem, Trajectory, check, choose
+from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose, require_finite_heat
+from thermotorch.dynamics.stability import StabilityWarning, look_ahead
 from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
 
@@ -44,10 +44,6 @@ _BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {
     "cpu": fused.run,
     "cuda": fused.run,
 }
-
-
-class StabilityWarning(UserWarning):
-    """dt is beyond the linear stability bound of the potential."""
 
 
 def simulate(
@@ -110,11 +106,12 @@ def simulate(
 
     Raises:
         ValueError, TypeError: an argument that does not fit, before any compute.
-        FloatingPointError: the state became non-finite; names step, sample, unit and a dt to try.
+        FloatingPointError: the state or its energy became non-finite; names step, sample, unit and a dt to try.
 
     Warns:
         UserWarning: the run repeats the noise that led to the very `state` it starts from.
-        StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`.
+        StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`; twice that bound
+            for the exact flows of "splitting" and "alternating".
     """
     choose("backend", backend, {"auto": None, **_BACKENDS})
     if isinstance(state, Tensor | Trajectory) and isinstance(potential, Potential) and needs_float32(potential, state):
@@ -146,11 +143,12 @@ def simulate(
         precision=precision,
     )
     run = _BACKENDS[_backend(backend, problem)]
-    _warn_if_unstable(problem)
+    look_ahead(problem, stacklevel=3)
     if explicit:
         warn_of_repeated_noise(state, problem)
     trajectory = run(problem)
     if not torch.compiler.is_compiling():
+        require_finite_heat(trajectory, problem)
         remember(trajectory, problem)
     return trajectory
 
@@ -164,25 +162,3 @@ def _backend(name: str, problem: Problem) -> str:
     if reason is not None and name != "auto":
         raise ValueError(f"backend={name!r}: {reason}; backend='auto' falls back to the reference")
     return device if reason is None else "reference"
-
-
-def _warn_if_unstable(problem: Problem) -> None:
-    if (
-        torch.compiler.is_compiling()
-        or not len(problem.state)
-        or not problem.potential.quartic  # whose stability is not known
-        or problem.integrator_name in EXACT_FLOWS
-    ):
-        return
-    drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
-    step = problem.dt * float(torch.as_tensor(problem.mobility).max())
-    arguments = (problem.state.detach(), drive, problem.temperature)
-    if step > problem.potential.stable_dt_bound(*arguments):  # most runs need no closer look
-        stable = problem.potential.stable_dt(*arguments)
-        if step > stable:
-            warnings.warn(
-                f"dt x mobility = {step:.3g} is beyond the linear stability bound {stable:.3g} of this potential; "
-                f"the run may diverge, try dt={0.5 * stable * problem.dt / step:.2g}",
-                StabilityWarning,
-                stacklevel=3,
-            )

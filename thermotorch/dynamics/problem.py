@@ -185,8 +185,26 @@ def all_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
+def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
+    """Raise where exact flows, which never diverge, leave states whose energy is beyond all floats."""
+    if problem.integrator_name in EXACT_FLOWS and not all_finite(trajectory.heat.detach()):
+        problem.potential.require_finite()
+        furthest = trajectory.state.detach().abs().max().item() if trajectory.state.numel() else 0.0
+        raise FloatingPointError(
+            f"the energy became non-finite: the state reached |x| = {furthest:.3g} (dt={problem.dt:.3g}); "
+            f"try dt={0.5 * problem.dt:.2g} or smaller"
+        )
+
+
 def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
-    """The error of a step that left the finite numbers: names it, the sample, the unit, and a dt to try."""
+    """The error of a step that left the finite numbers: names it, the sample, the unit, and a dt to try.
+
+    Raises:
+        ValueError: the fault is that of a parameter, a buffer or the drive, which is not finite.
+    """
+    problem.potential.require_finite()
+    if problem.drive is not None and not all_finite(problem.drive(step)):
+        raise ValueError(f"drive: every value must be finite, found others at step {step}")
     # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
     furthest = torch.where(torch.isfinite(after), -1.0, before.abs()).argmax()
     sample, unit = divmod(int(furthest), before.shape[1])

@@ -127,6 +127,7 @@ def simulate_underdamped(
         stream=stream,
         observers=observers,
     )
+    potential.require_finite()
     mass = per_unit("mass", mass, state.shape[1], state, positive=True)
     friction = per_unit("friction", friction, state.shape[1], state)
     for name, observer in problem.observers.items():
