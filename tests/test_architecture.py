@@ -13,6 +13,7 @@ FLOORS = {
     "units": 0,
     "names": 0,
     "arguments": 0,
+    "transforms": 0,
     "files": 0,
     "potential": 1,
     "couplings": 1,

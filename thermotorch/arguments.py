@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thermotorch.transforms import values_hidden
+
 SEEDS = 1 << 64
 SAMPLES = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 STEPS = 1 << 56
@@ -166,7 +168,7 @@ def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None
     if value is None:
         return torch.arange(torch.Size(shape).numel(), device=device).view(*shape)
     ids = integers("sample_ids", value, shape)
-    if ids.numel() and not torch.compiler.is_compiling() and not 0 <= int(ids.min()) <= int(ids.max()) < SAMPLES:
+    if ids.numel() and not values_hidden() and not 0 <= int(ids.min()) <= int(ids.max()) < SAMPLES:
         raise ValueError(f"sample_ids: each must lie in [0, 2^34), got {int(ids.min())} to {int(ids.max())}")
     return ids if device is None else ids.to(device)
 
@@ -193,7 +195,7 @@ def real(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         found = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name}: expected a tensor of real numbers, got {found}")
-    if not (value.is_meta or torch.compiler.is_compiling() or torch.isfinite(value).all()):
+    if not (value.is_meta or values_hidden() or torch.isfinite(value).all()):
         raise ValueError(f"{name}: every entry must be finite")
     return value
 
@@ -219,7 +221,7 @@ def per_unit(
         raise TypeError(f"{name} must be a number or a tensor of shape ({num_units},), got {value!r}") from None
     if found.shape not in ((), (num_units,)):
         raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(found.shape)}")
-    if found.is_meta or torch.compiler.is_compiling():  # no values to look at
+    if found.is_meta or values_hidden():  # no values to look at
         return found
     if not torch.isfinite(found).all() or not signed and bool((found <= 0 if positive else found < 0).any()):
         wanted = "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"

@@ -259,9 +259,10 @@ class BlockCouplings(Couplings):
         return pieces
 
     def matrix(self) -> Tensor:
-        matrix = torch.zeros(self.num_units, self.num_units, **self._like())
-        for row, column, block in self.pieces():
-            matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
+        matrix, n = torch.zeros(self.num_units, self.num_units, **self._like()), self.num_units
+        for row, column, block in self.pieces():  # not in place, which vmap over ensembles cannot do
+            height, width = block.shape
+            matrix = matrix + nn.functional.pad(block, (column, n - column - width, row, n - row - height))
         return matrix
 
     def mask(self) -> Tensor:
@@ -347,7 +348,7 @@ class LatticeCouplings(Couplings):
 
     def matrix(self) -> Tensor:
         matrix = self.bonds.new_zeros(self.num_units, self.num_units)
-        matrix[self._first, self._second] = self.bonds
+        matrix = matrix.index_put((self._first, self._second), self.bonds)
         return matrix + matrix.T
 
     def mask(self) -> Tensor:

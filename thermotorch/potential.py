@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from thermotorch.arguments import flags, per_unit
 from thermotorch.couplings import Couplings, depth_of
+from thermotorch.transforms import transformed
 
 _LAW = ("energy", "gradient", "bind", "on_site_gradient")
 
@@ -123,6 +124,8 @@ class Potential(nn.Module):
         return lambda x: self.on_site_gradient(x) + bias + field(x)
 
     def _gradient_of_energy(self, x: Tensor) -> Tensor:
+        if transformed():
+            return torch.func.grad(lambda at: self.energy(at).sum())(x)
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             at = x if x.requires_grad else x.detach().requires_grad_()

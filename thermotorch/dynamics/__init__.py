@@ -15,6 +15,7 @@ from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathA
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose, require_finite_heat
 from thermotorch.dynamics.stability import StabilityWarning, look_ahead
+from thermotorch.transforms import transformed, values_hidden
 from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
 
@@ -75,6 +76,9 @@ def simulate(
     `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of matrix
     products, not on the batch it is in or the device.
 
+    Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) it runs by the reference; see `transforms.py`. There, a seed of
+    None follows vmap's `randomness`, and each call counts its own samples from 0: map `sample_ids` along, or the seed.
+
     Args:
         potential: V, of n units.
         state: [batch, unit], float32 or float64, the same as the potential; or the `Trajectory` of an earlier run, which
@@ -122,7 +126,7 @@ def simulate(
         )  # fmt: skip
     if isinstance(state, UnderdampedTrajectory):
         raise TypeError("state: an UnderdampedTrajectory continues in simulate_underdamped; here pass trajectory.state")
-    explicit = seed is not None and isinstance(state, Tensor) and not torch.compiler.is_compiling()
+    explicit = seed is not None and isinstance(state, Tensor) and not values_hidden()
     state, seed, start_step, stream, sample_ids = begin(state, seed, start_step, stream, sample_ids)
     problem = check(
         potential,
@@ -147,7 +151,7 @@ def simulate(
     if explicit:
         warn_of_repeated_noise(state, problem)
     trajectory = run(problem)
-    if not torch.compiler.is_compiling():
+    if not values_hidden():
         require_finite_heat(trajectory, problem)
         remember(trajectory, problem)
     return trajectory
@@ -157,6 +161,10 @@ def _backend(name: str, problem: Problem) -> str:
     """The backend to run on; one asked for by name runs or says why it cannot."""
     if name == "reference":
         return name
+    if transformed():
+        if name != "auto":
+            raise ValueError(f"backend={name!r}: inside torch.func only the reference runs; write backend='auto'")
+        return "reference"
     device = problem.state.device.type if name == "auto" else name
     reason = fused.refusal(problem, device)
     if reason is not None and name != "auto":

@@ -19,6 +19,7 @@ from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
+from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
 
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
@@ -55,7 +56,7 @@ def _unavailable(device: str) -> str | None:
 def covers_action(path: Tensor) -> bool:
     """Whether `reverse_action` has an implementation for this path."""
     device = path.device.type
-    return path.dtype == torch.float32 and device in _UNAVAILABLE and _unavailable(device) is None
+    return not transformed() and path.dtype == torch.float32 and device in _UNAVAILABLE and _unavailable(device) is None
 
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import seed_of
+from thermotorch.transforms import transformed, values_hidden
 
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -51,9 +52,9 @@ def seed_bits(seed: int | Tensor) -> Tensor:
 
 
 def fresh_seed() -> int | Tensor:
-    """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; inside a graph it stays a tensor."""
+    """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; in a graph it stays a tensor."""
     drawn = torch.randint(2**63 - 1, (), device="cpu")
-    return drawn if torch.compiler.is_compiling() else int(drawn)
+    return drawn if values_hidden() else int(drawn)
 
 
 def seed_or_fresh(seed: Any) -> int | Tensor:
@@ -79,13 +80,15 @@ def philox(
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
+    # What vmap maps only the key over cannot be changed in place.
+    mix = Tensor.bitwise_xor if isinstance(k0, Tensor) else Tensor.bitwise_xor_
     for _ in range(_ROUNDS):
         # A product of two 32-bit words fills 64 bits; int64 wraps around, and the masks read its halves as unsigned.
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
-            (p1 >> 32).bitwise_and_(_WORD).bitwise_xor_(k0).bitwise_xor(c1),
+            mix((p1 >> 32).bitwise_and_(_WORD), k0).bitwise_xor(c1),
             p1.bitwise_and_(_WORD),
-            (p0 >> 32).bitwise_and_(_WORD).bitwise_xor_(k1).bitwise_xor(c3),
+            mix((p0 >> 32).bitwise_and_(_WORD), k1).bitwise_xor(c3),
             p0.bitwise_and_(_WORD),
         )
         k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
@@ -117,8 +120,11 @@ def normals(
         copies of the result.
     """
     device = sample_ids.device
-    group, lane_of = torch.unique(sample_ids // 4, return_inverse=True)
-    row = lane_of * 4 + sample_ids % 4
+    if hidden := transformed():  # samples of one block cannot be found: each makes a block of its own
+        group = sample_ids // 4
+    else:
+        group, lane_of = torch.unique(sample_ids // 4, return_inverse=True)
+        row = lane_of * 4 + sample_ids % 4
     step = torch.arange(first_step, first_step + num_steps, device=device).view(-1, 1, 1)
     counter = (
         torch.arange(num_units, device=device).view(1, 1, -1),
@@ -127,6 +133,10 @@ def normals(
         (step >> 32) | (int(stream) << 24),
     )
     w0, w1, w2, w3 = philox(counter, (seed & _WORD, (seed >> 32) & _WORD))
+    if hidden:
+        lanes = torch.stack((*_box_muller(w0, w1, dtype), *_box_muller(w2, w3, dtype)))  # [lane, step, sample, unit]
+        lane = (sample_ids % 4).view(1, 1, -1, 1)
+        return lanes.where(torch.arange(4, device=device).view(4, 1, 1, 1) == lane, 0.0).sum(0)
     lanes = torch.stack((*_box_muller(w0, w1, dtype), *_box_muller(w2, w3, dtype)), dim=2)  # [step, group, lane, unit]
     rows = lanes.view(num_steps, 4 * len(group), num_units)
     whole = len(row) == rows.shape[1] and bool((row == torch.arange(len(row), device=device)).all())
@@ -155,7 +165,8 @@ class NormalStream:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._arguments = (seed, sample_ids, num_units, stream, dtype)
-        lanes = 4 * len(torch.unique(sample_ids // 4))  # whole blocks of four are made, whoever reads them
+        # Whole blocks of four are made, whoever reads them.
+        lanes = 4 * len(sample_ids if transformed() else torch.unique(sample_ids // 4))
         self._chunk = max(1, _ELEMENTS_PER_CHUNK // max(1, lanes * num_units))
         self._last_step = last_step
         self._first, self._block = 0, None

@@ -15,6 +15,7 @@ from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
 from thermotorch.dynamics.operators.langevin import PRECISIONS
 from thermotorch.dynamics.path_weights import PathWeights, refusal
+from thermotorch.transforms import transformed, values_hidden
 from thermotorch.potential import Potential, require_quartic
 
 Drive = Tensor | Callable[[int], Tensor]
@@ -133,8 +134,9 @@ def check(
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
     batch, unit = _check_state(potential, state)
-    if not _traced():  # numbers of a graph may be symbols
-        steps, seed = integer_in("steps", steps, 0, STEPS), seed_of(seed)
+    if not torch.compiler.is_compiling():  # numbers of a graph may be symbols
+        steps = integer_in("steps", steps, 0, STEPS)
+        seed = seed if transformed() and isinstance(seed, Tensor) else seed_of(seed)
         start_step = integer_in("start_step", start_step, 0, STEPS - steps)
         record = None if record is None else integer_in("record", record, 1, STEPS)
         dt, temperature = number_of("dt", dt, positive=True), number_of("temperature", temperature)
@@ -251,7 +253,7 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
             f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
             "write state.to(potential.bias) or potential.to(state)"
         )
-    if _traced():
+    if values_hidden():
         return state.shape[0], state.shape[1]
     if not all_finite(state):
         raise ValueError("state: every value must be finite")
@@ -262,7 +264,7 @@ def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tenso
     """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit, in any integrator."""
     unit = state.shape[1]
     if isinstance(mobility, float | int):
-        mobility = mobility if _traced() else number_of("mobility", mobility)
+        mobility = mobility if torch.compiler.is_compiling() else number_of("mobility", mobility)
     else:
         mobility = per_unit("mobility", mobility, unit, state).detach()
     if clamp is None:
@@ -288,12 +290,7 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
 
     if isinstance(drive, Tensor):
         constant = checked(drive)
-        if not _traced() and not all_finite(constant):
+        if not values_hidden() and not all_finite(constant):
             raise ValueError("drive: every value must be finite")
         return Force(lambda step: constant, constant)
     return Force(lambda step: checked(drive(step)))
-
-
-def _traced() -> bool:
-    """Whether torch.compile or torch.export is looking: a graph of operators cannot look at values and raise."""
-    return torch.compiler.is_compiling()

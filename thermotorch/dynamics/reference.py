@@ -17,6 +17,7 @@ from thermotorch.dynamics import splitting
 from thermotorch.dynamics.integrators import System
 from thermotorch.dynamics.noise import NormalStream, Stream
 from thermotorch.dynamics.problem import Problem, Trajectory, divergence, wants_gradient
+from thermotorch.transforms import transformed
 
 
 def run(problem: Problem) -> Trajectory:
@@ -25,7 +26,8 @@ def run(problem: Problem) -> Trajectory:
     x, work = problem.state, problem.state.new_zeros(len(problem.state))
     carries = {name: observer.start(x) for name, observer in problem.observers.items()}
     recorded: list[Tensor] = []
-    differentiable = torch.is_grad_enabled() and wants_gradient(problem)
+    hidden = transformed()  # where neither checkpoints nor values can be had
+    differentiable = torch.is_grad_enabled() and not hidden and wants_gradient(problem)
     end = problem.start_step + problem.steps
     length = max(1, ceil(sqrt(problem.steps)))
     for first in range(problem.start_step, end, length):
@@ -37,7 +39,7 @@ def run(problem: Problem) -> Trajectory:
         else:
             x, work, carries, kept = loop.segment(x, work, carries, first, last)
         recorded += kept
-        if not torch.isfinite(x).all():
+        if not hidden and not torch.isfinite(x).all():
             loop.report_divergence(before, first, last)
     states = times = None
     if problem.record is not None:

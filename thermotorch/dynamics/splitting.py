@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.couplings import Couplings
+from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
 
 _CACHED_EXPONENTIALS = 4  # machines whose exponentials are remembered
@@ -127,6 +128,8 @@ def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
     """C(h/2) for mobility x h / 2 of each unit, [unit]; with the opposite sign the way back."""
     if not couplings.coupled:
         return None
+    if transformed():
+        return _whole_exponential(-couplings.matrix() * half_rate)
     if torch.is_grad_enabled() and any(bonds.requires_grad for bonds in couplings.parameters()):
         return exponential(-couplings.matrix() * half_rate)
     digest = hashlib.blake2b(
@@ -143,6 +146,15 @@ def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
             _remembered.popitem(last=False)
     _remembered.move_to_end(name)
     return _remembered[name]
+
+
+def _whole_exponential(generator: Tensor) -> Kick:
+    """`exponential` without a look at the matrix: e^[[G, 1], [0, 0]] = [[e^G, phi(G)], [0, 1]], in float64."""
+    one = torch.eye(len(generator), dtype=torch.float64, device=generator.device)
+    rows = torch.cat([generator.double(), one], 1), torch.zeros(len(one), 2 * len(one)).to(one)
+    upper = torch.linalg.matrix_exp(torch.cat(rows))[: len(one)]
+    half, mean = upper[:, : len(one)] - one, upper[:, len(one) :]
+    return Kick(*(part.to(generator.dtype) for part in (half, 2 * half + half @ half, mean)))
 
 
 _remembered: OrderedDict[bytes, Kick] = OrderedDict()

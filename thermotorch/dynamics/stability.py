@@ -5,6 +5,7 @@ import warnings
 import torch
 
 from thermotorch.dynamics.problem import EXACT_FLOWS, Problem
+from thermotorch.transforms import values_hidden
 
 _EXACT_FLOWS_REACH = 2.0  # times stable_dt, where splitting errors of heat and variances come to 10 %
 
@@ -26,7 +27,7 @@ def look_ahead(problem: Problem, *, stacklevel: int) -> None:
     Cost: a few passes over the state; a close look, about 20 coupling fields, where that bound is not met.
     """
     potential = problem.potential
-    if torch.compiler.is_compiling() or not len(problem.state) or not potential.quartic:  # whose stability is not known
+    if values_hidden() or not len(problem.state) or not potential.quartic:  # whose stability is not known
         return
     drive = None if problem.drive is None else problem.drive(problem.start_step).detach()
     mobility = problem.mobility

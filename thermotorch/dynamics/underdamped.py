@@ -31,6 +31,7 @@ from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
 from thermotorch.dynamics.path_weights import PathWeights
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
+from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
 
 _VELOCITY_STEP = (1 << 56) - 1  # the last step number: no run gets there, so starting velocities are noise of their own
@@ -127,7 +128,8 @@ def simulate_underdamped(
         stream=stream,
         observers=observers,
     )
-    potential.require_finite()
+    if not transformed():
+        potential.require_finite()
     mass = per_unit("mass", mass, state.shape[1], state, positive=True)
     friction = per_unit("friction", friction, state.shape[1], state)
     for name, observer in problem.observers.items():
@@ -238,17 +240,17 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
     energy = problem.potential.energy(x) + kinetic(v)
     carries = {name: observer.start(x) for name, observer in problem.observers.items()}
     recorded: list[tuple[Tensor, Tensor]] = []
-    length = max(1, ceil(sqrt(problem.steps)))
+    length, hidden = max(1, ceil(sqrt(problem.steps))), transformed()
     for first in range(problem.start_step, last_step, length):
         arguments = (x, v, heat, work, carries, first, min(first + length, last_step))
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not hidden:
             x, v, heat, work, carries, kept = checkpoint(
                 segment, *arguments, use_reentrant=False, preserve_rng_state=False
             )
         else:
             x, v, heat, work, carries, kept = segment(*arguments)
         recorded += kept
-        if not torch.isfinite(x).all():
+        if not hidden and not torch.isfinite(x).all():
             stable = problem.potential.stable_dt(problem.state, temperature=problem.temperature) * mass.min().item()
             raise FloatingPointError(
                 f"the state became non-finite between steps {first} and {arguments[-1]} (dt={dt:.3g}); "

@@ -19,6 +19,7 @@ from thermotorch.arguments import count_of, number_of, real, steps_until
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
+from thermotorch.transforms import values_hidden
 
 _REACH = {torch.float32: 18.0, torch.float64: 40.0}  # kT above the minimum beyond which weights are below rounding
 _SPACING = {torch.float32: 0.9, torch.float64: 0.5}  # of the nodes, in thermal widths of the deepest well
@@ -48,7 +49,8 @@ def neuron_activation(
     well = _Well(j2, j3, j4, temperature)
     if not isinstance(force, Tensor) or force.dtype not in _REACH:
         raise ValueError(f"force: expected a float32 or float64 tensor, got {getattr(force, 'dtype', type(force))}")
-    real("force", force)
+    if not values_hidden():
+        real("force", force)
     return _Response.apply(force, well, 0)
 
 
@@ -144,9 +146,16 @@ class _Response(torch.autograd.Function):
     """d^order <x> / dI^order, whose derivative is the next order."""
 
     @staticmethod
-    def forward(ctx, force: Tensor, well: _Well, order: int) -> Tensor:
+    def setup_context(ctx, inputs: tuple[Tensor, _Well, int], output: Tensor) -> None:
+        force, ctx.well, ctx.order = inputs
         ctx.save_for_backward(force)
-        ctx.well, ctx.order = well, order
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, force: Tensor, well: _Well, order: int) -> tuple[Tensor, int | None]:
+        return _Response.apply(force, well, order), in_dims[0]  # element by element
+
+    @staticmethod
+    def forward(force: Tensor, well: _Well, order: int) -> Tensor:
         if well.j4 == 0:
             slope = 1 / (2 * well.j2)
             return force * slope if order == 0 else torch.full_like(force, slope if order == 1 else 0.0)
