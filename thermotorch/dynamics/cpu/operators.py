@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cpu.build import CompilerUnavailable, library
+from thermotorch.dynamics.cpu.forks import threads
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
@@ -30,7 +31,7 @@ def peak_flops() -> float | None:
         return None
     measure = library().thermotorch_peak_flops
     measure.restype = ctypes.c_double
-    return measure() * torch.get_num_threads()
+    return measure() * threads()
 
 
 _Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
@@ -154,7 +155,7 @@ def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: in
     a, end = _Arguments(), torch.empty_like(state)
     blocks, rows, columns = op.placed(pieces)
     blocks = a.blocks([block.detach() for block in blocks], rows, columns)
-    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=torch.get_num_threads(),
+    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(),
                block_count=len(pieces), blocks=blocks, state=a.pointer(state), end=a.pointer(end))  # fmt: skip
     _call("thermotorch_products", _Langevin(run))
     return end
@@ -172,7 +173,7 @@ def _langevin(
         return end, recorded, kept
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
+        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(blocks),
         int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, end, recorded, kept)),
@@ -198,7 +199,7 @@ def _langevin_backward(
         return gradients
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(blocks),
+        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(blocks),
         int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
@@ -225,7 +226,7 @@ def _splitting(
     a = _Arguments()
     matrices = [] if whole is None else [whole, half]
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
+        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(matrices),
         int(seed) % (1 << 64),
         a.blocks(matrices, _ORIGIN, _ORIGIN), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
     )  # fmt: skip
@@ -248,7 +249,7 @@ def _splitting_backward(
         return [of_state, *others]
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, torch.get_num_threads(), precision == "bf16", len(matrices),
+        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(matrices),
         int(seed) % (1 << 64),
         a.blocks(matrices, _ORIGIN, _ORIGIN),
         *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
@@ -272,7 +273,7 @@ def _path_weights(
         return end, recorded, sums
     a = _Arguments()
     run = _Run(
-        *state.shape, steps, start_step, stream, record, 0, torch.get_num_threads(), precision == "bf16", len(blocks),
+        *state.shape, steps, start_step, stream, record, 0, threads(), precision == "bf16", len(blocks),
         int(seed) % (1 << 64),
         a.blocks(blocks, rows, columns), *map(a.pointer, (sample_ids, state, end, recorded)),
     )  # fmt: skip
@@ -290,7 +291,7 @@ def _reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperatu
     if not residual.numel():
         return action.zero_(), residual
     a = _Arguments()
-    run = _Run(batch=action.numel(), units=path.shape[2], threads=torch.get_num_threads(), block_count=len(blocks),
+    run = _Run(batch=action.numel(), units=path.shape[2], threads=threads(), block_count=len(blocks),
                blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual))  # fmt: skip
     units = map(a.pointer, (bias, j2, j3, j4))
     _call("thermotorch_reverse_action", _Action(run, path.shape[1], dt, temperature, *units, a.pointer(action)))
@@ -303,7 +304,7 @@ def _reverse_action_backward(grad_action, residual, path, blocks, rows, columns,
     of_blocks = [torch.zeros_like(block, memory_format=torch.contiguous_format) for block in blocks]
     if residual.numel():
         a = _Arguments()
-        run = _Run(batch=grad_action.numel(), units=path.shape[2], threads=torch.get_num_threads(), block_count=len(blocks),
+        run = _Run(batch=grad_action.numel(), units=path.shape[2], threads=threads(), block_count=len(blocks),
                    blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual),
                    grad_end=a.pointer(grad_action), grad_blocks=a.blocks(of_blocks, rows, columns))  # fmt: skip
         _call("thermotorch_reverse_action_backward",
