@@ -129,11 +129,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def sample(cfg: DictConfig) -> Path:
-    """Writes images of a trained model, or its page (`configs/zoo/sample.yaml`), into the run folder; returns the folder.
-
-    Raises:
-        ValueError: an unknown format, or a model that makes no images or cannot be shown on a page.
-    """
+    """Writes images of a trained model, or its page (`configs/zoo/sample.yaml`), into the run folder; returns the folder."""
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.samples import sample_rows, samples_in_parts, write_samples

@@ -3,7 +3,7 @@
 import { Crew } from "./crew.js";
 import { Hand } from "./hand.js";
 import { Hidden } from "./hidden.js";
-import { Meters, scientific } from "./meters.js";
+import { Meters, scientific, thousands } from "./meters.js";
 import { MOTION, THEME } from "./paint.js";
 import { Player } from "./player.js";
 import { Unit } from "./unit.js";
@@ -72,7 +72,7 @@ function startMachine(description) {
 
   function finishedText(frame) {
     const heat = frame.heat[player.chosen], joule = scientific(heat * stage.joule_per_energy);
-    return `Read out. Sample ${player.first + player.chosen} gave off ${Math.round(heat / stage.temperature)} kT, ${joule} joule.`;
+    return `Read out. Sample ${player.first + player.chosen} gave off ${thousands(heat / (stage.temperature || 1))} kT, ${joule} joule.`;
   }
 
   function choose(place) {

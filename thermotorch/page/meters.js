@@ -12,6 +12,11 @@ export function scientific(value) {
   return `${digits} × 10${exponent < 0 ? "⁻" : ""}${power}`;
 }
 
+// -21667.2 as "−21,667".
+export function thousands(value) {
+  return Math.round(value).toLocaleString("en").replace("-", "−");
+}
+
 export class Meters {
   // `elements` by name: clock, heat, joule, energy, rate, and the canvas of the curve.
   constructor(elements, stage) {
@@ -29,9 +34,9 @@ export class Meters {
     if (this.history.at(-1)?.[0] !== time) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
     const heat = frame.heat[chosen];
     elements.clock.textContent = `${time.toFixed(1)} of ${(frame.steps * stage.dt).toFixed(1)}`;
-    elements.heat.textContent = `${Math.round(heat / unit).toLocaleString("en")} kT`;
+    elements.heat.textContent = `${thousands(heat / unit)} kT`;
     elements.joule.textContent = `${scientific(heat * stage.joule_per_energy)} J`;
-    elements.energy.textContent = `${Math.round(frame.energy[chosen] / unit).toLocaleString("en")} kT`;
+    elements.energy.textContent = `${thousands(frame.energy[chosen] / unit)} kT`;
     this.#rate(frame.finished);
     this.draw(chosen, frame.steps * stage.dt);
   }
@@ -58,7 +63,7 @@ export class Meters {
     for (let sample = 0; sample < (kept[0]?.[1].length ?? 0); sample += 4) curve(context, line(sample), colour("line"), 1);
     if (kept.length) curve(context, line(chosen), colour("accent"));
     context.fillStyle = colour("faint");
-    context.fillText(`energy, ${Math.round(low / 1000).toLocaleString("en")} thousand kT at the bottom`, left, 13);
+    context.fillText(`energy, ${thousands(low)} kT at the bottom`, left, 13);
     context.fillText("time", left, height - 5);
     context.textAlign = "right";
     context.fillText(`${end.toFixed(1)}`, width - left, height - 5);
