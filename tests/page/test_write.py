@@ -56,6 +56,35 @@ def test_what_is_asked_for_and_held_on_the_page_is_what_python_asks_for_and_hold
     torch.testing.assert_close(shown(found), expected, rtol=0, atol=0.51 / 255 + 1e-4)
 
 
+def test_pen_and_keys_give_pixels_and_take_them_back(machine, tmp_path):
+    """A stroke on the middle gives a cross of five pixels; three keys let the middle row's last block go."""
+    actions = """
+    until("ready").then(async () => {
+      const hand = document.getElementById("hand"), box = hand.getBoundingClientRect();
+      const at = (kind) => new PointerEvent(kind, { pointerId: 1, clientX: box.x + box.width / 2,
+        clientY: box.y + box.height / 2, bubbles: true });
+      hand.setPointerCapture = () => {};
+      hand.dispatchEvent(at("pointerdown"));
+      hand.dispatchEvent(at("pointerup"));
+      document.querySelector("input[name=tool][value=free]").click();
+      for (const key of ["ArrowRight", "ArrowUp", " "]) hand.dispatchEvent(new KeyboardEvent("keydown", { key }));
+      const over = until("finished");
+      document.getElementById("play").click();
+      document.getElementById("play").click();
+      document.getElementById("again").click();
+      await until("ready");
+      document.getElementById("play").click();
+      await over;
+      report();
+    });"""
+    found = visited(page(machine, "small"), tmp_path, actions)
+    assert found["errors"] == []
+    mask = torch.tensor([[False, False, False], [True, False, False], [False, True, False]]).view(1, 3, 3)
+    known = torch.full((32, 1, 3, 3), 0.75, dtype=torch.float64)
+    expected = machine.generate(32, seed=0, known=known, mask=mask)
+    torch.testing.assert_close(shown(found), expected, rtol=0, atol=0.51 / 255 + 1e-4)
+
+
 def test_nothing_moves_where_the_reader_asks_for_no_motion(machine, tmp_path):
     """The run is shown once, at its end."""
     count = """
