@@ -2,10 +2,11 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings, LatticeCouplings
+from thermotorch.couplings import BlockCouplings, Couplings, DenseCouplings
 from thermotorch.dynamics import Moments, PathAction, PathWeights, StabilityWarning, Stream, Trajectory, simulate
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.underdamped import simulate_underdamped
+from thermotorch.lattice import LatticeCouplings
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.potential import Potential
 from thermotorch.zoo import create_model, list_models, load_card, register_model

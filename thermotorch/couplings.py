@@ -9,13 +9,13 @@ A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
-from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of, counts_of
+from thermotorch.arguments import count_of
+from thermotorch.buffers import DerivedBuffers
 
 Field = Callable[[Tensor], Tensor]
 
@@ -25,7 +25,7 @@ def depth_of(cls: type, name: str) -> int:
     return next(depth for depth, base in enumerate(cls.__mro__) if name in vars(base))
 
 
-class Couplings(nn.Module):
+class Couplings(DerivedBuffers):
     """Base of all topologies on `num_units` units; `num_bonds` counts the trainable bonds."""
 
     num_units: int
@@ -133,7 +133,10 @@ class DenseCouplings(Couplings):
         super().__init__()
         self.num_units = num_units = count_of("num_units", num_units)
         self.bonds = nn.Parameter(torch.zeros(num_units * (num_units - 1) // 2))
-        self.register_buffer("_bond_at", _bond_at(num_units), persistent=False)
+        self.register_derived_buffers()
+
+    def derived_buffers(self) -> dict[str, Tensor]:
+        return {"_bond_at": _bond_at(self.num_units)}
 
     @classmethod
     def from_matrix(cls, matrix: Tensor) -> "DenseCouplings":
@@ -199,9 +202,11 @@ class BlockCouplings(Couplings):
             self.blocks[f"{first}-{second}"] = nn.Parameter(
                 torch.zeros(n * (n - 1) // 2) if first == second else torch.zeros(shape)
             )
-            if first == second:
-                self.register_buffer(f"_bond_at_{first}", _bond_at(n), persistent=False)
-        self.register_buffer("_anchor", torch.empty(0), persistent=False)  # knows the device when there are no blocks
+        self.register_derived_buffers()
+
+    def derived_buffers(self) -> dict[str, Tensor]:
+        anchor = {"_anchor": torch.empty(0)}  # knows the device when there are no blocks
+        return anchor | {f"_bond_at_{a}": _bond_at(self.groups[a]) for a, b in self.pairs if a == b}
 
     def _checked(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         seen: set[frozenset[str]] = set()
@@ -296,83 +301,6 @@ class BlockCouplings(Couplings):
     def extra_repr(self) -> str:
         shown = f"groups={self.groups}, pairs={[pair for pair in self.pairs if pair not in self.one_to_one]}"
         return f"{shown}, one_to_one={sorted(self.one_to_one)}" if self.one_to_one else shown
-
-
-class LatticeCouplings(Couplings):
-    """A lattice of h x w units (row-major), each coupled to the units at the given (row, column) offsets.
-
-    `LatticeCouplings((28, 28), offsets=[(0, 1), (1, 0)])` is the square lattice; with `periodic=True` it is a torus. An
-    offset stands for its bond in both directions. Field cost: one gather of [..., unit, degree], so no n^2 anywhere but
-    in `matrix()`.
-    """
-
-    def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
-        super().__init__()
-        self.shape = tuple(counts_of("shape", shape, length=2))
-        self.offsets = [tuple(counts_of(f"offsets[{k}]", offset, -inf, 2)) for k, offset in enumerate(offsets)]
-        self.periodic = bool(periodic)
-        self.num_units = self.shape[0] * self.shape[1]
-        bonds = self._bonds()
-        self.register_buffer("_first", bonds[:, 0].clone(), persistent=False)
-        self.register_buffer("_second", bonds[:, 1].clone(), persistent=False)
-        neighbour, bond = _adjacency(bonds, self.num_units)
-        self.register_buffer("_neighbour", neighbour, persistent=False)  # [unit, degree], padded with unit 0 ...
-        self.register_buffer("_bond", bond, persistent=False)  # ... through a bond of strength 0, the last one
-        self.bonds = nn.Parameter(torch.zeros(len(bonds)))
-
-    def _bonds(self) -> Tensor:
-        height, width = self.shape
-        site = torch.arange(self.num_units).view(height, width)
-        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        found = []
-        for down, right in self.offsets:
-            to_row, to_column = row + down, column + right
-            inside = torch.ones_like(row, dtype=torch.bool)
-            if self.periodic:
-                to_row, to_column = to_row % height, to_column % width
-            else:
-                inside = (to_row >= 0) & (to_row < height) & (to_column >= 0) & (to_column < width)
-            found.append(torch.stack([site[inside], site[to_row[inside], to_column[inside]]], 1))
-        bonds = torch.cat(found) if found else torch.empty(0, 2, dtype=torch.long)
-        if (bonds[:, 0] == bonds[:, 1]).any():
-            raise ValueError(f"offsets: {self.offsets} couple a unit to itself on a {height} x {width} lattice")
-        if len(bonds.sort(1).values.unique(dim=0)) != len(bonds):
-            raise ValueError(
-                f"offsets: {self.offsets} name a bond twice; give each direction once, (0, 1) but not also (0, -1)"
-            )
-        return bonds
-
-    def bind(self) -> Field:
-        strength = torch.cat([self.bonds, self.bonds.new_zeros(1)])[self._bond]  # [unit, degree]
-        return lambda x: (x[..., self._neighbour] * strength).sum(-1)
-
-    def matrix(self) -> Tensor:
-        matrix = self.bonds.new_zeros(self.num_units, self.num_units)
-        matrix = matrix.index_put((self._first, self._second), self.bonds)
-        return matrix + matrix.T
-
-    def mask(self) -> Tensor:
-        mask = torch.zeros(self.num_units, self.num_units, dtype=torch.bool, device=self.bonds.device)
-        mask[self._first, self._second] = True
-        return mask | mask.T
-
-    def _set_bonds(self, matrix: Tensor) -> None:
-        self.bonds.copy_(matrix[self._first.to(matrix.device), self._second.to(matrix.device)])
-
-    def extra_repr(self) -> str:
-        return f"shape={self.shape}, offsets={self.offsets}, periodic={self.periodic}"
-
-
-def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:
-    """Neighbours and bond numbers of every unit, both [unit, degree], padded with (unit 0, bond len(bonds))."""
-    lists: list[list[tuple[int, int]]] = [[] for _ in range(num_units)]
-    for number, (i, j) in enumerate(bonds.tolist()):
-        lists[i].append((j, number))
-        lists[j].append((i, number))
-    degree = max((len(entries) for entries in lists), default=0)
-    padded = [entries + [(0, len(bonds))] * (degree - len(entries)) for entries in lists]
-    table = torch.tensor(padded, dtype=torch.long).view(num_units, degree, 2)
-    return table[..., 0].contiguous(), table[..., 1].contiguous()
 
 
 def _upper(n: int, device: torch.device) -> tuple[Tensor, Tensor]:

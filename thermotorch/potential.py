@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.arguments import flags, per_unit
+from thermotorch.buffers import DerivedBuffers
 from thermotorch.couplings import Couplings, depth_of
 from thermotorch.transforms import transformed
 
 _LAW = ("energy", "gradient", "bind", "on_site_gradient")
 
 
-class Potential(nn.Module):
+class Potential(DerivedBuffers):
     """V(x) above, as a module: couplings and `bias` are trainable, the on-site `j2`, `j3`, `j4` are fixed buffers.
 
     Args:
@@ -93,11 +94,17 @@ class Potential(nn.Module):
         start = bias.detach() if isinstance(bias, Tensor) else bias
         start = per_unit("bias", start, self.num_units, like, signed=True)
         self.bias = nn.Parameter(start.expand(self.num_units).clone())
+        self._fixed_bias: list[bool] | None = None
         if fixed_bias is not None:
             flags("fixed_bias", fixed_bias, (self.num_units,))
+            self._fixed_bias = None if fixed_bias.is_meta else fixed_bias.tolist()
+            fixed_bias = fixed_bias.to(like.device)
         self.register_buffer("fixed_bias", fixed_bias, persistent=False)
         if not like.is_meta and ((self.j4 < 0).any() or ((self.j4 == 0) & (self.j3 != 0)).any()):
             raise ValueError("the potential has no lower bound: j4 must be positive, or zero where j3 is zero too")
+
+    def derived_buffers(self) -> dict[str, Tensor]:
+        return {} if self._fixed_bias is None else {"fixed_bias": torch.tensor(self._fixed_bias)}
 
     def energy(self, x: Tensor) -> Tensor:
         """V(x), [..., unit] -> [...]. Cost: one coupling field."""

@@ -82,6 +82,39 @@ def test_every_architecture_can_be_built_on_the_meta_device(name):
     assert all(parameter.is_meta for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("name", tt.list_models())
+def test_a_model_emptied_and_loaded_is_the_model(name, assign):
+    """Buffers that are not saved follow from the configuration, and are made again when weights are loaded."""
+    model = tt.create_model(name)
+    with torch.device("meta"):
+        empty = tt.create_model(name)
+    if not assign:
+        empty.to_empty(device="cpu")
+        for buffer in empty.buffers():
+            buffer.fill_(False if buffer.dtype == torch.bool else 7)
+    empty.load_state_dict(model.state_dict(), assign=assign)
+    for (label, buffer), (_, loaded) in zip(model.named_buffers(), empty.named_buffers(), strict=True):
+        assert torch.equal(buffer, loaded) and buffer.dtype == loaded.dtype, label
+    if name == "ddpm":
+        assert torch.equal(empty.noising.alphas_cumprod, model.noising.alphas_cumprod)
+
+
+@pytest.mark.parametrize("make", [lambda: tt.LatticeCouplings((2, 3), [(0, 1), (1, 0)]), lambda: tt.DenseCouplings(4)])
+def test_a_potential_emptied_and_loaded_is_the_potential(make):
+    with torch.device("meta"):
+        assert tt.Potential(make()).bias.is_meta
+    fixed = torch.arange(make().num_units) % 2 == 0
+    potential, empty = (tt.Potential(make(), bias=0.3, fixed_bias=fixed.clone()) for _ in range(2))
+    torch.nn.init.normal_(potential.couplings.bonds)
+    empty.to_empty(device="cpu")
+    for buffer in empty.buffers():
+        buffer.zero_()
+    empty.load_state_dict(potential.state_dict())
+    x = torch.randn(3, potential.num_units)
+    assert torch.equal(empty.gradient(x), potential.gradient(x)) and torch.equal(empty.fixed_bias, fixed)
+
+
 def test_models_are_listed_by_several_patterns():
     assert tt.list_models(["generator*", "ddpm*"]) == ["ddpm", "generator"]
     assert tt.list_models("spu") == ["spu"] and tt.list_models([]) == []

@@ -98,7 +98,8 @@ class DiffusionModel(nn.Module):
             norm_num_groups=_NORM_GROUPS,
             num_class_embeds=num_classes + 1 if num_classes else None,  # the last one stands for "any class"
         )
-        self.noising = self.scheduler("ddpm")
+        with torch.device("cpu"):  # it holds tensors but is no module: a network on the meta device must not empty them
+            self.noising = self.scheduler("ddpm")
 
     def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The network's prediction for noisy images [batch, c, h, w] in [-1, 1] plus noise, at timesteps [batch].

@@ -19,6 +19,7 @@ from thermotorch.arguments import (
     steps_until,
     whole_steps,
 )
+from thermotorch.buffers import DerivedBuffers
 from thermotorch.dynamics import INTEGRATORS, Observer, Stream, Trajectory, simulate
 from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
@@ -38,7 +39,7 @@ class Reading(NamedTuple):
     work: Tensor  # [sample], done until then by turning the gain, in that unit
 
 
-class ThermodynamicGenerator(Thermodynamic, nn.Module):
+class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
     """Visible, hidden and label units with couplings that are constant in time: an autonomous machine.
 
     Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`; the
@@ -124,16 +125,19 @@ class ThermodynamicGenerator(Thermodynamic, nn.Module):
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
-        self.register_buffer("mobility", torch.as_tensor(by_group("mobility", mobility, couplings)), persistent=False)
         self.visible = couplings.slices["visible"]
         self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
-        unit = torch.arange(couplings.num_units)
+        unit = torch.arange(couplings.num_units, device="cpu")
         held = unit >= self.hidden.stop
         fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
         self.potential = Potential(
             couplings, by_group("j2", j2, couplings), 0.0, by_group("j4", j4, couplings),
             fixed_bias=fixed_bias if num_classes or not visible_bias else None,
         )  # fmt: skip
+        self.register_derived_buffers()
+
+    def derived_buffers(self) -> dict[str, Tensor]:
+        return {"mobility": torch.as_tensor(by_group("mobility", self.config["mobility"], self.potential.couplings))}
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
         """The noising protocol whose reverse this machine is to follow: same units, temperature and clock.
