@@ -119,11 +119,12 @@ export class Machine {
   image(sample) {
     const { size, start } = this.visible, [low, high] = this.stage.display_range;
     const { x } = this.quartets[Math.floor(sample / LANES)], lane = sample % LANES;
-    const readout = this.finished && this.summed > 0;
-    return Float32Array.from({ length: size }, (_, pixel) => {
+    const readout = this.finished && this.summed > 0, shown = new Float32Array(size);
+    for (let pixel = 0; pixel < size; pixel++) {
       const state = readout ? this.sums[sample * size + pixel] / this.summed : x[(start + pixel) * LANES + lane];
-      return Math.min(1, Math.max(0, (state - low) / (high - low)));
-    });
+      shown[pixel] = Math.min(1, Math.max(0, (state - low) / (high - low)));
+    }
+    return shown;
   }
 
   // All units of a sample.

@@ -2,6 +2,7 @@
 
 import { colour, curve, sharp } from "./paint.js";
 
+const CURVE_EVERY = 4;  // frames; the rest of what moves is drawn in each
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 // 6.41e-17 as "6.41 × 10⁻¹⁷".
@@ -31,14 +32,15 @@ export class Meters {
 
   show(frame, chosen) {
     const { stage, elements } = this, unit = stage.temperature || 1, time = Math.max(0, frame.clock) * stage.dt;
-    if (this.history.at(-1)?.[0] !== time) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
+    const later = this.history.at(-1)?.[0] !== time;
+    if (later) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
     const heat = frame.heat[chosen];
     elements.clock.textContent = `${time.toFixed(1)} of ${(frame.steps * stage.dt).toFixed(1)}`;
     elements.heat.textContent = `${thousands(heat / unit)} kT`;
     elements.joule.textContent = `${scientific(heat * stage.joule_per_energy)} J`;
     elements.energy.textContent = `${thousands(frame.energy[chosen] / unit)} kT`;
     this.#rate(frame.finished);
-    this.draw(chosen, frame.steps * stage.dt);
+    if (!later || frame.finished || this.history.length % CURVE_EVERY === 1) this.draw(chosen, frame.steps * stage.dt);
   }
 
   #rate(finished) {

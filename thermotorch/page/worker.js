@@ -30,7 +30,8 @@ function frame(watched) {
   const { clock, finished, steps, energy, heat, visible } = machine;
   const images = new Uint8ClampedArray(machine.quartets.length * LANES * visible.size);
   for (let sample = 0, at = 0; at < images.length; sample++, at += visible.size) {
-    images.set(machine.image(sample).map((shown) => 255 * shown), at);
+    const shown = machine.image(sample);
+    for (let pixel = 0; pixel < shown.length; pixel++) images[at + pixel] = 255 * shown[pixel];
   }
   return { clock, finished, steps, energy, heat, images, units: watched === null ? null : machine.state(watched) };
 }
