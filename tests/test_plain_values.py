@@ -13,6 +13,9 @@ from torch import Tensor, nn
 import thermotorch as tt
 from tests.kinds import Kind, count, count_or_zero, counts, ids, labels, not_negative, positive, seed, signed
 from thermotorch.dynamics.underdamped import simulate_underdamped
+from thermotorch.evaluation.energy.card_rows import heat_rows
+from thermotorch.evaluation.physics.fluctuation import bennett
+from thermotorch.evaluation.quality.classification import ClassificationProtocol
 from thermotorch.linear_algebra import determinant, natural_gradient, regression, solve
 from thermotorch.linear_algebra.board.mitigation import averaging
 from thermotorch.linear_algebra.device import Device, Readout
@@ -180,6 +183,12 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
     "Readout": (Readout, {"reads": (40, count), "interval": (0.5, positive), "warmup": (0.5, not_negative.or_none()),
                           "replicas": (2, count), "blocks": (2, count)}),
     "Device": (Device, {"temperature": (0.5, positive), "friction": (0.5, positive), "dt": (0.5, positive.or_none())}),
+    "ClassificationProtocol": (ClassificationProtocol, {
+        "runs": (20, count), "averaged": (5, count), "devices": (3, count_or_zero.but(1)), "bits": (3, count.or_none().but(1)),
+        "mismatch": (0.5, not_negative), "seed": (3, seed.but(None)), "batch_size": (2, count)}),
+    "heat_rows": (lambda **k: heat_rows(**{"heat": torch.ones(2), "seed": 0, **k}), {
+        "seed": (3, seed.but(None)), "kelvin": (300.0, positive)}),
+    "bennett": (lambda **k: bennett(torch.arange(3.0), -torch.arange(3.0), **k), {"temperature": (0.5, positive)}),
     "solve": (lambda **k: solve.solve(EYE, ONES, readout=READOUT, **k), {"seed": (3, seed)}),
     "inverse": (lambda **k: solve.inverse(EYE, readout=READOUT, **k), {"seed": (3, seed)}),
     "lyapunov": (lambda **k: solve.lyapunov(EYE, EYE, readout=READOUT, **k), {"seed": (3, seed)}),

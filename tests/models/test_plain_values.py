@@ -115,6 +115,17 @@ def test_a_potential_emptied_and_loaded_is_the_potential(make):
     assert torch.equal(empty.gradient(x), potential.gradient(x)) and torch.equal(empty.fixed_bias, fixed)
 
 
+@pytest.mark.parametrize("wrong", [None, 3, ["x"], b"ddpm"])
+def test_what_is_no_name_is_refused_as_such(wrong):
+    for call in (tt.create_model, tt.load_card, tt.register_model):
+        with pytest.raises(TypeError, match="name: expected"):
+            call(wrong)
+    with pytest.raises(TypeError, match="pattern: expected"):
+        tt.list_models(wrong if wrong != ["x"] else [3])
+    with pytest.raises(TypeError, match="expected a class or a function"):
+        tt.register_model("an_architecture")(wrong)
+
+
 def test_models_are_listed_by_several_patterns():
     assert tt.list_models(["generator*", "ddpm*"]) == ["ddpm", "generator"]
     assert tt.list_models("spu") == ["spu"] and tt.list_models([]) == []

@@ -60,6 +60,8 @@ def compare(
     Raises:
         ValueError: no models, images that the judge cannot take, or a sampler that does not fit; before any compute.
     """
+    if not isinstance(models, Mapping) or not all(isinstance(model, nn.Module) for model in models.values()):
+        raise TypeError(f"models: expected a dict from names to modules, found {type(models).__name__}")
     if not models:
         raise ValueError("models: expected at least one, found none")
     entries = entries_of(models, protocol, samplers)

@@ -2,7 +2,7 @@
 
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -57,7 +57,7 @@ def list_models(pattern: str | Sequence[str] = "*", pretrained: bool = False) ->
 
     Both include what other installed packages add (see `plugins.py`); `load_card(name).path` says where one is.
     """
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    patterns = [pattern] if isinstance(pattern, str) or not isinstance(pattern, Iterable) else list(pattern)
     if not all(isinstance(each, str) for each in patterns):
         raise TypeError(f"pattern: expected a pattern such as 'generator*', or a list of them, got {pattern!r}")
     names = list_checkpoints() if pretrained else architectures()

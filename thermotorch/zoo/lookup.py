@@ -51,6 +51,8 @@ def is_address(name: str | os.PathLike) -> bool:
     That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare
     word is a name, even when the working directory holds a folder of that name.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name: expected a name or a path, got {name!r}")
     if not isinstance(name, str):
         return True
     return "/" in name or os.sep in name or name.endswith(".safetensors")
@@ -67,8 +69,9 @@ def find_checkpoint(name: str | os.PathLike) -> Path:
         ValueError: no checkpoint of that name; the message lists the close matches.
         FileNotFoundError: a path was given and nothing is there, or the Hub could not be asked.
     """
+    named = not is_address(name)
     text = os.fspath(name)
-    if not is_address(name):
+    if named:
         if places := _places(text):
             return places[0]
         raise unknown_checkpoint("checkpoint", text, list_checkpoints())

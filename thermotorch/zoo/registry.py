@@ -52,10 +52,14 @@ def register_model(name: str, *, override: bool = False) -> Callable[[Builder], 
     Raises:
         ValueError: the name holds a dot or is taken; the message names both places.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected an architecture name without a dot, found {name!r}")
     if not name or "." in name:
         raise ValueError(f"name: expected an architecture name without a dot, found {name!r}")
 
     def register(builder: Builder) -> Builder:
+        if not callable(builder):
+            raise TypeError(f"register_model({name!r}): expected a class or a function, found {builder!r}")
         known = _known()
         if name in known and not override and not _announces(known[name], builder):
             raise ValueError(

@@ -6,6 +6,7 @@ power at the wall. Measured joules are in `meter.py`; the two kinds never share 
 
 from torch import Tensor
 
+from thermotorch.arguments import number_of, real, seed_of
 from thermotorch.evaluation.energy.contribution import TRAJECTORY
 from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED
 from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
@@ -35,6 +36,9 @@ def heat_rows(
     Returns:
         Mean with standard error in kT, standard deviation in kT, mean in joule. All modelled: a simulation gave them.
     """
+    if real("heat", heat).dim() != 1 or len(heat) < 2:
+        raise ValueError(f"heat: expected at least two numbers [n], found shape {tuple(heat.shape)}")
+    seed, kelvin = seed_of(seed), number_of("kelvin", kelvin, positive=True)
     n, mean, deviation = len(heat), heat.double().mean().item(), heat.double().std().item()
     stderr = deviation / n**0.5
     ideal = "ideal device: heat of the run alone, not of the way back to where it began"

@@ -21,6 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import number_of
+
 
 class Estimate(NamedTuple):
     value: float
@@ -69,6 +71,7 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
 
     Source: Bennett, J. Comput. Phys. 22, 245 (1976); Crooks, PRE 61, 2361 (2000), for work instead of energies.
     """
+    temperature = number_of("temperature", temperature, positive=True)
     there, back = (work / temperature for work in _overlapping(forward, reverse))
     shift = log(len(there) / len(back))
 

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, number_of, seed_of
 from thermotorch.evaluation.energy import heat_rows
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
@@ -44,11 +45,16 @@ class ClassificationProtocol:
     batch_size: int = 2000
 
     def __post_init__(self) -> None:
-        if self.averaged < 1 or self.runs % self.averaged or self.runs < 2 * self.averaged:
+        for name, least in (("runs", 1), ("averaged", 1), ("devices", 0), ("batch_size", 1)):
+            object.__setattr__(self, name, count_of(name, getattr(self, name), least))
+        object.__setattr__(self, "bits", None if self.bits is None else count_of("bits", self.bits, 2))
+        object.__setattr__(self, "mismatch", number_of("mismatch", self.mismatch))
+        object.__setattr__(self, "seed", seed_of(self.seed))
+        if self.runs % self.averaged or self.runs < 2 * self.averaged:
             raise ValueError(
                 f"runs: expected a multiple of averaged={self.averaged}, at least twice that, found {self.runs}"
             )
-        if self.devices == 1 or self.devices < 0:
+        if self.devices == 1:
             raise ValueError(f"devices: expected 0 or at least 2 (for a standard error), found {self.devices}")
 
     def to_dict(self) -> dict:
