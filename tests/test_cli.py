@@ -240,7 +240,7 @@ def test_classes_of_a_package_that_announces_itself_are_built(monkeypatch):
     node = OmegaConf.create({"_target_": "collections.OrderedDict"})
     with pytest.raises(ValueError, match="a package of your own is allowed once it announces a model"):
         cli.instantiate(node)
-    monkeypatch.setattr(cli, "plugin_packages", lambda: ("collections",))
+    monkeypatch.setattr("thermotorch.cli.targets.plugin_packages", lambda: ("collections",))
     assert type(cli.instantiate(node)).__name__ == "OrderedDict"
     with pytest.raises(ValueError, match="found 'collections.namedtuple'"):
         cli.instantiate(OmegaConf.create({"_target_": "collections.namedtuple"}))

@@ -39,6 +39,20 @@ def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
     )
 
 
+def local_checkpoint(path: str | Path) -> Path:
+    """Return the absolute path of a checkpoint on this machine.
+
+    Lightning would fetch an address, or ask a registry.
+
+    Raises:
+        FileNotFoundError: there is no such file (or folder, which some strategies write).
+    """
+    found = Path(path).expanduser().absolute()
+    if "://" in str(path) or "::" in str(found) or not found.exists():
+        raise FileNotFoundError(f"ckpt_path: expected `last` or a path on this machine, found {str(path)!r:.300}")
+    return found
+
+
 def _differences(path: Path, config: Mapping[str, Any]) -> list[str]:
     """The entries that decide what is trained and in which the configuration at `path` is not `config`."""
     earlier = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}

@@ -67,7 +67,7 @@ def can_be_found(plugin: EntryPoint) -> bool:
 def plugin_packages() -> tuple[str, ...]:
     """Names of the packages that announce models or checkpoints: one component, or two inside a namespace package.
 
-    Configurations may name the classes of these packages (see `instantiate` in `cli.py`): whoever installs a package
+    Configurations may name the classes of these packages (see `cli/targets.py`): whoever installs a package
     that announces itself to thermotorch trusts its code, and no other installed package is opened by that.
     """
     packages = set()

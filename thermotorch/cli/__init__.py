@@ -1,4 +1,4 @@
-"""The command line: Hydra programs that read `configs/` and call the library. The only file that imports hydra.
+"""The command line: Hydra programs that read `configs/` and call the library. The only folder that imports hydra.
 
 Each program is a `*_main` (argv in, files in a run folder out) around a plain function of the composed configuration.
 Heavy imports wait until a program needs them, so that `--help` and a typo answer at once.
@@ -14,67 +14,36 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from thermotorch.cli.loader import checked_configurations
+from thermotorch.cli.targets import instantiate
 from thermotorch.names import unknown_name
-from thermotorch.zoo.plugins import plugin_packages
 
 if TYPE_CHECKING:
     from thermotorch.evaluation.quality.novelty import KnownImages
 
-_package = Path(__file__).resolve().parent
+_package = Path(__file__).resolve().parent.parent
 CONFIG_DIR = next(
     (folder for folder in (_package / "configs", _package.parent / "configs") if (folder / "train.yaml").is_file()),
     _package / "configs",
 )
-ALLOWED_TARGETS = ("thermotorch.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
-
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
 
 log = logging.getLogger(__name__)
 
 # ${or:a,b} in a configuration is a, or b when a is null.
 OmegaConf.register_new_resolver("or", lambda value, default: default if value is None else value, replace=True)
-
-
-def instantiate(node: DictConfig, **kwargs: Any) -> Any:
-    """Builds the object that a configuration node describes: of a class of ours, torch's, Lightning's or a plugin's.
-
-    A plugin is an installed package that announces models or checkpoints to thermotorch (`zoo/plugins.py`): who
-    installs it trusts its code. A configuration, which may come from anywhere, reaches no other code: no function, and
-    nothing that those packages have imported themselves, such as `thermotorch.cli.os.system`.
-
-    Args:
-        node: a node with `_target_`; what is nested in it is built too, and arrives as plain dicts and lists.
-        kwargs: further arguments, which replace those of the node.
-
-    Raises:
-        ValueError: a `_target_` that is no class of these packages; nothing has been built.
-        Exception: whatever the constructor raises, not wrapped.
-    """
-    allowed = (*ALLOWED_TARGETS, *(f"{package}." for package in plugin_packages()))
-    for target in _targets(OmegaConf.to_container(node, resolve=True)):
-        if not (target.startswith(allowed) and _is_defined_in(target, (*allowed, "lightning.fabric."))):
-            raise ValueError(
-                f"_target_: expected a class of {', '.join(allowed)}, found {target!r}; a package of your own is "
-                f"allowed once it announces a model to thermotorch (entry point group 'thermotorch.models')"
-            )
-    try:
-        return hydra.utils.instantiate(node, _convert_="all", **kwargs)
-    except InstantiationException as error:
-        if error.__cause__ is not None:
-            raise error.__cause__ from None
-        raise
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -89,7 +58,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from thermotorch.evaluation.speed.hardware import describe_hardware
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
-    from thermotorch.training.resume import LAST, last_checkpoint
+    from thermotorch.training.resume import LAST, last_checkpoint, local_checkpoint
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
@@ -99,6 +68,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     elif resume == "last":
         resume = last_checkpoint(run, OmegaConf.to_container(cfg))
     if resume is not None:
+        resume = local_checkpoint(resume)
         log.info("continuing from %s", resume)
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
@@ -111,7 +81,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     )
     started = time.perf_counter()
     with interrupt_ends_the_step(trainer):
-        trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume)
+        trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume, weights_only=True)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     record = {
         "command": _command(HydraConfig.get().job.name),
@@ -129,7 +99,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def sample(cfg: DictConfig) -> Path:
-    """Writes images of a trained model, or its page (`configs/zoo/sample.yaml`), into the run folder; returns the folder."""
+    """Write images of a trained model, or its page (`configs/zoo/sample.yaml`); return the run folder."""
     from thermotorch.evaluation.generators import load_generators
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.samples import sample_rows, samples_in_parts, write_samples
@@ -299,27 +269,10 @@ def benchmark(cfg: DictConfig) -> Path:
 
 
 def _command(program: str) -> str:
-    """What the user typed, for the record: with the packages whose configurations were used, without folders of Hydra."""
+    """Return what the user typed, for the record: with packages of configurations, without folders of Hydra."""
     overrides = HydraConfig.get().overrides
     searched = [word for word in overrides.hydra if word.startswith("hydra.searchpath=[pkg:")]
     return shlex.join([program, *searched, *overrides.task])
-
-
-def _is_defined_in(target: str, packages: tuple[str, ...]) -> bool:
-    """Whether a dotted name is a class whose own module is in one of the packages."""
-    found = hydra.utils.get_object(target)
-    return isinstance(found, type) and f"{found.__module__}.".startswith(packages)
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in a plain nested configuration."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list):
-        for value in node:
-            yield from _targets(value)
 
 
 def _refuse_scripts_in_a_sweep(trainer: DictConfig) -> None:
@@ -370,12 +323,15 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
                 raise
             sys.exit(f"error: {error}\n(where: {failed})")
 
+    if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
+        sys.exit("error: --experimental-rerun: expected settings; a pickled configuration could run any code")
     try:
         _check_choices(sys.argv[1:], folder)
     except ValueError as error:
         sys.exit(f"error: {error}")
     try:
-        hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
+        with checked_configurations():
+            hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
     finally:
         SweepReport.write_table()
 

@@ -1,0 +1,114 @@
+"""Which classes a configuration may name by `_target_`, and how they are built.
+
+A configuration may come from anywhere, so it reaches no code but constructors of these packages: ours, torch's
+modules and optimizers, what Lightning gives to a trainer, and plugins. A plugin is an installed package that announces
+models or checkpoints to thermotorch (`zoo/plugins.py`): whoever installs it trusts its code.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from thermotorch.zoo.plugins import plugin_packages
+
+_PARTS_OF_TRAINING = ("callbacks", "loggers", "strategies", "plugins", "profilers", "accelerators")
+ALLOWED_TARGETS = (
+    "thermotorch.",
+    "torch.optim.",
+    "torch.nn.",
+    "lightning.pytorch.trainer.",
+    *(f"lightning.pytorch.{part}." for part in _PARTS_OF_TRAINING),
+)
+_SHORT_NAMES = ("lightning.pytorch.Trainer",)
+_DEFINED_IN = tuple(f"lightning.fabric.{part}." for part in _PARTS_OF_TRAINING)  # what Lightning re-exports
+
+
+def instantiate(node: DictConfig, **arguments: Any) -> Any:
+    """Return the object that a configuration node describes, built from a resolved copy of it.
+
+    `_args_` (positional arguments) and `_partial_: true` mean what they mean in Hydra.
+
+    Args:
+        node: a node with `_target_`; what is nested in it is built too, and arrives as plain dicts and lists.
+        arguments: further arguments, which replace those of the node.
+
+    Raises:
+        ValueError: a `_target_` that is no class of the packages above, such as a function, or something that they
+            have imported themselves (`thermotorch.cli.os.system`), or a value is missing. Nothing has been built.
+        Exception: whatever the constructor raises.
+    """
+    try:
+        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ValueError(str(error)) from None
+    assert isinstance(plain, dict)
+    classes = {target: _allowed_class(path, target) for path, target in targets(plain)}
+    return _build({**plain, **arguments}, classes)
+
+
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every `_target_` in a plain nested configuration, with the dotted path of the node that holds it."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node["_target_"]
+        for key, value in node.items():
+            yield from targets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(value, f"{path}[{index}]")
+
+
+def check_name(path: str, target: Any) -> None:
+    """Raise for a `_target_` outside the allowed packages, judged by its name alone: nothing is imported.
+
+    Args:
+        path: the node that holds it, for the message.
+
+    Raises:
+        ValueError: as said.
+    """
+    if not isinstance(target, str) or not (target in _SHORT_NAMES or target.startswith(ALLOWED_TARGETS)):
+        plugins = tuple(f"{package}." for package in plugin_packages())
+        if not (isinstance(target, str) and target.startswith(plugins)):
+            raise _refusal(path, target, plugins)
+
+
+def is_class_of(target: str, packages: tuple[str, ...]) -> bool:
+    """Return whether a dotted name is a class whose own module is in one of the packages (written with a final dot)."""
+    found = hydra.utils.get_object(target)
+    return isinstance(found, type) and f"{found.__module__}.".startswith(packages)
+
+
+def _allowed_class(path: str, target: Any) -> type:
+    check_name(path, target)
+    plugins = tuple(f"{package}." for package in plugin_packages())
+    if not is_class_of(target, (*ALLOWED_TARGETS, *_DEFINED_IN, *plugins)):
+        raise _refusal(path, target, plugins)
+    return hydra.utils.get_object(target)
+
+
+def _refusal(path: str, target: Any, plugins: tuple[str, ...]) -> ValueError:
+    allowed = ", ".join((*ALLOWED_TARGETS, *plugins))
+    return ValueError(
+        f"{path}{'.' * bool(path)}_target_: expected a class of {allowed}, found {target!r:.200}; a package of your "
+        f"own is allowed once it announces a model to thermotorch (entry point group 'thermotorch.models')"
+    )
+
+
+def _build(node: Any, classes: dict[str, type]) -> Any:
+    """Build what a plain configuration describes, from the inside out."""
+    if isinstance(node, list):
+        return [_build(value, classes) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if "_target_" not in node:
+        return {key: _build(value, classes) for key, value in node.items()}
+    settings = {key: value for key, value in node.items() if key not in ("_target_", "_convert_", "_recursive_")}
+    if node.get("_recursive_", True):
+        settings = {key: _build(value, classes) for key, value in settings.items()}
+    call, positional = classes[node["_target_"]], settings.pop("_args_", [])
+    return partial(call, *positional, **settings) if settings.pop("_partial_", False) else call(*positional, **settings)
