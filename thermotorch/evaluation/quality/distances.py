@@ -43,7 +43,9 @@ def frechet_distance(features: Tensor, reference: Tensor) -> tuple[float, float]
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     _check_pair(features, reference, at_least=3)
-    metric = FrechetInceptionDistance(feature=_GivenFeatures(features.shape[1]), reset_real_features=False)
+    metric = FrechetInceptionDistance(feature=_GivenFeatures(features.shape[1]), reset_real_features=False).to(
+        features.device
+    )
     metric.update(reference.double(), real=True)
 
     def distance(sample: Tensor) -> float:
@@ -87,7 +89,7 @@ def kernel_distance(
         warnings.filterwarnings("ignore", message=".*will save all extracted features in buffer")
         metric = KernelInceptionDistance(
             feature=_GivenFeatures(features.shape[1]), subsets=subsets, subset_size=subset_size
-        )
+        ).to(features.device)
     metric.update(reference.double(), real=True)
     metric.update(features.double(), real=False)
     with torch.random.fork_rng(devices=[]):

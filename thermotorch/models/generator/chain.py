@@ -1,6 +1,6 @@
 """A chain of thermodynamic machines: each undoes a part of the noise, and noise is what lets the next one begin anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.schedule import interaction
-from thermotorch.models.generator.stage import stages_of
+from thermotorch.models.generator.stage import DenoisingStage, stages_of
 from thermotorch.models.labels import class_labels
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 
@@ -20,7 +20,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
 
     For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi; held units keep that noisy
     image; the couplings of the stage are switched on, constant, and the units run for its observation time
-    (`DenoisingStage`). Between stages nothing is read: the visible units go on from where they are. If every stage drew
+    (`DenoisingStage`). Between stages the image is read, limited to black and white, and loaded again. If every stage drew
     exactly from its posterior, the images would follow the law of the data whatever the first machine does.
 
     Args:
@@ -28,6 +28,8 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too, and
             black and white, by default -0.75 and 0.75, must be opposite.
         angles: of the stages in degrees, decreasing: how much of the image each begins with is cos(angle).
+        order: numbers of the stages in the order in which they run, each at least once; None runs each once. A stage that
+            runs twice mixes better and costs no weights.
         hidden: number of hidden units of each stage.
         t_stage: observation time of each stage, of which the image is averaged over the last `readout_time`.
         dt: time step of the stages.
@@ -37,7 +39,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
     Raises:
         ValueError: angles, times or counts that do not fit.
 
-    Cost of a sample: that of the first machine, and for each stage t_stage / dt steps of 2 pixels x hidden
+    Cost of a sample: that of the first machine, and for each run of a stage t_stage / dt steps of 2 pixels x hidden
     multiply-adds.
     Source: Extropic's denoising thermodynamic models chain Boltzmann machines in this way; before them diffusion recovery
     likelihood (Gao et al., ICLR 2021). Here every stage is a network of continuous units that runs for a fixed time.
@@ -48,6 +50,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         image_shape: Sequence[int] = (1, 28, 28),
         first: Mapping[str, Any] | None = None,
         angles: Sequence[float] = (68.0, 52.0, 38.0, 26.0, 16.0),
+        order: Sequence[int] | None = None,
         hidden: int = 896,
         t_stage: float = 2.4,
         dt: float = 0.06,
@@ -65,9 +68,9 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         steps_until(t_stage, dt, "t_stage")
         t_stage, dt, readout_time = float(t_stage), float(dt), number_of("readout_time", readout_time)
         self.config = {
-            "image_shape": image_shape, "first": first, "angles": angles, "hidden": hidden,
-            "t_stage": t_stage, "dt": dt, "temperature": temperature, "readout_time": readout_time,
-            "hidden_spread": hidden_spread,
+            "image_shape": image_shape, "first": first, "angles": angles,
+            "order": None if order is None else list(order), "hidden": hidden, "t_stage": t_stage, "dt": dt,
+            "temperature": temperature, "readout_time": readout_time, "hidden_spread": hidden_spread,
         }  # fmt: skip
         self.image_shape, self.temperature = tuple(image_shape), temperature
         self.first = ThermodynamicGenerator(image_shape=image_shape, **first)
@@ -81,7 +84,11 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             angles, image_shape, hidden=hidden, num_classes=self.num_classes, temperature=temperature, t_final=t_stage,
             dt=dt, readout_time=readout_time, amplitude=high, hidden_spread=hidden_spread,
         )  # fmt: skip
-        self.t_final = self.first.t_final + sum(stage.noising_time + t_stage for stage in self.stages)
+        numbers = range(len(self.stages))
+        self.order = list(numbers if order is None else order)
+        if set(self.order) != set(numbers):
+            raise ValueError(f"order: expected each of 0 ... {len(numbers) - 1} at least once, got {order}")
+        self.t_final = self.first.t_final + sum(stage.noising_time + t_stage for stage in self._sequence())
 
     @torch.no_grad()
     def sample(
@@ -161,9 +168,12 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
         return sorted(nearest)
 
+    def _sequence(self) -> Iterator[DenoisingStage]:
+        return (self.stages[number] for number in self.order)
+
     def _clock(self) -> list[float]:
         clock = [0.0, self.first.t_final]
-        for stage in self.stages:
+        for stage in self._sequence():
             clock.append(clock[-1] + stage.noising_time)
             clock.append(clock[-1] + stage.steps * stage.dt)
         return clock
@@ -173,26 +183,27 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         asked = labels if self.num_classes else None
         start = first.start(len(ids), seed=seed, sample_ids=ids, labels=asked, **given)
         run = first.denoise(start, seed=seed, sample_ids=ids, mask=given.get("mask"))
-        visible, heat, energy = run.state[:, first.visible], run.heat, first.potential.energy(run.state)
+        heat, energy, shown = run.heat, first.potential.energy(run.state), run.state[:, first.visible]
         work = interaction(first.potential, start)
-        told = nn.functional.one_hot(labels, self.num_classes).to(visible) if self.num_classes else None
+        told = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
         pinned = {}
         if given:
             pinned = {"mask": given["mask"].flatten(), "known": first.to_state(given["known"])}
-        shown, seen = visible, [start[:, first.visible], visible]
+        low, high = first.config["display_range"]
+        seen = [start[:, first.visible], shown]
         step, noise_step = first.steps, first.steps
-        for stage in self.stages:
-            noisy, warmth = stage.noised(visible, seed=seed, sample_ids=ids, step=noise_step)
+        for stage in self._sequence():
+            loaded = shown.clamp(low, high)
+            noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
             draw = stage.draw(
                 noisy, told, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, **pinned
             )
-            # Each switch does the work by which it changes the energy where the units are.
-            work = work + stage.opened(visible) - energy + draw.start - stage.opened(noisy)
-            heat, energy = heat + warmth + draw.heat, draw.end
-            visible, shown = draw.visible, draw.shown
+            # To load or to switch is to do the work by which the energy changes.
+            work = work + stage.opened(loaded) - energy + draw.start - stage.opened(noisy)
+            heat, energy, shown = heat + warmth + draw.heat, draw.end, draw.shown
             step, noise_step = step + stage.steps, noise_step + 2
             seen += [noisy, shown]
-        frames = visible.new_empty(len(ids), 0)
+        frames = shown.new_empty(len(ids), 0)
         if at:
             pictures = dict(zip(self._clock(), seen, strict=True))
             frames = torch.stack([self.to_images(pictures[time]) for time in at], 1)

@@ -21,7 +21,6 @@ class Draw(NamedTuple):
     """The end of a stage."""
 
     shown: Tensor  # [sample, visible], averaged over the read-out time
-    visible: Tensor  # [sample, visible], at the end
     heat: Tensor  # [sample], given to the bath, in the potential's unit
     start: Tensor  # [sample], energy at the moment the couplings are switched on
     end: Tensor  # [sample], energy at the end
@@ -167,9 +166,7 @@ class DenoisingStage(nn.Module):
         )
         # The force comes from units that are held, so what `simulate` calls its work is a change of the energy V above.
         start, end = self.energy(state, force), self.energy(last.state, force)
-        return Draw(
-            last.states[..., self.visible].mean(0), last.state[:, self.visible], run.heat + last.heat, start, end
-        )
+        return Draw(last.states[..., self.visible].mean(0), run.heat + last.heat, start, end)
 
     def whole(self) -> Potential:
         """Return the potential of all units, held ones and labels included, as one would build it."""

@@ -1,0 +1,99 @@
+"""A chain of machines: samples are functions of their number, the first law holds, and known pixels stay."""
+
+import pytest
+import torch
+
+from thermotorch.models.generator.chain import ThermodynamicChain
+
+FIRST = {
+    "hidden": 5, "hidden_hidden": False, "visible_bias": True, "num_classes": 3, "temperature": 0.05, "t_final": 2.0,
+    "dt": 0.1, "j2": {"visible": 0.5, "hidden": -0.5}, "display_range": [-0.75, 0.75], "integrator": "alternating",
+    "readout_time": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def chain() -> ThermodynamicChain:
+    torch.manual_seed(0)
+    chain = ThermodynamicChain((1, 3, 3), FIRST, angles=[60.0, 30.0], order=[0, 0, 1], hidden=7)
+    for parameter in chain.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return chain
+
+
+def test_sample_seven_is_the_same_alone_and_in_any_batch(chain):
+    whole = chain.sample(10, seed=1, batch_size=4)
+    alone = chain.sample(1, seed=1, sample_ids=[7], labels=[7 % 3])
+    torch.testing.assert_close(whole.images[7:8], alone.images, rtol=0, atol=1e-6)
+    torch.testing.assert_close(whole.heat[7:8], alone.heat, rtol=1e-5, atol=0)
+    assert not torch.equal(whole.images, chain.sample(10, seed=2).images)
+    assert chain.sample(0).images.shape == (0, 1, 3, 3)
+
+
+def test_config_rebuilds_the_chain(chain):
+    twin = ThermodynamicChain(**chain.config)
+    twin.load_state_dict(chain.state_dict())
+    assert torch.equal(twin.generate(3, seed=4), chain.generate(3, seed=4))
+
+
+def test_first_law(chain, monkeypatch):
+    ends, starts = [], []
+    draw = type(chain.stages[0]).draw
+    monkeypatch.setattr(
+        type(chain.stages[0]), "draw", lambda self, *a, **k: ends.append(draw(self, *a, **k)) or ends[-1]
+    )
+    begin = chain.first.start
+    monkeypatch.setattr(chain.first, "start", lambda *a, **k: starts.append(begin(*a, **k)) or starts[-1])
+    samples = chain.sample(6, seed=2)
+    j2, j4 = chain.first.potential.j2, chain.first.potential.j4
+    wells = (j2 * starts[0] ** 2 + j4 * starts[0] ** 4).sum(-1)
+    gained = ends[-1].end - wells
+    torch.testing.assert_close(chain.temperature * (samples.work - samples.heat), gained, rtol=1e-4, atol=1e-3)
+
+
+def test_each_run_of_a_stage_has_noise_of_its_own(chain, monkeypatch):
+    seen = []
+    noised = type(chain.stages[0]).noised
+    monkeypatch.setattr(
+        type(chain.stages[0]), "noised", lambda self, visible, **k: seen.append(k["step"]) or noised(self, visible, **k)
+    )
+    chain.sample(2)
+    assert len(set(seen)) == len(seen) == 3
+
+
+def test_known_pixels_stay(chain):
+    known = torch.rand(5, 1, 3, 3)
+    mask = torch.zeros(1, 3, 3, dtype=torch.bool)
+    mask[0, 1] = True
+    images = chain.generate(5, known=known, mask=mask)
+    torch.testing.assert_close(images[:, :, 1], known[:, :, 1], rtol=0, atol=1e-6)
+    assert not torch.allclose(images[:, :, 0], known[:, :, 0])
+
+
+def test_frames_leave_the_samples_alone_and_end_with_them(chain):
+    times = chain.readable_times([0.0, 0.3, 1.0])
+    samples = chain.sample(4, times=times)
+    assert samples.frames.shape[:2] == (len(times), 4)
+    assert torch.equal(samples.frames[-1], samples.images)
+    assert torch.equal(samples.images, chain.generate(4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"order": [0, 0]}, "order"),
+        ({"order": [0, 1, 2]}, "order"),
+        ({"first": {**FIRST, "display_range": [-0.5, 0.9]}}, "display_range"),
+        ({"first": {**FIRST, "schedule": {"gain": [0.9, 1.0]}}}, "schedule"),
+    ],
+)
+def test_chains_that_cannot_be_are_refused(arguments, name):
+    with pytest.raises(ValueError, match=name):
+        ThermodynamicChain(**{"image_shape": (1, 3, 3), "first": FIRST, "angles": [60.0, 30.0], **arguments})
+
+
+def test_times_that_show_nothing_and_labels_without_classes_are_refused(chain):
+    with pytest.raises(ValueError, match="times"):
+        chain.sample(2, times=[0.123])
+    with pytest.raises(ValueError, match="labels"):
+        ThermodynamicChain((1, 3, 3), {**FIRST, "num_classes": 0}, angles=[60.0], hidden=7).sample(2, labels=[0, 1])

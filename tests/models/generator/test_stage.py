@@ -1,0 +1,69 @@
+"""A stage of a chain: its noising is the closed form, and its held units are units like others."""
+
+import math
+
+import pytest
+import torch
+
+from thermotorch import simulate
+from thermotorch.models.generator.stage import DenoisingStage
+
+
+@pytest.fixture
+def stage() -> DenoisingStage:
+    torch.manual_seed(0)
+    stage = DenoisingStage(6, 5, 3, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12)
+    for parameter in stage.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return stage.requires_grad_(False)
+
+
+def test_noising_turns_the_image_by_the_angle(stage):
+    count = 20_000
+    image = torch.linspace(-0.75, 0.75, 6).expand(count, 6)
+    noisy, heat = stage.noised(image, seed=1, sample_ids=torch.arange(count), step=3)
+    angle = math.radians(40.0)
+    deviation = 0.75 * math.sin(angle)
+    mean_error = deviation / math.sqrt(count)
+    torch.testing.assert_close(noisy.mean(0), math.cos(angle) * image[0], rtol=0, atol=4.5 * mean_error)
+    torch.testing.assert_close(noisy.std(0), torch.full((6,), deviation), rtol=4.5 / math.sqrt(2 * count), atol=0)
+    torch.testing.assert_close(heat, stage.opened(image) - stage.opened(noisy), rtol=0, atol=1e-5)
+
+
+def test_hidden_units_start_at_the_spread_of_an_opened_well(stage):
+    hidden = stage.hidden_start(torch.arange(20_000), seed=1, step=0)
+    torch.testing.assert_close(hidden.std(0), torch.full((5,), 0.1), rtol=4.5 / math.sqrt(40_000), atol=0)
+
+
+def test_force_and_energy_are_those_of_the_whole_network(stage):
+    whole, state, held = stage.whole(), torch.randn(4, 11), torch.randn(4, 6)
+    labels = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
+    force, everything = stage.force(held, labels), torch.cat([state, held, labels], 1)
+    torch.testing.assert_close(whole.gradient(everything)[:, :11], stage.potential.gradient(state) - force)
+    torch.testing.assert_close(whole.energy(everything), stage.energy(state, force))
+
+
+def test_a_run_is_that_of_the_whole_network_with_held_units_clamped(stage):
+    whole, state, held = stage.whole(), torch.randn(4, 11), torch.randn(4, 6)
+    labels = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
+    common = {"steps": 40, "dt": 5e-3, "temperature": 0.05, "seed": 2, "integrator": "euler_maruyama"}
+    alone = simulate(stage.potential, state, drive=stage.force(held, labels), **common)
+    everything, clamp = torch.cat([state, held, labels], 1), torch.arange(20) >= 11
+    # The noise of a unit depends on its number alone, so the free units see the same in both.
+    together = simulate(whole, everything, clamp=clamp, **common)
+    torch.testing.assert_close(together.state[:, :11], alone.state, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together.heat, alone.heat, rtol=0, atol=1e-4)
+
+
+def test_heat_of_a_stage_is_the_energy_that_it_lost(stage):
+    draw = stage.draw(
+        torch.randn(8, 6), torch.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]], seed=3, sample_ids=torch.arange(8), start_step=0,
+        noise_step=0,
+    )  # fmt: skip
+    torch.testing.assert_close(draw.heat, draw.start - draw.end, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, -5.0])
+def test_angles_that_are_no_noising_are_refused(angle):
+    with pytest.raises(ValueError, match="angle"):
+        DenoisingStage(4, 3, 0, angle=angle, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12)

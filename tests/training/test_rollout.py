@@ -1,0 +1,62 @@
+"""The run for training is `simulate` path by path, given the same normals, and so is its gradient."""
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.dynamics.noise import normals
+from thermotorch.training.captured import CapturedGradient
+from thermotorch.training.rollout import rollout
+
+
+@pytest.fixture
+def potential() -> tt.Potential:
+    torch.manual_seed(0)
+    couplings = tt.BlockCouplings({"visible": 6, "hidden": 5}, [("visible", "hidden")])
+    torch.nn.init.normal_(couplings.blocks["visible-hidden"], std=0.5)
+    j2 = torch.cat([torch.full((6,), 0.5), torch.full((5,), -0.5)])
+    return tt.Potential(couplings, j2, 0.0, 1.0, bias=torch.randn(11))
+
+
+def same_noise(ids):
+    def of(part):
+        return lambda step, like: normals(3, ids, step, 1, 11)[0][:, part]
+
+    return of(slice(6)), of(slice(6, 11))
+
+
+def test_a_rollout_is_a_simulation(potential):
+    state, force, ids = torch.randn(7, 11), torch.randn(7, 11), torch.arange(7)
+    common = {"steps": 9, "dt": 0.07, "temperature": 0.1}
+    run = tt.simulate(potential, state, drive=force, integrator="alternating", seed=3, record=1, **common)
+    shown, first, second = rollout(
+        potential, state[:, :6], state[:, 6:], (force[:, :6], force[:, 6:]), readout_steps=3, normals=same_noise(ids),
+        **common,
+    )  # fmt: skip
+    torch.testing.assert_close(torch.cat([first, second], 1), run.state, rtol=0, atol=1e-5)
+    torch.testing.assert_close(shown, run.states[-3:, :, :6].mean(0), rtol=0, atol=1e-5)
+    parameters = list(potential.parameters())
+    wanted = torch.autograd.grad(run.state.square().sum(), parameters)
+    found = torch.autograd.grad(torch.cat([first, second], 1).square().sum(), parameters)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_uncoupled_units_feel_neither_couplings_nor_biases(potential):
+    state, ids = torch.randn(7, 11), torch.arange(7)
+    bare = tt.Potential(tt.BlockCouplings({"unit": 11}, []), potential.j2, 0.0, 1.0)
+    common = {"steps": 9, "dt": 0.07, "temperature": 0.1}
+    run = tt.simulate(bare, state, integrator="alternating", seed=3, **common)
+    _, first, second = rollout(
+        potential, state[:, :6], state[:, 6:], (0.0, 0.0), coupled=False, normals=same_noise(ids), **common
+    )
+    torch.testing.assert_close(torch.cat([first, second], 1), run.state, rtol=0, atol=1e-5)
+
+
+def test_the_gradient_at_hand_is_that_of_autograd(potential):
+    x = torch.randn(4, 11)
+    value = CapturedGradient()("energy", lambda x: potential.energy(x).sum(), list(potential.parameters()), x)
+    assert not value.requires_grad
+    wanted = torch.autograd.grad(potential.energy(x).sum(), list(potential.parameters()))
+    for parameter, gradient in zip(potential.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
