@@ -122,3 +122,9 @@ def test_weights_carry_the_framework_that_the_hub_asks_for(places):
     with safe_open(find_checkpoint("feature_net.home"), "pt") as file:
         assert file.metadata() == {"format": "pt"}
         assert all(isinstance(file.get_tensor(key), torch.Tensor) for key in file.keys())
+
+
+def test_a_home_of_no_known_user_is_named(monkeypatch):
+    monkeypatch.setenv("THERMOTORCH_HOME", "~no_such_user/zoo")
+    with pytest.raises(ValueError, match="THERMOTORCH_HOME: expected a folder, found '~no_such_user/zoo'"):
+        checkpoint_folders()

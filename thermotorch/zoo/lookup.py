@@ -35,7 +35,11 @@ def packaged_folder() -> Path:
 def checkpoint_folders() -> list[Path]:
     """Where names are looked for, first match first: $THERMOTORCH_HOME if set, our own, those of plugins."""
     home = os.environ.get("THERMOTORCH_HOME")
-    return [*([Path(home).expanduser()] if home else []), packaged_folder(), *plugin_folders()]
+    try:
+        own = [Path(home).expanduser()] if home else []
+    except RuntimeError:
+        raise ValueError(f"THERMOTORCH_HOME: expected a folder, found {home!r}, of no known user") from None
+    return [*own, packaged_folder(), *plugin_folders()]
 
 
 def list_checkpoints() -> list[str]:

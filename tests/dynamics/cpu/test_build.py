@@ -47,6 +47,62 @@ def test_the_library_is_named_by_what_it_is_made_of(monkeypatch):
     assert build._fingerprint() != name
 
 
+def test_another_processor_gets_another_library(monkeypatch):
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    name = build._fingerprint()
+    monkeypatch.setattr(build, "_processor", lambda: "another")
+    assert build._fingerprint() != name
+
+
+@pytest.mark.parametrize("damage", ["truncated", "replaced", "without its digest"])
+def test_a_library_that_is_not_the_one_built_is_built_again(damage, no_library, capsys):
+    if cpu.unavailable() is not None:
+        pytest.skip(cpu.unavailable())
+    (path,) = (no_library / "native").glob("*.so")
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    whole = path.read_bytes()
+    path.unlink()  # this process has mapped the file: it stays as it is
+    if damage == "without its digest":
+        path.with_suffix(".sha256").unlink()
+    path.write_bytes({"truncated": whole[: len(whole) // 2], "replaced": whole + b"x"}.get(damage, whole))
+    capsys.readouterr()
+    build.library.cache_clear()
+    build.library()
+    assert "compiling" in capsys.readouterr().err
+    assert build._is_whole(path)
+
+
+@pytest.mark.parametrize("fault", ["others write it", "a link", "a file"])
+def test_a_folder_that_others_could_write_is_not_used(fault, no_library, tmp_path_factory):
+    folder = no_library / "native"
+    if fault == "others write it":
+        folder.mkdir()
+        folder.chmod(0o777)
+    elif fault == "a link":
+        folder.symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    else:
+        folder.write_text("")
+    private = build._private_folder()
+    assert private != folder
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_user_without_a_home_has_a_cache_folder(monkeypatch):
+    def no_home(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("THERMOTORCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(build.Path, "home", no_home)
+    assert build.cache_folder().name.startswith("thermotorch-")
+    monkeypatch.setenv("THERMOTORCH_CACHE", "~no_such_user/x")
+    with pytest.raises(
+        ValueError, match="THERMOTORCH_CACHE: expected a folder, found '~no_such_user/x', of no known user"
+    ):
+        build.cache_folder()
+
+
 OTHER_PROCESSORS = {
     "x86-64": ("-march=x86-64",),
     "x86-64 with AVX2": ("-march=x86-64-v3",),
@@ -99,6 +155,7 @@ def test_two_processes_build_at_once_and_say_so_once_each(tmp_path):
     assert [run.returncode for run in runs] == [0, 0], outputs
     assert len({line for out, _ in outputs for line in out.split()}) == 1
     assert all(err.count("compiling") <= 1 for _, err in outputs)
-    assert len(list(tmp_path.iterdir())) == 1, "one library, nothing half made left behind"
+    left = sorted(path.suffix for path in (tmp_path / "native").iterdir())
+    assert left == [".sha256", ".so"], "one library, nothing half made left behind"
     again = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert "compiling" not in again.stderr
