@@ -256,7 +256,7 @@ def abilities(model: nn.Module) -> Abilities:
         config=config,
         image_shape=None if image_shape is None else tuple(image_shape),
         options=options,
-        num_classes=(config.get("num_classes") or 0) if "labels" in options else 0,
+        num_classes=(config.get("num_classes") or getattr(model, "num_classes", 0)) if "labels" in options else 0,
         guidance=config.get("guidance", 1.0),
         samplers=model.samplers if isinstance(model, DigitalSampler) else {},
         cpu_batch_size=getattr(model, "cpu_batch_size", BATCH_SIZE),

@@ -141,6 +141,10 @@ class TimeBudget(Callback):
                 group["lr"] = group["initial_lr"] * warm * 0.5 * (1.0 + cos(pi * min(1.0, spent)))
         trainer.should_stop = spent >= 1.0
 
+    def on_train_end(self, trainer: Trainer, *_: object) -> None:
+        if self.seconds is not None and trainer.checkpoint_callback is not None:  # which only saves between epochs
+            trainer.save_checkpoint(Path(trainer.checkpoint_callback.dirpath) / "last.ckpt")
+
 
 class HeldOutDistance(Callback):
     """Logs the Frechet distance of samples to the validation images, `val/frechet`, and their recognised fraction.
