@@ -1,9 +1,10 @@
 """Times every GPU row of the fast core against eager torch, in one process, and says which goals and floors were met.
 
     python scripts/gpu_checks.py FOLDER            # on a GPU: results.json and report.txt
-    TRITON_INTERPRET=1 python scripts/gpu_checks.py FOLDER --dry   # the same code on the CPU, tiny sizes, times meaningless
+    TRITON_INTERPRET=1 python scripts/gpu_checks.py FOLDER --dry   # on the CPU, tiny sizes, times meaningless
 
-Everything is float32 state, Euler-Maruyama unless said otherwise, medians of CUDA-event times; ours and eager alternate.
+Everything is float32 state, Euler-Maruyama unless said otherwise, medians of CUDA-event times; ours
+and eager alternate.
 """
 
 import argparse
@@ -77,8 +78,8 @@ class Machine:
         self, steps: int, precision: str, integrator: str = "euler_maruyama", drive: Tensor | None = None
     ) -> list:
         return [
-            self.state, [self.matrix], [0], [0], self.bias, self.one, self.zero, self.one, self.one, drive, self.ids, steps,
-            DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
+            self.state, [self.matrix], [0], [0], self.bias, self.one, self.zero, self.one, self.one, drive, self.ids,
+            steps, DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
         ]  # fmt: skip
 
     @torch.no_grad()
@@ -114,8 +115,8 @@ class Bench:
         return first.elapsed_time(last)
 
     def measure(
-        self, name: str, ours: Callable[[], object], eager: Callable[[], object] | None = None, eager_scale: float = 1.0,
-        repeats: int = 7, **limits,
+        self, name: str, ours: Callable[[], object], eager: Callable[[], object] | None = None,
+        eager_scale: float = 1.0, repeats: int = 7, **limits,
     ) -> Row:  # fmt: skip
         """Alternate `ours` and `eager` (whose time counts `eager_scale` times), after one warm-up of each."""
         repeats = 1 if self.dry else repeats
@@ -198,8 +199,8 @@ def resident(bench: Bench) -> None:
 def large(bench: Bench) -> None:
     units, steps, tenth = bench.size(1296, 70), bench.size(2500, 4), bench.size(250, 1)
     limits = {
-        "bf16": {"goal_ms": 20, "floor_ms": 40, "floor_ratio": 4}, "tf32": {"goal_ms": 38, "floor_ms": 70, "floor_ratio": 4},
-        "ieee": {},
+        "bf16": {"goal_ms": 20, "floor_ms": 40, "floor_ratio": 4},
+        "tf32": {"goal_ms": 38, "floor_ms": 70, "floor_ratio": 4}, "ieee": {},
     }  # fmt: skip
     for batch in (1024, 64, 256, 8192):
         machine = Machine(units, bench.size(batch, 5), bench.device)
@@ -213,7 +214,9 @@ def large(bench: Bench) -> None:
             for library in (False, True) if batch > 256 else ():
                 bench.measure(
                     f"  batch {batch}, {precision}, by {'cuBLAS and a kernel' if library else 'one fused kernel'}",
-                    lambda m=machine, p=precision, b=library: streamed.langevin(Run.of(*m.arguments(steps, p)), library=b),
+                    lambda m=machine, p=precision, b=library: streamed.langevin(
+                        Run.of(*m.arguments(steps, p)), library=b
+                    ),
                     repeats=3,
                 )  # fmt: skip
             row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
@@ -271,7 +274,8 @@ def memory(bench: Bench) -> None:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     row = bench.measure(f"memory, {units} units, batch {batch}, {steps} steps, bf16",
-                        lambda: kernels.langevin(*machine.arguments(steps, "ieee" if bench.dry else "bf16")), repeats=1)  # fmt: skip
+                        lambda: kernels.langevin(*machine.arguments(steps, "ieee" if bench.dry else "bf16")),
+                        repeats=1)  # fmt: skip
     if not bench.dry:
         used = torch.cuda.max_memory_allocated() - before
         row.notes["peak beyond inputs"] = f"{used / 1e6:.1f} MB = {used / machine.state.nbytes:.1f} states"

@@ -23,9 +23,9 @@ from thermotorch.zoo.cards import GIVEN_TO_SAVE
 VALIDATION = 5000  # training images that the experiment feature_net keeps for validation
 SEED = 0
 NOTES = (
-    "The judge of thermotorch-mnist-v1: distances are measured between its 64 features before the last nonlinearity, in a "
-    "unit that makes their mean square 1 on training images. Trained on 55,000 training images; the test images were "
-    "looked at once, after training."
+    "The judge of thermotorch-mnist-v1: distances are measured between its 64 features before the last nonlinearity, "
+    "in a unit that makes their mean square 1 on training images. Trained on 55,000 training images; the test images "
+    "were looked at once, after training."
 )
 
 

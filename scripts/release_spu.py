@@ -16,8 +16,8 @@ NAME = "spu.8cell"
 IMPERFECT = {"bandwidth": 1e7, "tolerance": 0.01, "capacitor_step": 4e-11, "adc_bits": 12}
 NOTES = (
     "Eight RLC cells after Melanson et al. (2025). Its component values were not to be found: these are ours, "
-    "catalogue parts (1 mH, 330 ohm, 10 nF in 8-bit banks of 40 pF, 1 % tolerance, noise of 10 MHz, 12 bits at 50 kHz). "
-    "So are the times and errors that follow from them. Nothing is trained."
+    "catalogue parts (1 mH, 330 ohm, 10 nF in 8-bit banks of 40 pF, 1 % tolerance, noise of 10 MHz, 12 bits at 50 "
+    "kHz). So are the times and errors that follow from them. Nothing is trained."
 )
 
 

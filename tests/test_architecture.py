@@ -32,8 +32,8 @@ FLOORS = {
     "cli": 9,
 }
 HEAVY = (
-    "lightning", "hydra", "wandb", "diffusers", "huggingface_hub", "triton", "torchmetrics", "torchvision", "matplotlib",
-    "sklearn",
+    "lightning", "hydra", "wandb", "diffusers", "huggingface_hub", "triton", "torchmetrics", "torchvision",
+    "matplotlib", "sklearn",
 )  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {
@@ -43,7 +43,9 @@ MODULES = {
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names of the modules a file imports, wherever in the file; `from a import b` gives a.b if it is our module."""
+    """Dotted names of the modules a file imports, wherever in the file;
+    `from a import b` gives a.b if it is our module.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -357,7 +357,9 @@ def test_sample_writes_the_images_of_a_model_and_says_where(run, stand_ins, caps
 
 
 def test_several_devices_share_the_samples(run, stand_ins, monkeypatch):
-    """The command hands everything to `sample_over_processes`, which has its own tests, and writes what it gives back."""
+    """The command hands everything to `sample_over_processes`, which has its own tests,
+    and writes what it gives back.
+    """
     from safetensors.torch import load_file
 
     from thermotorch.evaluation.samples import draw_samples
@@ -504,15 +506,19 @@ def test_any_models_and_several_samplers_and_a_rerun_from_the_cache(run, stand_i
     ("arguments", "messages"),
     [
         (["a=generator.mnst", "b=ddmp.mnist"],
-         ["unknown checkpoint 'generator.mnst'; did you mean 'generator.mnist'", "unknown checkpoint 'ddmp.mnist'; did you mean 'ddpm.mnist'"]),
+         ["unknown checkpoint 'generator.mnst'; did you mean 'generator.mnist'",
+          "unknown checkpoint 'ddmp.mnist'; did you mean 'ddpm.mnist'"]),
         (["b=feature_net.mnist"],
-         ["feature_net.mnist makes no images, it judges them: judge=feature_net.mnist. Models that make images: ddpm.mnist, "]),
+         ["feature_net.mnist makes no images, it judges them: judge=feature_net.mnist. "
+          "Models that make images: ddpm.mnist, "]),
         (["models=[classifier.end_to_end,ddpm.mnist]"],
-         ["classifier.end_to_end makes no images, it is measured by: thermotorch-evaluate model=classifier.end_to_end"]),
+         ["classifier.end_to_end makes no images, it is measured by: "
+          "thermotorch-evaluate model=classifier.end_to_end"]),
         (["a=gaussians.mnist"], ["gaussians.mnist makes images of 1x28x28 and the judge takes 1x8x8"]),
         (["a=ddpm.mnist"], ["models: ddpm.mnist more than once"]),
         (["samplers=[ddmi:10,ddim:5000]"],
-         ["unknown sampler of ddpm.mnist 'ddmi'; did you mean 'ddpm' or 'ddim'", "steps: expected 1 ... 1000 (num_train_timesteps), found 5000"]),
+         ["unknown sampler of ddpm.mnist 'ddmi'; did you mean 'ddpm' or 'ddim'",
+          "steps: expected 1 ... 1000 (num_train_timesteps), found 5000"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_said_before_any_compute(run, stand_ins, monkeypatch, arguments, messages):

@@ -11,8 +11,8 @@ from thermotorch.dynamics.operators import langevin as op
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-# Of displacements over 120 steps (60 of the alternating scheme). Emulated on the CPU, rounding gives 2e-7, 8e-5 and 2e-4
-# for these machines (1e-7, 3e-5 and 1e-4).
+# Of displacements over 120 steps (60 of the alternating scheme). Emulated on the CPU, rounding gives 2e-7, 8e-5 and
+# 2e-4 for these machines (1e-7, 3e-5 and 1e-4).
 TOLERANCE = {"ieee": 2e-6, "tf32": 3e-4, "bf16": 6e-4}
 # Of gradients, whose outer products have both factors rounded, to 2^-11 and 2^-9 of each.
 GRADIENT_TOLERANCE = {"ieee": 4e-6, "tf32": 2e-3, "bf16": 6e-3}

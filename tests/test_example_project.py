@@ -128,7 +128,9 @@ run(release.main, "--record", str(evaluation), "{NAME}", "--hub", "upload")
 
 
 def test_our_command_finds_their_experiments(monkeypatch):
-    """`thermotorch-train 'hydra.searchpath=[pkg://pixel_wells.configs]' experiment=...`: no command of their own needed."""
+    """`thermotorch-train 'hydra.searchpath=[pkg://pixel_wells.configs]' experiment=...`:
+    no command of their own needed.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 

@@ -16,7 +16,9 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glo
 
 
 def test_the_package_list_is_the_tree():
-    """The list is explicit, because two folders live beside the package; a forgotten entry would be silently missing."""
+    """The list is explicit, because two folders live beside the package;
+    a forgotten entry would be silently missing.
+    """
     tree = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for path in (ROOT / "thermotorch").rglob("*.py")

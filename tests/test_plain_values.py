@@ -52,7 +52,8 @@ def generator(**config: Any) -> nn.Module:
 
 
 def chain(**config: Any) -> nn.Module:
-    plain = {"image_shape": (1, 4, 4), "first": {"hidden": 4, "t_final": 0.5, "dt": 0.25}, "angles": [60.0], "hidden": 4,
+    plain = {"image_shape": (1, 4, 4), "first": {"hidden": 4, "t_final": 0.5, "dt": 0.25}, "angles": [60.0],
+             "hidden": 4,
              "t_stage": 0.5, "dt": 0.125, "readout_time": 0.125}  # fmt: skip
     return tt.create_model("chain", **{**plain, **config})
 
@@ -106,7 +107,8 @@ DRAWING = {
 CLOCK = {"t_final": (0.5, positive), "dt": (0.25, positive)}
 WELL = {"j2": (1.0, signed), "j4": (1.0, not_negative)}
 PHYSICS = {"steps": (4, count_or_zero), "dt": (0.25, positive), "temperature": (0.5, not_negative), "seed": (3, seed),
-           "start_step": (2, count_or_zero.or_none()), "record": (2, count.or_none()), "sample_ids": ([1, 0], ids)}  # fmt: skip
+           "start_step": (2, count_or_zero.or_none()), "record": (2, count.or_none()),
+           "sample_ids": ([1, 0], ids)}  # fmt: skip
 BOARD = {name: (value, positive) for name, value in {
     "capacitance": 1e-8, "noise": 3e-13, "adc_range": 0.5, "sampling_interval": 2e-5, "warmup": 5e-4,
     "inductance": 1e-3, "resistance": 330.0}.items()}  # fmt: skip
@@ -122,7 +124,8 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
     ),
     "layer": (layer, {**CLOCK, "in_features": (3, count), "out_features": (2, count), "hidden": (2, count_or_zero),
                       "temperature": (0.5, not_negative), "mobility": (0.5, not_negative), **WELL}),
-    "layer.forward": (lambda **k: layer()(torch.ones(2, 3), **{"seed": 3, **k}), {"seed": (3, seed), "sample_ids": ([1, 0], ids)}),
+    "layer.forward": (lambda **k: layer()(torch.ones(2, 3), **{"seed": 3, **k}),
+                      {"seed": (3, seed), "sample_ids": ([1, 0], ids)}),
     "layer.run": (lambda **k: layer().run(torch.ones(2, 3), 3, **k), {"dt": (0.5, positive.or_none())}),
     "generator": (generator, {
         **CLOCK, **WELL, "hidden": (4, count), "num_classes": (2, count_or_zero), "temperature": (0.5, not_negative),
@@ -144,7 +147,8 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
         **DRAWING, "steps": (2, count.or_none()), "guidance": (2.0, signed.or_none()), "labels": ([2, 1], labels)}),
     "gaussians": (lambda **k: tt.create_model("gaussians", **k), {
         "image_shape": ([1, 5, 4], counts), "num_classes": (2, count_or_zero), "components": (3, count.or_none())}),
-    "gaussians.generate": (lambda **k: gaussians().generate(**{"num_samples": 2, **k}), {**DRAWING, "labels": ([2, 1], labels)}),
+    "gaussians.generate": (lambda **k: gaussians().generate(**{"num_samples": 2, **k}),
+                           {**DRAWING, "labels": ([2, 1], labels)}),
     "rbm": (rbm, {"image_shape": ([1, 2, 3], counts), "hidden": (3, count), "sampling_steps": (3, count)}),
     "rbm.generate": (lambda **k: rbm().generate(**{"num_samples": 2, **k}), DRAWING),
     "classifier": (classifier, {
@@ -157,7 +161,8 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
     "layered.forward": (lambda **k: layered()(torch.ones(2), **{"seed": 3, **k}), {
         "samples": (2, count), "seed": (3, seed), "first_sample": (2, count_or_zero), "dt": (0.5, positive.or_none()),
         "t_final": (0.25, positive.or_none())}),
-    "neuron_response": (lambda **k: neuron_response(torch.ones(3), **{"t_final": 0.5, "num_samples": 2, "seed": 0, **k}), {
+    "neuron_response": (
+        lambda **k: neuron_response(torch.ones(3), **{"t_final": 0.5, "num_samples": 2, "seed": 0, **k}), {
         **CLOCK, **WELL, "num_samples": (2, count.but(1)), "seed": (3, seed), "j3": (0.5, signed),
         "temperature": (0.5, not_negative)}),
     "NeuronActivation": (lambda **k: NeuronActivation(**k)(torch.ones(2)), {
@@ -166,7 +171,8 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
         "in_features": (2, count), "hidden": ([2, 3], counts), "num_classes": (3, count), **WELL,
         "temperature": (0.5, not_negative)}),
     "thermo_conv": (lambda **k: tt.create_model("thermo_conv", **k), {
-        "t_final": (0.5, positive), "dt": (0.1, positive), "image_shape": ([1, 9, 8], counts), "widths": ([2, 3], counts), "hidden": (3, count),
+        "t_final": (0.5, positive), "dt": (0.1, positive), "image_shape": ([1, 9, 8], counts),
+        "widths": ([2, 3], counts), "hidden": (3, count),
         "num_classes": (3, count), "temperature": (0.5, not_negative), "strength": (2.0, signed)}),
     "judge": (FeatureNet, {"image_size": (8, count), "channels": (1, count), "widths": ([2, 3], counts),
                            "num_features": (3, count), "num_classes": (3, count)}),
@@ -200,11 +206,13 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
         lambda **k: determinant.logdet_by_switching(EYE, **{"replicas": 2, "stages": 2, "seed": 0, **k}),
         {"replicas": (3, count.but(1)), "stages": (3, count), "duration": (2.0, positive), "seed": (3, seed)}),
     "gaussian_process": (
-        lambda **k: regression.gaussian_process(EYE, EYE, ONES, ONES, **{"noise_variance": 0.5, "readout": READOUT, "seed": 0, **k}),
+        lambda **k: regression.gaussian_process(
+            EYE, EYE, ONES, ONES, **{"noise_variance": 0.5, "readout": READOUT, "seed": 0, **k}),
         {"noise_variance": (0.25, positive), "seed": (3, seed)}),
     "bayesian_linear_regression": (bayes, {
         "noise_variance": (0.5, positive), "prior_precision": (0.5, positive), "seed": (3, seed)}),
-    "natural_gradient": (lambda **k: natural_gradient.natural_gradient(EYE, ONES, **{"time": 1.0, "replicas": 2, "seed": 0, **k}), {
+    "natural_gradient": (
+        lambda **k: natural_gradient.natural_gradient(EYE, ONES, **{"time": 1.0, "replicas": 2, "seed": 0, **k}), {
         "time": (0.5, not_negative), "replicas": (3, count), "seed": (3, seed)}),
     "gauss_newton": (lambda damping: natural_gradient.gauss_newton(torch.ones(1, 1, 2), torch.ones(1, 1, 1), damping),
                      {"damping": (0.5, positive)}),
@@ -216,8 +224,10 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
             "hardware_seed": (3, seed.but(None))}),
     "spu.gaussian": (
         lambda **k: tt.create_model("spu", cells=2).gaussian(precision=EYE, **{"num_samples": 3, "seed": 0, **k}),
-        {"num_samples": (3, count), "seed": (3, seed), "board": (2, count_or_zero), "hardware_seed": (3, seed.but(None))}),
-    "averaging": (lambda **k: averaging(ONES, **{"step": 0.3, **k}), {"step": (0.5, positive), "settings": (3, count.or_none())}),
+        {"num_samples": (3, count), "seed": (3, seed), "board": (2, count_or_zero),
+         "hardware_seed": (3, seed.but(None))}),
+    "averaging": (lambda **k: averaging(ONES, **{"step": 0.3, **k}),
+                  {"step": (0.5, positive), "settings": (3, count.or_none())}),
 }  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""README and docs are executed: every command runs, every block of Python too, and the tables are those of the records."""
+"""README and docs are executed: every command runs, every block of Python too,
+and the tables are those of the records.
+"""
 
 import re
 import shlex

@@ -52,8 +52,8 @@ class Potential(DerivedBuffers):
         cls.own_law = tuple(name for name in _LAW if getattr(cls, name) is not getattr(Potential, name))
         if cls.own_law and depth_of(cls, "energy") > min(depth_of(cls, name) for name in cls.own_law):
             raise TypeError(
-                f"{cls.__name__} overrides {', '.join(cls.own_law)} but not energy, so that forces and heat would belong to "
-                "two potentials; override energy (forces follow by autograd)"
+                f"{cls.__name__} overrides {', '.join(cls.own_law)} but not energy, so that forces and heat would "
+                "belong to two potentials; override energy (forces follow by autograd)"
             )
 
     @property
@@ -165,7 +165,8 @@ class Potential(DerivedBuffers):
 
         x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site
         force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate,
-        not a proof: a trained machine may be carried further out. Cost: about 20 coupling fields, for the spectral norm.
+        not a proof: a trained machine may be carried further out. Cost: about 20 coupling fields, for the spectral
+            norm.
         """
         field = self.bias + self.couplings(state)
         if drive is not None:

@@ -1,4 +1,6 @@
-"""The fast backends against the reference, path by path: same noise, same states, same gradients, to float32 rounding."""
+"""The fast backends against the reference, path by path: same noise, same states, same gradients,
+to float32 rounding.
+"""
 
 import resource
 
@@ -231,7 +233,9 @@ def test_what_a_backend_cannot_do_is_refused_by_name_and_left_to_the_reference_b
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_bfloat16_operands_change_states_and_gradients_by_their_rounding(integrator):
-    """Products with 8 significant bits (where the processor has them): a relative 2^-9 of the field, sums in float32."""
+    """Products with 8 significant bits (where the processor has them): a relative 2^-9 of the field,
+    sums in float32.
+    """
     name = "three layers"
     exact, rounded = (
         results("cpu", name, "a force each", integrator=integrator, precision=p) for p in ("ieee", "bf16")

@@ -49,8 +49,8 @@ def test_kernels_compile_for_compute_capability_9(precision):
     for variant in chosen.values():
         found = resources.compiled(variant)
         assert found.shared <= 227 * 1024, variant.name
-        # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun, and
-        # none in tiles that were made narrow for it.
+        # Some in a kernel of one launch per step; none inside the loop of a resident one, but for the guesses of Heun,
+        # and none in tiles that were made narrow for it.
         some = ("M" in variant.constants or "heun" in variant.name) and not variant.name.startswith("half_")
         allowed = 700 if some else 0
         assert found.spilled <= allowed, f"{variant.name} spills {found.spilled} bytes"

@@ -1,4 +1,6 @@
-"""A metric is one record: whatever is added here is computed, cached, shown, swept and judged without another change."""
+"""A metric is one record: whatever is added here is computed, cached, shown,
+swept and judged without another change.
+"""
 
 import pytest
 

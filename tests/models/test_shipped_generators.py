@@ -1,4 +1,6 @@
-"""Shipped machines against their cards: what 500 new samples score agrees with the card within its statistical error."""
+"""Shipped machines against their cards: what 500 new samples score agrees with the card within its statistical
+error.
+"""
 
 from math import log, sqrt
 

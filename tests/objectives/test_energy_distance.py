@@ -1,4 +1,6 @@
-"""The energy distance: its closed form for Gaussians, no bias, zero for equal laws, and gradients that close the gap."""
+"""The energy distance: its closed form for Gaussians, no bias, zero for equal laws,
+and gradients that close the gap.
+"""
 
 from math import pi, sqrt
 

@@ -74,7 +74,9 @@ def test_equals_the_observer_of_the_run(machine, drive):
 
 
 def test_the_machine_that_made_a_path_scores_the_noise_floor():
-    """Half a chi-square of 6 degrees of freedom per step: mean 3, variance 3; a wrong sign of the drive scores far more."""
+    """Half a chi-square of 6 degrees of freedom per step: mean 3, variance 3;
+    a wrong sign of the drive scores far more.
+    """
     potential, drive = tt.Potential(tt.DenseCouplings(6)), 30 * torch.ones(6)
     with torch.no_grad():
         run = tt.simulate(

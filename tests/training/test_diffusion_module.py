@@ -76,7 +76,8 @@ def test_training_ends_with_the_averaged_weights(uninterrupted, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    # Not with Adam, which blows up the rounding of gradients that are zero, such as those of the biases of attention keys.
+    # Not with Adam, which blows up the rounding of gradients that are zero, such as those of the biases of attention
+    # keys.
     start, one, two = (diffusion_module({"name": "sgd", "lr": 0.1}) for _ in range(3))
     for module, name, processes in ((one, "one", {}), (two, "two", {"strategy": "ddp_spawn", "devices": 2})):
         grid = SampleGrid(tmp_path / name, every_n_steps=4, num_samples=5, generate={"steps": 3})
@@ -115,7 +116,8 @@ def test_noise_levels_are_uniform_and_spread_within_a_batch():
     drawn = torch.stack([module.noise({**batch, "step": step})[1] for step in range(200)])
     assert drawn.min() == 0
     assert drawn.max() == levels - 1
-    # Independent levels would scatter by 2 per cell and batch; a golden ratio sequence leaves at most one too many or few.
+    # Independent levels would scatter by 2 per cell and batch; a golden ratio sequence leaves at most one too many or
+    # few.
     counts = torch.stack([row.bincount(minlength=levels) for row in drawn])
     assert (counts - 100 / levels).abs().max() <= 2
     firsts = drawn[:, 0].double()  # over steps, a single slot sees all levels

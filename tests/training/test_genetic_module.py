@@ -29,7 +29,9 @@ def images_module(**objective) -> GeneticClassifierModule:
 
 
 def test_the_error_of_a_member_is_that_of_the_model():
-    """Noiseless, since members have noise of their own; and a constant answer of zero scores the variance of the cosine."""
+    """Noiseless, since members have noise of their own; and a constant answer of zero scores the variance of the
+    cosine.
+    """
     module = cosine(GeneticCosineModule, population=4, keep=2)
     module.model.temperature = 0.0
     errors = module.task.errors(module.population, step=3)

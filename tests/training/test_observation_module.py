@@ -19,8 +19,8 @@ ADAM = {"name": "adam", "lr": 3e-3, "betas": [0.5, 0.99]}
 def machine(**config) -> dict:
     config = {
         "image_shape": [1, 8, 8], "hidden": 32, "hidden_hidden": False, "visible_bias": True, "temperature": 0.03,
-        "t_final": 2.0, "dt": 0.1, "integrator": "alternating", "j2": {"visible": 0.5, "hidden": -0.5}, "display_range": [-0.75, 0.75],
-        "readout_time": 0.2, **config,
+        "t_final": 2.0, "dt": 0.1, "integrator": "alternating", "j2": {"visible": 0.5, "hidden": -0.5},
+        "display_range": [-0.75, 0.75], "readout_time": 0.2, **config,
     }  # fmt: skip
     return {"name": "generator", "config": config}
 

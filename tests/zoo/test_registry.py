@@ -134,5 +134,6 @@ def test_a_plugin_whose_name_cannot_be_used_is_ignored_with_a_warning(installed,
 
 
 def test_the_zoo_imports_no_model():
-    program = "import sys, thermotorch.zoo as z; z.list_models(); sys.exit('thermotorch.models.baselines.diffusion' in sys.modules)"
+    program = "import sys, thermotorch.zoo as z; z.list_models(); "
+    program += "sys.exit('thermotorch.models.baselines.diffusion' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

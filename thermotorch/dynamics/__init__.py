@@ -73,16 +73,16 @@ def simulate(
 
     Differentiable in the state, the drive and the potential's parameters (pathwise: the noise is fixed by the seed),
     with memory for about 2 sqrt(steps) states; under `torch.no_grad()` it keeps one. Sample i depends on the seed,
-    `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of matrix
-    products, not on the batch it is in or the device.
+    `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of
+    matrix products, not on the batch it is in or the device.
 
     Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) it runs by the reference; see `transforms.py`. There, a seed of
     None follows vmap's `randomness`, and each call counts its own samples from 0: map `sample_ids` along, or the seed.
 
     Args:
         potential: V, of n units.
-        state: [batch, unit], float32 or float64, the same as the potential; or the `Trajectory` of an earlier run, which
-            is continued with the noise that would have come, so that two halves equal the whole.
+        state: [batch, unit], float32 or float64, the same as the potential; or the `Trajectory` of an earlier run,
+            which is continued with the noise that would have come, so that two halves equal the whole.
         steps: number of time steps.
         dt: length of one, in units of 1 / (mobility x energy).
         temperature: kT in the potential's energy unit; 0 gives gradient descent.
@@ -95,7 +95,8 @@ def simulate(
         clamp: bool [unit]; those units keep their values in `state`.
         integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
             "alternating" (couplings between two sets of groups only); or "auto": the splitting scheme, Heun where the
-            dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction` or `PathWeights`.
+            dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction` or
+            `PathWeights`.
         record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
             "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.

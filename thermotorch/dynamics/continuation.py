@@ -76,7 +76,8 @@ def warn_of_repeated_noise(state: Tensor, problem: Problem) -> None:
         if ended() is state and problem.temperature > 0 and used.overlaps(noise):
             warnings.warn(
                 f"this run starts from the end of another and repeats its noise (seed={noise.seed}, step "
-                f"{max(noise.first, used.first)} on); pass the Trajectory in place of its state, or start_step={used.end}",
+                f"{max(noise.first, used.first)} on); pass the Trajectory in place of its state, or "
+                f"start_step={used.end}",
                 stacklevel=3,
             )
             return

@@ -17,7 +17,9 @@ def simulate_with(
     state: Tensor | Trajectory,
     **arguments: Any,
 ) -> Trajectory:
-    """Run `simulate(potential, state, **arguments)` as if the potential held `tensors`, by name; differentiable in them."""
+    """Run `simulate(potential, state, **arguments)` as if the potential held `tensors`, by name;
+    differentiable in them.
+    """
     named = {f"potential.{name}": value for name, value in tensors.items()}
     return torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
 

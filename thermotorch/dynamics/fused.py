@@ -178,7 +178,9 @@ class _Splitting(_Operator):
         self.pushes = self._pushes(self.constant)
 
     def _pushes(self, force: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(between two steps, half a step) [1 or steps, 1 or batch, unit]: what C adds besides the couplings' product."""
+        """(between two steps, half a step) [1 or steps, 1 or batch, unit]:
+        what C adds besides the couplings' product.
+        """
         half = self.flows.push(force)
         half = half.expand(1, 1, -1) if force is None else half
         following = half if len(half) == 1 else torch.cat([half[1:], half[-1:]])

@@ -18,9 +18,9 @@ from thermotorch.dynamics.splitting import Flows, OnSite
 class System:
     """What a step needs: `drift(x, step)` is mu (f - dV/dx), `kick` sqrt(2 mu kT dt), `noise(step)` [batch, unit].
 
-    Schemes made of exact flows need other things: `splitting` has `flows` and `push(step)`, the effect of drive and biases
-    in half a step; `alternating` has its on-site `flows`, `force(x, step)`, which is f - b - J x, and `second`, the units
-    of the second colour.
+    Schemes made of exact flows need other things: `splitting` has `flows` and `push(step)`, the effect of drive and
+    biases in half a step; `alternating` has its on-site `flows`, `force(x, step)`, which is f - b - J x, and `second`,
+    the units of the second colour.
     """
 
     drift: Callable[[Tensor, int], Tensor]
@@ -42,7 +42,10 @@ def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
 
 
 def heun(x: Tensor, step: int, system: System) -> Tensor:
-    """Trapezoidal drift along an Euler-Maruyama guess, same noise in both. Weak order 2 (additive noise), two forces."""
+    """Trapezoidal drift along an Euler-Maruyama guess, same noise in both.
+
+    Weak order 2 (additive noise), two forces.
+    """
     kick = system.kick * system.noise(step)
     drift = system.drift(x, step)
     guess = x + system.dt * drift + kick
@@ -74,8 +77,8 @@ def alternating(x: Tensor, step: int, system: System) -> Tensor:
     """The units of the second colour, then those of the first, each by N(h/2) O(h) N(h/2) in the field of the others.
 
     O with a constant force F is e x + F gain + s xi. For couplings between two colours only (`alternating.py`). Weak
-    order 1 in general, as strong a splitting as `splitting` up to half a step of one colour; every block of the couplings
-    once per step, no exponential, stable at any dt in the quartic part.
+    order 1 in general, as strong a splitting as `splitting` up to half a step of one colour; every block of the
+    couplings once per step, no exponential, stable at any dt in the quartic part.
     """
     flows, xi = system.flows, system.noise(step)
     for colour in (system.second, ~system.second):

@@ -89,8 +89,8 @@ class Trajectory:
     Attributes:
         state: [batch, unit] at the end.
         heat: [batch], energy given to the bath, `V(start) - V(end) + work`, in the potential's unit.
-        work: [batch], energy put in by the drive, the sum of f . dx over the steps. V is the energy without the drive; if
-            -f.x is to count as the machine's energy too, that work is `work` minus the change of f.x over the run.
+        work: [batch], energy put in by the drive, the sum of f . dx over the steps. V is the energy without the drive;
+            if -f.x is to count as the machine's energy too, that work is `work` minus the change of f.x over the run.
         step: number of the next step; pass it as `start_step` to go on.
         states: [record, batch, unit], the states after steps record, 2 record, ..., if recorded.
         times: [record], their times, step x dt, counted from step 0.
@@ -183,7 +183,9 @@ def wants_gradient(problem: Problem) -> bool:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """A finite sum says so at a tenth of the cost of asking every number; a sum may overflow, hence the second question."""
+    """A finite sum says so at a tenth of the cost of asking every number; a sum may overflow,
+    hence the second question.
+    """
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 

@@ -2,7 +2,7 @@
 
     C  dx = mu (f - b - J x) dt                         x -> x e^G + (mu (f - b) t) phi(G),   G = -t J mu, x a row
     N  dx = -4 mu j4 y^3 dt,  y = x + a                 y -> y / sqrt(1 + 8 mu j4 t y^2)
-    O  dx = -2 mu j2 x dt + sqrt(2 mu kT dt) xi         x -> e x + s xi,  e = exp(-2 mu j2 t), s^2 = kT (1 - e^2) / (2 j2)
+    O  dx = -2 mu j2 x dt + sqrt(2 mu kT dt) xi       x -> e x + s xi,  e = exp(-2 mu j2 t), s^2 = kT (1 - e^2) / (2 j2)
 
 with phi(G) = (e^G - 1) / G and t the time step h for O, half of it for C and N. A cubic term is absorbed by the shift
 a = j3 / (4 j4): j4 x^4 + j3 x^3 = j4 y^4 - 6 j4 a^2 x^2 - 4 j4 a^3 x + constant. Wells with j2 < 0 are e > 1.

@@ -89,7 +89,10 @@ class ResultCache:
 
 
 def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -> dict[str, Any]:
-    """What the numbers of one entry depend on; `weights` is their sha256. Its label and its protocol's name are not in it."""
+    """What the numbers of one entry depend on; `weights` is their sha256.
+
+    Its label and its protocol's name are not in it.
+    """
     protocol = entry.protocol.to_dict()
     del protocol["name"]
     able = abilities(entry.model)
@@ -118,7 +121,9 @@ def _common(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> 
 
 
 def _fingerprint(metric: Metric) -> str:
-    """Name and code of a metric, which may be registered outside the package and is then in no digest of its sources."""
+    """Name and code of a metric, which may be registered outside the package and is then in no digest of its
+    sources.
+    """
     code = getattr(metric.measure, "__code__", None)
     body = str(code and [code.co_code, code.co_names, [x for x in code.co_consts if isinstance(x, int | float | str)]])
     return f"{metric.name} {hashlib.sha256(body.encode()).hexdigest()[:16]}"

@@ -41,7 +41,8 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     """The protocol's samples from one model.
 
     The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
-    strip. Then the idle hardware is metered, where a counter can be read, and the clock starts. A thermodynamic device is
+    strip. Then the idle hardware is metered, where a counter can be read, and the clock starts. A thermodynamic device
+    is
     read at the times of the curve in the very run that makes the samples, and pays for it: 6 % of the time of
     `generator.mnist`, 256 at a time on one core of an AMD EPYC.
 

@@ -1,4 +1,7 @@
-"""Generators of the zoo by name. Everything that can be wrong with the names is said at once, and before any compute."""
+"""Generators of the zoo by name.
+
+Everything that can be wrong with the names is said at once, and before any compute.
+"""
 
 from collections.abc import Sequence
 
@@ -17,8 +20,8 @@ def load_generators(names: Sequence[str], judge: nn.Module | None = None) -> dic
         judge: takes images of one shape, which all models must make; None does not look.
 
     Raises:
-        ValueError: names that are unknown (with the close matches), repeated, or of models that make no images or images
-            of another shape; one line for each.
+        ValueError: names that are unknown (with the close matches), repeated, or of models that make no images or
+            images of another shape; one line for each.
     """
     if repeated := sorted({name for name in names if list(names).count(name) > 1}):
         raise ValueError(f"models: {', '.join(repeated)} more than once")

@@ -2,7 +2,8 @@
 
 To add a metric, add its record here, or call `register_metric` in code of your own:
 
-    register_metric(Metric("mean brightness", better="higher", measure=lambda judged: Value(judged.images.mean().item())))
+    register_metric(Metric("mean brightness", better="higher", measure=lambda judged:
+    Value(judged.images.mean().item())))
 
 Comparisons then compute it, and reports, sweeps and verdicts treat it as its record says.
 """

@@ -1,4 +1,6 @@
-"""What a comparison found: for each model its numbers, pictures and curves, as plain data that is saved and read back."""
+"""What a comparison found: for each model its numbers, pictures and curves,
+as plain data that is saved and read back.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +25,8 @@ class CurvePoint:
     """Quality at one length of the generation; the points of one model have equal sample counts.
 
     Args:
-        axis: "observation time" of a device, in units of its mobility time, or "network evaluations" of a digital model.
+        axis: "observation time" of a device, in units of its mobility time, or "network evaluations" of a digital
+            model.
         x: where on it, for one image.
         frechet: Frechet distance of the samples in the comparison's feature space.
         frechet_stderr: its standard error.

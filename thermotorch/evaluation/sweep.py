@@ -71,7 +71,8 @@ class Sweep:
     repeated: list[str] = field(default_factory=list)
 
     def metrics(self) -> list[str]:
-        """Return the metrics in the table: those of records with `in_sweeps` that every point has, and the size if it varies.
+        """Return the metrics in the table: those of records with `in_sweeps` that every point has, and the size if it
+        varies.
 
         Without any of these, return all metrics.
         """

@@ -38,7 +38,8 @@ def output_jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
         model: [batch, ...] -> [batch, output], without exchange between the samples of a batch.
         inputs: [batch, ...].
 
-    The parameters follow each other as in `torch.nn.utils.parameters_to_vector`. Cost: one backward pass for each output.
+    The parameters follow each other as in `torch.nn.utils.parameters_to_vector`. Cost: one backward pass for each
+    output.
     """
     parameters = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
 

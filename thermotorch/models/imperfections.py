@@ -41,8 +41,8 @@ def imperfect_parameters(
         module: the machine.
         bits: of each programmed number; None programs exactly.
         mismatch: relative standard deviation of a component.
-        seed, device_id: the mismatch is a pure function of them; a seed of None is drawn from torch's generator, so that
-            every call makes another device.
+        seed, device_id: the mismatch is a pure function of them; a seed of None is drawn from torch's generator, so
+            that every call makes another device.
 
     Raises:
         TypeError, ValueError: bits below 2, a negative mismatch, or numbers that are none.

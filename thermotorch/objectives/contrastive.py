@@ -3,10 +3,11 @@
     L = mean V(x+) - mean V(x-),   dL/dJ_ij = <x_i x_j>+ - <x_i x_j>-,   dL/db_i = <x_i>+ - <x_i>-
 
 x+ has its visible units at an image and its hidden units at their response to it; x- is the machine at its observation
-time, started from noise. The rule is local to each coupling. The run is short and the machine not at equilibrium when it
+time, started from noise. The rule is local to each coupling. The run is short and the machine not at equilibrium when
+it
 is read: it learns to be right at that time, and need not be right later.
-Source: Hinton, Neural Comput. 14, 1771 (2002) for the rule; Nijkamp et al., NeurIPS 2019, and Decelle, Furtlehner, Seoane,
-NeurIPS 2021, for short runs from noise.
+Source: Hinton, Neural Comput. 14, 1771 (2002) for the rule; Nijkamp et al., NeurIPS 2019, and Decelle, Furtlehner,
+Seoane, NeurIPS 2021, for short runs from noise.
 """
 
 import torch
@@ -47,8 +48,8 @@ def mean_response(potential: Potential, state: Tensor, group: slice, temperature
         group: the units that respond.
         temperature: kT.
 
-    Cost: one coupling field and a quadrature for each unit, or, where there are many, for 16384 forces between which the
-    means are interpolated (a double well of kT 0.03: to 1e-3 of its amplitude).
+    Cost: one coupling field and a quadrature for each unit, or, where there are many, for 16384 forces between which
+    the means are interpolated (a double well of kT 0.03: to 1e-3 of its amplitude).
     """
     require_quartic(potential, "mean_response")
     at_zero = state.clone()

@@ -20,7 +20,9 @@ Population = dict[str, Tensor]
 
 
 def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1, seed: int | None = None) -> Population:
-    """Normals of standard deviation `std` for every parameter of `like`, `size` members; a seed of None is drawn afresh."""
+    """Normals of standard deviation `std` for every parameter of `like`, `size` members;
+    a seed of None is drawn afresh.
+    """
     size, std, seed = count_of("size", size), number_of("std", std), seed_or_fresh(seed)
     return {
         name: std * _draw(values, size, seed, generation=0, number=number)

@@ -19,9 +19,10 @@ from thermotorch.zoo import load_checkpoint
 class SampleGrid(Callback):
     """Writes a PNG grid of generated images every `every_n_steps` updates and at the end of training.
 
-    The model is anything with `generate`; one with `sample` also has the mean and standard deviation of its heat logged,
-    as `val/heat_kT` and `val/heat_kT_std`. Averaged weights are used where training keeps them. The samples are those of
-    one seed and their ids are shared out among the processes, so the pictures are the same for any number of them.
+    The model is anything with `generate`; one with `sample` also has the mean and standard deviation of its heat
+    logged, as `val/heat_kT` and `val/heat_kT_std`. Averaged weights are used where training keeps them. The samples are
+    those of one seed and their ids are shared out among the processes, so the pictures are the same for any number of
+    them.
 
     Args:
         folder: where `step-<update>.png` goes; made if missing. Loggers that take images get the same picture.
@@ -120,8 +121,8 @@ class UpdateRate(Callback):
 class TimeBudget(Callback):
     """Ends training after a time, with learning rates that fall as a half cosine of the time to zero.
 
-    For a machine that is lent for minutes: the number of updates follows from its speed, so that a run with a time budget
-    is not reproducible to the bit.
+    For a machine that is lent for minutes: the number of updates follows from its speed, so that a run with a time
+    budget is not reproducible to the bit.
 
     Args:
         seconds: from the first update on; None for no budget.
@@ -185,7 +186,8 @@ class HeldOutDistance(Callback):
 
 
 class ExponentialAverage:
-    """`average <- decay average + (1 - decay) weights` after every update, as `avg_fn` of Lightning's `WeightAveraging`.
+    """`average <- decay average + (1 - decay) weights` after every update, as `avg_fn` of Lightning's
+    `WeightAveraging`.
 
     Lightning's own `EMAWeightAveraging` does the same with a local function, which cannot be sent to spawned processes.
 

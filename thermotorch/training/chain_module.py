@@ -34,11 +34,12 @@ class ChainModule(GradientAtHand, LightningModule):
     Args:
         model: `{"name": "chain", "config": {...}}`.
         optimizer: see `build_optimizer`.
-        objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's `first`
-            may change; `features`, the checkpoint of a feature network, which must not be the judge; `time_steps`;
-            `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images whose class is
-            not told; `initial_std` of the couplings; `start_from`, a checkpoint of a chain whose stages to begin with;
-            `at_once`, whether an update is made for one CUDA graph, with noise from torch's generator (None: on a GPU).
+        objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's
+            `first` may change; `features`, the checkpoint of a feature network, which must not be the judge;
+            `time_steps`; `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images
+            whose class is not told; `initial_std` of the couplings; `start_from`, a checkpoint of a chain whose stages
+            to begin with; `at_once`, whether an update is made for one CUDA graph, with noise from torch's generator
+            (None: on a GPU).
         seed: of the initial couplings and the noise.
 
     Raises:

@@ -22,16 +22,16 @@ _VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 class ClassifierModule(LightningModule):
     """Cross-entropy training of a classifier on jittered images.
 
-    The jitter is a function of (seed, step, slot in the global batch), and so is the noise of a model whose forward takes
-    `seed` and `sample_ids`: image `slot` of step `step` is sample `step x batch_size + slot`. So a resumed run equals an
-    uninterrupted one and several processes equal one. Validation has noise that training never sees.
+    The jitter is a function of (seed, step, slot in the global batch), and so is the noise of a model whose forward
+    takes `seed` and `sample_ids`: image `slot` of step `step` is sample `step x batch_size + slot`. So a resumed run
+    equals an uninterrupted one and several processes equal one. Validation has noise that training never sees.
 
     Args:
         model: `{"name": architecture, "config": constructor arguments}`; with `"pretrained": True` training starts from
             the weights of the checkpoint `name`.
         optimizer: see `build_optimizer`.
-        objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses take
-            more.
+        objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses
+            take more.
         seed: of the initial weights and the jitter.
     """
 

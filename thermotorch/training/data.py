@@ -1,8 +1,8 @@
 """Images for training, in batches that are a pure function of (seed, step).
 
-Global batch number `step` holds the same images whatever happened before: in a run that was interrupted and resumed, and
-when several processes share it, each taking its slice. So a resumed run equals an uninterrupted one, and many processes
-equal one.
+Global batch number `step` holds the same images whatever happened before: in a run that was interrupted and resumed,
+and when several processes share it, each taking its slice. So a resumed run equals an uninterrupted one, and many
+processes equal one.
 """
 
 import warnings
@@ -63,7 +63,8 @@ class Batches:
     ) -> None:
         if batch_size < 1 or batch_size % world_size:
             raise ValueError(
-                f"batch_size: expected a positive multiple of {world_size} (the number of processes), found {batch_size}"
+                f"batch_size: expected a positive multiple of {world_size} (the number of processes), found "
+                f"{batch_size}"
             )
         self.images, self.labels, self.indices = images, labels, indices
         self.batch_size, self.seed, self.position = batch_size, seed, position
@@ -78,7 +79,9 @@ class Batches:
             yield self.batch(self.position(count))
 
     def batch(self, step: int) -> dict:
-        """This process's part of global batch `step`: image, label, index (in the data set), slot (in the batch), step."""
+        """This process's part of global batch `step`: image, label, index (in the data set), slot (in the batch),
+        step.
+        """
         place = step * self.batch_size + self._slots
         epochs, within = np.divmod(place, len(self.images))
         rows = np.empty_like(place)
@@ -131,8 +134,8 @@ class ImageData(LightningDataModule):
         batch_size: images in a global batch, over all processes.
         digits: the classes to keep, default all.
         images_per_digit: keep only the first images of each class; 1 gives one image per class.
-        normalisation: "unit" leaves pixels in [0, 1]; "per_image" gives every image zero mean and unit variance over its
-            pixels; "global" gives the training set zero mean and unit variance over all pixels.
+        normalisation: "unit" leaves pixels in [0, 1]; "per_image" gives every image zero mean and unit variance over
+            its pixels; "global" gives the training set zero mean and unit variance over all pixels.
         val_size: images of the training set, chosen by `seed`, that are kept for validation.
         seed: of the split and of the order of images.
         download: fetch missing data.
@@ -277,10 +280,11 @@ class MNISTData(ImageData):
         except (RuntimeError, OSError) as error:
             raise FileNotFoundError(
                 f"MNIST is not in {self.data_dir.resolve() / 'MNIST' / 'raw'} and was not downloaded "
-                f"({str(error).strip() or type(error).__name__}). Expected there: {', '.join(_MNIST_FILES)} (or the same "
-                f"with .gz). Set THERMOTORCH_DATA or paths.data_dir to the folder that holds MNIST/, or with a network run\n"
-                f"  python -c \"import torchvision; torchvision.datasets.MNIST('{self.data_dir}', download=True)\"\n"
-                f"Without any data, data=digits8x8 runs every experiment on the digits that scikit-learn brings along."
+                f"({str(error).strip() or type(error).__name__}). Expected there: {', '.join(_MNIST_FILES)} (or the "
+                "same with .gz). Set THERMOTORCH_DATA or paths.data_dir to the folder that holds MNIST/, or with a "
+                f"network run\n  python -c \"import torchvision; torchvision.datasets.MNIST('{self.data_dir}', "
+                'download=True)"\nWithout any data, data=digits8x8 runs every experiment on the digits that '
+                "scikit-learn brings along."
             ) from error
 
 

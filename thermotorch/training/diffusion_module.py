@@ -23,9 +23,9 @@ class DiffusionModule(GradientAtHand, LightningModule):
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: `label_dropout`, the fraction of images whose class a model that is told classes does not get; `compile`,
-            whether the network is compiled; `at_once`, whether an update is made for one CUDA graph, with noise from
-            torch's generator (None: on a GPU).
+        objective: `label_dropout`, the fraction of images whose class a model that is told classes does not get;
+            `compile`, whether the network is compiled; `at_once`, whether an update is made for one CUDA graph, with
+            noise from torch's generator (None: on a GPU).
         seed: of the initial weights, the noise and the noise levels.
     """
 

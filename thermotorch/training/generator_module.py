@@ -87,9 +87,9 @@ class _NoisingModule(LightningModule):
 class TrajectoryModule(_NoisingModule):
     """Whitelam's rule: gradient descent on the action of whole trajectories, averaged over steps and batch.
 
-    With `coarse` > 1 the training paths take steps `coarse` times as long, by the splitting scheme: a path knows as much
-    about the forces, for that much less arithmetic. The loss is then divided by `coarse`, so that the sum over a path
-    moves the parameters as far as before. Held-out paths keep the machine's own step.
+    With `coarse` > 1 the training paths take steps `coarse` times as long, by the splitting scheme: a path knows as
+    much about the forces, for that much less arithmetic. The loss is then divided by `coarse`, so that the sum over a
+    path moves the parameters as far as before. Held-out paths keep the machine's own step.
     """
 
     defaults: ClassVar[dict[str, int]] = {"coarse": 1}

@@ -1,8 +1,8 @@
-"""Training of a generative machine to be right when it is read: by contrast, end to end through the run, or one after the
-other.
+"""Training of a generative machine to be right when it is read: by contrast, end to end through the run, or one after
+the other.
 
-Both draw samples as the machine is used, from noise for its observation time. Sample number `step x batch_size + slot` is a
-pure function of the seed, so a resumed run equals an uninterrupted one.
+Both draw samples as the machine is used, from noise for its observation time. Sample number `step x batch_size + slot`
+is a pure function of the seed, so a resumed run equals an uninterrupted one.
 """
 
 import torch
@@ -32,19 +32,19 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
     Args:
         model: `{"name": "generator", "config": {...}}`.
         optimizer: see `build_optimizer`; each phase has a warm-up and a half cosine of its own.
-        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `contrastive_time`, how
-            long a machine runs before it is contrasted with the data (None: its observation time); `persistent`, whether
-            these runs go on from update to update instead of starting from noise each time; `features`, the
-            checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must not
-            be the network that judges samples. `gradient_time`, the last part of the run through which gradients flow
-            (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which on a GPU take
-            turns in the distance phase in place of the machine's own, so that what is learned is not the step; an update is
-            then one CUDA graph, with the gradient through the whole run. `at_once` says so on any device. `distance_rate`, learning rate of
-            the distance phase relative to that of the contrastive one. `label_gain`, by which the differences between the
-            labels' couplings are multiplied when the distance phase begins: contrast leaves them too weak to be obeyed.
-            `precision` of the products in training. `initial_std`
-            of the couplings; with `start_from`, a checkpoint of a machine with the same units but for labels, only of those
-            that it does not have.
+        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `contrastive_time`,
+            how long a machine runs before it is contrasted with the data (None: its observation time); `persistent`,
+            whether these runs go on from update to update instead of starting from noise each time; `features`, the
+            checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must
+            not be the network that judges samples. `gradient_time`, the last part of the run through which gradients
+            flow (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which on a
+            GPU take turns in the distance phase in place of the machine's own, so that what is learned is not the step;
+            an update is then one CUDA graph, with the gradient through the whole run. `at_once` says so on any device.
+            `distance_rate`, learning rate of the distance phase relative to that of the contrastive one. `label_gain`,
+            by which the differences between the labels' couplings are multiplied when the distance phase begins:
+            contrast leaves them too weak to be obeyed. `precision` of the products in training. `initial_std`
+            of the couplings; with `start_from`, a checkpoint of a machine with the same units but for labels, only of
+            those that it does not have.
         seed: of the initial couplings and the thermal noise.
 
     Raises:
@@ -64,7 +64,8 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
         settings = {**defaults, **(objective or {})}
         if settings["contrastive_steps"] is not None and settings["features"] is None:
             raise ValueError(
-                "objective.features: updates after contrastive_steps need a feature network, such as feature_net.training"
+                "objective.features: updates after contrastive_steps need a feature network, such as "
+                "feature_net.training"
             )
         if settings["features"] == "feature_net.mnist":
             raise ValueError(
@@ -223,7 +224,9 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
 
 
 def net_blocks(net: FeatureNet):
-    """Images -> the blocks of `feature_distance`: pixels, every layer of the network, features, logits, probabilities."""
+    """Images -> the blocks of `feature_distance`: pixels, every layer of the network, features, logits,
+    probabilities.
+    """
 
     def blocks(images: Tensor) -> list[Tensor]:
         found, maps = [images.flatten(1)], images

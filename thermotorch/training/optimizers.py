@@ -20,8 +20,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> dict:
 
     Args:
         parameters: what to train.
-        spec: `{"name": "adamw", "lr": ..., "warmup_steps": 0, "decay_steps": None, ...}`; the rest goes to the optimiser.
-            Without `decay_steps` the learning rate stays.
+        spec: `{"name": "adamw", "lr": ..., "warmup_steps": 0, "decay_steps": None, ...}`; the rest goes to the
+            optimiser. Without `decay_steps` the learning rate stays.
 
     Raises:
         ValueError: an unknown optimiser; the message lists the close matches.

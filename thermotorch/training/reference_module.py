@@ -39,12 +39,13 @@ class GaussiansModule(LightningModule):
 
 
 class BoltzmannModule(LightningModule):
-    """Persistent contrastive divergence: the likelihood gradient, its model average from Markov chains that never restart.
+    """Persistent contrastive divergence: the likelihood gradient, its model average from Markov chains that never
+    restart.
 
         - d ln p / d theta = <dF(v)/dtheta>_data - <dF(v)/dtheta>_chains
 
-    Visible units take the value 1 with the probability that the pixel says, anew each time an image is used. Hidden units
-    are averaged in closed form on both sides. Random numbers are functions of (seed, step, slot).
+    Visible units take the value 1 with the probability that the pixel says, anew each time an image is used. Hidden
+    units are averaged in closed form on both sides. Random numbers are functions of (seed, step, slot).
 
     Args:
         model: `{"name": "rbm", "config": {...}}`.

@@ -1,8 +1,8 @@
 """A differentiable run in plain torch, for training on a GPU: the same scheme as `simulate(integrator="alternating")`.
 
 `simulate` recomputes its noise, launches its kernels from the host and returns to the host between them. Training wants
-the opposite: every launch inside one CUDA graph (`captured.py`), with the states kept for the gradient. So this is a loop
-of two products and two pointwise functions, which `torch.compile` fuses, with normals that the caller gives.
+the opposite: every launch inside one CUDA graph (`captured.py`), with the states kept for the gradient. So this is a
+loop of two products and two pointwise functions, which `torch.compile` fuses, with normals that the caller gives.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Samples over several processes: `Trainer.predict`, whose data set is the list of sample ids.
 
-The noise of a sample is a pure function of (seed, sample, step, unit), so it does not matter which process draws it: any
-sharing gives the samples of one process. No sample is repeated to make the shares equal.
+The noise of a sample is a pure function of (seed, sample, step, unit), so it does not matter which process draws it:
+any sharing gives the samples of one process. No sample is repeated to make the shares equal.
 """
 
 import logging
@@ -61,7 +61,8 @@ class SampleIds(LightningDataModule):
         """
         if self.trainer.world_size > self.num_samples:
             raise ValueError(
-                f"num_samples: expected at least {self.trainer.world_size} (the number of processes), found {self.num_samples}"
+                f"num_samples: expected at least {self.trainer.world_size} (the number of processes), found "
+                f"{self.num_samples}"
             )
         return _Share(self.share(self.trainer.global_rank, self.trainer.world_size))
 
@@ -174,8 +175,9 @@ def sample_over_processes(
         progress_bar: show that of the first process.
 
     Returns:
-        `images` [num_samples, c, h, w] in [0, 1] and, for a thermodynamic computer, `heat` [num_samples] in kT: those of
-        one process, the images to the last bit on the fast CPU backend, all else up to the rounding of matrix products.
+        `images` [num_samples, c, h, w] in [0, 1] and, for a thermodynamic computer, `heat` [num_samples] in kT: those
+        of one process, the images to the last bit on the fast CPU backend, all else up to the rounding of matrix
+        products.
 
     Raises:
         ValueError: fewer samples than processes, or sizes that do not fit.

@@ -1,7 +1,8 @@
-"""What a trained model can be put to, by name: generating images, classifying them, linear algebra on a simulated board.
+"""What a trained model can be put to, by name: generating images, classifying them, linear algebra on a simulated
+board.
 
-A task takes plain settings, those of `configs/zoo/evaluate.yaml`, and gives back rows. The data that a model was trained
-on is looked up here, which is why this stands on the floor of the training.
+A task takes plain settings, those of `configs/zoo/evaluate.yaml`, and gives back rows. The data that a model was
+trained on is looked up here, which is why this stands on the floor of the training.
 """
 
 from collections.abc import Callable, Mapping

@@ -67,12 +67,14 @@ def save_checkpoint(
     """Writes `<name>.safetensors` and the card `<name>.json`, and returns both paths.
 
     Args:
-        model: an instance of the architecture that `name` begins with, or of one of its family; its `.config` rebuilds it.
+        model: an instance of the architecture that `name` begins with, or of one of its family; its `.config` rebuilds
+            it.
         name: `architecture.tag`.
         folder: where to write; made if missing.
         card_fields: the part of the card that only the caller knows: data, metrics, energy, training, licence, notes.
-        store: dtype that matrices of float32 are rounded to in the file, such as `torch.bfloat16`; the card says so, and
-            a model that is loaded computes in float32 with the rounded numbers. Vectors and numbers are kept as they are.
+        store: dtype that matrices of float32 are rounded to in the file, such as `torch.bfloat16`; the card says so,
+            and a model that is loaded computes in float32 with the rounded numbers. Vectors and numbers are kept as
+            they are.
 
     Raises:
         ValueError: the name has no tag, or the card would be incomplete.

@@ -90,7 +90,9 @@ def couplings_and_state(batch: int) -> tuple[list, torch.Tensor]:
 @ROWS_AND_LANES
 @pytest.mark.parametrize("mean, spread", [(0.0, 1.0), (3.0, 0.3)])
 def test_products_round_as_float32_does(batch, mean, spread):
-    """Also where all units are alike, whose squares would add up if rows were multiplied in pairs of one sign: 1.2e-6."""
+    """Also where all units are alike, whose squares would add up if rows were multiplied in pairs of one sign:
+    1.2e-6.
+    """
     torch.manual_seed(batch)
     matrix, state = torch.randn(178, 178), mean + spread * torch.randn(batch, 178)
     found, expected = cpu.products([(0, 0, matrix)], state, 1), state.double() @ matrix.double()

@@ -78,10 +78,11 @@ class Case:
         pieces = self.topology().load_matrix(self.couplings).pieces() if self.groups else [(0, 0, self.couplings)]
         blocks, rows, columns = op.placed(pieces)
         return [
-            put(self.state), [put(block.detach()) for block in blocks], rows, columns, put(self.bias), put(self.j2), put(self.j3), put(self.j4),
+            put(self.state), [put(block.detach()) for block in blocks], rows, columns, put(self.bias), put(self.j2),
+            put(self.j3), put(self.j4),
             put(self.mobility.masked_fill(self.clamp, 0.0)), None if self.force is None else put(self.force),
-            self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0, self.integrator,
-            self.record, self.keep, self.precision,
+            self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0,
+            self.integrator, self.record, self.keep, self.precision,
         ]  # fmt: skip
 
     def reference(self) -> tuple[tt.Potential, Tensor, Tensor | None, tt.dynamics.Trajectory]:

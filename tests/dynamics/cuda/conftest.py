@@ -1,6 +1,7 @@
 """These tests run on a GPU, or on Triton's interpreter in a process of its own (`tests/dynamics/test_kernels.py`).
 
-`TRITON_INTERPRET` acts when a kernel is decorated, so one process cannot have both; elsewhere nothing here is collected.
+`TRITON_INTERPRET` acts when a kernel is decorated, so one process cannot have both; elsewhere nothing here is
+collected.
 """
 
 import os
@@ -20,7 +21,9 @@ def device() -> str:
 
 @pytest.fixture(autouse=True)
 def products_of_one_rounding(monkeypatch):
-    """Multiply float32 tiles in float64 and round once: the bits of a host's BLAS depend on where a row lies in a tile."""
+    """Multiply float32 tiles in float64 and round once: the bits of a host's BLAS depend on where a row lies in a
+    tile.
+    """
     if not INTERPRETED:
         return
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle

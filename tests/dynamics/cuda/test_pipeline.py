@@ -13,7 +13,9 @@ from thermotorch.dynamics.cuda.run import Run
 
 
 class Graph:
-    """What `torch.cuda.CUDAGraph` does, on the interpreter: launches are not run while it records, but when it is replayed."""
+    """What `torch.cuda.CUDAGraph` does, on the interpreter: launches are not run while it records,
+    but when it is replayed.
+    """
 
     recording: list | None = None
     clock: torch.Tensor

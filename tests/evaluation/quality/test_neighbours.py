@@ -57,7 +57,9 @@ def test_two_sets_of_one_gaussian_have_the_expected_density_and_coverage_of_any_
 
 
 def test_precision_and_recall_are_the_shares_of_the_supports():
-    """Uniform on [0, 2] against uniform on [0, 1]: half of the samples are where real ones are, all real ones are met."""
+    """Uniform on [0, 2] against uniform on [0, 1]: half of the samples are where real ones are,
+    all real ones are met.
+    """
     found = neighbours(uniform(3000, 2.0, 0), uniform(3000, 1.0, 1), 5)
     assert found.precision == pytest.approx(0.5, abs=4 * found.precision_stderr)
     assert found.recall > 0.99

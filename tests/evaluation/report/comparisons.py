@@ -44,7 +44,8 @@ def result(k: int, label: str = "") -> ModelResult:
     else:
         curve = (CurvePoint(NETWORK_EVALUATIONS, 10 * k, frechet, 0.21, recognised),)
         ledgers = (
-            Ledger(label, "45 nm fp32", (line(ARITHMETIC_LINE, 0.0175 * k), line("DRAM traffic", 0.011, 0.002, 0.02), BOUND)),
+            Ledger(label, "45 nm fp32",
+                   (line(ARITHMETIC_LINE, 0.0175 * k), line("DRAM traffic", 0.011, 0.002, 0.02), BOUND)),
             Ledger(label, "A100 fp32", (line(ARITHMETIC_LINE, 0.156 * k, 0.07, 40.0), BOUND)),
         )  # fmt: skip
     drawn = None if k > 1 else 2.75 - k

@@ -1,4 +1,6 @@
-"""The page in a headless Chromium: it fits a phone and a desk, moves, rests when asked to, and has nothing to complain of."""
+"""The page in a headless Chromium: it fits a phone and a desk, moves, rests when asked to,
+and has nothing to complain of.
+"""
 
 import json
 import re
@@ -44,7 +46,9 @@ def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess:
 
 
 def measured(page: Path, folder: Path, width: int, *options: str) -> dict:
-    """What a script finds on a copy of the page, whose policy would not let it run; in a frame, as windows are wider."""
+    """What a script finds on a copy of the page, whose policy would not let it run; in a frame,
+    as windows are wider.
+    """
     text = page.read_text(encoding="utf-8")
     assert len(POLICY.findall(text)) == 1
     folder.joinpath("measured.html").write_text(POLICY.sub("", text).replace("</body>", MEASURE), encoding="utf-8")

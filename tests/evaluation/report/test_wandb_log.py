@@ -39,7 +39,8 @@ def comparison() -> Comparison:
     strip = torch.linspace(0, 1, FRAMES).view(-1, 1, 1, 1, 1) * images
     results = [
         ModelResult(
-            "generator.mnist", True, "", device, images, [2] * CLASSES, ledgers=(Ledger("generator.mnist", "ideal", lines),),
+            "generator.mnist", True, "", device, images, [2] * CLASSES,
+            ledgers=(Ledger("generator.mnist", "ideal", lines),),
             strip=strip, curve=(CurvePoint("observation time", 25.0, 2.5, 0.25, 0.8),),
         ),
         ModelResult("ddpm.mnist", False, "ddim, steps 50", device[:1], images, [2] * CLASSES, label=LABEL),

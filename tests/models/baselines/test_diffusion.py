@@ -34,7 +34,9 @@ class GaussianOracle(nn.Module):
 
 
 def test_noising_keeps_the_variance_and_has_the_cosine_signal(model):
-    """x_t = alpha x_0 + sigma noise with alpha^2 + sigma^2 = 1 and alpha^2 = f(t+1)/f(0), f = cos^2 (Nichol, Dhariwal)."""
+    """x_t = alpha x_0 + sigma noise with alpha^2 + sigma^2 = 1 and alpha^2 = f(t+1)/f(0), f = cos^2 (Nichol,
+    Dhariwal).
+    """
     timesteps = torch.tensor([0, 250, 500, 900])
     steps = model.config["num_train_timesteps"]
     phase = ((timesteps + 1).double() / steps + 0.008) / 1.008 * math.pi / 2
@@ -183,8 +185,8 @@ def test_steps_are_the_samplers_own_unless_given(model):
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
 def test_deterministic_samplers_solve_the_equation_of_data_outside_the_range_of_pixels(sampler):
-    """Data N(1.5, 0.1^2) have a linear denoiser, and the flow carries noise z to 1.5 + 0.1 z. Guidance leads out of [-1, 1]
-    in the same way; a scheduler that clips what it is told there ends at 1."""
+    """Data N(1.5, 0.1^2) have a linear denoiser, and the flow carries noise z to 1.5 + 0.1 z. Guidance leads out of
+    [-1, 1] in the same way; a scheduler that clips what it is told there ends at 1."""
     mean, width = 1.5, 0.1
     model = DiffusionModel(8, block_out_channels=(8, 8))
     scheduler = model.scheduler(sampler)

@@ -56,7 +56,9 @@ def test_derivatives_equal_finite_differences(well, temperature):
 
 
 def test_small_and_large_forces():
-    """Linear with slope 1 / (2 j2) for cold neurons, then the cube root; at any temperature the same for large forces."""
+    """Linear with slope 1 / (2 j2) for cold neurons, then the cube root;
+    at any temperature the same for large forces.
+    """
     small, large = torch.tensor([1e-3], dtype=float64), torch.tensor([1e6], dtype=float64)
     torch.testing.assert_close(neuron_activation(small, 0.7, 0.0, 2.0, 0.0), small / 1.4, rtol=1e-5, atol=0)
     for temperature in (0.0, 1.0, 10.0):

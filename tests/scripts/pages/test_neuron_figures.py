@@ -11,7 +11,9 @@ def computer() -> LayeredComputer:
 
 
 def test_a_constant_answer_scores_the_plateau():
-    """phi of y = c: c^2 plus the mean square of the cosine, 1/2 and half of 1/16 for the end point that counts twice."""
+    """phi of y = c: c^2 plus the mean square of the cosine, 1/2 and half of 1/16 for the end point that counts
+    twice.
+    """
     model = computer()
     model.output.data.zero_()
     assert cosine_error(model, 1.0, samples=1) == pytest.approx(0.5 + 0.5 / 16, abs=1e-5)

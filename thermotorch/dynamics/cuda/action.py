@@ -1,4 +1,5 @@
-"""The Onsager-Machlup action of stored paths and its gradients: two products for each chunk of steps, one kernel between.
+"""The Onsager-Machlup action of stored paths and its gradients: two products for each chunk of steps, one kernel
+between.
 
     forward:  r = x' - x + mu dt g(x),    reverse:  r = x - x' + mu dt g(x'),    g = dV/dx
     A = sum r^2 / (4 mu kT dt),   dA/dJ = sum y^T p,   dA/db = sum p,   p = r / (2 kT),   y = x or x'
@@ -63,11 +64,11 @@ def path_action(
         pushes = torch.empty_like(operand) if needs_gradients else operand
         bias_sums = path.new_empty(tile_rows, units) if needs_gradients else partial
         residual[(tile_rows * columns,)](
-            states[part], operand, couplings.high, couplings.low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility,
-            partial if weight is None else weight[part], partial if kept is None else kept[part],
+            states[part], operand, couplings.high, couplings.low, partial, pushes, bias_sums, bias, j2, j3, j4,
+            mobility, partial if weight is None else weight[part], partial if kept is None else kept[part],
             count, batch, units, couplings.pitch, dt, 1 / (4 * temperature * dt), 1 / (2 * temperature),
-            REVERSE=reverse, GRADIENT=needs_gradients, RESIDUAL=kept is not None, WEIGHTED=weight is not None, PRECISION=precision,
-            M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
+            REVERSE=reverse, GRADIENT=needs_gradients, RESIDUAL=kept is not None, WEIGHTED=weight is not None,
+            PRECISION=precision, M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
         torch.sum(partial, 0, out=actions[part])
         if needs_gradients:
@@ -94,10 +95,10 @@ def gradients_of_residuals(
 
 @triton.jit(do_not_specialize=("rows", "batch"), do_not_specialize_on_alignment=("weights",))
 def residual(
-    states, operand, couplings, couplings_low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility, weights, residuals,
-    rows, batch, units, pitch, dt, inverse_weight, inverse_push,
-    REVERSE: tl.constexpr, GRADIENT: tl.constexpr, RESIDUAL: tl.constexpr, WEIGHTED: tl.constexpr, PRECISION: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
+    states, operand, couplings, couplings_low, partial, pushes, bias_sums, bias, j2, j3, j4, mobility, weights,
+    residuals, rows, batch, units, pitch, dt, inverse_weight, inverse_push,
+    REVERSE: tl.constexpr, GRADIENT: tl.constexpr, RESIDUAL: tl.constexpr, WEIGHTED: tl.constexpr,
+    PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Residuals of one tile: its share of the actions, p, and the column sums of p. `states` starts at the first x."""
     tile_row, tile_column = place(tl.program_id(0), rows, units, M, N, 8)

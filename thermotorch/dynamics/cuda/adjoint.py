@@ -7,7 +7,8 @@ A segment's states are computed again from its checkpoint with the same counters
 product over all steps and samples of the segment gives the gradient of the couplings. Heun's step is two such halves:
 
     x' = (x + g + d(g) + n) / 2 with the guess g = x + d(x) + n:
-    a1 = mobility dt lam / 2,   lam_g = lam / 2 - pull(g, a1),   a2 = mobility dt lam_g,   lam <- lam / 2 + lam_g - pull(x, a2)
+    a1 = mobility dt lam / 2,   lam_g = lam / 2 - pull(g, a1),   a2 = mobility dt lam_g,
+    lam <- lam / 2 + lam_g - pull(x, a2)
 """
 
 from collections.abc import Iterator
@@ -71,7 +72,8 @@ def entering(run: Run, grad_recorded: Tensor, step: int) -> Tensor | None:
 
 
 def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
-    """The run from one kept state to the next, last part first, and the steps done before it; each part keeps every state.
+    """The run from one kept state to the next, last part first, and the steps done before it; each part keeps every
+    state.
 
     Where all states were kept, or none, the whole run is one part.
     """
@@ -265,7 +267,9 @@ def retreat(
     HALF: tl.constexpr, PLUS: tl.constexpr, ENTERS: tl.constexpr, NEXT_HALF: tl.constexpr, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one step back: out = lam (/ 2) (+ plus) - pull(point, vector) (+ enters), and mobility dt out (/ 2)."""
+    """One tile of one step back: out = lam (/ 2) (+ plus) - pull(point, vector) (+ enters),
+    and mobility dt out (/ 2).
+    """
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, unit = tile_row.to(tl.int64) * M + tl.arange(0, M), tile_column * N + tl.arange(0, N)
     through = matrix_product(operand, transposed, transposed_low, row, unit, pitch, M, N, BK, PRECISION)

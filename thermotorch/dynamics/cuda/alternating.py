@@ -3,9 +3,9 @@
     y = N(x),  z = decay y + gain (drive - bias - field) + spread xi,  x' = N(z),   N as in `flows.py`
 
 first for the units of colour 1, then for those of colour 0, each in the field of the others as they are by then; see
-`dynamics/alternating.py`. A colour has buffers of its own, wherever its units are in the machine, and no launch reads what
-another of its programs writes: the product reads the other colour only, so that states are updated in place and no product
-has zeros of the own colour. The noise alone asks which unit of the machine a column is.
+`dynamics/alternating.py`. A colour has buffers of its own, wherever its units are in the machine, and no launch reads
+what another of its programs writes: the product reads the other colour only, so that states are updated in place and
+no product has zeros of the own colour. The noise alone asks which unit of the machine a column is.
 """
 
 from collections.abc import Sequence
@@ -140,8 +140,8 @@ class Alternating(Pipeline):
         drive = None if self.drives is None else self.drives[colour]
         half_step[(triton.cdiv(self.rows, tile.m) * triton.cdiv(couplings.units, tile.n),)](
             point, self.operands[1 - colour], self.operands[colour], couplings.high, couplings.low,
-            self.colours.places[colour], *self.colours.flows[colour], point if drive is None else drive.here, self.ids, self.clock,
-            self.rows, couplings.units, couplings.pitch, point.shape[1], offset, self.stream,
+            self.colours.places[colour], *self.colours.flows[colour], point if drive is None else drive.here, self.ids,
+            self.clock, self.rows, couplings.units, couplings.pitch, point.shape[1], offset, self.stream,
             *((0, 0) if drive is None else drive.strides),
             COUPLED=self.colours.coupled, PRECISION=couplings.precision, FAST=self.fast_noise, DRIVE=drive is not None,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
@@ -150,12 +150,14 @@ class Alternating(Pipeline):
 
 @triton.jit(do_not_specialize=("batch", "offset", "stream", "drive_step", "drive_row"))
 def half_step(
-    point, operand, own_operand, couplings, couplings_low, places, bias, decay, gain, spread, stiffness, shift, drive, ids, clock,
-    batch, units, pitch, own_pitch, offset, stream, drive_step, drive_row,
+    point, operand, own_operand, couplings, couplings_low, places, bias, decay, gain, spread, stiffness, shift, drive,
+    ids, clock, batch, units, pitch, own_pitch, offset, stream, drive_step, drive_row,
     COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of a colour of `units`, in place; `clock` holds seed, step, and the row of the drive, `offset` counts on."""
+    """One tile of a colour of `units`, in place; `clock` holds seed, step, and the row of the drive,
+    `offset` counts on.
+    """
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M, 2)
     own = tile_column * N + tl.arange(0, N)

@@ -4,8 +4,8 @@
     lam <- lam - a J^T   of the other one;   dL/dJ = - sum (the other's states as they were)^T a,  dL/d(drive) = a
 
 The slope N'(z) = (1 - stiffness (x' + shift)^2)^(3/2) is had from where the flow ends, so states at whole steps are all
-that is needed. They are computed again from a segment's checkpoint with the same counters; its vectors a are stored, and
-one product for each colour over all steps and samples of the segment gives the gradient of the couplings.
+that is needed. They are computed again from a segment's checkpoint with the same counters; its vectors a are stored,
+and one product for each colour over all steps and samples of the segment gives the gradient of the couplings.
 """
 
 from dataclasses import replace
@@ -82,7 +82,9 @@ class _Retrace:
         self.operands = [couplings.operands(1, run.batch)[0] for couplings in reversed(self.transposed)]
 
     def __call__(self, path: list[Tensor], done: int) -> list[Tensor]:
-        """The vectors a of each colour, [steps, batch, own], along states `path` that begin after `done` steps of the run."""
+        """The vectors a of each colour, [steps, batch, own], along states `path` that begin after `done` steps of the
+        run.
+        """
         vectors = [torch.empty_like(states[1:]) for states in path]
         steps, coupled = len(vectors[0]), self.colours.coupled
         for k in range(steps - 1, -1, -1):
@@ -132,8 +134,8 @@ def slope_at_end(x, stiffness, shift):
 # Steps of a stored path lie at any address: not a kernel for every combination of theirs.
 @triton.jit(do_not_specialize=("batch",), do_not_specialize_on_alignment=("before", "after", "enters", "vector"))
 def half_back(
-    operand, transposed, transposed_low, costate, enters, before, after, vector, own_operand, decay, gain, stiffness, shift,
-    batch, units, pitch, own_pitch,
+    operand, transposed, transposed_low, costate, enters, before, after, vector, own_operand, decay, gain, stiffness,
+    shift, batch, units, pitch, own_pitch,
     PULLED: tl.constexpr, ENTERS: tl.constexpr, MOVED: tl.constexpr, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip

@@ -61,7 +61,8 @@ class Splitting(Turns):
     def begin(
         self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False
     ) -> None:
-        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before it.
+        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before
+        it.
 
         With `between` the state of `run` is a u, between two steps, and the flows come at once.
         """
@@ -99,7 +100,8 @@ class Splitting(Turns):
             self.pushes[push].here, *self.vectors, self.ids, self.clock,
             self.rows, self.units, couplings.pitch, couplings.pitch if flow else self.units, offset, self.stream,
             *self.pushes[push].strides,
-            FLOW=flow, SEEN=seen is not None, KICKED=kicked, COUPLED=kicked and self.coupled, PRECISION=couplings.precision, FAST=self.fast_noise,
+            FLOW=flow, SEEN=seen is not None, KICKED=kicked, COUPLED=kicked and self.coupled,
+            PRECISION=couplings.precision, FAST=self.fast_noise,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
@@ -114,8 +116,8 @@ def relax(x, stiffness, shift):
 
 @triton.jit(do_not_specialize=("batch", "offset", "stream", "push_step", "push_row"))
 def flows(
-    point, operand, couplings, couplings_low, out, out_operand, seen_u, seen_z, push, decay, spread, stiffness, shift, ids, clock,
-    batch, units, pitch, out_pitch, offset, stream, push_step, push_row,
+    point, operand, couplings, couplings_low, out, out_operand, seen_u, seen_z, push, decay, spread, stiffness, shift,
+    ids, clock, batch, units, pitch, out_pitch, offset, stream, push_step, push_row,
     FLOW: tl.constexpr, SEEN: tl.constexpr, KICKED: tl.constexpr, COUPLED: tl.constexpr, PRECISION: tl.constexpr,
     FAST: tl.constexpr, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip

@@ -1,7 +1,8 @@
 """Gradients of the splitting scheme on CUDA: u and z of a segment's steps are made again, then each step is undone.
 
     y = N(z),  z = decay N(u) + spread xi,  N'(x) = (1 + stiffness (x + shift)^2)^(-3/2)
-    of y: lam + lam @ whole^T from the next u, and of_x + of_x @ half^T where a state leaves;   lam <- of_y N'(z) decay N'(u)
+    of y: lam + lam @ whole^T from the next u, and of_x + of_x @ half^T where a state leaves;
+    lam <- of_y N'(z) decay N'(u)
 
 The steps back are torch operations, about ten launches each: with steps of this length there are few of them.
 """

@@ -53,7 +53,8 @@ def _special(name: tl.constexpr, x):
 
 @triton.jit
 def words(unit, group, step, stream, key_low, key_high):
-    """Philox4x32-10 of the counter (unit, group, step low, step high | stream << 24), four uint32 of the broadcast shape.
+    """Philox4x32-10 of the counter (unit, group, step low, step high | stream << 24), four uint32 of the broadcast
+    shape.
 
     `unit` and `group` are int32 or int64 tensors, `step` an int64 scalar, key words and `stream` scalars.
     """
@@ -78,7 +79,9 @@ def words(unit, group, step, stream, key_low, key_high):
 
 @triton.jit
 def one_normal(unit, sample, step, stream, key_low, key_high, FAST: tl.constexpr):
-    """The normal of each sample on its own, at four times the cost of one that shares its block (`tiles.tile_normals`)."""
+    """The normal of each sample on its own, at four times the cost of one that shares its block
+    (`tiles.tile_normals`).
+    """
     w0, w1, w2, w3 = words(unit, sample >> 2, step, stream, key_low, key_high)
     lane = tl.broadcast_to((sample & 3).to(tl.int32), w0.shape)
     z0, z1 = box_muller(tl.where(lane < 2, w0, w2), tl.where(lane < 2, w1, w3), FAST)

@@ -33,8 +33,8 @@ class Tile:
 def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
     """Large tiles read the operands fewer times; small ones reach more processors when there is little to do.
 
-    Not the widest where `narrow`: beside its sums there is no room for two normals of an element, nor for what a flow of
-    one colour needs, and half a machine has too few columns to give every processor such a tile.
+    Not the widest where `narrow`: beside its sums there is no room for two normals of an element, nor for what a flow
+    of one colour needs, and half a machine has too few columns to give every processor such a tile.
     """
     k = 64 if precision == "bf16" else 32
     if batch <= FEW:
@@ -213,7 +213,8 @@ class Pipeline:
 class Turns(Pipeline):
     """Buffers that take turns as the state, since every unit's step reads all the others.
 
-    Rows are padded to tiles and columns to whole loads, with zeros that nobody writes, so that the products need no masks.
+    Rows are padded to tiles and columns to whole loads, with zeros that nobody writes, so that the products need no
+    masks.
     """
 
     def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
@@ -255,7 +256,8 @@ _lock = Lock()
 
 @contextmanager
 def borrowed(run: Timeline, key: tuple | None, make: Callable[[int], Pipeline]) -> Iterator[Pipeline]:
-    """A pipeline made by `make(steps of a graph)`, or the one that an earlier run with the same key left, graph and all.
+    """A pipeline made by `make(steps of a graph)`, or the one that an earlier run with the same key left, graph and
+    all.
 
     It belongs to a stream, so that its buffers are never used by two runs at once. Without a key, and while the caller
     captures a graph of his own, it is not kept.

@@ -46,12 +46,15 @@ def fits(run: Run) -> bool:
 
 
 def langevin(run: Run, guesses: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run that `fits`; with `guesses` [steps, batch, unit] also Heun's guesses."""
+    """End state, recorded and kept states of a run that `fits`; with `guesses`
+    [steps, batch, unit] also Heun's guesses.
+    """
     end, recorded, kept = run.outputs()
     first, second = column_blocks(run.units)
     trajectory[(triton.cdiv(run.batch, ROWS),)](
         run.state, run.matrix, run.bias, run.j2, run.j3, run.j4, run.mobility,
-        run.bias if run.drive is None else run.drive, run.sample_ids, end, recorded, kept, end if guesses is None else guesses,
+        run.bias if run.drive is None else run.drive, run.sample_ids, end, recorded, kept,
+        end if guesses is None else guesses,
         run.batch, run.units, run.steps, run.dt, 2 * run.temperature * run.dt, *run.key, *run.start, run.stream,
         *run.recording, max(1, run.keep), *run.drive_strides,
         SCHEME=run.integrator, PRECISION=run.precision, FAST=run.fast_noise,
@@ -73,7 +76,10 @@ def trajectory(
     SCHEME: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr, RECORD: tl.constexpr,
     KEEP: tl.constexpr, GUESS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """All steps of the program's samples. `_a` belongs to the first column block, `_b` to the second where there is one."""
+    """All steps of the program's samples.
+
+    `_a` belongs to the first column block, `_b` to the second where there is one.
+    """
     first_row = tl.program_id(0).to(tl.int64) * ROWS
     row, sample, first_sample, counting = rows_of_tile(ids, first_row, batch, ROWS, 2)
     first_step = (start_high.to(tl.int64) << 32) | (start_low.to(tl.int64) & 0xFFFFFFFF)

@@ -31,8 +31,8 @@ _TYPES = {
     **dict.fromkeys(("dt", "noise_scale", "inverse_weight", "inverse_push"), "fp32"),
     **dict.fromkeys((
         "batch", "rows", "units", "pitch", "steps", "offset", "done", "key_low", "key_high", "start_low", "start_high",
-        "stream", "first_record", "push_step", "push_row", "out_pitch", "product_pitch", "record", "keep", "drive_step", "drive_row",
-        "own_pitch",
+        "stream", "first_record", "push_step", "push_row", "out_pitch", "product_pitch", "record", "keep", "drive_step",
+        "drive_row", "own_pitch",
     ), "i32"),
 }  # fmt: skip
 _WHOLE_LOADS = {"units", "pitch", "own_pitch", "out_pitch", "product_pitch"}  # of tiled kernels, multiples of 16
@@ -74,7 +74,8 @@ def variants(all_options: bool = False) -> Iterator[Variant]:
                         "RECORD": full, "KEEP": full, "GUESS": full and integrator == "heun", **shape,
                     }, warps, 3)  # fmt: skip
             for heun in (False, True):
-                yield Variant(f"retrace, {name} units, {'heun' if heun else 'euler_maruyama'}, {precision}", adjoint.retrace, {
+                scheme = "heun" if heun else "euler_maruyama"
+                yield Variant(f"retrace, {name} units, {scheme}, {precision}", adjoint.retrace, {
                     "HEUN": heun, "PRECISION": precision, "RECORD": all_options, **shape,
                 }, warps, 3)  # fmt: skip
         for batch in (SMALL, LARGE):

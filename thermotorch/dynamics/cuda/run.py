@@ -15,8 +15,8 @@ class Timeline:
     """What the operators have in common: a state, samples, and steps with their noise, some of them stored.
 
     `precision` is that of the products' operands: "ieee" is float32, "tf32" keeps 11 significant bits of state and
-    couplings, "bf16" 8; the state, the sums and everything pointwise are float32 always. Rounded operands also bring the
-    noise from the special-function units, whose normals are equal to 1e-6 in the mean square.
+    couplings, "bf16" 8; the state, the sums and everything pointwise are float32 always. Rounded operands also bring
+    the noise from the special-function units, whose normals are equal to 1e-6 in the mean square.
     """
 
     state: Tensor
@@ -177,7 +177,9 @@ def pieces(matrix: Tensor, blocks: Sequence[Tensor], rows: Sequence[int], column
 
 
 def strides(force: Tensor) -> tuple[int, int]:
-    """Elements from one step's and one sample's force [1 or steps, 1 or batch, unit] to the next, 0 where it is the same."""
+    """Elements from one step's and one sample's force [1 or steps, 1 or batch, unit] to the next,
+    0 where it is the same.
+    """
     times, samples, units = force.shape
     return samples * units if times > 1 else 0, units if samples > 1 else 0
 

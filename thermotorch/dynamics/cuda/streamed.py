@@ -1,14 +1,14 @@
 """Networks of any size: one launch per step, the coupling product with noise, force and update in its epilogue.
 
 A program makes one tile [samples, units] of the next state: it multiplies its rows of the state with its columns of the
-couplings on tensor cores, draws the tile's noise where the sums lie, and writes the new state (and, for "bf16", a copy of
-it that the next step multiplies). Steps are replayed from a CUDA graph of an even number of them, which reads seed and
-step number from memory; batches are run in pieces whose state stays in the second-level cache.
+couplings on tensor cores, draws the tile's noise where the sums lie, and writes the new state (and, for "bf16", a copy
+of it that the next step multiplies). Steps are replayed from a CUDA graph of an even number of them, which reads seed
+and step number from memory; batches are run in pieces whose state stays in the second-level cache.
 
-The same kernel also takes products made before it by cuBLAS (`library=True`): two launches and one more trip of the field
-through the cache, against products that share their loads between processors and noise that is shared by four. That is
-the default for large batches with rounded operands; "ieee" stays with the fused product, whose bits do not depend on the
-batch. `scripts/gpu_checks.py` measures both.
+The same kernel also takes products made before it by cuBLAS (`library=True`): two launches and one more trip of the
+field through the cache, against products that share their loads between processors and noise that is shared by four.
+That is the default for large batches with rounded operands; "ieee" stays with the fused product, whose bits do not
+depend on the batch. `scripts/gpu_checks.py` measures both.
 """
 
 import triton
@@ -93,23 +93,24 @@ class Langevin(Turns):
             self.points[point], self.operands[point], self.points[origin], couplings.high, couplings.low, field,
             self.points[out], self.operands[out], *self.vectors,
             self.points if drive is None else drive.here, self.ids, self.clock,
-            self.rows, self.units, couplings.pitch, len(couplings.high), offset, *self.numbers, *((0, 0) if drive is None else drive.strides),
-            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, PRODUCT=not self.library, DRIVE=drive is not None,
-            M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
+            self.rows, self.units, couplings.pitch, len(couplings.high), offset, *self.numbers,
+            *((0, 0) if drive is None else drive.strides),
+            STAGE=name, PRECISION=couplings.precision, FAST=self.fast_noise, PRODUCT=not self.library,
+            DRIVE=drive is not None, M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=("batch", "offset", "stream", "drive_step", "drive_row"))
 def advance(
-    point, operand, origin, couplings, couplings_low, products, out, out_operand, bias, j2, j3, j4, mobility, drive, ids, clock,
-    batch, units, pitch, product_pitch, offset, dt, noise_scale, stream, drive_step, drive_row,
+    point, operand, origin, couplings, couplings_low, products, out, out_operand, bias, j2, j3, j4, mobility, drive,
+    ids, clock, batch, units, pitch, product_pitch, offset, dt, noise_scale, stream, drive_step, drive_row,
     STAGE: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, PRODUCT: tl.constexpr, DRIVE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """One tile of one step from `point`; `clock` holds seed, step and the row of the drive, `offset` counts from them.
 
-    STAGE "euler_maruyama": point + drift + noise. "heun": the second half of a step, (origin + point + drift + noise) / 2
-    at the guess `point` of the first. "leimkuhler_matthews": Euler-Maruyama with the mean of two steps' normals.
+    STAGE "euler_maruyama": point + drift + noise. "heun": the second half of a step, (origin + point + drift + noise) /
+    2 at the guess `point` of the first. "leimkuhler_matthews": Euler-Maruyama with the mean of two steps' normals.
     """
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     SHARED: tl.constexpr = 2 if PRODUCT else 4

@@ -1,4 +1,6 @@
-"""What kernels do with a tile [samples, units]: read and write it, multiply it with the couplings, fill it with noise."""
+"""What kernels do with a tile [samples, units]: read and write it, multiply it with the couplings,
+fill it with noise.
+"""
 
 import triton
 import triton.language as tl
@@ -27,7 +29,9 @@ def take_units(pointer, unit, units):
 
 @triton.jit
 def split(x):
-    """x = high + low, high of 11 significant bits: what a tensor core reads of a float32, so their products are exact."""
+    """x = high + low, high of 11 significant bits: what a tensor core reads of a float32,
+    so their products are exact.
+    """
     high = (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
     return high, x - high
 
@@ -105,8 +109,8 @@ def tile_normals(
     """Normals [ROWS, units] for a tile of `rows_of_tile`, made by the threads that hold `like` and need them.
 
     Written element by element; but where samples count, the compiler sees that rows of a tile that are multiples of 8
-    apart have the same counter, and makes one block for all of them that a thread owns. Sharing it by four where a thread
-    owns two would take a trip through shared memory and its barriers.
+    apart have the same counter, and makes one block for all of them that a thread owns. Sharing it by four where a
+    thread owns two would take a trip through shared memory and its barriers.
     """
     t = tl.arange(0, ROWS)[:, None]
     # A zero, but one that Triton takes for a function of `like`, so that all that follows has its layout.
@@ -129,7 +133,9 @@ def matrix_product(
     operand, couplings, couplings_low, row, column, pitch, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Rows of `operand` [samples, pitch] times rows of `couplings` [units, pitch]: sums over both pitches, float32 [M, N]."""
+    """Rows of `operand` [samples, pitch] times rows of `couplings` [units, pitch]: sums over both pitches,
+    float32 [M, N].
+    """
     k = tl.arange(0, BK)
     a = operand + row[:, None] * pitch + k[None, :]
     b = couplings + column[None, :].to(tl.int64) * pitch + k[:, None]
@@ -152,7 +158,9 @@ def matrix_product(
 
 @triton.jit
 def place(pid, batch, units, M: tl.constexpr, N: tl.constexpr, GROUP: tl.constexpr):
-    """Tile coordinates of a program: GROUP rows of tiles at a time, column by column, so that neighbours share operands."""
+    """Tile coordinates of a program: GROUP rows of tiles at a time, column by column,
+    so that neighbours share operands.
+    """
     tile_rows, tile_columns = tl.cdiv(batch, M), tl.cdiv(units, N)
     first = pid // (GROUP * tile_columns) * GROUP
     height = tl.minimum(tile_rows - first, GROUP)

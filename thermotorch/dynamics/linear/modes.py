@@ -24,7 +24,8 @@ class Modes(NamedTuple):
 
 
 def decompose(A: Tensor, D: Tensor) -> Modes | None:
-    """The modes of the drift A under the diffusion D, or None where eigenvectors coincide and there is no basis of them.
+    """The modes of the drift A under the diffusion D, or None where eigenvectors coincide and there is no basis of
+    them.
 
     If A D is symmetric (detailed balance) and D positive, A is symmetric in the frame where D is the identity; its
     modes are real there, and independent.

@@ -1,4 +1,5 @@
-"""FLOPs of the operators of `op.py` for `torch.utils.flop_counter.FlopCounterMode`: their matrix products, as torch counts.
+"""FLOPs of the operators of `op.py` for `torch.utils.flop_counter.FlopCounterMode`: their matrix products, as torch
+counts.
 
     import thermotorch.dynamics.operators.flops  # before the counter is made
 

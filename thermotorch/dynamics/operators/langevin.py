@@ -1,5 +1,5 @@
-"""A whole run as one opaque operator with its gradient, its fake and its FLOPs: `torch.ops.thermotorch.langevin` for the
-schemes that ask for forces, `torch.ops.thermotorch.splitting` for the one that asks for flows.
+"""A whole run as one opaque operator with its gradient, its fake and its FLOPs: `torch.ops.thermotorch.langevin` for
+the schemes that ask for forces, `torch.ops.thermotorch.splitting` for the one that asks for flows.
 
 `cpu.py` registers the implementation for processors, `kernels/` that for CUDA. torch.compile, torch.export and FLOP
 counters see one call with plain tensors and numbers; the seed is an argument, so the operator is a pure function. What
@@ -59,8 +59,8 @@ def langevin(
         precision: one of `PRECISIONS`, what products with the couplings may round their operands to.
 
     Returns:
-        State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, `kept_width`], in
-        an order that is the implementation's own.
+        State at the end [batch, unit], recorded states [record, batch, unit], kept states [keep, batch, `kept_width`],
+        in an order that is the implementation's own.
     """
     raise NotImplementedError(f"thermotorch::langevin has no implementation for {state.device.type}")
 
@@ -170,7 +170,9 @@ def splitting_backward(
     precision: str,
     needs_couplings: bool,
 ) -> list[Tensor]:
-    """Gradients as in `langevin_backward`: [by state, by whole_push, by half_push], then, if asked for, by whole and half."""
+    """Gradients as in `langevin_backward`: [by state, by whole_push, by half_push], then, if asked for,
+    by whole and half.
+    """
     raise NotImplementedError(f"thermotorch::splitting_backward has no implementation for {state.device.type}")
 
 

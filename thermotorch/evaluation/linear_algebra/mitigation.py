@@ -32,7 +32,9 @@ def run(
     command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
-    """Error after infinite time against resolution; against time at the coarsest one; and that of the model's boards."""
+    """Error after infinite time against resolution; against time at the coarsest one;
+    and that of the model's boards.
+    """
     board = as_board(model)
     tested = [buildable_matrix(units, coupling, seed + k) for k in range(matrices)]
     curves: dict[str, Any] = {"step": _STEPS, "seconds": {}, "sampled": {}, "settled": {}}

@@ -132,7 +132,8 @@ def draw(curves: dict[str, Any]) -> "Figure":
         goal = curves["goals"][name]
         right.set(xscale="log", yscale="log", title=f"{what}: time to an error of {goal:g}", xlabel="units")
         right.set_ylabel("seconds")
-    key = "dots: device; lines: what theory predicts for it; dashed: conjugate gradients here; triangles: Cholesky, LU here"
+    key = "dots: device; lines: what theory predicts for it; "
+    key += "dashed: conjugate gradients here; triangles: Cholesky, LU here"
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, title=key, loc="outside lower center", ncols=len(sizes))
     panels[0][2].set_ylim(top=1e7)

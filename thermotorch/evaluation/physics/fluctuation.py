@@ -66,8 +66,8 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
         F(B) - F(A) with its standard error, which is that of independent paths.
 
     Raises:
-        ValueError: fewer than two paths in a direction, work that is not finite, or work in the two directions that does
-            not overlap: all that is then known is -<reverse> <= dF <= <forward>.
+        ValueError: fewer than two paths in a direction, work that is not finite, or work in the two directions that
+            does not overlap: all that is then known is -<reverse> <= dF <= <forward>.
 
     Source: Bennett, J. Comput. Phys. 22, 245 (1976); Crooks, PRE 61, 2361 (2000), for work instead of energies.
     """

@@ -8,5 +8,7 @@ _ROWS = 1024
 
 
 def row_blocks(rows: int, columns: int) -> tuple[Tensor, ...]:
-    """Split the indices 0 ... rows - 1 so that a block times `columns` has 4 million elements at most, and 1024 rows."""
+    """Split the indices 0 ... rows - 1 so that a block times `columns` has 4 million elements at most,
+    and 1024 rows.
+    """
     return torch.arange(rows).split(max(1, min(_ROWS, _ELEMENTS // max(1, columns))))

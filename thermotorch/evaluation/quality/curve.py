@@ -1,4 +1,6 @@
-"""Quality against the length of the generation: observation time of a device, network evaluations of a digital model."""
+"""Quality against the length of the generation: observation time of a device,
+network evaluations of a digital model.
+"""
 
 from collections.abc import Callable
 

@@ -18,8 +18,8 @@ def interval(value: float, replicates: Tensor, level: float = LEVEL) -> tuple[fl
     A resample holds each sample more than once, which raises a Frechet distance by about its own bias, so that the
     plain percentiles may lie above the value that they are to surround. What is covered is the distance that this
     many samples have on average.
-    With few samples in many dimensions the interval is too wide rather than too narrow: of 200 sets of 150 samples it held
-    that average for 96.5 % in 4 dimensions, for 99.5 % in 32, where plain percentiles held it for 0.5 %.
+    With few samples in many dimensions the interval is too wide rather than too narrow: of 200 sets of 150 samples it
+    held that average for 96.5 % in 4 dimensions, for 99.5 % in 32, where plain percentiles held it for 0.5 %.
     """
     tail = (1.0 - level) / 2.0
     ends = torch.tensor([tail, 1.0 - tail], dtype=replicates.dtype, device=replicates.device)
@@ -30,7 +30,8 @@ def interval(value: float, replicates: Tensor, level: float = LEVEL) -> tuple[fl
 def frechet_replicates(features: Tensor, reference: Tensor, resamples: int, seed: int) -> Tensor:
     """Frechet distances of resampled features [n, feature] from reference features [m, feature]: [resample].
 
-    `|m1 - m2|^2 + tr(C1 + C2) - 2 tr (C2^(1/2) C1 C2^(1/2))^(1/2)`, the last of a symmetric matrix, in double precision.
+    `|m1 - m2|^2 + tr(C1 + C2) - 2 tr (C2^(1/2) C1 C2^(1/2))^(1/2)`, the last of a symmetric matrix, in double
+    precision.
 
     Cost: resamples x n x feature^2 / 2 multiply-adds and as many eigenvalue problems of feature x feature as resamples.
     Source: Efron, Ann. Statist. 7, 1 (1979); the distance: `frechet_distance`.

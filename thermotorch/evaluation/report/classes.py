@@ -21,8 +21,8 @@ def classes(protocol: Protocol, sides: Sequence[Side]) -> Iterator[Block]:
     alt = f"bars of the classes in the samples of {', '.join(side.label for side in shown)}; counts in the table below"
     picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, sides=shown))
     caption = (
-        f"Classes, according to the judge, of {protocol.num_samples:,} samples of each model, measured, seed {protocol.seed}; "
-        "the dashed line marks equal shares."
+        f"Classes, according to the judge, of {protocol.num_samples:,} samples of each model, measured, seed "
+        f"{protocol.seed}; the dashed line marks equal shares."
     )
     yield Gallery([picture], caption, width=22)
     header = ["samples of", *map(str, range(len(shown[0].result.class_counts)))]

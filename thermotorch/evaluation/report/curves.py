@@ -35,7 +35,8 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     pictures = [
         plot.drawn(
             f"curve_{axis.replace(' ', '_')}",
-            f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table below",
+            f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table "
+            "below",
             4.6,
             partial(_draw, series=series, label=_AXES[axis], floor=floor),
         )

@@ -106,7 +106,8 @@ def _draw(figure: "Figure", groups: Sequence[_Group], colours: Sequence[str], ax
     axes = figure.subplots()
     y, ticks = 0.0, []
     for group, colour in zip(groups, colours, strict=True):
-        axes.annotate(group.title, (0, y), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+        axes.annotate(group.title, (0, y), xycoords=("axes fraction", "data"), xytext=(3, 0),
+                      textcoords="offset points",
                       weight="bold", va="center", zorder=5, bbox={"color": "white", "pad": 1})  # fmt: skip
         y += 1
         for name, line, is_total in group.lines:

@@ -81,7 +81,8 @@ def _answer(devices: list[_Total], digital: list[_Total]) -> str:
             if partial := [total.where for total in (*lower, *upper) if total.line.at_least]:
                 answer += f"; this leaves out what is not known of {' and '.join(partial)}"
             return answer
-    return f"it depends on the scenario: at one end {_times(digital[-1], devices[0])}, at the other {_times(devices[-1], digital[0])}"
+    one, other = _times(digital[-1], devices[0]), _times(devices[-1], digital[0])
+    return f"it depends on the scenario: at one end {one}, at the other {other}"
 
 
 def _times(above: _Total, below: _Total) -> str:

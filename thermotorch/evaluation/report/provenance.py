@@ -10,9 +10,9 @@ from thermotorch.units import ROOM_TEMPERATURE
 _ASSUMED = (
     "Modelled joules come from the named device models, for devices that were not available; measured joules come from "
     "the energy counters of this machine. The two never share a table.",
-    "The heat of a thermodynamic device is the heat that its own dynamics releases at {kelvin:g} K on the way from noise "
-    "to the sample, as followed step by step in the simulation. It is one line of the ledger, not the energy of a "
-    "sample: the relaxation back to noise releases heat too, and the other lines give the energy of the surrounding "
+    "The heat of a thermodynamic device is the heat that its own dynamics releases at {kelvin:g} K on the way from "
+    "noise to the sample, as followed step by step in the simulation. It is one line of the ledger, not the energy of "
+    "a sample: the relaxation back to noise releases heat too, and the other lines give the energy of the surrounding "
     "circuits as far as it is known.",
     "The joules that a thermodynamic model draws on this machine are those of the digital computer that simulates the "
     "device, not those of the device.",
@@ -23,7 +23,8 @@ _ASSUMED = (
     "Distances are measured in the feature space {space}, {judge}. They compare only with each other and at equal "
     "sample counts, because a Frechet distance falls as the count grows.",
     "Models trained on different data are judged against the same real images. A model that has never seen some of the "
-    "classes loses in the distances and in the class entropy; a model that receives labels has its class entropy fixed.",
+    "classes loses in the distances and in the class entropy; a model that receives labels has its class entropy "
+    "fixed.",
 )
 
 

@@ -106,7 +106,9 @@ def _origin(rows: Iterable[Row | None]) -> list[str]:
 
 
 def shown_value(row: Row | None) -> str:
-    """`1.24 ± 0.45 [0.9 to 1.9]`, the value with its error and interval; "unavailable", or "-" where there is no row."""
+    """`1.24 ± 0.45 [0.9 to 1.9]`, the value with its error and interval; "unavailable",
+    or "-" where there is no row.
+    """
     if row is None:
         return "-"
     spread = f" [{row.low:.3g} to {row.high:.3g}]" if row.low is not None else ""

@@ -98,8 +98,9 @@ def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
             for effect in listed
         ]  # fmt: skip
         caption = (
-            f"What moves the ratio of {above.label} ({hardware}) over {below.label} ({device}), one quantity at a time; "
-            f"in bold what changes it tenfold; {len(effects) - len(listed)} others change it by less than {_WEAK:g}"
+            f"What moves the ratio of {above.label} ({hardware}) over {below.label} ({device}), one quantity at a "
+            f"time; in bold what changes it tenfold; {len(effects) - len(listed)} others change it by less than "
+            f"{_WEAK:g}"
         )
         header = ["quantity", "value", "range", "ratio at its low", "ratio at its high", "of", "unit", "from"]
         if rows:

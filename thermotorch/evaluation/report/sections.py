@@ -31,7 +31,8 @@ def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
         ("energy", "Energy", _energy(sides)),
         ("assumed", "Assumptions", [provenance.assumptions(comparison)]),
         ("notes", "Notes on the numbers", [provenance.notes(comparison, sides)]),
-        ("protocol", "Protocol and commands", [provenance.protocol_table(comparison), provenance.commands(comparison, sides)]),
+        ("protocol", "Protocol and commands",
+         [provenance.protocol_table(comparison), provenance.commands(comparison, sides)]),
     )  # fmt: skip
     sections = [Section(key, title, found) for key, title, blocks in parts if (found := [b for b in blocks if b])]
     return Report(_title(comparison), list(_lead(comparison, sides)), sections)

@@ -1,4 +1,6 @@
-"""A sweep as one table and one figure: quality and heat against what was varied, or what training logged, over seeds."""
+"""A sweep as one table and one figure: quality and heat against what was varied, or what training logged,
+over seeds.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,14 +75,16 @@ def sweep_caption(sweep: Sweep) -> str:
     repetitions = max(point.repetitions for point in sweep.points)
     if repetitions > 1:
         names = " and ".join(name.rpartition(".")[2] for name in sweep.repeated) or "runs"
-        text += f"; mean ± its standard error over {repetitions} repetitions ({names}), their standard deviation in brackets"
+        text += f"; mean ± its standard error over {repetitions} repetitions ({names}), "
+        text += "their standard deviation in brackets"
     return text
 
 
 def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     """Draw the Frechet distance, the recognised fraction and, where there is one, the heat against the first axis.
 
-    One line for each value of the other axes; bars are standard errors. Of a sweep without these, the first three metrics.
+    One line for each value of the other axes; bars are standard errors. Of a sweep without these, the first three
+    metrics.
 
     Raises:
         ValueError: nothing was varied but repetitions.

@@ -47,7 +47,9 @@ def _answered(metric: Metric, comparison: Comparison, results: Sequence[ModelRes
 
 
 def same(a: Row, b: Row) -> bool:
-    """Whether two values differ by less than two standard errors of their difference; if these are unknown, not at all."""
+    """Whether two values differ by less than two standard errors of their difference; if these are unknown,
+    not at all.
+    """
     if None in (a.stderr, b.stderr):
         return a.value == b.value
     return abs(a.value - b.value) <= 2 * (a.stderr**2 + b.stderr**2) ** 0.5

@@ -50,9 +50,10 @@ def benchmark(
     """Time every program of every case, alternating between them, so that they share the ups and downs of the machine.
 
     simulate: the network of an untrained generator for `steps` x dt, at each batch size; the splitting scheme runs the
-        same time in `COARSE` times fewer steps. Rivals multiply with the whole symmetric matrix, as their users would write
-        it, or, where the name says so, with its blocks. On the CPU a last row times our products and nothing else. layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and
-        10 output units, 200 steps, batch 256. training: one path of the published rule, preparation, decay and gradient.
+        same time in `COARSE` times fewer steps. Rivals multiply with the whole symmetric matrix, as their users would
+        write it, or, where the name says so, with its blocks. On the CPU a last row times our products and nothing
+        else. layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and 10 output units, 200 steps, batch
+        256. training: one path of the published rule, preparation, decay and gradient.
 
     Args:
         cases: of the three above.
@@ -173,7 +174,9 @@ def _bound(potential: Potential, batch: int, products: int, flops: float) -> lis
 
 
 def _training(generator: ThermodynamicGenerator, seed: int, paths: int = 3) -> Iterator[tuple[str, list[Program]]]:
-    """The published rule along one trajectory after the other, against batches of them at the same and at a coarse dt."""
+    """The published rule along one trajectory after the other, against batches of them at the same and at a coarse
+    dt.
+    """
     potential, protocol = generator.potential, generator.noising()
     like = potential.bias
     pixels = torch.randn(paths, generator.visible.stop, device=like.device)
@@ -263,8 +266,8 @@ def as_markdown(result: dict) -> str:
     """The result as a table; the spread is (slowest - fastest) / median of the timed runs."""
     peak = result["peak_flops"]
     lines = [
-        f"{result['hardware']}, {result['threads']} threads; float32 unless said otherwise, seed {result['seed']}; median of "
-        f"{result['repeats']} alternating runs"
+        f"{result['hardware']}, {result['threads']} threads; float32 unless said otherwise, seed {result['seed']}; "
+        f"median of {result['repeats']} alternating runs"
         + (" in processor time" if result["processor_time"] else "")
         + (f"; peak of float32 multiply-adds measured here: {peak / 1e9:.0f} GFLOP/s" if peak else "")
     ]

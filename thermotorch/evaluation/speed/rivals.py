@@ -1,4 +1,5 @@
-"""The same equation as others would run it: a loop in eager torch, torchsde, jax. Each is a function of the start state.
+"""The same equation as others would run it: a loop in eager torch, torchsde, jax. Each is a function of the start
+state.
 
     dx = -(2 j2 x + 4 j4 x^3 + b + J x) dt + sqrt(2 kT dt) xi
 
@@ -122,8 +123,8 @@ def diffrax_euler(equation: Equation) -> Run:
         path = diffrax.UnsafeBrownianPath(shape=state.shape, key=key)
         noise = diffrax.ControlTerm(lambda t, x, _: lineax.DiagonalLinearOperator(jnp.full_like(x, scale)), path)
         solved = diffrax.diffeqsolve(
-            diffrax.MultiTerm(drift, noise), diffrax.Euler(), 0.0, end, equation.dt, state, max_steps=equation.steps + 1,
-            adjoint=diffrax.DirectAdjoint(),
+            diffrax.MultiTerm(drift, noise), diffrax.Euler(), 0.0, end, equation.dt, state,
+            max_steps=equation.steps + 1, adjoint=diffrax.DirectAdjoint(),
         )  # fmt: skip
         return solved.ys[-1]
 

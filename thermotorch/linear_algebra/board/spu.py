@@ -165,8 +165,8 @@ class StochasticProcessingUnit(nn.Module):
             pairs[upper[0], upper[1]] = setting[units:]
             if (setting[:units] + (pairs + pairs.mT).sum(1) == 0).any():
                 raise ValueError(
-                    f"capacitor_step: {self.capacitor_step:.2g} F leaves a cell without capacitance, since the smallest "
-                    f"has {wanted.diagonal().min():.2g} F; use finer capacitors"
+                    f"capacitor_step: {self.capacitor_step:.2g} F leaves a cell without capacitance, since the "
+                    f"smallest has {wanted.diagonal().min():.2g} F; use finer capacitors"
                 )
             capacitance = maxwell(setting[:units] * ground, (pairs + pairs.mT) * between, wanted > 0)
             built.append(

@@ -15,8 +15,8 @@ class RestrictedBoltzmannMachine(nn.Module):
 
         p(v, h) ~ exp(v W h + b v + c h),   p(h = 1 | v) = sigmoid(v W + c),   p(v = 1 | h) = sigmoid(W h + b)
 
-    Generation: all hidden units are off at the start, so that visible ones are independent; then `sampling_steps` sweeps
-    of Gibbs' rule. The image is p(v = 1 | h) after the last one, without the noise of the visible units.
+    Generation: all hidden units are off at the start, so that visible ones are independent; then `sampling_steps`
+    sweeps of Gibbs' rule. The image is p(v = 1 | h) after the last one, without the noise of the visible units.
 
     Args:
         image_shape: (channels, height, width); a pixel in [0, 1] is the probability of its unit.

@@ -159,13 +159,14 @@ class DiffusionModel(nn.Module):
         _known(sampler)
         schedule = {key: self.config[key] for key in ("num_train_timesteps", "beta_schedule", "prediction_type")}
         if sampler == "dpm++":
-            # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is infinite.
+            # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is
+            # infinite.
             return DPMSolverMultistepScheduler(
                 **schedule, algorithm_type="dpmsolver++", timestep_spacing="trailing", lambda_min_clipped=-5.1
             )
         if sampler == "ddim":
-            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation, and
-            # the more of them the worse the images.
+            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation,
+            # and the more of them the worse the images.
             return DDIMScheduler(**schedule, timestep_spacing="trailing", clip_sample=False)
         return DDPMScheduler(**schedule, timestep_spacing="trailing")
 
@@ -198,8 +199,8 @@ class DiffusionModel(nn.Module):
             labels: int64 [num_samples], classes for a model that is told them; default `id % num_classes`.
             guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, default the model's own; unless
                 it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, with w there one less).
-            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the batch at hand,
-                before the first step with 0 and after each.
+            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the batch at
+                hand, before the first step with 0 and after each.
 
         Returns:
             float [num_samples, c, h, w] in [0, 1], on the model's device.
@@ -313,6 +314,8 @@ def _shown(state: Tensor) -> Tensor:
 
 
 def _generator(seed: int, sample_id: int) -> torch.Generator:
-    """The generator of one image: one to one in `sample_id`, because torch's CPU generator keeps 32 bits of its seed."""
+    """The generator of one image: one to one in `sample_id`, because torch's CPU generator keeps 32 bits of its
+    seed.
+    """
     origin = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
     return torch.Generator().manual_seed((origin + sample_id) % 2**32)

@@ -74,7 +74,9 @@ class LayeredComputer(nn.Module):
         }
 
     def drive(self, z: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Force of inputs z [input] on every unit, [input, unit]; [input, member, unit] with weights [member, first]."""
+        """Force of inputs z [input] on every unit, [input, unit];
+        [input, member, unit] with weights [member, first].
+        """
         weights = self.input if weights is None else weights
         pushed = -z.view(-1, *[1] * weights.dim()) * weights
         return nn.functional.pad(pushed, (0, self.potential.num_units - weights.shape[-1]))

@@ -42,8 +42,8 @@ class Reading(NamedTuple):
 class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
     """Visible, hidden and label units with couplings that are constant in time: an autonomous machine.
 
-    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`; the
-    visible units are the image. Generation heat is V(start) - V(end), since nothing drives the run.
+    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`;
+    the visible units are the image. Generation heat is V(start) - V(end), since nothing drives the run.
 
         pixel = (x - low) / (high - low), clipped to [0, 1],   x averaged over the last `readout_time`
 
@@ -62,8 +62,8 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         integrator: see `simulate`.
         readout_time: the read-out integrates over this last part of the run; 0 reads a snapshot.
         schedule: makes it a scheduled machine, which is not autonomous: global knobs follow a fixed program of equally
-            long segments, `{"temperature": [...], "gain": [...]}`, each knob with one factor for each segment, of kT and
-            of all couplings and biases. None: nothing changes during the run.
+            long segments, `{"temperature": [...], "gain": [...]}`, each knob with one factor for each segment, of kT
+            and of all couplings and biases. None: nothing changes during the run.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
@@ -178,7 +178,10 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         known: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """`noise`, with the classes asked for on the label units and the known pixels on theirs. Arguments of `sample`."""
+        """`noise`, with the classes asked for on the label units and the known pixels on theirs.
+
+        Arguments of `sample`.
+        """
         state = self.noise(num_samples, seed=seed, sample_ids=sample_ids)
         if self.num_classes:
             state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
@@ -220,7 +223,10 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask: Tensor | None = None,
         start_step: int = 0,
     ) -> Reading:
-        """Run from `state` at `start_step` to the observation time and read out; differentiable. Arguments of `denoise`."""
+        """Run from `state` at `start_step` to the observation time and read out; differentiable.
+
+        Arguments of `denoise`.
+        """
         common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
         return self.readings(state, [self.steps], start_step=start_step, **common)[-1]
 
@@ -274,13 +280,14 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
             num_samples: how many.
             seed, sample_ids: image i is a pure function of the weights, the seed (0 unless given) and `sample_ids[i]`
                 (default: i).
-            labels: int64 [num_samples], the classes to draw, for a machine with label units; default `id % num_classes`.
+            labels: int64 [num_samples], the classes to draw, for a machine with label units; default `id %
+                num_classes`.
             known, mask: images [num_samples, channel, height, width] in [0, 1] of which the pixels where `mask`
                 [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
             batch_size: how many are simulated together.
             progress: called with (samples done, num_samples) after each batch.
-            times: increasing, 0 ... t_final: what the machine would have shown, had it been read then, goes into `frames`,
-                on the CPU. The samples are the same with and without.
+            times: increasing, 0 ... t_final: what the machine would have shown, had it been read then, goes into
+                `frames`, on the CPU. The samples are the same with and without.
 
         Raises:
             ValueError: ids, labels, known, mask or times that do not fit.
@@ -353,7 +360,9 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return held
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
-        """The `times` of `sample` nearest to these fractions of the observation time, at least one read-out time apart."""
+        """The `times` of `sample` nearest to these fractions of the observation time,
+        at least one read-out time apart.
+        """
         steps = sorted({round(fraction * self.steps) for fraction in fractions}, reverse=True)
         kept = steps[:1]
         for step in steps[1:]:

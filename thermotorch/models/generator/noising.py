@@ -49,7 +49,9 @@ class Noising:
         choose("integrator", self.integrator, {**INTEGRATORS, "auto": None})
 
     def coarser(self, times: int) -> "Noising":
-        """The same protocol in steps `times` as long, by the splitting scheme, whose error at 20 is that of Euler-Maruyama."""
+        """The same protocol in steps `times` as long, by the splitting scheme,
+        whose error at 20 is that of Euler-Maruyama.
+        """
         return replace(self, dt=count_of("times", times) * self.dt, integrator="splitting")
 
     @property

@@ -29,7 +29,9 @@ class Segment(NamedTuple):
 
 
 def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temperature: float) -> list[Segment]:
-    """The equally long segments of a schedule, factors of kT and of couplings and biases by knob; None is a single one."""
+    """The equally long segments of a schedule, factors of kT and of couplings and biases by knob;
+    None is a single one.
+    """
     if schedule is None:
         return [Segment(0, steps, temperature, 1.0)]
     if unknown := set(schedule) - {"temperature", "gain"}:

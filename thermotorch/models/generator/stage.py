@@ -29,13 +29,14 @@ class Draw(NamedTuple):
 class DenoisingStage(nn.Module):
     """Visible and hidden units in the constant field of held ones: a sample of p(clean image | noisy image).
 
-    The held units m keep the noisy image, sampled from the visible units when the couplings are switched on; labels l are
-    held at one for the class that is asked for. Nothing changes during the run, so the stage is an ordinary machine:
+    The held units m keep the noisy image, sampled from the visible units when the couplings are switched on; labels l
+    are held at one for the class that is asked for. Nothing changes during the run, so the stage is an ordinary
+    machine:
 
         V = on-site wells + b.x + v J h + m W h + sum_i d_i m_i v_i + l L h
 
-    The noise comes from the visible units themselves. With couplings off and wells opened to j2 = kT / (2 a^2) they relax
-    from v to cos(angle) v + a sin(angle) xi, a the amplitude that displays white.
+    The noise comes from the visible units themselves. With couplings off and wells opened to j2 = kT / (2 a^2) they
+    relax from v to cos(angle) v + a sin(angle) xi, a the amplitude that displays white.
 
     Args:
         pixels: number of visible units.
@@ -107,8 +108,8 @@ class DenoisingStage(nn.Module):
         """
         opened = uncoupled(visible.shape[1], self.softness, 0.0).to(visible)
         run = simulate(
-            opened, visible, steps=1, dt=self.noising_time, temperature=self.temperature, seed=seed, sample_ids=sample_ids,
-            start_step=step, stream=Stream.INITIAL, integrator="splitting",
+            opened, visible, steps=1, dt=self.noising_time, temperature=self.temperature, seed=seed,
+            sample_ids=sample_ids, start_step=step, stream=Stream.INITIAL, integrator="splitting",
         )  # fmt: skip
         return run.state, run.heat
 
