@@ -1,10 +1,10 @@
-"""The comparison of the README in one table: quality and speed measured, energy modelled, from a `report.json`."""
+"""The comparison in one table, short for the README and whole for docs/results.md, from a `report.json`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from thermotorch.evaluation.energy import Ledger
-from thermotorch.evaluation.metrics import FRECHET, METRICS, Metric
+from thermotorch.evaluation.metrics import FRECHET, METRICS, RECOGNISED, Metric
 from thermotorch.evaluation.report.markdown import number, table
 
 # What stands for the least and for a whole machine: an ideal device beside bare circuits, analog nodes beside a board.
@@ -21,15 +21,13 @@ def headline(report: Mapping[str, Any]) -> str:
         ValueError: no model of the report is finished.
     """
     space, protocol = report["feature_space"]["name"], report["protocol"]
-    finished = {label: model for label, model in report["models"].items() if model["finished"]}
-    if not finished:
-        raise ValueError("report: expected at least one finished model, found none")
+    finished = _finished(report)
     shown = [metric for metric in METRICS if metric.headline]
     lines = [
         (_find(FRECHET, model["rows"])["value"], [
             f"`{model['name']}`{label.removeprefix(model['name'])}",
             *(_value(_find(metric, model["rows"])) for metric in shown),
-            *(_joule(model["ledgers"], scenarios) for scenarios in (LEAST, WHOLE)),
+            *(_joules(model["ledgers"], scenarios) for scenarios in (LEAST, WHOLE)),
         ])
         for label, model in finished.items()
     ]  # fmt: skip
@@ -45,6 +43,36 @@ def headline(report: Mapping[str, Any]) -> str:
     return f"{table(columns, above + rows, right=range(1, len(columns)))}\n\n{caption}"
 
 
+def short_headline(report: Mapping[str, Any]) -> str:
+    """Return a Markdown table of three columns for each finished model of a report, ordered by distance.
+
+    The energy runs from the least scenario (`LEAST`) to that of a whole machine (`WHOLE`).
+
+    Raises:
+        ValueError: no model of the report is finished.
+    """
+    protocol = report["protocol"]
+    columns = ["model", "distance to real digits", "recognised as digits", "energy per image, modelled"]
+    rows = sorted(_finished(report).values(), key=lambda model: _find(FRECHET, model["rows"])["value"])
+    lines = [
+        [
+            f"`{model['name']}`",
+            *(_value(_find(metric, model["rows"])) for metric in (FRECHET, RECOGNISED)),
+            _range(model),
+        ]
+        for model in rows
+    ]
+    caption = f"Measured with {protocol['num_samples']:,} samples from each model, seed {protocol['seed']}."
+    return f"{table(columns, lines, right=range(1, len(columns)))}\n\n{caption}"
+
+
+def _finished(report: Mapping[str, Any]) -> dict[str, Mapping]:
+    finished = {label: model for label, model in report["models"].items() if model["finished"]}
+    if not finished:
+        raise ValueError("report: expected at least one finished model, found none")
+    return finished
+
+
 def _find(metric: Metric, rows: list[Mapping]) -> Mapping:
     return next((row for row in rows if metric.matches(row["metric"])), {})
 
@@ -53,9 +81,16 @@ def _value(row: Mapping) -> str:
     return "" if row.get("value") is None else number(row["value"], row.get("stderr"))
 
 
-def _joule(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:
-    """The total of the ledger that has one of the scenarios."""
+def _joules(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:
+    """Return the total of each ledger that belongs to one of the scenarios."""
     totals = [Ledger.from_dict(each).total for each in ledgers if each["scenario"] in scenarios]
     return ", ".join(
         "unavailable" if total.joule is None else f"{'at least ' * total.at_least}{total.joule:.1e}" for total in totals
     )
+
+
+def _range(model: Mapping) -> str:
+    """Return the smallest and the largest total among the scenarios of both columns of `headline`."""
+    ledgers = [Ledger.from_dict(each) for each in model["ledgers"] if each["scenario"] in LEAST + WHOLE]
+    joules = [ledger.total.joule for ledger in ledgers if ledger.total.joule is not None]
+    return f"{min(joules):.0e} to {max(joules):.0e} J" if joules else "unavailable"

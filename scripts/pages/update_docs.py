@@ -1,4 +1,4 @@
-"""Rewrite the tables of README.md and docs/zoo.md from the records: `python -m scripts.pages.update_docs`.
+"""Rewrite the tables of the README and the docs from the records: `python -m scripts.pages.update_docs`.
 
 The comparison comes from docs/comparison/report.json, the shipped models from their cards.
 """
@@ -6,8 +6,9 @@ The comparison comes from docs/comparison/report.json, the shipped models from t
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from scripts.pages.headline import headline
+from scripts.pages.headline import headline, short_headline
 from scripts.pages.model_table import model_table
 from thermotorch.zoo import load_card
 from thermotorch.zoo.lookup import packaged_folder
@@ -17,7 +18,15 @@ BEGIN, END = "<!-- begin: scripts/pages/update_docs.py -->", "<!-- end -->"
 
 
 def comparison() -> str:
-    return headline(json.loads((ROOT / "docs" / "comparison" / "report.json").read_text(encoding="utf-8")))
+    return headline(_report())
+
+
+def short_comparison() -> str:
+    return short_headline(_report())
+
+
+def _report() -> dict[str, Any]:
+    return json.loads((ROOT / "docs" / "comparison" / "report.json").read_text(encoding="utf-8"))
 
 
 def shipped_models() -> str:
@@ -26,11 +35,15 @@ def shipped_models() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"README.md": comparison, "docs/zoo.md": shipped_models}
+PAGES: dict[str, Callable[[], str]] = {
+    "README.md": short_comparison,
+    "docs/results.md": comparison,
+    "docs/zoo.md": shipped_models,
+}
 
 
 def updated(page: str) -> str:
-    """A page with its table as the records are now."""
+    """Return the text of a page with its table written anew from the records."""
     before, _, rest = (ROOT / page).read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{PAGES[page]()}\n{END}{after}"

@@ -8,7 +8,6 @@ from tests.linear_algebra.matrices import normal, positive, unit_diagonal
 from tests.physics import assert_within
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.linear_algebra import sampling_error
-from thermotorch.linear_algebra import solve as linalg
 from thermotorch.linear_algebra.solve import Device, Readout, expm, inverse, lyapunov, solve
 
 SIGMAS = 4.5
@@ -167,4 +166,4 @@ def test_bad_matrices_are_refused_by_name(call, message):
 
 
 def test_the_table_of_the_module_names_what_exists():
-    assert set(linalg.__all__) >= {"solve", "inverse", "lyapunov", "expm", "Device", "Readout"}
+    assert set(linear_algebra.__all__) >= {"solve", "inverse", "lyapunov", "expm", "Device", "Readout"}

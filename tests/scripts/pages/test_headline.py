@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.pages.headline import headline
+from scripts.pages.headline import headline, short_headline
 from thermotorch.evaluation.energy import Ledger, LedgerLine
 
 SPACE = "thermotorch-test"
@@ -41,6 +41,18 @@ def test_the_best_distance_is_first_below_real_images_and_energies_are_sums_in_t
     assert header[-2:] == ["J, modelled: ideal or 45 nm fp32", "J, modelled: rc_analog or A100 fp32"]
     assert [line[-2:] for line in lines[1:]] == [["7.5e-01", ""], ["", "3.0e-08"]]
     assert "1,000 samples, seed 7" in header[0] and "thermotorch-compare seed=7" in text and "a processor" in text
+
+
+def test_the_short_table_has_three_columns_and_the_range_of_the_scenarios():
+    machine = model("generator.a", 3.0, "rc_analog", (1e-8, 2e-8))
+    machine["ledgers"] += model("generator.a", 3.0, "ideal", (4e-16,))["ledgers"]
+    machine["ledgers"] += model("generator.a", 3.0, "spu_board", (1.0,))["ledgers"]
+    text = short_headline(report({"generator.a": machine, "ddpm.b": model("ddpm.b", 2.0, "45 nm fp32", (0.25,))}))
+    _, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()
+    ]
+    assert lines == [["`ddpm.b`", "2", "0.5", "2e-01 to 2e-01 J"], ["`generator.a`", "3", "0.5", "4e-16 to 3e-08 J"]]
+    assert "1,000 samples from each model, seed 7" in text
 
 
 def test_a_report_without_results_has_no_headline():
