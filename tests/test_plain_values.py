@@ -190,7 +190,8 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
                           "replicas": (2, count), "blocks": (2, count)}),
     "Device": (Device, {"temperature": (0.5, positive), "friction": (0.5, positive), "dt": (0.5, positive.or_none())}),
     "ClassificationProtocol": (ClassificationProtocol, {
-        "runs": (20, count), "averaged": (5, count), "devices": (3, count_or_zero.but(1)), "bits": (3, count.or_none().but(1)),
+        "runs": (20, count), "averaged": (5, count), "devices": (3, count_or_zero.but(1)),
+        "bits": (3, count.or_none().but(1)),
         "mismatch": (0.5, not_negative), "seed": (3, seed.but(None)), "batch_size": (2, count)}),
     "heat_rows": (lambda **k: heat_rows(**{"heat": torch.ones(2), "seed": 0, **k}), {
         "seed": (3, seed.but(None)), "kelvin": (300.0, positive)}),

@@ -50,8 +50,9 @@ def test_a_drive_that_becomes_no_number_is_named_with_its_step(integrator, backe
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("integrator", ["splitting", "alternating"])
 def test_exact_flows_warn_where_their_heat_is_wrong(integrator, backend):
-    """At ten times the bound the mean heat misses that of short steps by more than half; at half of it by less than 5 %,
-    give or take the scatter of 4,000 samples, and without a warning."""
+    """At ten times the bound the mean heat misses that of short steps by half and more, at half of it by less than 5 %.
+
+    That is give or take the scatter of 4,000 samples, and without a warning."""
     potential = pairs(2.0)
     bound = potential.stable_dt(torch.zeros(1, 8), temperature=0.1)
     heat = {}

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tests.linear_algebra.matrices import normal, positive, unit_diagonal
 from tests.physics import assert_within
+from thermotorch import linear_algebra
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.linear_algebra import sampling_error
 from thermotorch.linear_algebra.solve import Device, Readout, expm, inverse, lyapunov, solve

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 
 from thermotorch.dynamics import fused, reference
@@ -15,9 +14,9 @@ from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathA
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check, choose, require_finite_heat
 from thermotorch.dynamics.stability import StabilityWarning, look_ahead
-from thermotorch.transforms import transformed, values_hidden
 from thermotorch.dynamics.underdamped import UnderdampedTrajectory, simulate_underdamped
 from thermotorch.potential import Potential
+from thermotorch.transforms import transformed, values_hidden
 
 __all__ = [
     "INTEGRATORS",
@@ -76,8 +75,8 @@ def simulate(
     `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of
     matrix products, not on the batch it is in or the device.
 
-    Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) it runs by the reference; see `transforms.py`. There, a seed of
-    None follows vmap's `randomness`, and each call counts its own samples from 0: map `sample_ids` along, or the seed.
+    Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) it runs by the reference; see `transforms.py`. There, a seed
+    of None follows vmap's `randomness`, and each call counts its own samples from 0: map `sample_ids` or the seed.
 
     Args:
         potential: V, of n units.
@@ -115,8 +114,8 @@ def simulate(
 
     Warns:
         UserWarning: the run repeats the noise that led to the very `state` it starts from.
-        StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`; twice that bound
-            for the exact flows of "splitting" and "alternating".
+        StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`; twice that
+            bound for the exact flows of "splitting" and "alternating".
     """
     choose("backend", backend, {"auto": None, **_BACKENDS})
     if isinstance(state, Tensor | Trajectory) and isinstance(potential, Potential) and needs_float32(potential, state):

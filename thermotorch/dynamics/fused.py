@@ -19,8 +19,8 @@ from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
-from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
+from thermotorch.transforms import transformed
 
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
 _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a second forward pass

@@ -52,7 +52,7 @@ def seed_bits(seed: int | Tensor) -> Tensor:
 
 
 def fresh_seed() -> int | Tensor:
-    """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; in a graph it stays a tensor."""
+    """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; a tensor in a graph."""
     drawn = torch.randint(2**63 - 1, (), device="cpu")
     return drawn if values_hidden() else int(drawn)
 

@@ -15,8 +15,8 @@ from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
 from thermotorch.dynamics.operators.langevin import PRECISIONS
 from thermotorch.dynamics.path_weights import PathWeights, refusal
-from thermotorch.transforms import transformed, values_hidden
 from thermotorch.potential import Potential, require_quartic
+from thermotorch.transforms import transformed, values_hidden
 
 Drive = Tensor | Callable[[int], Tensor]
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from thermotorch.couplings import Couplings
-from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
+from thermotorch.transforms import transformed
 
 _CACHED_EXPONENTIALS = 4  # machines whose exponentials are remembered
 

@@ -18,8 +18,8 @@ def look_ahead(problem: Problem, *, stacklevel: int) -> None:
     """Refuse numbers that are not finite, and warn of a time step that is too long for its scheme.
 
     Euler-Maruyama and its like diverge beyond `potential.stable_dt`. Exact flows do not, but couplings, wells and
-    noise that act in turn know less and less of each other: at twice that step heat and variances of random machines are
-    wrong by about 10 %, at ten times by orders of magnitude. Uncoupled quadratic units are exact at any step.
+    noise that act in turn know less and less of each other: at twice that step heat and variances of random machines
+    are wrong by about 10 %, at ten times by orders of magnitude. Uncoupled quadratic units are exact at any step.
 
     Raises:
         ValueError: a parameter or buffer that is not finite.
@@ -46,8 +46,8 @@ def look_ahead(problem: Problem, *, stacklevel: int) -> None:
     if exact:
         message = (
             f"{found} is beyond twice the linear stability bound {stable:.3g} of this potential: "
-            f"integrator={problem.integrator_name!r} stays finite, but heat and variances may be wrong by 10 % or more; "
-            f"try dt={suggested / _EXACT_FLOWS_REACH:.2g}"
+            f"integrator={problem.integrator_name!r} stays finite, but heat and variances may be wrong by 10 % or "
+            f"more; try dt={suggested / _EXACT_FLOWS_REACH:.2g}"
         )
     else:
         message = (

@@ -31,8 +31,8 @@ from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
 from thermotorch.dynamics.path_weights import PathWeights
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
-from thermotorch.transforms import transformed
 from thermotorch.potential import Potential
+from thermotorch.transforms import transformed
 
 _VELOCITY_STEP = (1 << 56) - 1  # the last step number: no run gets there, so starting velocities are noise of their own
 

@@ -1,7 +1,7 @@
 """Threads of the operators, in a process and in those that it forks.
 
-The threads of OpenMP do not live on in a forked child, yet the library there waits for them: for ever, in these operators
-as in torch's own. A child of a process whose operators have run in parallel therefore goes on with one thread.
+The threads of OpenMP do not live on in a forked child, yet the library there waits for them: for ever, in these
+operators as in torch's own. A child of a process whose operators ran in parallel therefore goes on with one thread.
 """
 
 import os

@@ -26,7 +26,7 @@ def unavailable() -> str | None:
 
 
 def peak_flops() -> float | None:
-    """Float32 operations per second of all threads, if each does nothing but multiply-adds; None without the library."""
+    """Float32 operations per second of all threads, if each only multiplies and adds; None without the library."""
     if unavailable() is not None:
         return None
     measure = library().thermotorch_peak_flops
@@ -148,7 +148,7 @@ def _call(name: str, argument: ctypes.Structure) -> None:
 
 
 def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: int) -> Tensor:
-    """The field of `state`, [batch, unit], computed `times` times over: the floor of the time of any run of so many steps.
+    """The field of `state`, [batch, unit], computed `times` times over: the least time of a run of so many steps.
 
     With the packed blocks, tiles and threads of such a run. Needs the library.
     """
@@ -163,8 +163,8 @@ def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: in
 
 @op.langevin.register_kernel("cpu")
 def _langevin(
-    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
-    stream, integrator, record, keep, precision,
+    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
+    start_step, stream, integrator, record, keep, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -215,8 +215,8 @@ def _langevin_backward(
 
 @op.splitting.register_kernel("cpu")
 def _splitting(
-    state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step, stream,
-    record, keep, precision,
+    state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step,
+    stream, record, keep, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -237,8 +237,8 @@ def _splitting(
 
 @op.splitting_backward.register_kernel("cpu")
 def _splitting_backward(
-    grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids,
-    steps, seed, start_step, stream, record, keep, precision, needs_couplings,
+    grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift,
+    sample_ids, steps, seed, start_step, stream, record, keep, precision, needs_couplings,
 ):  # fmt: skip
     matrices = [] if whole is None else [whole, half]
     of_state, *others = (
@@ -263,8 +263,8 @@ def _splitting_backward(
 
 @weights_op.path_weights.register_kernel("cpu")
 def _path_weights(
-    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed, start_step,
-    stream, integrator, record, precision,
+    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
+    start_step, stream, integrator, record, precision,
 ):  # fmt: skip
     end = torch.empty_like(state, memory_format=torch.contiguous_format)
     recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
@@ -308,5 +308,6 @@ def _reverse_action_backward(grad_action, residual, path, blocks, rows, columns,
                    blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual),
                    grad_end=a.pointer(grad_action), grad_blocks=a.blocks(of_blocks, rows, columns))  # fmt: skip
         _call("thermotorch_reverse_action_backward",
-              _Action(run=run, samples=path.shape[1], temperature=temperature, grad_bias=a.pointer(of_bias)))  # fmt: skip
+              _Action(run=run, samples=path.shape[1], temperature=temperature,
+                      grad_bias=a.pointer(of_bias)))  # fmt: skip
     return [of_bias, *of_blocks]

@@ -106,9 +106,8 @@ def _witness(features: Tensor, reference: Tensor) -> Tensor:
     def mean_kernel(rows: Tensor, others: Tensor) -> Tensor:
         return (rows @ others.T / rows.shape[1] + 1.0).pow(3).mean(1)
 
-    return torch.cat([
-        2.0 * (mean_kernel(rows, features) - mean_kernel(rows, reference)) for rows in (features[k] for k in row_blocks(len(features), max(len(features), len(reference))))
-    ])  # fmt: skip
+    blocks = [features[k] for k in row_blocks(len(features), max(len(features), len(reference)))]
+    return torch.cat([2.0 * (mean_kernel(rows, features) - mean_kernel(rows, reference)) for rows in blocks])
 
 
 def _check_pair(features: Tensor, reference: Tensor, at_least: int) -> None:

@@ -1,7 +1,6 @@
-"""A chain of thermodynamic machines: each undoes a part of the noise, and noise is what lets the next one begin anew."""
+"""A chain of thermodynamic machines: each undoes a part of the noise, and noise lets the next one begin anew."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import prod
 from typing import Any
 
 import torch
@@ -18,18 +17,18 @@ from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 class ThermodynamicChain(Thermodynamic, nn.Module):
     """An autonomous machine draws an image from noise; then, stage by stage, the image is noised again and redrawn.
 
-    For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi; held units keep that noisy
-    image; the couplings of the stage are switched on, constant, and the units run for its observation time
-    (`DenoisingStage`). Between stages the image is read, limited to black and white, and loaded again. If every stage drew
-    exactly from its posterior, the images would follow the law of the data whatever the first machine does.
+    For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi; held units keep that
+    noisy image; the couplings of the stage are switched on, constant, and the units run for its observation time
+    (`DenoisingStage`). Between stages the image is read, limited to black and white, and loaded again. If every stage
+    drew exactly from its posterior, the images would follow the law of the data whatever the first machine does.
 
     Args:
         image_shape: (channels, height, width).
         first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too, and
             black and white, by default -0.75 and 0.75, must be opposite.
         angles: of the stages in degrees, decreasing: how much of the image each begins with is cos(angle).
-        order: numbers of the stages in the order in which they run, each at least once; None runs each once. A stage that
-            runs twice mixes better and costs no weights.
+        order: numbers of the stages in the order in which they run, each at least once; None runs each once. A stage
+            that runs twice mixes better and costs no weights.
         hidden: number of hidden units of each stage.
         t_stage: observation time of each stage, of which the image is averaged over the last `readout_time`.
         dt: time step of the stages.
@@ -41,8 +40,9 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
 
     Cost of a sample: that of the first machine, and for each run of a stage t_stage / dt steps of 2 pixels x hidden
     multiply-adds.
-    Source: Extropic's denoising thermodynamic models chain Boltzmann machines in this way; before them diffusion recovery
-    likelihood (Gao et al., ICLR 2021). Here every stage is a network of continuous units that runs for a fixed time.
+    Source: Extropic's denoising thermodynamic models chain Boltzmann machines in this way; before them
+    diffusion recovery likelihood (Gao et al., ICLR 2021). Here every stage is a network of continuous units that runs
+    for a fixed time.
     """
 
     def __init__(
