@@ -1,5 +1,6 @@
 """One machine of a chain: it holds a noisy image and draws a clean one that could have become it."""
 
+import warnings
 from collections.abc import Sequence
 from math import cos, log, prod, radians
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Stream, simulate
 from thermotorch.dynamics.noise import normals
+from thermotorch.dynamics.stability import StabilityWarning
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.potential import Potential
 
@@ -161,10 +163,13 @@ class DenoisingStage(nn.Module):
             "seed": seed, "sample_ids": sample_ids,
         }  # fmt: skip
         before = self.steps - self.readout_steps
-        run = simulate(self.potential, state, steps=before, start_step=start_step, **common)
-        last = simulate(
-            self.potential, run.state, steps=self.readout_steps, start_step=start_step + before, record=1, **common
-        )
+        with warnings.catch_warnings():
+            # The bound takes the couplings at their worst; a card says what half and a quarter of the step give.
+            warnings.simplefilter("ignore", StabilityWarning)
+            run = simulate(self.potential, state, steps=before, start_step=start_step, **common)
+            last = simulate(
+                self.potential, run.state, steps=self.readout_steps, start_step=start_step + before, record=1, **common
+            )
         # The force comes from units that are held, so what `simulate` calls its work is a change of the energy V above.
         start, end = self.energy(state, force), self.energy(last.state, force)
         return Draw(last.states[..., self.visible].mean(0), run.heat + last.heat, start, end)
