@@ -29,6 +29,13 @@ SMALL = {
     "layered": [],
     "thermo_conv": [],
     "gaussians": [],
+    "chain": [
+        "model.config.hidden=8",
+        "model.config.first.t_final=0.05",
+        "+model.config.first.hidden=8",
+        "objective.first=null",
+        "objective.features=null",
+    ],
     "rbm": ["model.config.hidden=8", "model.config.sampling_steps=3"],
 }
 
@@ -80,6 +87,10 @@ def test_every_experiment_composes_and_is_plain(experiment, data):
 def experiment_model(experiment: str) -> str:
     if experiment.startswith(("three_digits", "mnist_generator")):
         return "generator"
+    if experiment.startswith("ddpm"):
+        return "ddpm"
+    if experiment == "mnist_chain":
+        return "chain"
     if experiment == "training_features":
         return "feature_net"
     if experiment.startswith("gaussian"):

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 import thermotorch as tt
 from tests.kinds import Kind, count, count_or_zero, counts, ids, labels, not_negative, positive, seed, signed
+from thermotorch import linear_algebra
 from thermotorch.dynamics.underdamped import simulate_underdamped
 from thermotorch.evaluation.energy.card_rows import heat_rows
 from thermotorch.evaluation.physics.fluctuation import bennett
 from thermotorch.evaluation.quality.classification import ClassificationProtocol
-from thermotorch.linear_algebra import determinant, natural_gradient, regression, solve
 from thermotorch.linear_algebra.board.mitigation import averaging
 from thermotorch.linear_algebra.device import Device, Readout
 from thermotorch.models.baselines.diffusion import DiffusionModel
@@ -95,7 +95,7 @@ def population() -> dict[str, Tensor]:
 def bayes(**arguments: Any) -> Any:
     plain = {"noise_variance": 1.0, "prior_precision": 1.0, "readout": READOUT, "seed": 0}
     features = torch.eye(3, 2, dtype=torch.float64)
-    return regression.bayesian_linear_regression(features, features[:, 0], EYE, **{**plain, **arguments})
+    return linear_algebra.bayesian_linear_regression(features, features[:, 0], EYE, **{**plain, **arguments})
 
 
 DRAWING = {
@@ -196,26 +196,26 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
     "heat_rows": (lambda **k: heat_rows(**{"heat": torch.ones(2), "seed": 0, **k}), {
         "seed": (3, seed.but(None)), "kelvin": (300.0, positive)}),
     "bennett": (lambda **k: bennett(torch.arange(3.0), -torch.arange(3.0), **k), {"temperature": (0.5, positive)}),
-    "solve": (lambda **k: solve.solve(EYE, ONES, readout=READOUT, **k), {"seed": (3, seed)}),
-    "inverse": (lambda **k: solve.inverse(EYE, readout=READOUT, **k), {"seed": (3, seed)}),
-    "lyapunov": (lambda **k: solve.lyapunov(EYE, EYE, readout=READOUT, **k), {"seed": (3, seed)}),
-    "expm": (lambda **k: solve.expm(EYE, readout=READOUT, **k), {"seed": (3, seed)}),
+    "solve": (lambda **k: linear_algebra.solve(EYE, ONES, readout=READOUT, **k), {"seed": (3, seed)}),
+    "inverse": (lambda **k: linear_algebra.inverse(EYE, readout=READOUT, **k), {"seed": (3, seed)}),
+    "lyapunov": (lambda **k: linear_algebra.lyapunov(EYE, EYE, readout=READOUT, **k), {"seed": (3, seed)}),
+    "expm": (lambda **k: linear_algebra.expm(EYE, readout=READOUT, **k), {"seed": (3, seed)}),
     "logdet_by_integration": (
-        lambda **k: determinant.logdet_by_integration(EYE, readout=READOUT, **{"nodes": 2, "seed": 0, **k}),
+        lambda **k: linear_algebra.logdet_by_integration(EYE, readout=READOUT, **{"nodes": 2, "seed": 0, **k}),
         {"nodes": (3, count), "seed": (3, seed)}),
     "logdet_by_switching": (
-        lambda **k: determinant.logdet_by_switching(EYE, **{"replicas": 2, "stages": 2, "seed": 0, **k}),
+        lambda **k: linear_algebra.logdet_by_switching(EYE, **{"replicas": 2, "stages": 2, "seed": 0, **k}),
         {"replicas": (3, count.but(1)), "stages": (3, count), "duration": (2.0, positive), "seed": (3, seed)}),
     "gaussian_process": (
-        lambda **k: regression.gaussian_process(
+        lambda **k: linear_algebra.gaussian_process(
             EYE, EYE, ONES, ONES, **{"noise_variance": 0.5, "readout": READOUT, "seed": 0, **k}),
         {"noise_variance": (0.25, positive), "seed": (3, seed)}),
     "bayesian_linear_regression": (bayes, {
         "noise_variance": (0.5, positive), "prior_precision": (0.5, positive), "seed": (3, seed)}),
     "natural_gradient": (
-        lambda **k: natural_gradient.natural_gradient(EYE, ONES, **{"time": 1.0, "replicas": 2, "seed": 0, **k}), {
+        lambda **k: linear_algebra.natural_gradient(EYE, ONES, **{"time": 1.0, "replicas": 2, "seed": 0, **k}), {
         "time": (0.5, not_negative), "replicas": (3, count), "seed": (3, seed)}),
-    "gauss_newton": (lambda damping: natural_gradient.gauss_newton(torch.ones(1, 1, 2), torch.ones(1, 1, 1), damping),
+    "gauss_newton": (lambda damping: linear_algebra.gauss_newton(torch.ones(1, 1, 2), torch.ones(1, 1, 1), damping),
                      {"damping": (0.5, positive)}),
     "spu": (lambda **k: tt.create_model("spu", **k), {
         **BOARD, "cells": (3, count), "adc_bits": (8, count.or_none()), "tolerance": (0.25, not_negative)}),

@@ -60,7 +60,7 @@ def test_the_score_falls(mnist_dir):
     trained, seen = module(stages=[1], at_once=True), []
     step = trained.training_step
     trained.training_step = lambda *arguments: seen.append(step(*arguments)) or seen[-1]
-    fit(trained, data(mnist_dir), 40)
+    fit(trained, data(mnist_dir, 16), 32)
     assert sum(seen[-8:]) < 0.9 * sum(seen[:8])
 
 

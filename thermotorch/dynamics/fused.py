@@ -184,7 +184,9 @@ class _Splitting(_Operator):
         half = self.flows.push(force)
         half = half.expand(1, 1, -1) if force is None else half
         following = half if len(half) == 1 else torch.cat([half[1:], half[-1:]])
-        return self.flows.couple(half, following), half
+        # In float64 as the pushes themselves: torch's float32 products have other bits with other numbers of threads.
+        between = self.flows.couple(half.double(), following.double()).to(half.dtype)
+        return between, half
 
     def __call__(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None

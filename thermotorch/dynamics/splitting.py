@@ -80,7 +80,7 @@ class Flows(OnSite):
 
     def couple(self, x: Tensor, push: Tensor) -> Tensor:
         """C(h/2)."""
-        return x + push if self.kick is None else x + x @ self.kick.half + push
+        return x + push if self.kick is None else x + x @ self.kick.half.to(x.dtype) + push
 
 
 def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> OnSite:

@@ -13,6 +13,7 @@ from thermotorch.dynamics.noise import normals
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.objectives import feature_scales, feature_score
+from thermotorch.objectives.energy_distance import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.observation_module import net_blocks
 from thermotorch.training.optimizers import build_optimizer
@@ -35,7 +36,7 @@ class ChainModule(GradientAtHand, LightningModule):
         model: `{"name": "chain", "config": {...}}`.
         optimizer: see `build_optimizer`.
         objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's
-            `first` may change; `features`, the checkpoint of a feature network, which must not be the judge;
+            `first` may change; `features`, the checkpoint of a feature network, not the judge (None: pixels alone);
             `time_steps`; `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images
             whose class is not told; `initial_std` of the couplings; `start_from`, a checkpoint of a chain whose stages
             to begin with; `at_once`, whether an update is made for one CUDA graph, with noise from torch's generator
@@ -71,7 +72,8 @@ class ChainModule(GradientAtHand, LightningModule):
         self.stages = list(range(count)) if settings["stages"] is None else list(settings["stages"])
         if not self.stages or not set(self.stages) <= set(range(count)):
             raise ValueError(f"objective.stages: expected some of 0 ... {count - 1}, got {settings['stages']}")
-        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)]  # frozen, not saved
+        # Frozen, and no part of what is saved.
+        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
         self._scales: list[float] = []
         self._gradient = CapturedGradient()
 
@@ -91,11 +93,12 @@ class ChainModule(GradientAtHand, LightningModule):
         turn, place = divmod(batch["step"], len(self.stages))
         number, times = self.stages[place], self.settings["time_steps"]
         stage, dt = self.model.stages[number], times[turn % len(times)]
-        told = F.one_hot(batch["label"], max(1, self.model.num_classes)).to(batch["image"])
+        told = batch["image"].new_zeros(len(batch["image"]), 1)
+        if classes := self.model.num_classes:
+            told = F.one_hot(batch["label"], classes).to(told)
         if not self._scales:
-            self._features[0].to(self.device)
             self._scales = feature_scales(
-                self.trainer.datamodule.train_images()[0][:1000].to(self.device), net_blocks(self._features[0])
+                self.trainer.datamodule.train_images()[0][:1000].to(self.device), self._blocks()
             )
         run = self._run_at_once if wants_graph(self, self.settings["at_once"]) else self._run
 
@@ -104,13 +107,19 @@ class ChainModule(GradientAtHand, LightningModule):
             shown = (drawn / stage.amplitude + 1) / 2
             clipped = shown.clamp(0, 1)
             one, other = (clipped + _LEAK * (shown - clipped)).view(2, *images.shape)
-            return feature_score(one, other, images, net_blocks(self._features[0]), self._scales)
+            return feature_score(one, other, images, self._blocks(), self._scales)
 
         ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
         parameters = [value for value in stage.parameters() if value.numel()]
         value = self._gradient((number, dt), loss, parameters, batch["image"], told, ids)
         self.log(f"train/stage{number}", value, prog_bar=True, batch_size=len(ids))
         return value
+
+    def _blocks(self) -> Features:
+        """Images -> what the score is taken in: pixels, and the layers of the feature network if there is one."""
+        if not self._features:
+            return lambda images: [images.flatten(1)]
+        return net_blocks(self._features[0].to(self.device))
 
     def _run(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
         """Two draws from each image by `simulate`, [2 x sample, visible]."""

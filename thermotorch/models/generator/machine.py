@@ -178,10 +178,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         known: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """`noise`, with the classes asked for on the label units and the known pixels on theirs.
-
-        Arguments of `sample`.
-        """
+        """Return `noise`, with the classes on the label units and the known pixels on theirs. Arguments of `sample`."""
         state = self.noise(num_samples, seed=seed, sample_ids=sample_ids)
         if self.num_classes:
             state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
@@ -223,10 +220,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask: Tensor | None = None,
         start_step: int = 0,
     ) -> Reading:
-        """Run from `state` at `start_step` to the observation time and read out; differentiable.
-
-        Arguments of `denoise`.
-        """
+        """Run from `state` to the observation time and read out; differentiable. Arguments of `denoise`."""
         common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
         return self.readings(state, [self.steps], start_step=start_step, **common)[-1]
 
@@ -280,8 +274,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
             num_samples: how many.
             seed, sample_ids: image i is a pure function of the weights, the seed (0 unless given) and `sample_ids[i]`
                 (default: i).
-            labels: int64 [num_samples], the classes to draw, for a machine with label units; default `id %
-                num_classes`.
+            labels: int64 [num_samples], classes to draw, for a machine with label units; default `id % num_classes`.
             known, mask: images [num_samples, channel, height, width] in [0, 1] of which the pixels where `mask`
                 [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
             batch_size: how many are simulated together.
@@ -360,9 +353,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return held
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
-        """The `times` of `sample` nearest to these fractions of the observation time,
-        at least one read-out time apart.
-        """
+        """Return the `times` of `sample` nearest to these fractions of `t_final`, a read-out time or more apart."""
         steps = sorted({round(fraction * self.steps) for fraction in fractions}, reverse=True)
         kept = steps[:1]
         for step in steps[1:]:
