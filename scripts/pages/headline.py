@@ -90,7 +90,15 @@ def _joules(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:
 
 
 def _range(model: Mapping) -> str:
-    """Return the smallest and the largest total among the scenarios of both columns of `headline`."""
+    """Return the smallest and the largest total among the scenarios of both columns of `headline`.
+
+    A total that leaves contributions out is called so; one total alone is no range.
+    """
     ledgers = [Ledger.from_dict(each) for each in model["ledgers"] if each["scenario"] in LEAST + WHOLE]
-    joules = [ledger.total.joule for ledger in ledgers if ledger.total.joule is not None]
-    return f"{min(joules):.0e} to {max(joules):.0e} J" if joules else "unavailable"
+    totals = [ledger.total for ledger in ledgers if ledger.total.joule is not None]
+    if not totals:
+        return "unavailable"
+    shown = f"{'at least ' * any(total.at_least for total in totals)}{min(total.joule for total in totals):.0e}"
+    if len(totals) == 1:
+        return f"{shown} J"
+    return f"{shown} to {max(total.joule for total in totals):.0e} J"

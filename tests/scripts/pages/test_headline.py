@@ -6,8 +6,11 @@ from thermotorch.evaluation.energy import Ledger, LedgerLine
 SPACE = "thermotorch-test"
 
 
-def model(name: str, frechet: float, scenario: str, joules: tuple[float, ...], finished: bool = True) -> dict:
-    lines = [LedgerLine(f"part {k}", joule, joule, joule, "modelled", "a source") for k, joule in enumerate(joules)]
+def model(name: str, frechet: float, scenario: str, joules: tuple[float | None, ...], finished: bool = True) -> dict:
+    lines = [
+        LedgerLine(f"part {k}", joule, joule, joule, "unavailable" if joule is None else "modelled", "a source")
+        for k, joule in enumerate(joules)
+    ]
     rows = {f"Frechet distance ({SPACE})": frechet, "recognised fraction": 0.5, "time": 0.25}
     return {
         "name": name,
@@ -51,8 +54,13 @@ def test_the_short_table_has_three_columns_and_the_range_of_the_scenarios():
     _, _, *lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()
     ]
-    assert lines == [["`ddpm.b`", "2", "0.5", "2e-01 to 2e-01 J"], ["`generator.a`", "3", "0.5", "4e-16 to 3e-08 J"]]
+    assert lines == [["`ddpm.b`", "2", "0.5", "2e-01 J"], ["`generator.a`", "3", "0.5", "4e-16 to 3e-08 J"]]
     assert "1,000 samples from each model, seed 7" in text
+
+
+def test_a_total_that_leaves_something_out_says_so():
+    half = model("generator.c", 1.0, "ideal", (1e-15, None))
+    assert "| at least 1e-15 J |" in short_headline(report({"generator.c": half}))
 
 
 def test_a_report_without_results_has_no_headline():
