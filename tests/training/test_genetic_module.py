@@ -51,9 +51,9 @@ def test_generations_lower_the_error_and_gradients_lower_it_faster():
     trainer.fit(genetic, Updates())
     assert trainer.callback_metrics["train/loss"] < 0.56  # 5/9, the best constant on these points
     gradient = cosine(CosineModule, {"name": "adam", "lr": 5e-2})
-    trainer = Trainer(max_steps=250, max_epochs=-1, **QUIET)
+    trainer = Trainer(max_steps=500, max_epochs=-1, **QUIET)
     trainer.fit(gradient, Updates())
-    assert trainer.callback_metrics["train/loss"] < 0.4
+    assert trainer.callback_metrics["train/loss"] < 0.2
 
 
 def test_the_model_is_the_best_member(tmp_path):
