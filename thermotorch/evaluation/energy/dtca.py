@@ -1,4 +1,4 @@
-"""The machine's work done by Extropic's all-transistor probabilistic cells (DTCA, Z1)."""
+"""A machine made of Extropic's all-transistor probabilistic cells (DTCA, Z1)."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from thermotorch.evaluation.energy.contribution import (
     STATIC,
     SWITCHING,
     TRAJECTORY,
-    landauer,
+    DeviceModel,
     modelled,
     unknown,
 )
-from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
 
@@ -22,20 +22,20 @@ _Z1 = "Extropic, arXiv:2608.01615 (2026), Table IV (SPICE, before silicon), as q
 
 
 @dataclass(frozen=True)
-class DTCA:
-    """Priced per cell update, read and write, as its designers do: E = updates x cells x E_cell.
+class DTCA(DeviceModel):
+    """Energy per cell update, read and write, as its designers count it: E = updates x cells x E_cell.
 
-    A cell is one binary unit with few neighbours; the machine has continuous units with many. How one maps to the other
+    A cell is one binary unit with few neighbours; the machine has continuous units with many. The mapping between them
     is an assumption in every line:
 
-        updates   `updates_per_time` for each unit of time 1 / mu, of the run and of the noise before it
-        cells     `cells_per_unit` binary cells stand for a unit; but no fewer than its couplings need: a cell has
-                  `degree` of them, so that there are at least 2 couplings / degree cells. That sparse cells can do
-                  what the dense machine does is not shown by anyone
-        reads     of all cells of a read unit; writes, of all cells, once for `samples_per_program` samples
+        updates   `updates_per_time` per unit of time 1 / mu, for the run and for the noise before it
+        cells     `cells_per_unit` binary cells per unit, and at least 2 couplings / `degree`, since a cell has `degree`
+                  couplings. Nobody has shown that sparse cells can do what the dense machine does
+        reads     all cells of a read unit per sample
+        writes    all cells once per `samples_per_program` samples
 
-    E_cell holds the random bit (350 aJ, the one number that was measured), bias, clock and wires of a cell, so that
-    the bias current has no line of its own. How couplings are switched off and on for each sample is not published.
+    E_cell holds the random bit (350 aJ, the only measured number), bias, clock and wires of a cell, so the bias current
+    has no line of its own. The switching of couplings for each sample is not published.
     """
 
     name = "dtca"
@@ -61,19 +61,18 @@ class DTCA:
     )
 
     def cells(self, run: MachineRun) -> Interval:
-        """Cells that stand for the machine."""
+        """Return the number of cells that represent the machine."""
         needed = 2.0 * run.couplings / self.degree
         plain = self.cells_per_unit * run.units
         return Interval(*(max(getattr(needed, end), getattr(plain, end)) for end in ("value", "low", "high")))
 
-    def ledger(self, model: str, run: MachineRun) -> Ledger:
-        """All lines, and Landauer's bound for one bit a pixel."""
+    def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
         cells = self.cells(run)
         update = cells * self.updates_per_time * self.joule_per_update
         write = cells / self.samples_per_program + self.cells_per_unit * run.inputs
         rate = self.updates_per_time.value
         mapped = f"{cells.value:,.0f} cells for {run.units:,} units, {rate:g} updates a unit of time"
-        lines: tuple[LedgerLine, ...] = (
+        return (
             modelled(TRAJECTORY, update * run.run_time, self.joule_per_update.source,
                      f"{mapped}: assumed, and so is that they do the machine's work"),
             modelled(PREPARATION, update * run.noise_time, self.joule_per_update.source, f"{mapped}, couplings off"),
@@ -84,4 +83,3 @@ class DTCA:
                      f"all cells once for {self.samples_per_program.value:,.0f} samples, {run.inputs} labels for each"),
             modelled(STATIC, Interval.exact(0.0), _DTCA, "in the energy of an update"),
         )  # fmt: skip
-        return Ledger(model, self.name, (*lines, landauer(run.read_units)))

@@ -1,4 +1,4 @@
-"""The device of the papers: its energy is what the laws of thermodynamics charge for its own dynamics."""
+"""The device of the papers, which spends only what thermodynamics charges for its dynamics."""
 
 from dataclasses import dataclass
 
@@ -11,30 +11,30 @@ from thermotorch.evaluation.energy.contribution import (
     STATIC,
     SWITCHING,
     TRAJECTORY,
+    DeviceModel,
     first_law,
     in_kT,
-    landauer,
     modelled,
 )
-from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
 from thermotorch.units import landauer_bound
 
 
 @dataclass(frozen=True)
-class IdealDevice:
-    """Heat only, at 300 K; memory that is overwritten costs kT ln 2 a bit (Landauer 1961).
+class IdealDevice(DeviceModel):
+    """Heat at 300 K, and kT ln 2 for each bit of memory that is overwritten (Landauer 1961).
 
         heat of the trajectory      Q = V(start) - V(end), from the simulation
-        preparation of the noise    V_0(end) - V_0(start), with couplings and biases off: it relaxes back by itself
-        switching the potential on  nothing more: that work is the heat of the two lines above (see `MachineRun`).
-                                    At most what flows back to the supply in single runs, if that cannot take it
+        preparation of the noise    V_0(end) - V_0(start), with couplings and biases off
+        switching the potential on  nothing more: this work is the heat of the two lines above (see `MachineRun`). At
+                                    most what flows back to the supply in single runs, if the supply cannot take it
         read-out                    bits x read units x kT ln 2
         input and programming       bits x (couplings + biases) x kT ln 2 / samples_per_program, and the labels
         static bias current         none
 
-    A lower scale for any real device rather than a proposal of one.
+    It is a lower scale for real devices, not a proposal of one.
     """
 
     name = "ideal"
@@ -46,7 +46,6 @@ class IdealDevice:
     )
 
     def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
-        """The contributions, in joule for each sample."""
         bit, kT = landauer_bound(1), Interval.exact(ONE_KT)
         program = (run.couplings + run.biases) * self.bits / self.samples_per_program + run.inputs
         return (
@@ -62,7 +61,3 @@ class IdealDevice:
                      f"once for {self.samples_per_program.value:,.0f} samples, the {run.inputs} labels for each"),
             modelled(STATIC, Interval.exact(0.0), "by definition"),
         )  # fmt: skip
-
-    def ledger(self, model: str, run: MachineRun) -> Ledger:
-        """All lines, and Landauer's bound for one bit a pixel."""
-        return Ledger(model, self.name, (*self.lines(run), landauer(run.read_units)))

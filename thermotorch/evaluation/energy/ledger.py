@@ -1,4 +1,4 @@
-"""The energy of one sample, contribution by contribution: where every joule of a comparison is written down."""
+"""The energy of one sample by contribution: every joule of a comparison stands in a ledger."""
 
 import math
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Any
 
 from thermotorch.zoo.rows import KINDS
 
-LANDAUER = "Landauer bound"  # a scale to read the other lines by: last, and in no total
+LANDAUER = "Landauer bound"  # a scale for the other lines: last, and in no total
 TOTAL = "total"
-PARTIAL = "total, at least"  # the sum of a ledger some of whose contributions are not known
+PARTIAL = "total, at least"  # of a ledger with unknown contributions
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class LedgerLine:
     """One contribution to the energy of a sample.
 
     Args:
-        contribution: what the energy is spent on.
-        joule: per sample; None exactly when the kind is "unavailable". Negative where energy is gained.
-        low, high: the range that the uncertainty of the model leaves, around `joule`; None where none is stated.
+        contribution: name of the contribution.
+        joule: joules per sample; None exactly when the kind is "unavailable". Negative where energy is gained.
+        low, high: range that the uncertainty of the model leaves around `joule`; None where none is stated.
         kind: "modelled" for a device that was not at hand, "measured" on this machine, or "unavailable".
-        source: where the number is from.
-        note: what a reader must know beside it.
+        source: origin of the number.
+        note: caveats.
 
     Raises:
         ValueError: fields that contradict each other.
@@ -50,12 +50,29 @@ class LedgerLine:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name} of {where}: expected a finite number, found {value}")
-        if self.low is not None and not self.low <= self.joule <= self.high:
+        if self.joule is not None and not self.least <= self.joule <= self.most:
             raise ValueError(f"{where}: expected low <= joule <= high, found {self.low}, {self.joule}, {self.high}")
 
     @property
+    def known(self) -> float:
+        """The joules of a line that has them; ValueError for one that is unavailable."""
+        if self.joule is None:
+            raise ValueError(f"ledger line {self.contribution!r} is unavailable")
+        return self.joule
+
+    @property
+    def least(self) -> float:
+        """The lower end of the range, or the joules themselves without one."""
+        return self.known if self.low is None else self.low
+
+    @property
+    def most(self) -> float:
+        """The upper end of the range, or the joules themselves without one."""
+        return self.known if self.high is None else self.high
+
+    @property
     def at_least(self) -> bool:
-        """Whether it is a sum that lacks contributions: wherever it is shown, "at least" stands by it."""
+        """True for a sum that lacks contributions, which is displayed with "at least"."""
         return self.contribution == PARTIAL
 
 
@@ -64,9 +81,9 @@ class Ledger:
     """Every contribution to the energy of one sample of a model, on one device or class of hardware.
 
     Args:
-        model: its label in the comparison.
-        scenario: the device or hardware that the joules are for.
-        lines: the contributions, all modelled or all measured, apart from unavailable ones; Landauer's bound last.
+        model: label of the model in the comparison.
+        scenario: name of the device or hardware.
+        lines: contributions, all modelled or all measured, apart from unavailable ones; Landauer's bound last.
 
     Raises:
         ValueError: modelled and measured lines in one ledger, a contribution twice, or a scale that is not last.
@@ -87,6 +104,10 @@ class Ledger:
         if LANDAUER in names[:-1]:
             raise ValueError(f"{where}: {LANDAUER} is a scale and comes last")
 
+    def line(self, contribution: str) -> LedgerLine | None:
+        """Return the line of a contribution, or Landauer's bound; None if there is none."""
+        return next((line for line in self.lines if line.contribution == contribution), None)
+
     @property
     def contributions(self) -> tuple[LedgerLine, ...]:
         """The lines without the scale."""
@@ -94,7 +115,7 @@ class Ledger:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Contributions whose energy is not known: the total lacks them."""
+        """Contributions of unknown energy, which the total lacks."""
         return tuple(line.contribution for line in self.contributions if line.joule is None)
 
     @property
@@ -104,29 +125,24 @@ class Ledger:
 
     @property
     def total(self) -> LedgerLine:
-        """Sum of the known contributions, `at_least` where others are not known.
-
-        Its range is that of all of them at their low and at their high together.
-        """
+        """Sum of the known contributions, `at_least` where others are unknown; its ends are the sums of their ends."""
         known = [line for line in self.contributions if line.joule is not None]
         if not known:
             return LedgerLine(TOTAL, None, None, None, "unavailable", "no contribution is known")
         name, note = (PARTIAL, f"lower bound: without {', '.join(self.missing)}") if self.missing else (TOTAL, "")
-        low = sum(line.joule if line.low is None else line.low for line in known)
-        high = sum(line.joule if line.high is None else line.high for line in known)
-        joule = sum(line.joule for line in known)
+        joule, low, high = (sum(getattr(line, end) for line in known) for end in ("known", "least", "most"))
         return LedgerLine(name, joule, low, high, self.kind, "sum of the contributions", note)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a report or a cache."""
+        """Return the ledger as plain values."""
         return {"model": self.model, "scenario": self.scenario, "lines": [asdict(line) for line in self.lines]}
 
     @classmethod
     def from_dict(cls, ledger: Mapping[str, Any]) -> "Ledger":
-        """The ledger that `to_dict` wrote.
+        """Return the ledger that `to_dict` wrote.
 
         Raises:
             ValueError: fields that contradict each other.
-            TypeError: a field that is missing or not known.
+            KeyError, TypeError: a missing or an unknown field.
         """
         return cls(ledger["model"], ledger["scenario"], tuple(LedgerLine(**line) for line in ledger["lines"]))

@@ -1,4 +1,4 @@
-"""Measured joules of a sample, with what the hardware draws when idle taken off."""
+"""Measured joules of a sample, less those of the idle hardware."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,23 +8,23 @@ from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.energy.meter import EnergyMeter
 
 SCENARIO = "this machine"
-_REPEATS = 10_000  # more calls than that in one window means that the work does nothing
+_REPEATS = 10_000  # more calls than this in one window mean that the work does nothing
 
 MakeMeter = Callable[[], EnergyMeter]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one counter saw.
+    """Reading of one counter.
 
     Args:
-        counter: as `EnergyMeter` calls it.
-        source: the kind of counter, or why there is no number.
-        gross: joule per sample while the work ran; None when the counter cannot be read.
-        idle: joule per sample of that which the idle hardware would have drawn in the same time.
-        idle_watt: measured before the work.
-        idle_seconds, seconds: the two windows.
-        num_samples: made in the second.
+        counter: name of the counter in `EnergyMeter`.
+        source: kind of the counter, or the reason why there is no number.
+        gross: joules per sample while the work ran; None if the counter cannot be read.
+        idle: joules per sample that the idle hardware would have drawn in the same time.
+        idle_watt: idle power, measured before the work.
+        idle_seconds, seconds: lengths of the windows of rest and of work.
+        num_samples: number of samples made in the window of work.
     """
 
     counter: str
@@ -38,7 +38,7 @@ class Drawn:
 
     @property
     def net(self) -> float | None:
-        """gross - idle; noise can make it negative."""
+        """gross - idle, negative if noise makes it so."""
         return None if self.gross is None or self.idle is None else self.gross - self.idle
 
 
@@ -47,8 +47,8 @@ class Idle:
     """The hardware at rest.
 
     Args:
-        watts: by counter; a reason where it cannot be told.
-        seconds: of the window.
+        watts: power by counter, or the reason why it is unknown.
+        seconds: length of the window.
     """
 
     watts: Mapping[str, float | str]
@@ -56,12 +56,12 @@ class Idle:
 
 
 def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Idle:
-    """Meter the hardware while this process does nothing. Whatever else runs then counts as idle.
+    """Meter the hardware while this process sleeps. Other processes count as idle.
 
     Args:
-        make_meter: a fresh meter, `lambda: EnergyMeter(device)`.
-        seconds: of the window; it is not waited for when there is no counter to read.
-        sleep: of the operating system; tests put their own.
+        make_meter: factory of meters, `lambda: EnergyMeter(device)`.
+        seconds: length of the window; without a readable counter there is no wait.
+        sleep: function that waits.
 
     Raises:
         ValueError: a window shorter than the counters need.
@@ -71,32 +71,28 @@ def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[f
     with make_meter() as meter:
         if meter.readable:
             sleep(seconds)
-    return Idle(
-        {
-            name: source if joule is None else joule / meter.seconds
-            for name, (joule, source) in meter.readings().items()
-        },
-        meter.seconds,
-    )
+    readings = meter.readings().items()
+    watts = {name: source if joule is None else joule / meter.seconds for name, (joule, source) in readings}
+    return Idle(watts, meter.seconds)
 
 
 def above_idle(idle: Idle, meter: EnergyMeter, num_samples: int) -> list[Drawn]:
-    """What each counter of a meter saw, beside what it would have seen of the idle hardware.
+    """Return the reading of each counter with the share of the idle hardware.
 
     Args:
-        idle: measured just before, on the same hardware.
-        meter: after its block.
-        num_samples: made in the block.
+        idle: the hardware at rest, metered just before.
+        meter: meter after its block.
+        num_samples: number of samples made in the block.
     """
     drawn = []
     for name, (joule, source) in meter.readings().items():
-        watt = idle.watts[name]
-        if joule is None or isinstance(watt, str):
-            why = source if joule is None else watt
-            drawn.append(Drawn(name, why, None, None, None, idle.seconds, meter.seconds, num_samples))
+        watt, windows = idle.watts[name], (idle.seconds, meter.seconds, num_samples)
+        if joule is None:
+            drawn.append(Drawn(name, source, None, None, None, *windows))
+        elif isinstance(watt, str):
+            drawn.append(Drawn(name, watt, None, None, None, *windows))
         else:
-            rest = watt * meter.seconds / num_samples
-            drawn.append(Drawn(name, source, joule / num_samples, rest, watt, idle.seconds, meter.seconds, num_samples))
+            drawn.append(Drawn(name, source, joule / num_samples, watt * meter.seconds / num_samples, watt, *windows))
     return drawn
 
 
@@ -112,14 +108,14 @@ def measure(
 ) -> list[Drawn]:
     """Meter the idle hardware, then the work, which is repeated until the window is long enough for the counters.
 
-    Where no counter can be read, nobody waits and the work runs once.
+    Without a readable counter there is no wait and the work runs once.
 
     Args:
-        work: makes `num_samples` samples at each call; warmed up, so that compiling is not in it.
-        num_samples: of one call.
-        make_meter, idle_seconds, sleep: as in `measure_idle`.
-        least_seconds: of the window of work.
-        clock: in seconds; tests put their own.
+        work: function that makes `num_samples` samples; already warmed up.
+        num_samples: number of samples of one call.
+        make_meter, idle_seconds, sleep: arguments of `measure_idle`.
+        least_seconds: least length of the window of work.
+        clock: function that returns the time in seconds.
 
     Raises:
         ValueError: a window shorter than the counters need, or work that takes no time.
@@ -141,22 +137,19 @@ def measure(
 
 
 def measured_ledger(label: str, drawn: list[Drawn]) -> Ledger:
-    """One line for each counter: net joules per sample, whose range ends at gross, as if nothing were idle.
+    """Return a ledger of the net joules of each counter; a range ends at the gross ones.
 
-    For a thermodynamic model these are joules of the computer that simulates it, and say nothing of the device.
+    For a thermodynamic model these are joules of the computer that simulates it, not of the device.
     """
     return Ledger(label, SCENARIO, tuple(_line(one) for one in drawn))
 
 
 def _line(one: Drawn) -> LedgerLine:
     contribution = f"{one.counter}, above idle"
-    if one.net is None:
+    if one.net is None or one.gross is None:
         return LedgerLine(contribution, None, None, None, "unavailable", one.source)
-    return LedgerLine(contribution, one.net, one.net, max(one.net, one.gross), "measured", one.source, _note(one))
-
-
-def _note(one: Drawn) -> str:
-    return (
+    note = (
         f"{one.gross:.4g} J gross of which {one.idle:.4g} J idle ({one.idle_watt:.3g} W during "
         f"{one.idle_seconds:.2g} s before); {one.num_samples:,} samples in {one.seconds:.3g} s"
     )
+    return LedgerLine(contribution, one.net, one.net, max(one.net, one.gross), "measured", one.source, note)

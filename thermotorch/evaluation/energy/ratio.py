@@ -1,5 +1,6 @@
-"""Energy of one model over that of another: a number that says in words what it divides by what."""
+"""Ratios of energies, which say in words what they divide by what."""
 
+import math
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.ledger import TOTAL, Ledger, LedgerLine
@@ -13,11 +14,11 @@ class Ratio:
     """Joules over joules.
 
     Args:
-        value: of the ratio.
-        low, high: its range, if both sides err against each other by all they can.
-        bound: "at most" where the lower side lacks contributions, "at least" where the upper one does; "about" where
-            both do, so that it bounds nothing; else "".
-        words: both sides with model, scenario and kind, the value, and what is missing.
+        value: the ratio.
+        low, high: its range, with both sides at opposite ends of theirs.
+        bound: "at most" if the denominator lacks contributions, "at least" if the numerator does, "about" if both do
+            and the value bounds nothing, else "".
+        words: both sides with model, scenario and kind, the value, and the missing contributions.
     """
 
     value: float
@@ -30,16 +31,16 @@ class Ratio:
 def ratio(
     above: Ledger, below: Ledger, *, above_line: str = TOTAL, below_line: str = TOTAL, mixed: bool = False
 ) -> Ratio:
-    """Joules of `above` over joules of `below`, per sample.
+    """Return the joules per sample of `above` over those of `below`.
 
     Args:
-        above, below: the two sides.
-        above_line, below_line: a single contribution to compare in the place of the total.
-        mixed: whether a modelled side may be divided by a measured one; the words then say so.
+        above, below: numerator and denominator.
+        above_line, below_line: a single contribution to compare instead of the total.
+        mixed: True to divide a modelled side by a measured one or the reverse; the words then say so.
 
     Raises:
-        ValueError: one side modelled and the other measured, and not `mixed`; a side without a positive number; an
-            unknown contribution.
+        ValueError: one side modelled and the other measured without `mixed`, a side that is not positive, or an unknown
+            contribution.
     """
     top, bottom = _line(above, above_line), _line(below, below_line)
     for ledger, line in ((above, top), (below, bottom)):
@@ -50,9 +51,8 @@ def ratio(
             f"{_side(above, top)} over {_side(below, bottom)}: modelled and measured joules are not divided by each "
             "other; write mixed=True if you mean it, and keep the words it comes with"
         )
-    value = top.joule / bottom.joule
-    low = _end(top, "low") / _end(bottom, "high")
-    high = _end(top, "high") / _end(bottom, "low") if _end(bottom, "low") > 0 else float("inf")
+    value, low = top.known / bottom.known, top.least / bottom.most
+    high = top.most / bottom.least if bottom.least > 0 else math.inf
     bound = {(0, 0): "", (0, 1): "at most", (1, 0): "at least", (1, 1): "about"}[top.at_least, bottom.at_least]
     shown = f"{bound} {value:.1e}".strip()
     words = f"{_side(above, top)} over {_side(below, bottom)} = {shown} ({low:.0e} to {high:.0e})"
@@ -73,8 +73,3 @@ def _line(ledger: Ledger, name: str) -> LedgerLine:
 def _side(ledger: Ledger, line: LedgerLine) -> str:
     name = TOTAL if line.at_least else line.contribution
     return f"{name} of {ledger.model} ({line.kind}, {ledger.scenario})"
-
-
-def _end(line: LedgerLine, end: str) -> float:
-    value = getattr(line, end)
-    return line.joule if value is None else value

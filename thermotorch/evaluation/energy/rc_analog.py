@@ -1,4 +1,4 @@
-"""A circuit that could be built: thermal RC nodes, coupled by transconductors, read by converters."""
+"""A circuit that could be built: thermal RC nodes, coupled by transconductors and read by converters."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,12 +12,12 @@ from thermotorch.evaluation.energy.contribution import (
     STATIC,
     SWITCHING,
     TRAJECTORY,
+    DeviceModel,
     first_law,
     in_kT,
-    landauer,
     modelled,
 )
-from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
 
@@ -25,34 +25,34 @@ _HOROWITZ = "Horowitz, ISSCC 2014, Fig. 1.1.9 (45 nm, 0.9 V)"
 
 
 @dataclass(frozen=True)
-class RCAnalog:
-    """Unit i is the voltage v_i = u x_i on a capacitance C. Currents of conductances set by the potential charge it:
+class RCAnalog(DeviceModel):
+    """Unit i is the voltage v_i = u x_i on a capacitance C, charged through conductances that the potential sets:
 
         C dv_i/dt = -G0 u dV/dx_i + noise,    so that one reduced time unit, 1 / mu, is tau = C / G0
 
-    The noise that makes the temperature T (in the energy unit) is that of a conductance G0 at r times room temperature
-    (r = `noise_ratio`): the two-sided spectrum 2 k_B (r 300 K) G0 of a current must be 2 T (u C)^2 / tau. Hence
+    The noise of temperature T (in the energy unit) is that of a conductance G0 at r times room temperature, r =
+    `noise_ratio`. Its current has the two-sided spectrum 2 k_B (r 300 K) G0, which must be 2 T (u C)^2 / tau. Hence
 
         C u^2 T = r kT      voltage scale     u = sqrt(r kT / (C T)),   kT at 300 K
                             energy scale      C u^2 = r kT / T: a heat of q multiples of the machine's kT is q r kT
 
-    At r = 1 the heat is that of the ideal device, whatever C. What a circuit adds:
+    At r = 1 the heat is that of the ideal device for any C. The circuit adds:
 
-        static bias current  A transconductance g takes the bias current g / (g_m/I), from the supply, all the time.
+        static bias current  A transconductance g draws the bias current g / (g_m/I) from the supply at all times.
                              Couplings need G0 sum_ij |J_ij|, both directions of every bond, while they are on; wells
                              G0 sum_i (2 |j2| + 12 j4 <x_i^2>), in the preparation too. With G0 = C / tau, tau cancels:
 
                                  E = V_dd C / (g_m/I) x (coupling_slope t_run + well_slope (t_run + t_noise))
 
-                             The range begins at passive resistors: sum |J_ij| <(x_i -+ x_j)^2> t_run r kT / T, which
-                             can build stiff potentials only, and bring noise of their own.
-        switching            one gate of `switch_capacitance` for each coupling and bias, charged once: C_s V_dd^2
-        read-out             2^bits conversion steps of `joule_per_step` (Walden's figure of merit) for each read unit
-        programming          bits x (couplings + biases) written to local memory once for `samples_per_program`
+                             The range begins at passive resistors, sum |J_ij| <(x_i -+ x_j)^2> t_run r kT / T, which
+                             allow only stiff potentials and add noise of their own.
+        switching            one gate of `switch_capacitance` per coupling and bias, charged once: C_s V_dd^2
+        read-out             2^bits conversion steps of `joule_per_step` (Walden's figure of merit) per read unit
+        programming          bits x (couplings + biases) written to local memory once per `samples_per_program`
                              samples; labels for each sample
 
-    Left out: amplifying u to the range of the converter, calibration against mismatch of transistors (millivolts, where
-    u is of the order of one), leakage, clocks, moving the pixels off the chip. So it is still below a real chip.
+    It omits amplifying u to the range of the converter, calibration against mismatch of transistors (millivolts, while
+    u is of the order of one), leakage, clocks, and moving pixels off the chip. A real chip therefore needs more.
     """
 
     name = "rc_analog"
@@ -91,25 +91,24 @@ class RCAnalog:
     )
 
     def voltage(self, run: MachineRun) -> float:
-        """u, volt per unit of x."""
+        """Return u in volts per unit of x."""
         return sqrt(self.noise_ratio.value * ONE_KT / (self.capacitance.value * run.temperature))
 
     def seconds(self, run: MachineRun) -> Interval:
-        """Of noise and run, in SI."""
+        """Return the duration of noise and run in seconds."""
         return self.mobility_time * (run.noise_time + run.run_time)
 
     def static(self, run: MachineRun) -> Interval:
-        """E above, with the resistors' dissipation as its least."""
+        """Return the energy E of the bias current; the dissipation of resistors is its lower end."""
         slope_time = run.coupling_slope * run.run_time + run.well_slope * (run.run_time + run.noise_time)
         active = self.supply * self.capacitance * slope_time / self.gm_over_current
         return Interval(active.value, min(active.low, self.passive(run)), active.high)
 
     def passive(self, run: MachineRun) -> float:
-        """Dissipation of resistors in the place of the couplings, at the voltages of the run, joule for each sample."""
+        """Return the joules per sample that resistors instead of couplings dissipate at the voltages of the run."""
         return run.coupling_loss * run.run_time * self.noise_ratio.value * ONE_KT / run.temperature
 
     def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
-        """The contributions, in joule for each sample."""
         kT, seconds = self.noise_ratio * ONE_KT, self.seconds(run)
         numbers = run.couplings + run.biases
         gates = self.switch_capacitance * self.supply * self.supply * numbers
@@ -130,7 +129,3 @@ class RCAnalog:
                      f"during {seconds.value:.3g} s ({seconds.low:.2g} to {seconds.high:.2g}), which cancels; "
                      f"resistors at the same voltages: {self.passive(run):.2g} J"),
         )  # fmt: skip
-
-    def ledger(self, model: str, run: MachineRun) -> Ledger:
-        """All lines, and Landauer's bound for one bit a pixel."""
-        return Ledger(model, self.name, (*self.lines(run), landauer(run.read_units)))

@@ -1,4 +1,4 @@
-"""A machine of the parts of Normal Computing's stochastic processing unit: LC cells on a printed circuit board."""
+"""A machine made of the LC cells of Normal Computing's stochastic processing unit, on a printed circuit board."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from thermotorch.evaluation.energy.contribution import (
     STATIC,
     SWITCHING,
     TRAJECTORY,
+    DeviceModel,
     in_kT,
-    landauer,
     modelled,
     unknown,
 )
-from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Quantity
 
@@ -22,16 +22,16 @@ _PAPER = "Melanson et al., Nature Communications 16, 3757 (2025)"
 
 
 @dataclass(frozen=True)
-class SPUBoard:
-    """As many cells of that board as the machine has units, and as little about them as is published.
+class SPUBoard(DeviceModel):
+    """One cell of the board per unit of the machine.
 
-    Known: eight cells, each an LC resonator; noise is injected by a digital controller, because the thermal noise of
-    the parts is too small; couplings are switched capacitors. Not published, as far as we found: the component values,
-    the power of the board, its converters. The board runs quadratic potentials; quartic wells would be a new circuit.
+    The board has eight LC resonators. A digital controller injects the noise, because the thermal noise of the parts is
+    too small; couplings are switched capacitors. We found no published component values, power or converters. The board
+    runs quadratic potentials; quartic wells would need a new circuit. One kT of the machine is the energy of the noise:
 
-        one kT of the machine is the injected noise's energy:   kT = capacitance x noise_voltage^2
+        kT = capacitance x noise_voltage^2
 
-    What has no number stays without one, so that the total is a lower bound; it is for scale, not for quoting.
+    Unpublished contributions stay without a number, so the total is a lower bound, for scale and not for quoting.
     Source: Melanson et al., Nature Communications 16, 3757 (2025).
     """
 
@@ -46,10 +46,9 @@ class SPUBoard:
         1e-8, 1e-9, 1e-6, "J", "assumption: converters with a data sheet, milliwatts at 0.1 to 1 million reads a second"
     )
 
-    def ledger(self, model: str, run: MachineRun) -> Ledger:
-        """All lines, and Landauer's bound for one bit a pixel."""
+    def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
         kT = self.capacitance * self.noise_voltage * self.noise_voltage
-        lines: tuple[LedgerLine, ...] = (
+        return (
             in_kT(TRAJECTORY, run.heat, kT, f"assumption for the cells of {_PAPER}",
                   f"{run.heat:.5g} kT at {kT.value:.2g} J, {run.units} cells"),
             in_kT(PREPARATION, run.preparation, kT, f"assumption for the cells of {_PAPER}",
@@ -60,4 +59,3 @@ class SPUBoard:
             unknown(PROGRAMMING, f"the energy of the controller is not in {_PAPER}"),
             unknown(STATIC, f"the power of the board is not in {_PAPER}"),
         )  # fmt: skip
-        return Ledger(model, self.name, (*lines, landauer(run.read_units)))
