@@ -2,13 +2,19 @@
 swept and judged without another change.
 """
 
+from math import hypot
+
 import pytest
+import torch
 
 from tests.evaluation.report.comparisons import comparison, row
 from tests.evaluation.stand_ins import Digital, feature_space
 from thermotorch.evaluation import Metric, Protocol, Value, compare, register_metric
 from thermotorch.evaluation.cache import real_key
 from thermotorch.evaluation.metrics import FRECHET, METRICS, metric_of
+from thermotorch.evaluation.quality.distances import kernel_distance
+from thermotorch.evaluation.quality.judged import Judged
+from thermotorch.evaluation.quality.resampling import kernel_replicates
 from thermotorch.evaluation.report.quality_tables import measured_tables
 from thermotorch.evaluation.report.sides import sides_of
 from thermotorch.evaluation.report.verdict import verdict
@@ -64,6 +70,18 @@ def test_a_row_is_about_the_metric_whose_name_it_begins_with():
     assert metric_of("test accuracy, 10 runs averaged").name == "test accuracy"
     assert metric_of("distance to training images, relative to held-out images").better == "higher"
     assert metric_of("timeless") is None and metric_of("generation heat at 300 K") is None
+
+
+def test_the_interval_of_the_kernel_distance_holds_the_scatter_of_its_subsets():
+    """Three subsets of five images differ by more than resampled images do, and so would three others."""
+    features, reference = torch.randn(2, 200, 4, generator=torch.Generator().manual_seed(1))
+    protocol = Protocol("test", 200, kernel_subsets=3, kernel_subset_size=5, resamples=2000)
+    found = metric_of("kernel distance").measure(Judged(protocol, features, reference))
+    _, deviation, _ = kernel_distance(features, reference, 3, 5, protocol.seed)
+    of_subsets = deviation / 2**0.5
+    of_samples = kernel_replicates(features, reference, 2000, protocol.seed).std().item()
+    assert of_subsets > 2 * of_samples
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * hypot(of_samples, of_subsets), rel=0.08)
 
 
 def test_records_that_contradict_themselves_are_refused():
