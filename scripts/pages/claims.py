@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.contribution import ONE_KT, TRAJECTORY
-from thermotorch.evaluation.energy.digital import hardware_class
 from thermotorch.evaluation.energy.digital_count import DigitalCount
-from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, FP32_45NM
+from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, FP32_45NM, hardware_class
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.ratio import ratio
 from thermotorch.evaluation.energy.thermodynamic import device

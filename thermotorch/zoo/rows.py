@@ -76,6 +76,13 @@ class Row:
                 raise ValueError(f"{name} of row {self.metric!r}: expected a finite number, found {value!r}")
 
     @property
+    def known(self) -> float:
+        """The value of a row that has one; ValueError for one that is unavailable."""
+        if self.value is None:
+            raise ValueError(f"row {self.metric!r} is unavailable")
+        return self.value
+
+    @property
     def is_energy(self) -> bool:
         """True for a unit of heat, work or arithmetic; cards and reports list such rows separately."""
         return self.unit.partition(" ")[0] in ENERGY_UNITS

@@ -1,4 +1,4 @@
-"""The energy of both kinds of machine: modelled and measured, never in one column."""
+"""The energy of both kinds of machine, modelled and measured, never in one column."""
 
 from thermotorch.evaluation.energy.card_rows import (
     ARITHMETIC,
@@ -14,9 +14,15 @@ from thermotorch.evaluation.energy.card_rows import (
     work_row,
 )
 from thermotorch.evaluation.energy.contribution import CONTRIBUTIONS, TRAJECTORY
-from thermotorch.evaluation.energy.digital import digital_ledgers, hardware_class
 from thermotorch.evaluation.energy.digital_count import DigitalCount, count, count_flops
-from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, HARDWARE_CLASSES, BoardClass, CircuitClass
+from thermotorch.evaluation.energy.digital_hardware import (
+    ARITHMETIC_LINE,
+    HARDWARE_CLASSES,
+    BoardClass,
+    CircuitClass,
+    digital_ledgers,
+    hardware_class,
+)
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine

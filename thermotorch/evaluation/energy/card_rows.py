@@ -1,7 +1,6 @@
 """Energy as rows of model cards: heat of the ideal device, overhead of one that could be built, arithmetic.
 
-The ledgers hold the contributions one by one, with their ranges; these rows are the few numbers a card keeps. None is
-power at the wall. Measured joules are in `meter.py`; the two kinds never share a column.
+The ledgers hold all contributions with their ranges; a card keeps these few numbers. None is power at the wall.
 """
 
 from torch import Tensor
@@ -11,6 +10,7 @@ from thermotorch.evaluation.energy.contribution import TRAJECTORY
 from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED
 from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
 from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.estimate import mean_of
 from thermotorch.units import ROOM_TEMPERATURE, kT_to_joule, landauer_bound
 from thermotorch.zoo.rows import Row, joined, unavailable
 
@@ -19,83 +19,76 @@ OVERHEAD = "device overhead"
 HEAT = "generation heat"
 ARITHMETIC = "arithmetic"
 JOULE = "J per sample"
-HARDWARE = (FP32_45NM, A100_FP32)  # of which model cards have rows
+HARDWARE = (FP32_45NM, A100_FP32)  # classes in model cards
 
 
 def heat_rows(
     heat: Tensor, seed: int, kelvin: float = ROOM_TEMPERATURE, command: str = "", what: str = "generation"
 ) -> list[Row]:
-    """Heat that an ideal device gives to its bath.
+    """Return the rows of the heat that an ideal device gives to its bath, all modelled.
 
     Args:
-        heat: [n], n >= 2, of each sample, in multiples of the device's kT.
-        seed: the samples' seed.
-        kelvin: temperature of the device for the conversion to joule.
-        what: the device did: the rows are called "<what> heat".
+        heat: [n], n >= 2, heat of each sample in multiples of the device's kT.
+        seed: seed of the samples.
+        kelvin: temperature of the device, for the conversion to joules.
+        command: command that reproduces the rows.
+        what: name of the process; the rows are called "<what> heat".
 
     Returns:
-        Mean with standard error in kT, standard deviation in kT, mean in joule. All modelled: a simulation gave them.
+        The mean and its standard error in kT, the standard deviation in kT, the mean in joules.
     """
     if real("heat", heat).dim() != 1 or len(heat) < 2:
         raise ValueError(f"heat: expected at least two numbers [n], found shape {tuple(heat.shape)}")
     seed, kelvin = seed_of(seed), number_of("kelvin", kelvin, positive=True)
-    n, mean, deviation = len(heat), heat.double().mean().item(), heat.double().std().item()
-    stderr = deviation / n**0.5
+    n, (mean, stderr) = len(heat), mean_of(heat)
     ideal = "ideal device: heat of the run alone, not of the way back to where it began"
     name = f"{what} heat"
     return [
         Row(name, mean, "kT per sample", n, seed, "modelled", stderr, command, ideal),
-        Row(f"{name}, standard deviation", deviation, "kT", n, seed, "modelled", None, command, ideal),
+        Row(f"{name}, standard deviation", stderr * n**0.5, "kT", n, seed, "modelled", None, command, ideal),
         Row(f"{name} at {kelvin:g} K", kT_to_joule(mean, kelvin), JOULE, n, seed, "modelled",
             kT_to_joule(stderr, kelvin), command, ideal),
     ]  # fmt: skip
 
 
 def work_row(work: Tensor, seed: int, command: str = "") -> Row:
-    """Mean work done by switching the trained potential on, and by turning the gain of a scheduled machine.
-
-    Args:
-        work: [n] in multiples of the device's kT.
-    """
-    mean, stderr = work.double().mean().item(), work.double().std().item() / len(work) ** 0.5
+    """Return the mean work [n], in kT, of switching the potential on and of turning the gain of a scheduled machine."""
     note = "couplings and biases switched on at the noise a sample starts from, and the gain of a schedule turned"
+    mean, stderr = mean_of(work)
     return Row(WORK, mean, "kT per sample", len(work), seed, "modelled", stderr, command, note)
 
 
 def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "", num_samples: int = 0) -> Row:
-    """What a device spends beside the heat of the trajectory: the other lines of its ledger.
+    """Return the energy of a device beside the heat of the trajectory, the sum of the other lines of its ledger.
 
     Args:
-        seed: the samples' seed.
-        ledger: of the device model; None for a machine that no device model prices.
-        num_samples: that it rests on.
+        seed: seed of the samples.
+        ledger: ledger of the device model; None for a machine that no device model prices.
+        command: command that reproduces the row.
+        num_samples: number of samples behind the ledger.
     """
     if ledger is None or ledger.kind == "unavailable":
         return unavailable(OVERHEAD, JOULE, seed, "no device model prices this kind of machine")
-    others = Ledger(
-        ledger.model, ledger.scenario, tuple(x for x in ledger.contributions if x.contribution != TRAJECTORY)
-    )
-    total = others.total
+    others = tuple(line for line in ledger.contributions if line.contribution != TRAJECTORY)
+    total = Ledger(ledger.model, ledger.scenario, others).total
     if total.joule is None:
         return unavailable(OVERHEAD, JOULE, seed, f"{ledger.scenario}: no other contribution is known")
-    largest = max((line for line in others.lines if line.joule is not None), key=lambda line: line.joule)
+    largest = max((line for line in others if line.joule is not None), key=lambda line: line.known)
     note = joined(f"device model {ledger.scenario}, {total.low:.1e} to {total.high:.1e} J by its assumptions",
                   f"most of it {largest.contribution}", total.note)  # fmt: skip
     return Row(OVERHEAD, total.joule, JOULE, num_samples, seed, "modelled", command=command, note=note)
 
 
 def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
-    """Least heat of erasing `bits` bits: a scale to read the other energies by, not a bound on them."""
-    note = (
-        f"least heat of erasing {bits} bits, one for each pixel, at {kelvin:g} K: a scale, not a bound on the machine"
-    )
+    """Return the least heat of erasing `bits` bits, a scale for the other energies rather than a bound on them."""
+    note = f"least heat of erasing {bits} bits, one per pixel, at {kelvin:g} K: a scale, not a bound on the machine"
     return Row(f"Landauer bound, {bits} bits", landauer_bound(bits, kelvin), JOULE, 0, seed, "modelled", note=note)
 
 
 def arithmetic_rows(flops: int, seed: int, command: str = "", note: str = "") -> list[Row]:
-    """A digital model's arithmetic for one sample: the count, and its modelled energy on each class of hardware.
+    """Return the operations of a digital model for one sample, and their modelled energy on each class of hardware.
 
-    Unavailable where nothing was counted: what such a model does is of a kind that the counter does not know.
+    The rows are unavailable where nothing was counted.
     """
     if not flops:
         units = {"operations": "FLOP per sample"} | {hardware.name: JOULE for hardware in HARDWARE}

@@ -1,8 +1,7 @@
-"""What the samples of one entry cost: rows and ledgers of its energy, and how often its network is evaluated."""
+"""Energy of the samples of one entry, in rows and ledgers, and its network evaluations."""
 
+from functools import partial
 from typing import NamedTuple
-
-from torch import Tensor
 
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.entries import Entry
@@ -12,56 +11,47 @@ from thermotorch.models.protocol import abilities
 from thermotorch.zoo.rows import Row
 
 _SIMULATED = 64  # samples that device models average over
-_PRICED = energy.RCAnalog.name  # the device model whose other contributions stand beside the heat in the rows
+_PRICED = energy.RCAnalog.name  # device model of the overhead in the rows
 
 
 class Costs(NamedTuple):
-    """Energy of a sample, in rows for the card and by contribution; modelled and measured in different ledgers."""
+    """Energy of a sample, in rows for the card and by contribution."""
 
     rows: list[Row]
     ledgers: tuple[energy.Ledger, ...]
     evaluations: int  # of the network, for one image; 0 for a device
-    work: energy.MachineRun | energy.DigitalCount | None  # what the modelled ledgers price; None for other machines
+    work: energy.MachineRun | energy.DigitalCount | None  # priced by the modelled ledgers; None for other machines
 
 
 def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> Costs:
     """Price the samples on every device model, or on every class of hardware.
 
     Args:
-        entry: the model, and how it was sampled.
+        entry: the model and its protocol.
         made: its samples.
-        how: they were sampled, in words, for the notes.
-        command: what gives the rows again.
+        how: description of the sampling, for the notes.
+        command: command that reproduces the rows.
 
-    Cost: 64 samples of a device; one of a digital model, in which every operation is counted.
+    Cost: 64 samples of a device, or one of a digital model with its operations counted.
     """
     seed, n = entry.protocol.seed, entry.protocol.num_samples
     bits = energy.landauer_row(made.images[0].numel(), seed)
     measured = energy.measured_ledger(entry.label, made.drawn)
     able = abilities(entry.model)
-    if able.thermodynamic:
-        run = (
-            energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat)
-            if energy.has_cycle(entry.model)
-            else None
-        )
-        if run is None:
-            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, made.heat)
-        else:
+    if made.heat is not None and made.work is not None:
+        run = None
+        if energy.has_cycle(entry.model):
+            run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat)
             ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
+        else:
+            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, made.heat)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = energy.heat_rows(made.heat, seed, command=command)
         overhead = energy.overhead_row(seed, priced, command, run.num_samples if run else 0)
         rows += [energy.work_row(made.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
-    options, found = sampler_options(able, entry.protocol), []
-
-    def one() -> Tensor:
-        return entry.model.generate(1, seed=seed, **options)
-
-    evaluations = network_evaluations(entry.model, lambda: found.append(energy.count(entry.model, one)))
-    (work,) = found
+    draw_one = partial(able.draw, 1, seed=seed, **sampler_options(able, entry.protocol))
+    evaluations, work = network_evaluations(entry.model, lambda: energy.count(entry.model, lambda: draw_one().images))
     ledgers = energy.digital_ledgers(entry.label, work)
-    return Costs(
-        [*energy.arithmetic_rows(work.flops, seed, command, how), bits], (*ledgers, measured), evaluations, work
-    )
+    rows = [*energy.arithmetic_rows(work.flops, seed, command, how), bits]
+    return Costs(rows, (*ledgers, measured), evaluations, work)

@@ -1,4 +1,4 @@
-"""What one sample asks of digital hardware: operations by layer, and numbers read and written."""
+"""Operations by layer, and numbers read and written, that digital hardware needs for one sample."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ NOTHING_COUNTED = "no matrix product, convolution or attention was seen, and no 
 
 @dataclass(frozen=True)
 class DigitalCount:
-    """Operations and traffic of one call that makes one sample.
+    """Operations and traffic of a call that makes samples.
 
     Args:
-        flops: matrix products, convolutions and attention; a multiply-add is two. Element-wise operations and random
-            numbers count as zero (torch's `FlopCounterMode`).
-        flops_by_layer: the operations of each module itself, without those of the modules inside it; they add up to
-            `flops`. Operations outside any module are under "".
-        weight_numbers: numbers of weights that operations read, each operation every time.
-        activation_numbers: all other numbers that operations read or write, each operation every one once.
-        least_numbers: each weight that is used at all once, and the sample once: what no program can avoid.
-        sample_numbers: of one sample: its pixels.
-        num_samples: made by the call.
+        flops: operations of matrix products, convolutions and attention; a multiply-add is two. Element-wise operations
+            and random numbers count as zero (torch's `FlopCounterMode`).
+        flops_by_layer: operations of each module without those of the modules inside it; they add up to `flops`.
+            Operations outside any module are under "".
+        weight_numbers: weights read, counted at every operation that reads them.
+        activation_numbers: all other numbers that operations read or write.
+        least_numbers: each used weight once, and the sample once, which no program can avoid.
+        sample_numbers: pixels of one sample.
+        num_samples: number of samples.
     """
 
     flops: int
@@ -38,11 +38,11 @@ class DigitalCount:
 
     @property
     def numbers(self) -> int:
-        """All that operations read or write: the traffic when nothing stays in a cache between operations."""
+        """All numbers that operations read or write, the traffic when no cache outlives an operation."""
         return self.weight_numbers + self.activation_numbers
 
     def by_block(self, depth: int) -> dict[str, int]:
-        """`flops_by_layer`, added up over all modules that share the first `depth` parts of their name."""
+        """Return `flops_by_layer` summed over the modules that share the first `depth` parts of their name."""
         blocks: dict[str, int] = {}
         for name, flops in self.flops_by_layer.items():
             block = ".".join(name.split(".")[:depth])
@@ -51,17 +51,14 @@ class DigitalCount:
 
 
 def count_flops(function: Callable[[], object]) -> int:
-    """Floating-point operations of one call: matrix products, convolutions and attention; a multiply-add is two.
-
-    Element-wise operations count as zero (torch's `FlopCounterMode`).
-    """
+    """Return the operations of one call: matrix products, convolutions and attention; a multiply-add is two."""
     with _flop_counter() as counter:
         function()
     return counter.get_total_flops()
 
 
 def _flop_counter() -> FlopCounterMode:
-    """torch's counter, which knows the attention kernels of every device but the processor's."""
+    """Return torch's counter, extended by the processor's attention kernel."""
 
     def attention(query: torch.Size, key: torch.Size, value: torch.Size, *rest: object, **more: object) -> int:
         return sdpa_flop_count(query, key, value)
@@ -71,11 +68,11 @@ def _flop_counter() -> FlopCounterMode:
 
 
 def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
-    """Run `generate()` once, which makes samples [n, ...] with `model`, and count. Numbers are totals of the call.
+    """Count the operations and traffic of one call of `generate`, which makes samples [n, ...] with `model`.
 
-    Batch one is what an answer to a single request costs; in larger batches weights are read once for all samples.
+    A batch of one is the cost of a single request; in larger batches weights are read once for all samples.
 
-    Cost: the call, several times slower than without counting.
+    Cost: several times that of the call itself.
     """
     with _flop_counter() as flops, _Traffic(model) as traffic:
         samples = generate()
@@ -92,7 +89,7 @@ def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
 
 
 def _own(nested: dict[str, int]) -> dict[str, int]:
-    """Totals of nested modules -> what each module does itself. The root's name is left out of theirs."""
+    """Subtract from the total of each module those of the modules inside it, and drop the root's name from theirs."""
     own = dict(nested)
     for name, flops in nested.items():
         if (around := _enclosing(name, nested)) is not None:
@@ -105,7 +102,7 @@ def _own(nested: dict[str, int]) -> dict[str, int]:
 
 
 def _enclosing(name: str, nested: dict[str, int]) -> str | None:
-    """The innermost counted module around one; lists of modules are never called and hence not counted."""
+    """Return the innermost counted module around one; lists of modules are never called and hence not counted."""
     if name == "Global":
         return None
     while "." in name:
@@ -138,19 +135,16 @@ class _Traffic(TorchDispatchMode):
 
 
 def _is_view(func: torch._ops.OpOverload) -> bool:
-    """Whether an operation returns its input's memory without writing to it, or touches no memory at all."""
-    if func in (
-        torch.ops.aten.empty.memory_format,
-        torch.ops.aten.empty_strided.default,
-        torch.ops.aten.detach.default,
-    ):
+    """Return True for an operation that returns its input's memory without writing to it, or touches no memory."""
+    aten = torch.ops.aten
+    if func in (aten.empty.memory_format, aten.empty_strided.default, aten.detach.default):
         return True
     outputs = func._schema.returns
     return bool(outputs) and all(out.alias_info is not None and not out.alias_info.is_write for out in outputs)
 
 
 def _key(tensor: Tensor) -> int:
-    """Of the memory, so that views of a weight are that weight."""
+    """Return the address of the memory, which views of a weight share with it."""
     return tensor.untyped_storage().data_ptr()
 
 

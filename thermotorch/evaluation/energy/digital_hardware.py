@@ -1,11 +1,12 @@
-"""Classes of digital hardware: what they charge for an operation and for moving a number."""
+"""Classes of digital hardware: the energy of an operation and of moving a number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thermotorch.evaluation.energy.contribution import landauer, modelled, unknown
 from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED, DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
-from thermotorch.evaluation.energy.quantity import Interval, Quantity
+from thermotorch.evaluation.energy.quantity import Interval, Quantity, named
 
 ARITHMETIC_LINE = "arithmetic"
 ON_CHIP = "on-chip memory traffic"
@@ -22,15 +23,15 @@ class CircuitClass:
     """Circuits priced by the operation: arithmetic units, memory on the chip, DRAM.
 
         arithmetic              flops x joule_per_flop x instruction_overhead
-        on-chip memory traffic  every number that an operation reads or writes, once for each operation
-        DRAM traffic            weights and samples: at least each once a sample, at most weights at every use
+        on-chip memory traffic  every number that an operation reads or writes, once per operation
+        DRAM traffic            weights and samples, at least once per sample each, at most weights at every use
 
     Args:
-        name: as it stands in rows.
-        bytes_per_number: of the precision.
-        joule_per_flop: half of an addition and a multiplication.
-        instruction_overhead: a factor; one is hard-wired arithmetic.
-        joule_per_byte, dram_joule_per_byte: of the two memories.
+        name: name in rows.
+        bytes_per_number: size of a number in this precision.
+        joule_per_flop: half the energy of an addition and a multiplication.
+        instruction_overhead: factor over hard-wired arithmetic.
+        joule_per_byte, dram_joule_per_byte: energy of a byte moved to or from each memory.
     """
 
     name: str
@@ -42,11 +43,11 @@ class CircuitClass:
 
     @property
     def source(self) -> str:
-        """Of the joules of an operation, and what they leave out."""
+        """The source of the joules of an operation, and what they omit."""
         return f"{self.joule_per_flop.source}; the arithmetic units alone, no memory"
 
     def ledger(self, model: str, work: DigitalCount) -> Ledger:
-        """One sample's lines, and Landauer's bound for one bit a pixel."""
+        """Return the ledger of one sample of the model labelled `model`, Landauer's bound last."""
         n = work.num_samples
         moved = Interval.exact(work.numbers * self.bytes_per_number / n)
         most = work.weight_numbers / n + work.sample_numbers
@@ -64,20 +65,20 @@ class CircuitClass:
 
 @dataclass(frozen=True)
 class BoardClass:
-    """A whole board or package at its rated power, for as long as the work takes at its peak rates.
+    """A whole board or package at its rated power, for the time of the work at its peak rates.
 
         arithmetic          watt x flops / (peak x utilisation)
-        waiting for memory  watt x what moving the numbers takes longer; so the sum is watt x the longer of both
+        waiting for memory  watt x the extra time of moving the numbers; the sum is watt x the longer of both times
 
-    Programs stay below the peaks, so the value is a lower bound at full power: the idealised figure that is usually
-    quoted. The range says how far programs fall short, and that a board which waits draws less.
+    Programs stay below the peaks, so the value is a lower bound at full power, the idealised figure that is usually
+    quoted. The range allows for programs that fall short and for a waiting board that draws less.
 
     Args:
-        name: as it stands in rows.
-        bytes_per_number: of the precision.
-        watt: of the board.
-        peak: operations a second in this precision, dense.
-        bandwidth: of its memory, bytes a second.
+        name: name in rows.
+        bytes_per_number: size of a number in this precision.
+        watt: power of the board.
+        peak: dense operations per second in this precision.
+        bandwidth: bytes per second of its memory.
         utilisation: fraction of the peak that a program reaches.
     """
 
@@ -90,16 +91,16 @@ class BoardClass:
 
     @property
     def source(self) -> str:
-        """Of the joules of an operation, and what they take for granted."""
+        """The source of the joules of an operation, and what they assume."""
         return f"{self.peak.source}, {self.watt.value:g} W; the whole board at its peak, which programs stay below"
 
     @property
     def joule_per_flop(self) -> Interval:
-        """Of the whole board at its peak."""
+        """Joules of an operation of the whole board at its peak."""
         return self.watt / (self.peak * self.utilisation)
 
     def ledger(self, model: str, work: DigitalCount) -> Ledger:
-        """One sample's lines, and Landauer's bound for one bit a pixel."""
+        """Return the ledger of one sample of the model labelled `model`, Landauer's bound last."""
         n = work.num_samples
         arithmetic = Interval.exact(work.flops / n) / (self.peak * self.utilisation)
         moved = Interval(work.numbers / n, work.least_numbers / n, work.numbers / n) * self.bytes_per_number
@@ -118,7 +119,7 @@ class BoardClass:
 
 
 def _arithmetic(joule_per_flop: Interval, work: DigitalCount, source: str) -> LedgerLine:
-    """Without a number where none was counted, rather than none at all."""
+    """Return the line of arithmetic, without a number if no operation was counted."""
     if not work.flops:
         return unknown(ARITHMETIC_LINE, NOTHING_COUNTED)
     flops = work.flops / work.num_samples
@@ -130,7 +131,7 @@ def _exact(value: float, unit: str, source: str) -> Quantity:
 
 
 def _circuit(name: str, size: int, add: float, multiply: float, lanes: int) -> CircuitClass:
-    """Horowitz' table: joules of the two operations in one precision; 70 pJ for an instruction that does `lanes`."""
+    """Return Horowitz' circuits in one precision, with 70 pJ for an instruction of `lanes` multiply-adds."""
     flop = (add + multiply) / 2
     source = f"{_HOROWITZ}: {add * 1e12:g} pJ an addition, {multiply * 1e12:g} pJ a multiplication"
     overhead = (
@@ -174,3 +175,25 @@ HARDWARE_CLASSES: tuple[CircuitClass | BoardClass, ...] = (
     _board("H200 fp16", 2, 700.0, 989.4e12, 4.8e12, _H200),
     _board("server CPU fp32", 4, 280.0, 64 * 2.45e9 * 32, 0.2048e12, _EPYC),
 )
+
+
+def hardware_class(name: str) -> CircuitClass | BoardClass:
+    """Return the class of hardware of that name.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    return named("class of hardware", name, HARDWARE_CLASSES)
+
+
+def digital_ledgers(
+    label: str, work: DigitalCount, hardware: Sequence[CircuitClass | BoardClass] = HARDWARE_CLASSES
+) -> tuple[Ledger, ...]:
+    """Return the ledger of a digital model on each class of hardware.
+
+    Args:
+        label: label of the model in the comparison.
+        work: `count(model, lambda: model.generate(1, ...))`, with the sampler and steps to price.
+        hardware: the classes of hardware.
+    """
+    return tuple(kind.ledger(label, work) for kind in hardware)

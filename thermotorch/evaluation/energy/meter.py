@@ -1,8 +1,7 @@
-"""Measured joules: read from the hardware's own counters, or not at all.
+"""Measured joules, read from the hardware's own counters.
 
-RAPL counts the whole processor package and NVML the whole graphics board, whatever else they are doing; neither sees
-memory, power supply or cooling. Nothing is ever estimated from a rated power: a counter that cannot be read gives a
-row that says so.
+RAPL counts the whole processor package and NVML the whole graphics board, other work included; neither sees memory,
+power supply or cooling. Nothing is estimated from a rated power: without a readable counter a row is unavailable.
 """
 
 import time
@@ -20,14 +19,14 @@ _LEAST_SECONDS = 1.0  # the counters tick about every millisecond (RAPL) to ever
 
 
 class _Unreadable(Exception):
-    """A counter is missing or may not be read; the message says why."""
+    """A counter that is missing or cannot be read, with the reason."""
 
 
 class Reading(NamedTuple):
-    """Of one counter."""
+    """Reading of one counter."""
 
-    joule: float | None  # drawn since the block began; None when it cannot be told
-    source: str  # the counter, or why there is no number
+    joule: float | None  # drawn since the block began; None if unknown
+    source: str  # the counter, or the reason why there is no number
 
 
 class EnergyMeter:
@@ -38,9 +37,9 @@ class EnergyMeter:
         rows = meter.rows(num_samples=256, seed=0)
 
     Args:
-        device: where the work runs: the processor is always metered, a GPU when it is the device.
+        device: device of the work; the processor is metered in any case.
         powercap: the kernel's folder of RAPL counters.
-        least_seconds: shorter blocks give no reading.
+        least_seconds: least length of a block that gives a reading.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class EnergyMeter:
         self.advance()
 
     def advance(self) -> None:
-        """Read the counters; to be called now and then in a long run, since RAPL starts over at about 260 kJ."""
+        """Read the counters; call it now and then in a long run, since RAPL starts over at about 260 kJ."""
         for name, counter in list(self._counters.items()):
             try:
                 counter.advance()
@@ -81,11 +80,11 @@ class EnergyMeter:
 
     @property
     def readable(self) -> bool:
-        """Whether any counter can be read, inside the block and after it."""
+        """True if any counter can be read, inside the block and after it."""
         return bool(self._counters)
 
     def readings(self) -> dict[str, Reading]:
-        """What each counter counted, or why there is nothing to tell."""
+        """Return the reading of each counter."""
         found = {}
         for name in self._open:
             if name in self._reasons:
@@ -98,7 +97,7 @@ class EnergyMeter:
         return found
 
     def rows(self, num_samples: int, seed: int, command: str = "") -> list[Row]:
-        """One row for each counter: joule per sample, or "unavailable" and why."""
+        """Return a row of joules per sample for each counter, or an unavailable one with the reason."""
         rows = []
         for name, (joule, source) in self.readings().items():
             metric = f"energy drawn, {name}"

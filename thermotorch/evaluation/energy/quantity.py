@@ -1,4 +1,4 @@
-"""Numbers with a range and a source: what the device models and the classes of hardware are made of."""
+"""Numbers with a range and a source, the parameters of device models and classes of hardware."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -9,9 +9,9 @@ from thermotorch.names import unknown_name
 
 @dataclass(frozen=True)
 class Interval:
-    """A non-negative number with the range it may lie in; products, quotients and sums carry the range along.
+    """A non-negative number with its range; products, quotients and sums propagate the range.
 
-    The range of a result is exact when every number occurs in it once, as all do that stand in a ledger line.
+    The range of a result is exact if every number occurs in it once, as in the ledger lines.
 
     Raises:
         ValueError: 0 <= low <= value <= high does not hold.
@@ -45,24 +45,20 @@ class Interval:
         return Interval.exact(other) / self
 
     def exp2(self) -> "Interval":
-        """Two to this power."""
+        """Return two to this power."""
         return Interval(2.0**self.value, 2.0**self.low, 2.0**self.high)
-
-    def at_least(self, least: float) -> "Interval":
-        """The larger of this and a number."""
-        return Interval(max(self.value, least), max(self.low, least), max(self.high, least))
 
     __radd__, __rmul__ = __add__, __mul__
 
 
 @dataclass(frozen=True)
 class Quantity(Interval):
-    """A named property of a device: an `Interval` with its unit and where it is from.
+    """A property of a device: an `Interval` with its unit and source.
 
     Args:
         value, low, high: best estimate and range.
-        unit: "" for a pure number.
-        source: where it is from; begins with "assumption" where it is one, and then says why this range.
+        unit: unit, "" for a pure number.
+        source: origin; that of an assumption begins with "assumption" and gives the reason for the range.
     """
 
     unit: str
@@ -70,19 +66,19 @@ class Quantity(Interval):
 
     @property
     def assumed(self) -> bool:
-        """Whether it is an assumption rather than a number from the literature."""
+        """True for an assumption, False for a number from the literature."""
         return self.source.startswith("assumption")
 
 
 def quantities(hardware: Any) -> Iterator[tuple[str, Quantity]]:
-    """Name and quantity of every one that a device model or a class of hardware (a dataclass) is made of."""
+    """Yield the name and value of each quantity of a device model or class of hardware (a dataclass)."""
     for field in fields(hardware):
         if isinstance(quantity := getattr(hardware, field.name), Quantity):
             yield field.name, quantity
 
 
 def with_value(hardware: Any, name: str, value: float) -> Any:
-    """A copy of `hardware` in which one quantity has another value, exactly."""
+    """Return a copy of `hardware` in which one quantity has exactly this value."""
     return replace(hardware, **{name: replace(getattr(hardware, name), value=value, low=value, high=value)})
 
 

@@ -1,4 +1,4 @@
-"""Which assumption moves a ratio of energies, and by how much."""
+"""Sensitivity of a ratio of energies to each assumption."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,18 +7,18 @@ from thermotorch.evaluation.energy.ledger import TOTAL, Ledger
 from thermotorch.evaluation.energy.quantity import quantities, with_value
 from thermotorch.evaluation.energy.ratio import ratio
 
-DECISIVE = 10.0  # an assumption that moves the ratio by this factor or more
+DECISIVE = 10.0  # factor by which a decisive assumption moves the ratio
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a ratio, so that its hardware can be varied.
+    """One side of a ratio, whose hardware can be varied.
 
     Args:
-        label: of the model.
-        hardware: a device model or a class of hardware: a dataclass of `Quantity` with a method `ledger`.
+        label: label of the model.
+        hardware: device model or class of hardware, a dataclass of `Quantity` with a method `ledger`.
         work: the `MachineRun` or `DigitalCount` that it prices.
-        line: the total, or one contribution.
+        line: the total or one contribution.
     """
 
     label: str
@@ -27,19 +27,19 @@ class Side:
     line: str = TOTAL
 
     def ledger(self) -> Ledger:
-        """Of the hardware as it is."""
+        """Return the ledger of the hardware."""
         return self.hardware.ledger(self.label, self.work)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one quantity does to a ratio.
+    """Effect of one quantity on a ratio.
 
     Args:
-        label, scenario, quantity, unit, source: which.
-        value, low, high: of the quantity.
-        at_low, at_high: the ratio there, over the ratio at the quantity's value.
-        assumed: whether the quantity is an assumption rather than a number from the literature.
+        label, scenario, quantity, unit, source: identity of the quantity.
+        value, low, high: its value and range.
+        at_low, at_high: the ratio at each end over the ratio at the value.
+        assumed: True for an assumption, False for a number from the literature.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Effect:
 
     @property
     def factor(self) -> float:
-        """The larger of the two changes, up or down: at least one."""
+        """The larger of the two changes, up or down, at least one."""
         return max(self.at_low, 1 / self.at_low, self.at_high, 1 / self.at_high)
 
     @property
@@ -65,15 +65,15 @@ class Effect:
 
 
 def sensitivity(above: Side, below: Side) -> tuple[Effect, ...]:
-    """The ratio above / below with each quantity of either side at its low and at its high, the others at their values.
+    """Vary each quantity of both sides of the ratio above / below between its ends, the others at their values.
 
     Returns:
-        One effect for each quantity, the strongest first.
+        One effect per quantity, the strongest first.
 
     Raises:
-        ValueError: as `ratio`.
+        ValueError: see `ratio`.
 
-    Cost: two ledgers for each quantity, microseconds each; nothing is simulated again.
+    Cost: two ledgers per quantity, microseconds each.
     """
     plain = _value(above, below)
     effects = []

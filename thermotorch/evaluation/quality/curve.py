@@ -1,8 +1,7 @@
-"""Quality against the length of the generation: observation time of a device,
-network evaluations of a digital model.
-"""
+"""Quality against the length of the generation: observation time of a device, evaluations of a digital network."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,11 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, CurvePoint
 from thermotorch.zoo.rows import Row
 
+T = TypeVar("T")
+
 
 def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace) -> tuple[CurvePoint, ...]:
-    """A point for each time at which a device was read, frames [time, n, c, h, w]; none without frames.
+    """Return a point for each time at which a device was read, frames [time, n, c, h, w]; none without frames.
 
     Cost: the judge and a Frechet distance for each time.
     """
@@ -28,15 +29,15 @@ def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace)
 
 
 def digital_point(evaluations: float, frechet: Row, recognised: Row) -> CurvePoint:
-    """The one point of a digital model and its number of network evaluations; its other samplers give the others."""
-    return CurvePoint(NETWORK_EVALUATIONS, evaluations, frechet.value, frechet.stderr or 0.0, recognised.value)
+    """Return the point of a digital model, sampled in one way, at its number of network evaluations."""
+    return CurvePoint(NETWORK_EVALUATIONS, evaluations, frechet.known, frechet.stderr or 0.0, recognised.known)
 
 
 @torch.no_grad()
-def network_evaluations(model: nn.Module, run: Callable[[], object]) -> int:
-    """How many images the model's `forward` is given while `run` makes one image; 0 for a model that does not call it.
+def network_evaluations(model: nn.Module, run: Callable[[], T]) -> tuple[int, T]:
+    """Return the number of images that the model's `forward` takes during `run()`, and the result of `run`.
 
-    A step of classifier-free guidance evaluates the network twice, and counts twice.
+    A step of classifier-free guidance counts twice.
     """
     count = 0
 
@@ -46,7 +47,7 @@ def network_evaluations(model: nn.Module, run: Callable[[], object]) -> int:
 
     hook = model.register_forward_pre_hook(counted)
     try:
-        run()
+        result = run()
     finally:
         hook.remove()
-    return count
+    return count, result

@@ -1,8 +1,9 @@
-"""The ledgers as tables, one for each model and kind, and the rows with energy units beside them."""
+"""Tables of the ledgers, by model and kind, and of the rows with energy units."""
 
 from collections.abc import Iterator, Sequence
 
 from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.text import ledger_grid
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.quality_tables import side_by_side
 from thermotorch.evaluation.report.sides import Side, models
@@ -13,42 +14,31 @@ KINDS = ("modelled", "measured")
 
 
 def ledger_tables(results: Sequence[ModelResult], kind: str) -> Iterator[Table]:
-    """The ledgers of one kind in joule per sample: a table for each model, or one if each model has a single ledger."""
+    """Yield the ledgers of one kind: a table for each model, or one for all if each model has a single ledger."""
     by_model = {result.label: found for result in results if (found := ledgers_of(result, kind))}
-    if all(len(ledgers) == 1 for ledgers in by_model.values()):
+    if by_model and all(len(ledgers) == 1 for ledgers in by_model.values()):
         single = [ledger for (ledger,) in by_model.values()]
-        yield from _table(
-            single, [f"{ledger.model} ({ledger.scenario})" for ledger in single], f"Ledgers, {kind}", True
-        )
+        names = [f"{ledger.model} ({ledger.scenario})" for ledger in single]
+        yield _table(single, names, f"Ledgers, {kind}", True)
         return
     for label, ledgers in by_model.items():
-        names = [ledger.scenario for ledger in ledgers]
-        yield from _table(ledgers, names, f"{label}, {kind}", False)
+        yield _table(ledgers, [ledger.scenario for ledger in ledgers], f"{label}, {kind}", False)
 
 
-def _table(ledgers: Sequence[Ledger], names: Sequence[str], title: str, lines_are_ledgers: bool) -> Iterator[Table]:
-    """Contributions across where there are more ledgers than contributions, else ledgers across."""
-    if ledgers:
-        contributions = list(dict.fromkeys(line.contribution for ledger in ledgers for line in ledger.contributions))
-        columns = [
-            [name, *(_joule(_line(ledger, contribution)) for contribution in contributions), _joule(ledger.total),
-             _joule(_line(ledger, LANDAUER))]
-            for name, ledger in zip(names, ledgers, strict=True)
-        ]  # fmt: skip
-        grid = [["J per sample", *contributions, "**total**", f"{LANDAUER}, a scale, in no total"], *columns]
-        across = lines_are_ledgers or len(columns) > len(contributions)
-        header, *lines = grid if across else map(list, zip(*grid, strict=True))
-        caption = f"{title}, joule per sample, with the range of the assumptions in brackets"
-        yield Table(header, lines, caption, right=range(1, len(header)))
+def _table(ledgers: Sequence[Ledger], names: Sequence[str], title: str, lines_are_ledgers: bool) -> Table:
+    scale = f"{LANDAUER}, a scale, in no total"
+    header, *lines = ledger_grid(ledgers, names, "J per sample", scale, _joule, lines_are_ledgers)
+    caption = f"{title}, joule per sample, with the range of the assumptions in brackets"
+    return Table(header, lines, caption, right=range(1, len(header)))
 
 
 def ledgers_of(result: ModelResult, kind: str) -> list[Ledger]:
-    """The ledgers of one kind; one in which nothing could be read counts as measured."""
+    """Return the ledgers of one kind; an unreadable one counts as measured."""
     return [ledger for ledger in result.ledgers if (ledger.kind if ledger.kind in KINDS else "measured") == kind]
 
 
 def ledger_notes(results: Sequence[ModelResult]) -> Bullets | None:
-    """Where the joules of each line are from, said once for the models and scenarios that share it."""
+    """Return the sources of the lines, each once for the models and scenarios that share it."""
     notes: dict[tuple[str, str], dict[str, None]] = {}
     for result in results:
         for ledger in result.ledgers:
@@ -62,7 +52,7 @@ def ledger_notes(results: Sequence[ModelResult]) -> Bullets | None:
 
 
 def energy_row_tables(sides: Sequence[Side]) -> Iterator[Table]:
-    """The rows of this run and of the cards with energy units: modelled and measured ones in tables of their own."""
+    """Yield tables of the rows with energy units, of this run and of the cards, modelled and measured apart."""
     sources = (
         ("in this run", {side.label: side.result.rows for side in sides if side.result}),
         ("in the model cards", {side.name: side.recorded for side in models(sides)}),
@@ -76,22 +66,15 @@ def energy_row_tables(sides: Sequence[Side]) -> Iterator[Table]:
 
 
 def _kind(row: Row) -> str | None:
-    """Of a row with an energy unit; what is unavailable counts as measured when it is a reading of a counter."""
+    """Return the kind of a row with an energy unit; an unavailable reading of a counter is a measured one."""
     if not row.is_energy:
         return None
     return ("measured" if row.metric.startswith("energy drawn") else "modelled") if row.value is None else row.kind
 
 
-def _line(ledger: Ledger, contribution: str) -> LedgerLine | None:
-    return next((line for line in ledger.lines if line.contribution == contribution), None)
-
-
-def _joule(line: LedgerLine | None) -> str:
-    """`1.2e-17 [1e-17 to 2e-17]`, and "at least" before the sum of what is known."""
-    if line is None:
-        return "-"
+def _joule(line: LedgerLine) -> str:
+    """Format a line as `1.2e-17 [1e-17 to 2e-17]`, with "at least" before an incomplete sum."""
     if line.joule is None:
         return "unavailable"
-    bound = "at least " if line.at_least else ""
-    spread = f" [{line.low:.3g} to {line.high:.3g}]" if line.low is not None and line.low < line.high else ""
-    return f"{bound}{line.joule:.3g}{spread}"
+    spread = f" [{line.least:.3g} to {line.most:.3g}]" if line.least < line.most else ""
+    return f"{'at least ' if line.at_least else ''}{line.joule:.3g}{spread}"

@@ -1,4 +1,4 @@
-"""The verdict on energy: it holds for a pair of scenarios, so it is a range, and names both ends."""
+"""The verdict on energy, a range over pairs of scenarios that names both ends."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,25 +30,17 @@ class _Total(NamedTuple):
 
     @property
     def joule(self) -> str:
-        """`at least 3e-07 J (dtca)`."""
+        """The total as `at least 3e-07 J (dtca)`."""
         return f"{'at least ' if self.line.at_least else ''}{self.line.joule:.2g} J ({self.ledger.scenario})"
-
-    @property
-    def least(self) -> float:
-        return self.line.joule if self.line.low is None else self.line.low
-
-    @property
-    def most(self) -> float:
-        return self.line.joule if self.line.high is None else self.line.high
 
 
 def energy_answers(protocol: Protocol, results: Sequence[ModelResult]) -> list[list[str]]:
-    """A line of the verdict for modelled and one for measured joules, as far as both kinds of machine have some."""
+    """Return a line of the verdict for each kind of joules that both kinds of machine have."""
     lines = []
     for kind, title in _TITLES.items():
         devices, digital = (_totals(results, kind, thermodynamic) for thermodynamic in (True, False))
         if devices and digital:
-            labels = _labels(devices + digital)
+            labels = list(dict.fromkeys(total.label for total in devices + digital))
             values = [_range(label, devices + digital) for label in labels[:_LISTED]]
             values += [f"{len(labels) - _LISTED} others in the tables below"] if len(labels) > _LISTED else []
             rests_on = [kind, f"{protocol.num_samples:,}", str(protocol.seed)]
@@ -57,26 +49,26 @@ def energy_answers(protocol: Protocol, results: Sequence[ModelResult]) -> list[l
 
 
 def _totals(results: Sequence[ModelResult], kind: str, thermodynamic: bool) -> list[_Total]:
-    """Positive totals of one kind, smallest first."""
+    """Return the positive totals of one kind, smallest first."""
     totals = [
         _Total(result.label, ledger)
         for result in results
         if result.thermodynamic == thermodynamic
         for ledger in result.ledgers
-        if ledger.kind == kind and ledger.total.joule > 0
+        if ledger.kind == kind and ledger.total.known > 0
     ]
-    return sorted(totals, key=lambda total: total.line.joule)
+    return sorted(totals, key=lambda total: total.line.known)
 
 
 def _answer(devices: list[_Total], digital: list[_Total]) -> str:
     for lower, upper, name in ((devices, digital, "the thermodynamic"), (digital, devices, "the digital")):
         least, most = (upper[0], lower[-1]), (upper[-1], lower[0])
-        if lower[-1].line.joule < upper[0].line.joule:
+        if lower[-1].line.known < upper[0].line.known:
             answer = f"**{name} model**: {_times(*least)}"
             if least != most:
                 ends = f"at one end {_times(*least)}, at the other {_times(*most)}"
                 answer = f"**{name} model** in every scenario: {ends}"
-            if max(total.most for total in lower) >= min(total.least for total in upper):
+            if max(total.line.most for total in lower) >= min(total.line.least for total in upper):
                 answer += "; the ranges of the assumptions overlap, so that the order may be the other"
             if partial := [total.where for total in (*lower, *upper) if total.line.at_least]:
                 answer += f"; this leaves out what is not known of {' and '.join(partial)}"
@@ -91,12 +83,8 @@ def _times(above: _Total, below: _Total) -> str:
     return f"{above.where} takes {f'{found.bound} {factor}'.strip()} times the energy of {below.where}"
 
 
-def _labels(totals: list[_Total]) -> list[str]:
-    return list(dict.fromkeys(total.label for total in totals))
-
-
 def _range(label: str, totals: list[_Total]) -> str:
-    """`generator.mnist 1.2e-17 J (ideal) to at least 3e-07 J (dtca)`."""
-    mine = sorted((total for total in totals if total.label == label), key=lambda total: total.line.joule)
+    """Return the extreme totals as `generator.mnist 1.2e-17 J (ideal) to at least 3e-07 J (dtca)`."""
+    mine = sorted((total for total in totals if total.label == label), key=lambda total: total.line.known)
     first, last = mine[0], mine[-1]
     return f"{label} {first.joule if first == last else f'{first.joule} to {last.joule}'}"

@@ -1,0 +1,18 @@
+"""An estimate with its standard error."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Estimate(NamedTuple):
+    """A value and its standard error."""
+
+    value: float
+    stderr: float
+
+
+def mean_of(values: Tensor) -> Estimate:
+    """Return the mean of independent values [n], n >= 2, in double precision."""
+    values = values.double()
+    return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
