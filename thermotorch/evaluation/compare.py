@@ -80,14 +80,14 @@ def compare(
     for number, entry in enumerate(entries, 1):
         sha256 = (weights or {}).get(entry.name)
         key = result_key(entry, sha256, space, hardware) if cache and sha256 and space.sha256 else None
-        result = _cached(entry, cache.load_result(key), known) if key else None
+        result = _cached(entry, cache.load_result(key), known) if cache and key else None
         if result is None:
             if unsaved:
                 keep(comparison)
             images = known(entry.name) if known else None
             counted = progress and partial(_counted, progress, f"{number} of {len(entries)}")
             result = _measured(entry, space, images, command, counted)
-            if key:
+            if cache and key:
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
         if not (unsaved := result.cached):  # a report takes seconds, and what is cached is not lost
@@ -138,8 +138,9 @@ def _measured(
     spent = costs(entry, made, how, command)
     rows += spent.rows
     curve = device_curve(made.times, made.frames, space)
-    if length := spent.evaluations or options.get("steps"):
-        curve = (digital_point(length, FRECHET.find(rows), RECOGNISED.find(rows)),)
+    frechet, recognised = FRECHET.find(rows), RECOGNISED.find(rows)
+    if (length := spent.evaluations or options.get("steps")) and frechet and recognised:
+        curve = (digital_point(length, frechet, recognised),)
     tell(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,

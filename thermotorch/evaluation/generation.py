@@ -120,7 +120,7 @@ def _made(
     frames: Tensor | None = None
     for ids in calls:
         first, count = int(ids[0]), len(ids)
-        given = {} if labels is None else {"labels": labels[first : first + count]}
+        given: dict[str, Any] = {} if labels is None else {"labels": labels[first : first + count]}
         if len(calls) > 1:
             given["sample_ids"] = ids
         if times and not first:

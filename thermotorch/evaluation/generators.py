@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from thermotorch.models.protocol import makes_images, task_of
+from thermotorch.models.protocol import Judge, abilities, makes_images, task_of
 from thermotorch.zoo import list_checkpoints, load_card, load_checkpoint
 from thermotorch.zoo.registry import architecture
 
 
-def load_generators(names: Sequence[str], judge: nn.Module | None = None) -> dict[str, nn.Module]:
+def load_generators(names: Sequence[str], judge: Judge | None = None) -> dict[str, nn.Module]:
     """The trained models of these names, all of which make images.
 
     Args:
@@ -37,8 +37,8 @@ def load_generators(names: Sequence[str], judge: nn.Module | None = None) -> dic
     for name, model in models.items():
         if problem := not_a_generator(name, model):
             problems.append(problem)
-        elif judge is not None and tuple(model.image_shape) != tuple(judge.image_shape):
-            made, taken = ("x".join(map(str, one.image_shape)) for one in (model, judge))
+        elif judge is not None and (shape := abilities(model).image_shape) != tuple(judge.image_shape):
+            made, taken = ("x".join(map(str, each or ())) for each in (shape, judge.image_shape))
             problems.append(f"{name} makes images of {made} and the judge takes {taken}; write judge= and one for them")
     if problems:
         raise ValueError("\n".join(problems))

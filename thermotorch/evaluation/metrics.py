@@ -1,9 +1,8 @@
 """The metrics, one record each. Everything that computes, compares or displays a metric reads its record.
 
-To add a metric, add its record here, or call `register_metric` in code of your own:
+To add a metric, add its record here, or call `register_metric` in your own code:
 
-    register_metric(Metric("mean brightness", better="higher", measure=lambda judged:
-    Value(judged.images.mean().item())))
+    register_metric(Metric("brightness", better="higher", measure=lambda judged: Value(judged.images.mean().item())))
 
 Comparisons then compute it, and reports, sweeps and verdicts treat it as its record says.
 """
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from thermotorch.evaluation.estimate import mean_of
 from thermotorch.evaluation.quality import distances, recognition
 from thermotorch.evaluation.quality.judged import Judged, Value
 from thermotorch.evaluation.quality.resampling import frechet_replicates, interval, kernel_replicates
@@ -32,12 +32,12 @@ class Metric:
         unit: unit of the value, "" for a pure number.
         measure: function from judged images to their value, or to None where the metric does not apply to them. None
             for numbers that other parts of an evaluation determine, such as times and heat.
-        of_features: whether the metric depends on the features alone. Its rows then bear the name of the judge, and
-            real images have such rows too.
+        of_features: True for a metric of the features alone, whose rows bear the name of the judge and which real
+            images have too.
         headline: title of its column in the table of the README; "" for no column.
-        in_sweeps: whether tables of sweeps have a column for it.
-        plotted: whether figures of sweeps have a panel for it.
-        question: the question that it decides in a verdict; "" for none.
+        in_sweeps: True for a column in tables of sweeps.
+        plotted: True for a panel in figures of sweeps.
+        question: question that it decides in a verdict; "" for none.
         answer: sentence of the verdict, with {best}, {next}, and {factor} or {difference}.
 
     Raises:
@@ -142,33 +142,25 @@ _MISSING = Value(None, note="needs the training images, which were not found")
 
 
 def _nearest_mean(judged: Judged) -> Value:
-    if judged.nearest is None:
-        return _MISSING
-    found = judged.nearest.images
-    return Value(found.mean().item(), (found.std() / len(found) ** 0.5).item(), note=_pixels(judged))
+    return _MISSING if judged.nearest is None else Value(*mean_of(judged.nearest.images), note=judged.nearest.note)
 
 
 def _nearest_least(judged: Judged) -> Value:
-    return _MISSING if judged.nearest is None else Value(judged.nearest.images.min().item(), note=_pixels(judged))
-
-
-def _pixels(judged: Judged) -> str:
-    pixels, training = judged.images[0].numel(), len(judged.known.training)
-    return f"Euclidean distance over {pixels} pixels in [0, 1], {training:,} training images"
+    found = judged.nearest
+    return _MISSING if found is None else Value(found.images.min().item(), note=found.note)
 
 
 def _novelty(judged: Judged) -> Value:
-    """Well below 1, a generator copies, or draws images so blurred that they are close to many."""
+    """Return the ratio of mean distances, well below 1 for a generator that copies or that blurs towards many."""
     if judged.nearest is None:
         return _MISSING
-    found, floor = judged.nearest
-    ratio = (found.mean() / floor.mean()).item()
-    error, floor_error = ((each.std() / len(each) ** 0.5).item() for each in (found, floor))
+    held_out = judged.nearest.held_out
+    (found, error), (floor, floor_error) = mean_of(judged.nearest.images), mean_of(held_out)
     note = (
-        f"{len(floor):,} held-out images are on average {floor.mean():.4g} from the nearest training image, and at "
-        f"least {floor.min():.4g}"
+        f"{len(held_out):,} held-out images are on average {floor:.4g} from the nearest training image, and at "
+        f"least {held_out.min():.4g}"
     )
-    return Value(ratio, math.hypot(error, ratio * floor_error) / floor.mean().item(), note=note)
+    return Value(found / floor, math.hypot(error, found / floor * floor_error) / floor, note=note)
 
 
 FRECHET = Metric(

@@ -179,7 +179,7 @@ def _plain(text: str) -> Any:
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted name."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
@@ -194,8 +194,8 @@ def _averaged(rows: Sequence[Mapping[str, Row]]) -> tuple[dict[str, Row], int, d
         return dict(rows[0]), 1, {}
     averaged, spread = {}, {}
     for metric, first in rows[0].items():
-        values = [one[metric].value for one in rows if metric in one]
-        if first.value is None or None in values or len(values) < len(rows):
+        values = [one[metric].known for one in rows if metric in one and one[metric].value is not None]
+        if len(values) < len(rows):
             continue
         mean = sum(values) / len(values)
         spread[metric] = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5

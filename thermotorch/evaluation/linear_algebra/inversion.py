@@ -60,7 +60,9 @@ def run(
     board = as_board(model)
     ideal = StochasticProcessingUnit(board.cells, **_ideal(board.config))
     counts = sorted({round(_FIRST * (reads / _FIRST) ** (k / (_POINTS - 1))) for k in range(_POINTS)})
-    rows, curves = [], {"seconds": [board.warmup + n * board.sampling_interval for n in counts], "sizes": {}}
+    seconds = [board.warmup + n * board.sampling_interval for n in counts]
+    rows: list[Row] = []
+    by_size: dict[str, dict[str, Any]] = {}
     for k, units in enumerate(sizes):
         matrix = buildable_matrix(units, coupling, seed)
         truth = torch.linalg.inv(matrix)
@@ -73,21 +75,21 @@ def run(
             progress(2 * k + 1 + (name == "ideal"), 2 * len(sizes))
             if name == "real":
                 settled = relative_error(device.calibration(matrix) * circuit.stationary()[1], truth)
-        curves["sizes"][str(units)] = {
+        by_size[str(units)] = {
             "mean": errors["real"].mean(1).tolist(),
             "low": errors["real"].quantile(0.1, dim=1).tolist(),
             "high": errors["real"].quantile(0.9, dim=1).tolist(),
             "ideal": errors["ideal"].mean(1).tolist(),
             "floor": settled.mean().item(),
         }
-        rows += _rows(units, errors["real"], errors["ideal"], settled, curves["seconds"], seed, command)
+        rows += _rows(units, errors["real"], errors["ideal"], settled, seconds, seed, command)
         rows.append(
-            Row(f"heat of the {units} x {units} inverse", dissipation(board, matrix) * curves["seconds"][-1],
+            Row(f"heat of the {units} x {units} inverse", dissipation(board, matrix) * seconds[-1],
                 "J per inverse", 1, seed, "modelled", None, command,
-                f"what the resistors dissipate in {curves['seconds'][-1]:.2g} s: <v^2> / R of all cells, nominal; "
+                f"what the resistors dissipate in {seconds[-1]:.2g} s: <v^2> / R of all cells, nominal; "
                 "noise sources, switches and converters come on top")
         )  # fmt: skip
-    return TaskResult(rows, curves)
+    return TaskResult(rows, {"seconds": seconds, "sizes": by_size})
 
 
 def dissipation(board: StochasticProcessingUnit, matrix: Tensor) -> float:

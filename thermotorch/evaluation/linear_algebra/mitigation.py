@@ -50,8 +50,10 @@ def run(
         errors = torch.cat([_settled_error(coarse, matrix, name == "averaged") for matrix in tested[:_SAMPLED]])
         curves["settled"][name] = errors.square().mean().sqrt().item()
         for j, count in enumerate(reads):
-            options = {"reads": count, "boards": boards, "seed": seed, "mitigate": name == "averaged"}
-            found = [coarse.inverse(matrix, **options) for matrix in tested[:_SAMPLED]]
+            found = [
+                coarse.inverse(matrix, reads=count, boards=boards, seed=seed, mitigate=name == "averaged")
+                for matrix in tested[:_SAMPLED]
+            ]
             errors = torch.cat([
                 relative_error(estimate.value, torch.linalg.inv(matrix))
                 for estimate, matrix in zip(found, tested[:_SAMPLED], strict=True)

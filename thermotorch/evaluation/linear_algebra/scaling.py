@@ -70,9 +70,9 @@ def run(
         temperature = (answer.square().mean() / (signal_to_noise**2 * inverted.trace() / units)).item()
         device, load = Device(temperature), units**2 / load_rate
         count = min(reads, int(_PRODUCTS / units**2))
-        solved = _device_curve(device, matrix, b, count, seed, lambda x, y=answer: _vector_error(x, y))
-        inverse = lambda x, y=inverted, kT=temperature: relative_error(x / kT, y).item()  # noqa: E731
-        found = _device_curve(device, matrix, None, count, seed, inverse)
+        solved = _device_curve(device, matrix, b, count, seed, partial(_vector_error, truth=answer))
+        inverse_error = partial(_inverse_error, truth=inverted, temperature=temperature)
+        found = _device_curve(device, matrix, None, count, seed, inverse_error)
         predicted = partial(_predicted, torch.linalg.eigvalsh(matrix), answer.norm().item(), temperature)
         entry: dict[str, Any] = {"load": load}
         for name, curve in (("solve", solved), ("inverse", found)):
@@ -80,7 +80,7 @@ def run(
                 "seconds": [load + 2 * n * _INTERVAL * second for n in curve["reads"]],
                 "wall": curve["wall"],
                 "error": curve["error"],
-                "predicted": [predicted(name, n) for n in curve["reads"]],
+                "predicted": [predicted(name, int(n)) for n in curve["reads"]],
             }
         entry["digital"] = _digital(matrix, b, answer, repeats)
         entry["times"] = _times_to(goals, entry, predicted, second)
@@ -121,11 +121,11 @@ def draw(curves: dict[str, Any]) -> "Figure":
             "conjugate gradients (measured)": ("cg", "s--", "tab:red"),
             "simulating the device (measured)": ("simulated", "x-", "tab:green"),
         }
-        for label, (key, style, colour) in times.items():
+        for label, (key, style, shade) in times.items():
             points = [(int(units), entry["times"][name].get(key)) for units, entry in curves["sizes"].items()]
             points = [point for point in points if point[1] is not None]
             if points:
-                right.plot(*zip(*points, strict=True), style, ms=4, color=colour, label=label)
+                right.plot(*zip(*points, strict=True), style, ms=4, color=shade, label=label)
         for panel, title in ((left, "device time (modelled)"), (middle, "simulation (measured)")):
             panel.set(xscale="log", yscale="log", title=f"{what}: {title}", xlabel="seconds", ylabel="relative error")
             panel.set_ylim(*limits)
@@ -154,7 +154,7 @@ def _device_curve(
     curve: dict[str, list[float]] = {"reads": [], "error": [], "wall": []}
     while 2 * n <= reads:
         # n reads have been taken: they were the transient, and the next n are the second half.
-        total = 0.0
+        total = torch.zeros(())
         for first in range(0, n, _AT_ONCE):
             path = process(x, min(_AT_ONCE, n - first), _INTERVAL, seed, n + first)
             x, path = path[-1], path[:, 0]
@@ -168,6 +168,10 @@ def _device_curve(
 
 def _vector_error(found: Tensor, truth: Tensor) -> float:
     return ((found - truth).norm() / truth.norm()).item()
+
+
+def _inverse_error(found: Tensor, truth: Tensor, temperature: float) -> float:
+    return relative_error(found / temperature, truth).item()
 
 
 def _predicted(values: Tensor, norm: float, temperature: float, name: str, reads: int) -> float:

@@ -1,46 +1,38 @@
-"""Free-energy differences from the work of driving a machine, and the work that was wasted: Jarzynski, Bennett, Crooks.
+"""Free-energy differences and dissipated work from driven machines: Jarzynski, Bennett, Crooks.
 
-A machine in equilibrium is taken from potential A to potential B, however fast; W is the work that this took. Then
+A machine in equilibrium is taken from potential A to potential B at any speed, with the work W. Then
 
     <exp(-W / kT)> = exp(-dF / kT)                    Jarzynski, PRL 78, 2690 (1997), Eq. 2
     P_forward(W) / P_reverse(-W) = exp((W - dF)/kT)   Crooks, PRE 60, 2721 (1999), Eq. 2; reverse: from equilibrium in B
     <W> - dF = kT KL(P_forward || P_reverse) >= 0     Kawai, Parrondo and Van den Broeck, PRL 98, 080602 (2007)
 
-The last is the second law. All three are exact for steps that keep the Boltzmann law of the potential at hand, such
-as those of "alternating" with quadratic units, at any time step; for others they hold up to the time step.
+The last is the second law. All three are exact for steps that keep the Boltzmann law of the current potential, such as
+those of "alternating" with quadratic units, and hold up to the time step for others.
 
-`simulate` holds V fixed, so that a protocol is a sequence of runs, and the work of changing V at a state x is
-V_next(x) - V(x) (`models/schedule.py` does that). Of a run that a force drives in a fixed V, `trajectory.work` obeys
-<exp(-work / kT)> = 1 (Bochkov and Kuzovlev, Sov. Phys. JETP 45, 125 (1977)), and the work that counts -f.x as energy
-obeys Jarzynski's equality.
+`simulate` holds V fixed: a protocol is a sequence of runs, and changing V at a state x takes the work V_next(x) - V(x)
+(see `models/generator/schedule.py`). In a fixed V driven by a force, `trajectory.work` obeys <exp(-work / kT)> = 1
+(Bochkov and Kuzovlev, Sov. Phys. JETP 45, 125 (1977)), and the work that counts -f.x as energy obeys Jarzynski's
+equality.
 """
 
 from math import log
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from thermotorch.arguments import number_of
-
-
-class Estimate(NamedTuple):
-    value: float
-    stderr: float
+from thermotorch.evaluation.estimate import Estimate, mean_of
 
 
 def jarzynski(work: Tensor, temperature: float) -> Estimate:
-    """dF = -kT ln <exp(-W / kT)>.
+    """Return the free-energy difference dF = -kT ln <exp(-W / kT)>, its error to first order in 1 / path.
 
-    Trust it only where the spread of the work is a few kT: the mean then rests on more than a few rare paths. Otherwise
-    it is too high, and its standard error too low (Jarzynski, PRE 73, 046105 (2006)).
+    Trust it only if the work spreads over a few kT. Otherwise the mean rests on few rare paths: the estimate is too
+    high, and its standard error too low (Jarzynski, PRE 73, 046105 (2006)).
 
     Args:
-        work: [path], from equilibrium.
+        work: [path], work of paths from equilibrium.
         temperature: kT in the same unit.
-
-    Returns:
-        The free-energy difference with its standard error, to first order in 1 / path.
 
     Raises:
         ValueError: fewer than two paths, or work that is not finite.
@@ -52,22 +44,19 @@ def jarzynski(work: Tensor, temperature: float) -> Estimate:
 
 
 def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
-    """dF by Bennett's acceptance ratio: of all estimates from work in both directions, the one with the least variance.
+    """Return F(B) - F(A) by Bennett's acceptance ratio, the estimate of least variance from work in both directions.
 
         sum over forward of 1 / (1 + exp(M + (W - dF) / kT)) = sum over reverse of 1 / (1 + exp(-M + (W + dF) / kT)),
         M = ln(number forward / number reverse)
 
     Args:
-        forward, reverse: [path], the work from A to B, from equilibrium in A, and of the reversed protocol from
+        forward, reverse: [path], work of independent paths from equilibrium in A, and of the reversed protocol from
             equilibrium in B; their numbers may differ.
         temperature: kT in the same unit.
 
-    Returns:
-        F(B) - F(A) with its standard error, which is that of independent paths.
-
     Raises:
         ValueError: fewer than two paths in a direction, work that is not finite, or work in the two directions that
-            does not overlap: all that is then known is -<reverse> <= dF <= <forward>.
+            does not overlap, so that only -<reverse> <= dF <= <forward> is known.
 
     Source: Bennett, J. Comput. Phys. 22, 245 (1976); Crooks, PRE 61, 2361 (2000), for work instead of energies.
     """
@@ -89,20 +78,16 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
 
 
 def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
-    """1 / kT, from the law that ln P_forward(W) / P_reverse(-W) is a straight line in W: a thermometer, and a check.
+    """Return the slope 1 / kT of ln P_forward(W) / P_reverse(-W) in W, by logistic regression of the direction on W.
 
-    Logistic regression of the direction on W: the line of greatest likelihood, no histogram. A slope other than the
-    bath's 1 / kT says that work is counted wrongly, that the start was no equilibrium, or that the bath has another
-    temperature.
+    A slope other than the bath's 1 / kT means that work is counted wrongly, that the start was no equilibrium, or that
+    the bath has another temperature.
 
     Args:
-        forward, reverse: as in `bennett`.
-
-    Returns:
-        The slope, in one over the unit of work, with its standard error.
+        forward, reverse: see `bennett`.
 
     Raises:
-        ValueError: as in `bennett`.
+        ValueError: see `bennett`.
 
     Source: Shirts, Bair, Hooker and Pande, PRL 91, 140601 (2003), with the slope left free.
     """
@@ -123,9 +108,8 @@ def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
 
 
 def dissipated(work: Tensor, free_energy: float, temperature: float) -> Estimate:
-    """Work beyond the reversible bound, (<W> - dF) / kT, which is the entropy produced in the end, in units of k."""
-    wasted = (_checked("work", work) - free_energy) / temperature
-    return Estimate(wasted.mean().item(), (wasted.std() / len(wasted) ** 0.5).item())
+    """Return the work beyond the reversible bound, (<W> - dF) / kT: the entropy that is finally produced, in k."""
+    return mean_of((_checked("work", work) - free_energy) / temperature)
 
 
 def _overlapping(forward: Tensor, reverse: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Free energies F = -kT ln integral exp(-V / kT) dx that are known without sampling: the truth for estimators."""
+"""Free energies F = -kT ln integral exp(-V / kT) dx in closed form or by quadrature, to test estimators against."""
 
 from math import log, pi
 
@@ -11,12 +11,12 @@ _POINTS = 20_001
 
 
 def quadratic_free_energy(potential: Potential, temperature: float) -> float:
-    """F of a potential without cubic and quartic terms, V = x.A x / 2 + b.x with A = 2 j2 + J:
+    """Return F of a potential without cubic and quartic terms, V = x.A x / 2 + b.x with A = 2 j2 + J:
 
         F = -b.A^-1 b / 2 + (kT / 2) (ln det A - n ln 2 pi kT)
 
     Raises:
-        ValueError: other terms, or an A that is not positive: the integral has no value.
+        ValueError: other terms, or an A that is not positive definite, for which the integral diverges.
 
     Cost: one Cholesky decomposition, O(unit^3), float64.
     """
@@ -34,10 +34,10 @@ def quadratic_free_energy(potential: Potential, temperature: float) -> float:
 
 
 def independent_free_energy(potential: Potential, temperature: float) -> float:
-    """F of units without couplings, by quadrature over each kind of unit, to about ten digits.
+    """Return F of units without couplings, by quadrature over each kind of unit, to about ten digits.
 
     Raises:
-        ValueError: couplings, or a unit that nothing binds.
+        ValueError: couplings, or an unbound unit.
 
     Cost: 20,001 points for each different set of j2, j3, j4 and bias.
     """
@@ -52,7 +52,7 @@ def independent_free_energy(potential: Potential, temperature: float) -> float:
 
 
 def _free_energy_of_unit(kind: Tensor, temperature: float) -> Tensor:
-    """By the trapezoidal rule, spectrally accurate here, over where V is at most 40 kT above its least."""
+    """Integrate by the trapezoidal rule, spectrally accurate here, where V is within 40 kT of its minimum."""
     j2, j3, j4, bias = kind
 
     def energy(x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def _free_energy_of_unit(kind: Tensor, temperature: float) -> Tensor:
         reach *= 2
         x = torch.linspace(-reach, reach, _POINTS, dtype=torch.float64)
         v = energy(x)
-    inside = x[v < v.min() + 60 * temperature]  # once more where the weight is, which may be narrow
+    inside = x[v < v.min() + 60 * temperature]  # again where the weight is, which may be narrow
     margin = 2 * reach / _POINTS
     x = torch.linspace(inside[0].item() - margin, inside[-1].item() + margin, _POINTS, dtype=torch.float64)
     return -temperature * (torch.logsumexp(-energy(x) / temperature, 0) + torch.log(x[1] - x[0]))

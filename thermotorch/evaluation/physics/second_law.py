@@ -1,19 +1,18 @@
-"""The second law for one generator: what a sample dissipates, and what it would cost reversibly.
+"""The second law for one generator: the dissipation of a sample, and its reversible bound.
 
 A cycle of a machine in a bath at kT: switch couplings and biases on at the noise x_0, relax to the sample x_T, switch
-them off, relax back to noise. V is the machine's potential, V_0 that of the wells alone, F_0 the free energy of the
-wells, p_0 their Boltzmann law, which is that of the noise, p_T the law of the samples, S its entropy, F_T = <V> - kT S.
+off, relax back to noise. V is the machine's potential, V_0 that of the wells alone, F_0 the free energy of the wells,
+p_0 their Boltzmann law and that of the noise, p_T the law of the samples, S its entropy, F_T = <V> - kT S.
 
     cycle = log_ratio + (V_0(x_T) - V_0(x_0)) / kT   entropy produced per sample, in units of k
     <e^(-cycle)> = 1                                 exact for the discrete path, at any step and under any schedule
-    <cycle> = produced + KL(p_T || p_0)              on the way to the sample, and on the way back to noise
+    <cycle> = produced + KL(p_T || p_0)              on the way to the sample, and back to noise
     kT produced = <work of switching on> - (F_T - F_0)
     kT KL(p_T || p_0) = <work of switching off> + (F_T - F_0)
 
-The last line is the reversible bound: the least work that can turn noise into such samples. F_T, which is the free
-energy F of V where the samples are in equilibrium, is bounded from below by switching off slowly:
-F_T - F_0 >= -<work of a ramp>. The first line is `PathWeights` with its boundary term ln p_0(x_0) - ln p_0(x_T); the
-last two hold up to the time step.
+The last line is the reversible bound, the least work that turns noise into such samples. F_T, equal to the free energy
+F of V for samples in equilibrium, is bounded from below by switching off slowly: F_T - F_0 >= -<work of a ramp>. The
+first line is `PathWeights` with the boundary term ln p_0(x_0) - ln p_0(x_T); the last two hold up to the time step.
 
 Sources: Seifert, Rep. Prog. Phys. 75, 126001 (2012), for the integral fluctuation theorem with any final density;
 Esposito and Van den Broeck, EPL 95, 40004 (2011), for the second law between states out of equilibrium.
@@ -29,7 +28,8 @@ from torch import Tensor
 
 from thermotorch.dynamics import PathWeights
 from thermotorch.evaluation.energy.machine_run import noise_of
-from thermotorch.evaluation.physics.fluctuation import Estimate, jarzynski
+from thermotorch.evaluation.estimate import Estimate, mean_of
+from thermotorch.evaluation.physics.fluctuation import jarzynski
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.models.generator.schedule import Segment, interaction, run_program
@@ -39,24 +39,24 @@ Progress = Callable[[int, int], None]
 
 
 class Dissipation(NamedTuple):
-    """Of each sample, float64 [sample], in multiples of the machine's kT, or of k."""
+    """Energies in kT and entropies in k of each sample, float64 [sample]."""
 
     heat: Tensor  # given to the bath on the way to the sample
     entropy: Tensor  # the same in units of k, exact for the discrete path: its log ratio
     work_on: Tensor  # of switching on, and of turning the gain of a schedule
     work_off: Tensor  # of switching off at the sample
-    cycle: Tensor  # entropy produced in a whole cycle, see above
+    cycle: Tensor  # entropy produced in a whole cycle
 
 
 class FreeEnergyBounds(NamedTuple):
-    """Free energy of the machine less that of the wells, in multiples of kT, from slow ramps of the gain.
+    """Free energy of the machine above that of the wells, in multiples of kT, from slow ramps of the gain.
 
     low <= (F_T - F_0) / kT and (F - F_0) / kT <= high, by the second law; F <= F_T, equal in equilibrium.
     """
 
     low: Estimate  # minus the mean work of ramping down from samples
     high: Estimate  # mean work of ramping up from noise
-    estimate: Estimate  # of F - F_0 by Jarzynski's equality; far too sure of itself where the work spreads over many kT
+    estimate: Estimate  # F - F_0 by Jarzynski's equality; its error is far too small if the work spreads over many kT
 
 
 @torch.no_grad()
@@ -71,8 +71,8 @@ def dissipation(
     """Simulate samples with the path weights of every run.
 
     Args:
-        model: a machine whose integrator has path weights, see `PathWeights`. Labels take their classes in turn.
-        num_samples, seed, batch_size: the samples are those of `model.sample`.
+        model: machine whose integrator has path weights, see `PathWeights`. Labels take their classes in turn.
+        num_samples, seed, batch_size: arguments of `model.sample`, which gives the same samples.
         progress: called with (samples done, num_samples).
 
     Raises:
@@ -100,19 +100,19 @@ def dissipation(
 def free_energy_bounds(
     model: ThermodynamicGenerator, num_samples: int, *, gains: int = 500, hold: int = 5, seed: int = 0
 ) -> FreeEnergyBounds:
-    """How much free energy switching the machine on takes, between two bounds that close as the ramps get slower.
+    """Bound the free energy of switching the machine on from both sides; slower ramps tighten the bounds.
 
     Args:
-        model: without a schedule.
-        num_samples: ramps in each direction.
-        gains, hold: the couplings and biases are turned up in so many equal steps, each held for so many time steps.
-        seed: of noise, samples and ramps.
+        model: machine without a schedule.
+        num_samples: number of ramps in each direction.
+        gains, hold: number of equal steps of couplings and biases, and time steps for which each is held.
+        seed: seed of noise, samples and ramps.
 
     Raises:
         ValueError: a scheduled machine, which has no single potential.
 
     Cost: num_samples x 2 x gains x hold time steps; at the defaults and 100 samples about 20 s on one core for
-    784 + 512 units, where the bounds of generator.mnist come as near as 3 %.
+    784 + 512 units, where the bounds of generator.mnist differ by 3 %.
     """
     if len(model.segments) > 1:
         raise ValueError("model: a scheduled machine has no single potential; give one whose schedule is None")
@@ -130,15 +130,15 @@ def free_energy_bounds(
         return run.work / kT
 
     up, down = ramp(start, levels, seed + 1), ramp(samples, levels[::-1], seed + 2)
-    return FreeEnergyBounds(_mean(-down), _mean(up), jarzynski(up, 1.0))
+    return FreeEnergyBounds(mean_of(-down), mean_of(up), jarzynski(up, 1.0))
 
 
 def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: int, command: str = "") -> list[Row]:
-    """Means with standard errors: entropies, work of switching off and, with bounds, what they say of the machine."""
+    """Return the mean entropies and work of switching off, and with `bounds` the limits that follow from them."""
     n, steps = len(found.heat), "exact for the discrete path"
     row = partial(Row, num_samples=n, seed=seed, kind="modelled", command=command)
-    heat, entropy, off, cycle = (_mean(x) for x in (found.heat, found.entropy, found.work_off, found.cycle))
-    apart = _mean(found.heat - found.entropy)
+    heat, entropy, off, cycle = (mean_of(x) for x in (found.heat, found.entropy, found.work_off, found.cycle))
+    apart = mean_of(found.heat - found.entropy)
     beside = f"heat is {heat.value:.6g} kT, more by {apart.value:.3g} +- {apart.stderr:.2g}"
     rows = [
         row("entropy given to the bath", entropy.value, "k per sample", stderr=entropy.stderr,
@@ -150,7 +150,7 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
     ]  # fmt: skip
     if bounds is None:
         return rows
-    on, low, high = _mean(found.work_on), bounds.low, bounds.high
+    on, low, high = mean_of(found.work_on), bounds.low, bounds.high
     ramps = f"up to the time step, by ramps of the gain: {low.value:.6g} +- {low.stderr:.2g} kT down from samples"
     return rows + [
         row("free energy of switching on, at most", high.value, "kT", stderr=high.stderr,
@@ -162,7 +162,3 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
             stderr=hypot(off.stderr, low.stderr),
             note=f"least work that turns noise into samples of this law, {ramps}"),
     ]  # fmt: skip
-
-
-def _mean(values: Tensor) -> Estimate:
-    return Estimate(values.double().mean().item(), (values.double().std() / len(values) ** 0.5).item())

@@ -1,4 +1,4 @@
-"""What a thermodynamic classifier is put through: accuracy, calibration and rejection over repeated runs, and heat."""
+"""Evaluation of a thermodynamic classifier: accuracy, calibration and rejection over repeated runs, and heat."""
 
 import copy
 import time
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from thermotorch.arguments import count_of, number_of, seed_of
 from thermotorch.evaluation.energy import heat_rows
+from thermotorch.evaluation.estimate import mean_of
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
-from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.imperfections import realise
+from thermotorch.models.protocol import TitledProgress
 from thermotorch.zoo.rows import Row
 
-Progress = Callable[[str, int, int], None]
 _BINS = 15
 
 
@@ -26,11 +27,11 @@ class ClassificationProtocol:
 
     Args:
         runs: independent runs on every image; their spread gives the standard errors.
-        averaged: runs that are averaged into one answer; must divide `runs`, at least twice.
-        devices: imperfect devices, one run each on every image; 0 leaves them out.
-        bits, mismatch: of these devices, see `imperfect_parameters`.
-        seed: of the thermal noise and the mismatch.
-        batch_size: images simulated together; changes speed only.
+        averaged: runs averaged into one answer, at most half of `runs` and a divisor of it.
+        devices: imperfect devices, with one run each on every image; 0 for none.
+        bits, mismatch: imperfections of these devices, see `imperfect_parameters`.
+        seed: seed of the thermal noise and the mismatch.
+        batch_size: images simulated together, which changes speed only.
 
     Raises:
         ValueError: a number out of range.
@@ -58,7 +59,7 @@ class ClassificationProtocol:
             raise ValueError(f"devices: expected 0 or at least 2 (for a standard error), found {self.devices}")
 
     def to_dict(self) -> dict:
-        """The settings as plain numbers."""
+        """Return the settings as plain numbers."""
         return asdict(self)
 
 
@@ -69,16 +70,16 @@ def classification_rows(
     protocol: ClassificationProtocol,
     *,
     command: str = "",
-    progress: Progress | None = None,
+    progress: TitledProgress | None = None,
 ) -> list[Row]:
-    """Every number about a classifier on test images [n, c, h, w] in [0, 1] with labels [n].
+    """Return every row of a classifier on test images [n, c, h, w] in [0, 1] with labels [n].
 
-    Standard errors are those of the thermal noise, over runs (or over devices); the test images are taken as given. The
-    finite number of images adds sqrt(accuracy (1 - accuracy) / n) when another test set is meant.
+    Standard errors are those of the thermal noise, over runs or devices, for the given images. Another test set adds
+    sqrt(accuracy (1 - accuracy) / n).
 
     Cost: `runs + devices + 1` runs on every image.
     """
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or (lambda description, done, total: None)
     n, seed, tens = len(images), protocol.seed, protocol.averaged
     row = partial(Row, num_samples=n, seed=seed, kind="measured", command=command)
     device = device_of(model)
@@ -91,9 +92,9 @@ def classification_rows(
     rows = []
 
     def over_runs(metric: str, values: Tensor, note: str) -> None:
-        """One value per run or group, [n]."""
-        error = values.double().std().item() / len(values) ** 0.5
-        rows.append(row(metric, values.double().mean().item(), "", stderr=error, note=note))
+        """Add the row of one value per run or group, [n]."""
+        mean, error = mean_of(values)
+        rows.append(row(metric, mean, "", stderr=error, note=note))
 
     single = f"{protocol.runs} runs on each image"
     together = f"{protocol.runs // tens} groups of {tens} runs on each image"
@@ -130,7 +131,7 @@ def classification_rows(
 
 
 def noiseless(model: ThermodynamicClassifier) -> ThermodynamicClassifier:
-    """The same machine at kT = 0."""
+    """Return the machine at kT = 0."""
     cold = copy.deepcopy(model)
     cold.layer.temperature = 0.0
     return cold
@@ -144,29 +145,28 @@ def _one_device(
     number: int,
     progress: Callable[[int, int], None],
 ) -> Tensor:
-    """Accuracy of one run on every image on imperfect device `number`."""
-    built = realise(
-        copy.deepcopy(model), bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number
-    )
-    found: Inference = built.infer(images, seed=protocol.seed, batch_size=protocol.batch_size)
+    """Return the accuracy of one run on every image on imperfect device `number`."""
+    built = copy.deepcopy(model)
+    realise(built, bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number)
+    outputs = built.infer(images, seed=protocol.seed, batch_size=protocol.batch_size).outputs
     progress(number + 1, protocol.devices)
-    return (found.outputs[:, 0].argmax(-1) == labels).double().mean()
+    return (outputs[:, 0].argmax(-1) == labels).double().mean()
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> Tensor:
-    """Expected calibration error: mean over images of |accuracy - confidence| of the confidence bin an image is in.
+    """Return the expected calibration error, the mean over images of |accuracy - confidence| in their bin.
 
     Args:
         probabilities: [n, class].
         labels: [n].
-        bins: of equal width in [0, 1].
+        bins: number of bins of confidence, of equal width in [0, 1].
     """
     accuracy, confidence, weight = reliability(probabilities, labels, bins)
     return (weight * (accuracy - confidence).abs()).nansum()
 
 
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> tuple[Tensor, Tensor, Tensor]:
-    """Accuracy, mean confidence and share of the images in each confidence bin, all [bin]; NaN in empty bins."""
+    """Return accuracy, mean confidence and share of the images in each confidence bin, [bin], NaN for empty ones."""
     confidence, answer = probabilities.double().max(-1)
     place = (confidence * bins).long().clamp_max(bins - 1)
     count = torch.bincount(place, minlength=bins).double()
@@ -175,7 +175,7 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> tup
 
 
 def accuracy_of_the_confident(probabilities: Tensor, labels: Tensor, kept: float) -> Tensor:
-    """Accuracy on the share `kept` of the images with the largest probability of the answer."""
+    """Return the accuracy on the share `kept` of the images with the largest probability of the answer."""
     confidence, answer = probabilities.max(-1)
     chosen = confidence.argsort(descending=True)[: round(kept * len(labels))]
     return (answer[chosen] == labels[chosen]).double().mean()

@@ -2,29 +2,30 @@
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from thermotorch.evaluation.quality.recognition import FeatureNet
 from thermotorch.zoo import load_card, load_checkpoint, load_reference
 from thermotorch.zoo.rows import Row
 
-_VERSION = 1  # to be raised when the weights or the reference change: distances of two versions do not compare
+_VERSION = 1  # raise it with the weights or the reference: distances of two versions do not compare
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """What distances are measured in; its name belongs to every distance.
+    """The space of a distance, whose name every distance bears.
 
     Args:
-        name: such as "thermotorch-mnist-v1".
-        net: `.features(images)` -> [n, feature] and `(images)` -> logits [n, class], for images [n, c, h, w] in [0, 1].
-        reference: float [m, feature], the features of real images that the network was not trained on.
-        description: one line for reports: where the network and the reference come from.
-        recorded: rows of the network's card; distances among them are those of real images, the floor of any model.
-        sha256: digests of the network's weights and of the reference, one text; "" when they come from no file.
+        name: name such as "thermotorch-mnist-v1".
+        net: feature network.
+        reference: float [m, feature], features of real images that the network was not trained on.
+        description: origin of the network and the reference, one line for reports.
+        recorded: rows of the network's card; its distances are those of real images, the floor of any model.
+        sha256: digests of the network's weights and of the reference in one text; "" if they come from no file.
     """
 
     name: str
-    net: nn.Module
+    net: FeatureNet
     reference: Tensor
     description: str = ""
     recorded: tuple[Row, ...] = ()
@@ -32,18 +33,21 @@ class FeatureSpace:
 
     @classmethod
     def from_zoo(cls, checkpoint: str = "feature_net.mnist") -> "FeatureSpace":
-        """The feature space of a checkpoint in the zoo that has reference statistics.
+        """Return the feature space of a checkpoint in the zoo that has reference statistics.
 
         Raises:
-            ValueError: no such checkpoint, or one that cannot be trusted.
+            ValueError: no such checkpoint, a damaged one, or one of a network without features.
         """
+        net = load_checkpoint(checkpoint)
+        if not isinstance(net, FeatureNet):
+            raise ValueError(f"judge: {checkpoint} has no features; expected a feature network")
         card = load_card(checkpoint)
         reference = load_reference(checkpoint)["features"].float()
         recorded = tuple(Row.from_dict(row) for row in card["metrics"])
         accuracy = "".join(f", {row.metric} {row.value:.4g}" for row in recorded if "accuracy" in row.metric)
         return cls(
             name=f"thermotorch-{checkpoint.partition('.')[2]}-v{_VERSION}",
-            net=load_checkpoint(checkpoint),
+            net=net,
             reference=reference,
             description=f"{checkpoint} (sha256 {card['sha256'][:12]}{accuracy}) and {len(reference):,} real images",
             recorded=recorded,
@@ -51,5 +55,5 @@ class FeatureSpace:
         )
 
     def to(self, device: str) -> "FeatureSpace":
-        """The same space with its network and reference on another device."""
+        """Return the space with its network and reference on another device."""
         return replace(self, net=self.net.to(device), reference=self.reference.to(device))

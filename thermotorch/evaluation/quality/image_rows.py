@@ -80,7 +80,7 @@ def metric_rows(
     """
     n, seed, rows = len(judged.features), judged.protocol.seed, []
     for metric in metrics:
-        if metric.measure is None or (judged.images is None and not metric.of_features):
+        if metric.measure is None or (not len(judged.images) and not metric.of_features):
             continue
         found = metric.measure(judged)
         name = f"{metric.name} ({space_name})" if metric.of_features else metric.name

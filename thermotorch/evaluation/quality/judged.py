@@ -1,6 +1,6 @@
 """Images as a judge sees them: what the metrics are functions of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ class Nearest(NamedTuple):
 
     images: Tensor  # [n]
     held_out: Tensor  # [min(n, held-out images)], of held-out images
+    note: str
 
 
 @dataclass(eq=False)
@@ -40,8 +41,8 @@ class Judged:
         protocol: settings of the metrics, and the seed.
         features: [n, feature], of the images.
         reference: [m, feature], of real images.
-        probabilities: [n, class], according to the judge; None where features alone are at hand.
-        images: [n, c, h, w] in [0, 1]; None where features alone are at hand.
+        probabilities: [n, class], according to the judge; empty where features alone are at hand.
+        images: [n, c, h, w] in [0, 1]; empty where features alone are at hand.
         labels: int64 [n], the requested classes; None where none were requested.
         known: training and held-out images; None where they are not at hand.
     """
@@ -49,8 +50,8 @@ class Judged:
     protocol: Protocol
     features: Tensor
     reference: Tensor
-    probabilities: Tensor | None = None
-    images: Tensor | None = None
+    probabilities: Tensor = field(default_factory=lambda: torch.empty(0))
+    images: Tensor = field(default_factory=lambda: torch.empty(0))
     labels: Tensor | None = None
     known: KnownImages | None = None
 
@@ -67,10 +68,13 @@ class Judged:
 
         Cost: 2 n x training images x pixels multiply-adds.
         """
-        if self.images is None or self.known is None:
+        if self.known is None or not len(self.images):
             return None
-        order = torch.randperm(len(self.known.held_out), generator=torch.Generator().manual_seed(self.protocol.seed))
-        held_out = self.known.held_out[order[: len(self.images)]]
+        training, held_out = self.known
+        order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(self.protocol.seed))
+        pixels = self.images[0].numel()
         return Nearest(
-            *(nearest_training_distance(each, self.known.training)[0].double() for each in (self.images, held_out))
+            nearest_training_distance(self.images, training)[0].double(),
+            nearest_training_distance(held_out[order[: len(self.images)]], training)[0].double(),
+            f"Euclidean distance over {pixels} pixels in [0, 1], {len(training):,} training images",
         )

@@ -2,11 +2,29 @@
 
 import math
 from collections.abc import Callable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 RECOGNISED = 0.9  # the judge's confidence from which an image counts as a digit
+
+
+@runtime_checkable
+class FeatureNet(Protocol):
+    """The network of a judge, for images [n, c, h, w] in [0, 1]."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features of images, [n, feature]."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the logits of the classes, [n, class]."""
+        ...
+
+    def to(self, device: str) -> Self:
+        """Move the network to a device."""
+        ...
 
 
 @torch.no_grad()
@@ -15,12 +33,12 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size:
     return torch.cat([function(batch) for batch in images.split(batch_size)])
 
 
-def features(feature_net: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+def features(feature_net: FeatureNet, images: Tensor, batch_size: int = 512) -> Tensor:
     """Return the features of images [n, c, h, w] in [0, 1]: [n, feature_net.num_features]."""
     return in_batches(feature_net.features, images, batch_size)
 
 
-def class_probabilities(feature_net: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+def class_probabilities(feature_net: FeatureNet, images: Tensor, batch_size: int = 512) -> Tensor:
     """Return the class probabilities of images [n, c, h, w] in [0, 1]: [n, classes]."""
     return in_batches(feature_net, images, batch_size).softmax(-1)
 

@@ -1,4 +1,4 @@
-"""Noise becoming samples: the recorded frames of each model as a film that the page plays without a script."""
+"""Films of noise becoming samples, which the page plays without a script."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ _COLUMNS = 8  # times in the picture at rest
 
 
 def films(protocol: Protocol, results: Sequence[ModelResult]) -> Films | None:
-    """The films of the models that have one; None when no model has.
+    """Return the films of the models that have one, all of the same length; None if no model has.
 
-    A film is one picture with its frames below each other. They play in the same time, whatever the models take.
+    A film is one picture with its frames below each other.
     """
-    shown = [result for result in results if result.strip is not None]
+    shown = [(result.label, result.strip.cpu()) for result in results if result.strip is not None]
     if not shown:
         return None
     caption = (
@@ -28,33 +28,28 @@ def films(protocol: Protocol, results: Sequence[ModelResult]) -> Films | None:
         "end. Frames are evenly spaced in observation time or in sampler steps; all films have the same length, "
         "whatever the speed of the model."
     )
-    return Films([_film(result) for result in shown], _at_rest(shown), caption)
+    return Films([_film(label, strip) for label, strip in shown], _at_rest(shown), caption)
 
 
-def _film(result: ModelResult) -> Film:
-    frames, images = result.strip.shape[:2]
-    sprite = torch.cat([_in_a_row(frame) for frame in result.strip.cpu()], 1)
-    alt = f"{images} samples of {result.label} emerging from noise in {frames} frames"
-    return Film(Picture("", PNG, png(sprite, _LEVELS), alt, result.label, pixels=True), frames, images)
+def _film(label: str, strip: Tensor) -> Film:
+    frames, images = strip.shape[:2]
+    sprite = torch.cat([torch.cat(list(frame), -1) for frame in strip], 1)  # [c, frame x h, image x w]
+    alt = f"{images} samples of {label} emerging from noise in {frames} frames"
+    return Film(Picture("", PNG, png(sprite, _LEVELS), alt, label, pixels=True), frames, images)
 
 
-def _at_rest(results: Sequence[ModelResult]) -> Picture:
-    """A line for each image, time from left to right, the models below each other."""
+def _at_rest(shown: Sequence[tuple[str, Tensor]]) -> Picture:
+    """Return a line for each image, time from left to right, the models below each other."""
     panels = []
-    for result in results:
-        times = torch.linspace(0, len(result.strip) - 1, min(_COLUMNS, len(result.strip))).round().long()
-        columns = result.strip.cpu()[times].transpose(0, 1)  # [image, time, c, h, w]
+    for _, strip in shown:
+        times = torch.linspace(0, len(strip) - 1, min(_COLUMNS, len(strip))).round().long()
+        columns = strip[times].transpose(0, 1)  # [image, time, c, h, w]
         panels.append(make_grid(columns.flatten(0, 1), nrow=len(times), padding=1, pad_value=1.0))
     width = max(panel.shape[-1] for panel in panels)
     page = torch.cat(
         [torch.nn.functional.pad(panel, (0, width - panel.shape[-1], 0, 8), value=1.0) for panel in panels], 1
     )
-    names = ", ".join(result.label for result in results)
+    names = ", ".join(label for label, _ in shown)
     return Picture(
         "figures/noise_to_samples.png", PNG, png(page), f"noise becoming samples, from above: {names}", pixels=True
     )
-
-
-def _in_a_row(images: Tensor) -> Tensor:
-    """[image, c, h, w] -> [c, h, image x w]."""
-    return torch.cat(list(images), -1)

@@ -1,4 +1,4 @@
-"""Which classes the judge saw in the samples: bars and a table."""
+"""Bars and a table of the classes of the samples, according to the judge."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,30 +14,29 @@ if TYPE_CHECKING:
 
 
 def classes(protocol: Protocol, sides: Sequence[Side]) -> Iterator[Block]:
-    """A panel for each model, and the counts; nothing without results."""
-    shown = [side for side in sides if side.result]
+    """Yield a panel for each model and the counts, or nothing without results."""
+    shown = [(side.label, side.colour, side.result.class_counts) for side in sides if side.result]
     if not shown:
         return
-    alt = f"bars of the classes in the samples of {', '.join(side.label for side in shown)}; counts in the table below"
-    picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, sides=shown))
+    alt = f"bars of the classes in the samples of {', '.join(label for label, *_ in shown)}; counts in the table below"
+    picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, shown=shown))
     caption = (
         f"Classes, according to the judge, of {protocol.num_samples:,} samples of each model, measured, seed "
         f"{protocol.seed}; the dashed line marks equal shares."
     )
     yield Gallery([picture], caption, width=22)
-    header = ["samples of", *map(str, range(len(shown[0].result.class_counts)))]
-    rows = [[side.label, *(f"{count:,}" for count in side.result.class_counts)] for side in shown]
+    header = ["samples of", *map(str, range(len(shown[0][2])))]
+    rows = [[label, *(f"{count:,}" for count in counts)] for label, _, counts in shown]
     yield Table(header, rows, "Number of samples of each class, according to the judge", right=range(1, len(header)))
 
 
-def _draw(figure: "Figure", sides: Sequence[Side]) -> None:
-    panels = figure.subplots((len(sides) + 1) // 2, 2, sharey=True, squeeze=False).flat
-    for side, axes in zip(sides, panels, strict=False):
-        counts = side.result.class_counts
+def _draw(figure: "Figure", shown: Sequence[tuple[str, str, list[int]]]) -> None:
+    panels = figure.subplots((len(shown) + 1) // 2, 2, sharey=True, squeeze=False).flat
+    for (label, colour, counts), axes in zip(shown, panels, strict=False):
         total = max(1, sum(counts))
-        axes.bar(range(len(counts)), [100 * count / total for count in counts], color=side.colour, width=0.75)
+        axes.bar(range(len(counts)), [100 * count / total for count in counts], color=colour, width=0.75)
         axes.axhline(100 / len(counts), color="#1b1f24", linestyle="--", linewidth=0.9)
-        axes.set_title(side.label, fontsize=8.5)
+        axes.set_title(label, fontsize=8.5)
         axes.set_xticks(range(len(counts)))
         axes.tick_params(labelsize=8)
         axes.grid(visible=False, axis="x")

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from thermotorch.couplings import BlockCouplings
+from thermotorch.dynamics import Trajectory
 from thermotorch.evaluation.report.pictures import save_animation, to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
@@ -28,12 +30,12 @@ def save_figures(
 
     Args:
         model: a generator.
-        folder: where; created when missing.
-        seed: of the thermal noise.
+        folder: destination, created if missing.
+        seed: seed of the thermal noise.
         rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x 3 samples.
-        fields: hidden units shown in `fields.png`, the first ones.
-        pixels: normalised training images [image, visible]; with them `noising.png` shows how they decay.
-        frames: of `denoising.gif`.
+        fields: number of hidden units in `fields.png`.
+        pixels: normalised training images [image, visible], whose decay `noising.png` shows.
+        frames: number of frames of `denoising.gif`.
 
     Returns:
         The paths written. Cost: rows^2 samples.
@@ -44,7 +46,7 @@ def save_figures(
     labels = ids % model.num_classes if model.num_classes else None
     start = model.start(len(ids), seed=seed, sample_ids=ids, labels=labels)
     run = model.denoise(start, seed=seed, sample_ids=ids, record=every)
-    states = torch.cat([start[None], run.states])
+    states = _with_start(start, run)
     pictures = {
         "samples.png": make_grid(model.to_images(run.state), nrow=rows, pad_value=_SEPARATOR),
         "denoising.png": snapshot_rows(model, states[:, :rows]),
@@ -52,23 +54,30 @@ def save_figures(
     }
     if pixels is not None:
         start, decay = model.noising().run(pixels, seed=seed, record=every)
-        pictures["noising.png"] = snapshot_rows(model, torch.cat([start[None], decay.states]))
+        pictures["noising.png"] = snapshot_rows(model, _with_start(start, decay))
     for name, picture in pictures.items():
         to_pillow(picture, scale=2).save(folder / name, optimize=True)
     save_animation(model.to_images(states[:, : rows * _MOVIE_ROWS]), folder / "denoising.gif", columns=rows)
     return [folder / name for name in (*pictures, "denoising.gif")]
 
 
+def _with_start(start: Tensor, run: Trajectory) -> Tensor:
+    """Return the recorded states of a run after its start, [time, row, unit]."""
+    assert run.states is not None  # recorded
+    return torch.cat([start[None], run.states])
+
+
 def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
-    """Trajectories as rows of pictures at `SNAPSHOTS` even times: [time, row, unit] -> [3, height, width]."""
+    """Return trajectories as rows of pictures at `SNAPSHOTS` even times: [time, row, unit] -> [3, height, width]."""
     times = torch.linspace(0, len(states) - 1, SNAPSHOTS).round().long()
     images = model.to_images(states[times]).transpose(0, 1).flatten(0, 1)
     return make_grid(images, nrow=SNAPSHOTS, pad_value=_SEPARATOR)
 
 
 def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
-    """Couplings of hidden units to the visible layer, each scaled by its largest: blue positive, red negative."""
+    """Return the couplings of hidden units to the visible layer over their largest: blue positive, red negative."""
     couplings = model.potential.couplings
+    assert isinstance(couplings, BlockCouplings)
     block = couplings.block(*list(couplings.groups)[:2]).detach().T[:count]
     field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *model.image_shape)[:, :1]
     white = 1.0 - field.abs()

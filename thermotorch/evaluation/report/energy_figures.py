@@ -1,8 +1,7 @@
-"""The ledgers as figures: where the joules of a sample go, on one logarithmic axis for all models of a kind.
+"""Figures of the ledgers, on one logarithmic axis for all models of a kind.
 
-Bars are not stacked: on a logarithmic axis the length of a segment depends on what is below it, so that the first
-contribution looks as large as the machine and the largest like a trimming. Every contribution stands on its own line
-instead and starts at Landauer's bound, so that the length of a bar counts the orders of magnitude above that scale.
+Bars are not stacked, because on a logarithmic axis the length of a segment depends on what lies below it. Every
+contribution has its own line and starts at Landauer's bound: its length counts the orders of magnitude above it.
 """
 
 import math
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thermotorch.evaluation.energy import LANDAUER, LedgerLine
+from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.content import Block, Gallery
 from thermotorch.evaluation.report.energy_tables import ledgers_of
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LINE = 0.19  # inches
-_ROOM = 0.28  # of the axis, on its right, for the numbers
+_ROOM = 0.28  # part of the axis, on its right, for the numbers
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,12 @@ class _Group:
     """Lines under one heading."""
 
     title: str
-    lines: tuple[tuple[str, LedgerLine, bool], ...]  # name, line, whether it is a total
+    lines: tuple[tuple[str, LedgerLine, bool], ...]  # name, line, True for a total
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """The joules that all figures of a kind show."""
+    """The axis that all figures of a kind share."""
 
     lowest: float
     highest: float
@@ -43,14 +42,13 @@ class _Axis:
 
 
 def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
-    """The totals of all models, then the contributions of each; nothing when no joule of the kind is known."""
-    shown = [
-        side for side in sides if side.result and any(ledger.kind == kind for ledger in ledgers_of(side.result, kind))
-    ]
-    if not shown or (axis := _axis(shown, kind)) is None:
+    """Yield figures of the totals of all models and of the contributions of each; none without known joules."""
+    ledgers = {side.label: ledgers_of(side.result, kind) for side in sides if side.result}
+    shown = [side for side in sides if any(ledger.kind == kind for ledger in ledgers.get(side.label, ()))]
+    if (axis := _axis([ledger for side in shown for ledger in ledgers[side.label]])) is None:
         return
     totals = [
-        _Group(side.label, tuple((ledger.scenario, ledger.total, True) for ledger in ledgers_of(side.result, kind)))
+        _Group(side.label, tuple((ledger.scenario, ledger.total, True) for ledger in ledgers[side.label]))
         for side in shown
     ]
     colours = [side.colour for side in shown]
@@ -59,7 +57,7 @@ def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
         groups = [
             _Group(ledger.scenario, (*((line.contribution, line, False) for line in ledger.contributions),
                                      ("total", ledger.total, True)))
-            for ledger in ledgers_of(side.result, kind)
+            for ledger in ledgers[side.label]
         ]  # fmt: skip
         if any(len(group.lines) > 2 for group in groups):
             title = f"{side.label}, {kind}, by contribution"
@@ -75,12 +73,11 @@ def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
     )
 
 
-def _axis(sides: Sequence[Side], kind: str) -> _Axis | None:
-    """From the least to the most joule, in whole powers of ten; None when none is positive."""
-    ledgers = [ledger for side in sides for ledger in ledgers_of(side.result, kind)]
+def _axis(ledgers: Sequence[Ledger]) -> _Axis | None:
+    """Return the axis from the least to the most joule, from a whole power of ten; None if none is positive."""
     lines = [line for ledger in ledgers for line in (*ledger.contributions, ledger.total)]
     joules = [value for line in lines for value in (line.joule, line.low, line.high) if value and value > 0]
-    scales = [line.joule for ledger in ledgers for line in ledger.lines if line.contribution == LANDAUER and line.joule]
+    scales = [line.joule for ledger in ledgers if (line := ledger.line(LANDAUER)) and line.joule]
     if not joules:
         return None
     lowest, highest = min(*joules, *scales, math.inf), max(*joules, *scales, 0)
@@ -126,25 +123,23 @@ def _draw(figure: "Figure", groups: Sequence[_Group], colours: Sequence[str], ax
 
 
 def _bar(axes: "Axes", y: float, line: LedgerLine, colour: str, axis: _Axis) -> None:
-    """From the scale to the value, its whisker, and the value in words."""
+    """Draw a bar from the scale to the value, with its whisker and the value as text."""
     start = axis.scale or axis.lowest
     if line.joule is None or line.joule <= 0:
         axes.annotate(_short(line), (start, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5,
                       color="#57606a", style="italic")  # fmt: skip
         return
     axes.barh(y, line.joule - start, left=start, height=0.62, color=colour, zorder=2)
-    end = line.joule
-    if line.low is not None and line.low < line.high:
-        low = max(line.low, axis.lowest)
-        axes.errorbar([line.joule], [y], xerr=[[line.joule - low], [line.high - line.joule]], fmt="none",
+    if line.least < line.most:
+        low = max(line.least, axis.lowest)
+        axes.errorbar([line.joule], [y], xerr=[[line.joule - low], [line.most - line.joule]], fmt="none",
                       ecolor="#1b1f24", elinewidth=1, capsize=2, zorder=3)  # fmt: skip
-        end = line.high
-    axes.annotate(_short(line), (max(end, start), y), xytext=(4, 0), textcoords="offset points", va="center",
+    axes.annotate(_short(line), (max(line.most, start), y), xytext=(4, 0), textcoords="offset points", va="center",
                   fontsize=7.5, zorder=4)  # fmt: skip
 
 
 def _short(line: LedgerLine) -> str:
-    """`1.2e-17 J`."""
+    """Format the joules of a line as `1.2e-17 J`."""
     if line.joule is None:
         return "unavailable"
     if line.joule <= 0:
@@ -153,5 +148,5 @@ def _short(line: LedgerLine) -> str:
 
 
 def _darker(colour: str) -> str:
-    """Half as light."""
+    """Return a colour half as light."""
     return "#" + "".join(f"{int(colour[k : k + 2], 16) // 2:02x}" for k in (1, 3, 5))

@@ -1,4 +1,4 @@
-"""The README.md of a checkpoint on the Hugging Face Hub: metadata for its search, then the card in words."""
+"""The README.md of a checkpoint on the Hugging Face Hub: metadata for its search, then the card as text."""
 
 import inspect
 import re
@@ -11,13 +11,12 @@ from thermotorch.evaluation.report.markdown import number, table
 from thermotorch.models.protocol import Judge, task_of
 
 HUB_DATASETS = {"MNIST": "mnist"}  # names of the Hub for data sets that are there
-# Identifiers of the Hub that differ from SPDX by more than capitals do not occur among these.
-HUB_LICENCES = {
+HUB_LICENCES = {  # SPDX identifiers in small letters that the Hub shares
     "afl-3.0", "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-4.0", "cc-by-nc-4.0",
     "cc-by-sa-4.0", "cc0-1.0", "gpl-2.0", "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0", "unlicense",
 }  # fmt: skip
-_ARGUMENTS = ("kind", "num_samples", "seed", "stderr", "unit", "command", "note")  # of a row, beside its value
-_OF_THIS_COMPUTER = ("s", "samples", "MiB")  # what units of times, speeds and memory begin with
+_ARGUMENTS = ("kind", "num_samples", "seed", "stderr", "unit", "command", "note")  # fields of a row beside its value
+_OF_THIS_COMPUTER = ("s", "samples", "MiB")  # first words of the units of times, speeds and memory
 _USE = {
     "unconditional-image-generation": "images = model.generate(4, seed=0)  # [4, channel, height, width] in [0, 1]",
     "image-classification": "logits = model(images)  # images [batch, channel, height, width] in [0, 1]",
@@ -26,21 +25,21 @@ _USE = {
 
 
 def hub_card(card: Mapping, model: nn.Module, picture: str | None = None) -> str:
-    """The text of README.md.
+    """Return the text of README.md.
 
-    The metadata holds the measured qualities that rest on samples, as `model-index`, when the data set is on the Hub,
-    which asks for one. What is modelled, or of this computer, such as times and memory, is in the words alone.
+    The metadata holds the measured qualities of samples as `model-index` if the data set is on the Hub, which requires
+    one. Modelled numbers, and those of this computer such as times and memory, are in the text alone.
 
     Args:
-        card: the card of the checkpoint.
-        model: the model that it describes.
-        picture: name of an image in the same folder, to be shown.
+        card: card of the checkpoint.
+        model: the model.
+        picture: name of an image in the same folder, to display.
     """
     return f"---\n{_metadata(card, model)}\n---\n\n{_words(card, model, picture)}"
 
 
 def pipeline_tag(model: nn.Module) -> str | None:
-    """The Hub's name of what a model is for; None where it has none."""
+    """Return the Hub's name of the model's purpose; None if it has none."""
     named = {"generate": "unconditional-image-generation", "classify": "image-classification"}
     return "image-feature-extraction" if isinstance(model, Judge) else named.get(task_of(model) or "")
 
@@ -57,15 +56,16 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
     ]
     results = [
         EvalResult(
-            task_type=task,
-            dataset_type=dataset,
+            task_type=task or "",
+            dataset_type=dataset or "",
             dataset_name=data,
             metric_type=_metric_type(row["metric"]),
             metric_name=row["metric"],
             metric_value=row["value"],
             metric_args={key: row[key] for key in _ARGUMENTS if row.get(key) not in (None, "")},
         )
-        for row in (rows if dataset and task else [])
+        for row in rows
+        if dataset and task
     ]
     licence = card["licence"].lower()
     known = licence in HUB_LICENCES
@@ -95,7 +95,7 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
     load = (
         f"## Use\n\nIt needs thermotorch{needs}.\n\n```python\nimport thermotorch as tt\n\n"
         'model = tt.create_model("hf://OWNER/REPOSITORY")  # or the path of this folder\n'
-        f"{_USE.get(pipeline_tag(model), '')}".rstrip()
+        f"{_USE.get(pipeline_tag(model) or '', '')}".rstrip()
         + "\n```\n\n`model.safetensors` is loaded only if its sha256 is the one that `config.json` says."
     )
     training = card["training"]
@@ -116,7 +116,7 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
 
 
 def _numbers(card: Mapping) -> list[str]:
-    """The rows of the card by kind, so that modelled and measured ones share no table."""
+    """Return a table of the measured rows, one of the modelled rows, and the unavailable ones."""
     rows = [*card["metrics"], *card["energy"]]
     missing = [row for row in rows if row["kind"] == "unavailable"]
     unknown = "; ".join(f"{row['metric']} ({row.get('note') or 'no reason given'})" for row in missing)
@@ -145,5 +145,5 @@ def _table(title: str, rows: Sequence[Mapping]) -> list[str]:
 
 
 def _metric_type(metric: str) -> str:
-    """An identifier: that of the Hub where it has one, else the name in small letters."""
+    """Return the Hub's identifier of a metric where it has one, else the name in small letters."""
     return "accuracy" if TEST_ACCURACY.matches(metric) else re.sub(r"[^a-z0-9]+", "-", metric.lower()).strip("-")

@@ -1,12 +1,12 @@
-"""Numbers and tables that read well both as plain text and rendered."""
+"""Numbers and tables that read well as plain text and rendered."""
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def number(value: float | None, stderr: float | None = None) -> str:
-    """A number as a reader wants it: `85.1 ± 2.3`, `(1.20 ± 0.02)e-17`, `532,736`; "unavailable" for None."""
+    """Format a number as `85.1 ± 2.3`, `(1.20 ± 0.02)e-17` or `532,736`, and None as "unavailable"."""
     if value is None:
         return "unavailable"
     if stderr:
@@ -17,7 +17,7 @@ def number(value: float | None, stderr: float | None = None) -> str:
 
 
 def _with_error(value: float, stderr: float) -> str:
-    """Two significant digits of the error; a common power of ten when the value is very small or large."""
+    """Format with two significant digits of the error, and a common power of ten for small and large values."""
     size = max(abs(value), stderr)
     power = 0 if 1e-3 <= size < 1e6 else math.floor(math.log10(size))
     value, stderr = value / 10.0**power, stderr / 10.0**power
@@ -26,8 +26,8 @@ def _with_error(value: float, stderr: float) -> str:
     return f"({text})e{power}" if power else text
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A Markdown table with aligned columns; those whose number is in `right` are set flush right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return a Markdown table with aligned columns, those in `right` set flush right."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[k]) for row in cells)) for k in range(len(header))]
     rule = [f"{'-' * (width - 1)}:" if k in right else "-" * width for k, width in enumerate(widths)]
@@ -39,5 +39,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def bullet(text: str) -> str:
-    """A list item, folded for reading as plain text."""
+    """Return a list item, folded for reading as plain text."""
     return textwrap.fill(text, 110, initial_indent="- ", subsequent_indent="  ", break_long_words=False)

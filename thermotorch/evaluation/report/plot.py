@@ -1,16 +1,17 @@
-"""Figures as SVG, readable on a phone, and with the same bytes whenever the numbers are the same."""
+"""Figures as SVG, readable on a phone, with the same bytes for the same numbers."""
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thermotorch.evaluation.report.content import SVG, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
-WIDTH = 4.4  # inches: shown at the width of a phone, letters of 9 points stay 9 points
-_STYLE = {
+WIDTH = 4.4  # inches, the width of a phone: letters of 9 points stay 9 points
+_STYLE: "dict[RcKeyType, Any]" = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
@@ -28,7 +29,7 @@ _STYLE = {
 
 
 def drawn(file: str, alt: str, height: float, draw: Callable[["Figure"], None], title: str = "") -> Picture:
-    """A picture that `draw` draws on an empty figure of `height` inches."""
+    """Return the picture that `draw` draws on an empty figure of `height` inches."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Tables of what the models are, and of everything about their samples and speed."""
+"""Tables of the models, of their samples and of their speed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -10,22 +10,17 @@ from thermotorch.evaluation.report.sides import Side, models
 from thermotorch.evaluation.results import Comparison
 from thermotorch.zoo.rows import Row
 
-_SIDE_BY_SIDE = 4  # columns of models in one table: more do not fit a sheet of paper
+_SIDE_BY_SIDE = 4  # columns of models in one table, as many as fit on a sheet of paper
 _ORIGIN = ("unit", "samples", "seed", "kind", "in")
 
 
 def models_table(sides: Sequence[Side]) -> Table:
-    """What each model is, how it was sampled, and on what it was trained."""
+    """Return a table of the kind, sampling, size and training data of each model."""
+    kinds = {None: "not reached", True: "thermodynamic device, simulated", False: "digital"}
     rows = []
     for side in sides:
         result = side.result
-        kind = (
-            "not reached"
-            if result is None
-            else "thermodynamic device, simulated"
-            if result.thermodynamic
-            else "digital"
-        )
+        kind = kinds[None if result is None else result.thermodynamic]
         size = side.card.get("parameters") or (result and (row := result.row("parameters")) and row.value)
         sampling = (result and result.sampling) or "-"
         rows.append([side.label, kind, sampling, number(size) if size else "-", _data(side.card.get("data", {}))])
@@ -35,7 +30,7 @@ def models_table(sides: Sequence[Side]) -> Table:
 
 
 def _data(data: Mapping) -> str:
-    """The `data` field of a card in words: `MNIST, digits 0 1 2, 1 image of each`."""
+    """Describe the `data` field of a card: `MNIST, digits 0 1 2, 1 image of each`."""
     words = [data.get("name", "-")]
     if data.get("digits"):
         words.append("digits " + " ".join(map(str, data["digits"])))
@@ -45,13 +40,13 @@ def _data(data: Mapping) -> str:
 
 
 def measured_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
-    """What this run found, one line for each metric."""
+    """Yield tables of the rows of this run, a line for each metric."""
     columns = {side.label: list(filter(_about_samples, side.result.rows)) for side in sides if side.result}
     yield from side_by_side("Measured in this run", columns, {"real images": comparison.real})
 
 
 def recorded_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
-    """What the model cards say, with more samples as a rule; none when there are no cards."""
+    """Yield tables of the rows of the model cards; none without cards."""
     columns = {side.name: list(filter(_about_samples, side.recorded)) for side in models(sides)}
     real = []
     for row in comparison.space.recorded:  # the judge's card says of which real images
@@ -69,9 +64,9 @@ def _about_samples(row: Row) -> bool:
 def side_by_side(
     caption: str, columns: Mapping[str, Sequence[Row]], besides: Mapping[str, Sequence[Row]] | None = None
 ) -> Iterator[Table]:
-    """Rows with one metric in one line, a column for each model, `besides` in every table.
+    """Yield tables with a line for each metric and a column for each model, and `besides` in every table.
 
-    A metric that a model has several rows of takes as many lines.
+    A metric with several rows in one model takes as many lines.
     """
     labels, besides = list(columns), besides or {}
     for k in range(0, len(labels), _SIDE_BY_SIDE):
@@ -92,9 +87,9 @@ def side_by_side(
             yield Table(["quantity", *shown, *_ORIGIN], lines, caption + part, right=numbers, fine=fine)
 
 
-def _origin(rows: Iterable[Row | None]) -> list[str]:
-    """Unit, sample count, seed and kind of the rows in one line of a table."""
-    rows = [row for row in rows if row]
+def _origin(line: Iterable[Row | None]) -> list[str]:
+    """Return unit, sample count, seed and kind of the rows in one line of a table."""
+    rows = [row for row in line if row]
     known = [row for row in rows if row.value is not None] or rows
     fields: list[Callable[[Row], str]] = [
         lambda row: row.unit or "-",
@@ -106,9 +101,7 @@ def _origin(rows: Iterable[Row | None]) -> list[str]:
 
 
 def shown_value(row: Row | None) -> str:
-    """`1.24 ± 0.45 [0.9 to 1.9]`, the value with its error and interval; "unavailable",
-    or "-" where there is no row.
-    """
+    """Format a row as `1.24 ± 0.45 [0.9 to 1.9]` with error and interval, or as "unavailable"; "-" without a row."""
     if row is None:
         return "-"
     spread = f" [{row.low:.3g} to {row.high:.3g}]" if row.low is not None else ""

@@ -1,4 +1,4 @@
-"""Joules of digital models over joules of thermodynamic ones: every pair of scenarios, and what moves the ratio."""
+"""Joules of digital models over joules of thermodynamic ones, by pair of scenarios, and their sensitivities."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,14 +7,14 @@ from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Tab
 from thermotorch.evaluation.report.sides import Side, finished, models
 from thermotorch.evaluation.results import ModelResult
 
-_PRICED = (("A100 fp32", "rc_analog"), ("45 nm fp32", "ideal"))  # whose assumptions are varied one by one
-_WEAK = 1.5  # assumptions that change a ratio by less are counted, not listed
+_PRICED = (("A100 fp32", "rc_analog"), ("45 nm fp32", "ideal"))  # pairs whose assumptions are varied one by one
+_WEAK = 1.5  # factor below which assumptions are counted rather than listed
 
 
 def ratios(sides: Sequence[Side]) -> Iterator[Block]:
-    """For each digital model and device: the published kind of ratio in words, then totals over totals.
+    """Yield, for each digital model and device, the published kind of ratio in words and totals over totals.
 
-    A model sampled in several ways stands with the first of them: its other ledgers are in the tables.
+    A model sampled in several ways is represented by the first of them.
     """
     results = finished(list(models([side for side in sides if side.result])))
     digital = [result for result in results if not result.thermodynamic and _known(result)]
@@ -38,16 +38,17 @@ def _known(result: ModelResult) -> bool:
 
 
 def _positive(ledger: energy.Ledger) -> bool:
-    return ledger.kind != "unavailable" and ledger.total.joule > 0
+    return (ledger.total.joule or 0.0) > 0
 
 
 def _joule(ledger: energy.Ledger, contribution: str) -> float:
-    """Of one line; 0 where it is not there or not known."""
-    return next((line.joule or 0.0 for line in ledger.lines if line.contribution == contribution), 0.0)
+    """Return the joules of one line, 0 if it is missing or unavailable."""
+    line = ledger.line(contribution)
+    return (line and line.joule) or 0.0
 
 
 def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
-    """What the papers divide, arithmetic over ideal heat; and what was drawn here, if it was measured on both sides."""
+    """Yield arithmetic over ideal heat, as in the papers, and the measured ratio if both sides were metered."""
     ideal = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name]
     heat = next((ledger for ledger in ideal if _joule(ledger, energy.TRAJECTORY) > 0), None)
     for ledger in above.ledgers:
@@ -61,7 +62,7 @@ def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
 
 
 def _totals(above: ModelResult, below: ModelResult) -> Iterator[Table]:
-    """A line for each class of hardware, a column for each device model."""
+    """Yield a table with a line for each class of hardware and a column for each device model."""
     top, bottom = (
         [ledger for ledger in result.ledgers if ledger.kind == "modelled" and _positive(ledger)]
         for result in (above, below)
@@ -81,13 +82,13 @@ def _cell(ratio: energy.Ratio) -> str:
 
 
 def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
-    """Which assumption changes the ratio by how much, alone; needs the work that the ledgers priced."""
+    """Yield the effect of each assumption on the ratio, if the work that the ledgers priced is known."""
     if above.work is None or below.work is None:
         return
     for hardware, device in _PRICED:
         top = energy.Side(above.label, energy.hardware_class(hardware), above.work)
         bottom = energy.Side(below.label, energy.device(device), below.work)
-        if not all(total.joule and total.low > 0 for total in (top.ledger().total, bottom.ledger().total)):
+        if not all(total.joule and total.least > 0 for total in (top.ledger().total, bottom.ledger().total)):
             continue  # a machine that takes heat from its bath has no ratio
         effects = energy.sensitivity(top, bottom)
         listed = [effect for effect in effects if effect.factor >= _WEAK]

@@ -1,6 +1,4 @@
-"""A sweep as one table and one figure: quality and heat against what was varied, or what training logged,
-over seeds.
-"""
+"""A sweep as a table and a figure of its metrics against the settings that vary."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +10,13 @@ from thermotorch.evaluation.sweep import REPEATED, Point, Sweep, failures, read_
 
 
 def write_sweep(folder: Path) -> tuple[str, list[Path]]:
-    """Write `sweep.md`, the table of all runs in the folder of a sweep with those that failed, and `sweep.png`.
+    """Write `sweep.md`, a table of all runs and failures in the folder of a sweep, and `sweep.png`.
 
     Returns:
-        The text, and the paths written: the figure only where something was varied that is no repetition, and
-        matplotlib is installed.
+        The text and the paths written; the figure needs a setting that varies and is no repetition.
 
     Raises:
-        FileNotFoundError: there are no runs.
+        FileNotFoundError: no runs.
     """
     failed, parts, figure = failures(folder), [], []
     try:
@@ -39,9 +36,9 @@ def write_sweep(folder: Path) -> tuple[str, list[Path]]:
 
 
 def sweep_table(sweep: Sweep) -> str:
-    """Markdown: a line for each point, a column for each axis and metric; without axes, a line for each metric.
+    """Return a Markdown table with a line for each point, or for each metric if no setting varies.
 
-    Repeated points have mean, standard error and, in brackets, standard deviation.
+    Repeated points have the mean, its standard error and, in brackets, the standard deviation.
     """
     metrics = sweep.metrics()
     names = [f"{metric}, {unit}" if (unit := sweep.points[0].rows[metric].unit) else metric for metric in metrics]
@@ -60,7 +57,7 @@ def sweep_table(sweep: Sweep) -> str:
 
 
 def sweep_caption(sweep: Sweep) -> str:
-    """What the points have in common: model or experiment, samples, seed."""
+    """Describe what the points have in common: model or experiment, samples, seed."""
     common = dict(sweep.common)
     words = [str(common.pop(key)) for key in ("model", "experiment") if key in common]
     rows = [row for point in sweep.points for row in point.rows.values()]
@@ -81,13 +78,12 @@ def sweep_caption(sweep: Sweep) -> str:
 
 
 def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
-    """Draw the Frechet distance, the recognised fraction and, where there is one, the heat against the first axis.
+    """Draw the metrics whose records say `plotted`, or else the first three, against the first axis.
 
-    One line for each value of the other axes; bars are standard errors. Of a sweep without these, the first three
-    metrics.
+    There is a line for each value of the other axes; bars are standard errors.
 
     Raises:
-        ValueError: nothing was varied but repetitions.
+        ValueError: nothing varies but repetitions.
     """
     if not sweep.axes:
         raise ValueError("the figure of a sweep needs something that was varied, other than seeds and devices")
@@ -95,9 +91,8 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
     axis, *others = sweep.axes
-    metrics = [name for name in sweep.metrics() if (metric := metric_of(name)) and metric.plotted] or sweep.metrics()[
-        :3
-    ]
+    metrics = [name for name in sweep.metrics() if (record := metric_of(name)) and record.plotted]
+    metrics = metrics or sweep.metrics()[:3]
     lines: dict[str, list[Point]] = {}
     for point in sweep.points:
         label = ", ".join(f"{name.rpartition('.')[2]} {_text(point.setting[name])}" for name in others)

@@ -1,5 +1,6 @@
-"""The verdict: one line of plain words for each question that a comparison answers."""
+"""The verdict, a sentence for each question that a comparison answers."""
 
+import math
 from collections.abc import Sequence
 
 from thermotorch.evaluation.metrics import METRICS, Metric
@@ -9,11 +10,11 @@ from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.zoo.rows import Row
 
-_LISTED = 4  # models whose values a line gives; of more, the best ones and the last
+_LISTED = 4  # values in a line; of more, the best ones and the last
 
 
 def verdict(comparison: Comparison, results: Sequence[ModelResult]) -> Table | None:
-    """The table; None while fewer than two models are there to compare."""
+    """Return the table; None for fewer than two models."""
     lines = [line for metric in METRICS if metric.question and (line := _answered(metric, comparison, results))]
     lines += energy_answers(comparison.protocol, results)
     header = ["question", "answer", "values", "kind", "samples", "seed"]
@@ -25,7 +26,7 @@ def _answered(metric: Metric, comparison: Comparison, results: Sequence[ModelRes
     rows = {result.label: row for result in results if (row := metric.find(result.rows))}
     if len(rows) < 2:
         return None
-    order = sorted(rows, key=lambda label: rows[label].value, reverse=metric.better == "higher")
+    order = sorted(rows, key=lambda label: rows[label].known, reverse=metric.better == "higher")
     row = rows[order[0]]
     alike = [label for label in order if same(row, rows[label])]
     worse = [label for label in order if label not in alike]
@@ -47,26 +48,25 @@ def _answered(metric: Metric, comparison: Comparison, results: Sequence[ModelRes
 
 
 def same(a: Row, b: Row) -> bool:
-    """Whether two values differ by less than two standard errors of their difference; if these are unknown,
-    not at all.
-    """
-    if None in (a.stderr, b.stderr):
+    """Return True for values that differ by at most two standard errors; without errors, for equal ones."""
+    if a.stderr is None or b.stderr is None:
         return a.value == b.value
-    return abs(a.value - b.value) <= 2 * (a.stderr**2 + b.stderr**2) ** 0.5
+    return abs(a.known - b.known) <= 2 * math.hypot(a.stderr, b.stderr)
 
 
 def _factor(best: Row, other: Row) -> str:
-    """The larger of two positive values over the smaller, with the errors of both."""
-    if min(best.value, other.value) <= 0:
+    """Format the larger of two positive values over the smaller, with the errors of both."""
+    if min(best.known, other.known) <= 0:
         return "many"
-    factor = max(best.value, other.value) / min(best.value, other.value)
-    if None in (best.stderr, other.stderr):
+    factor = max(best.known, other.known) / min(best.known, other.known)
+    if best.stderr is None or other.stderr is None:
         return f"{factor:.3g} (error not known)"
-    return number(factor, factor * ((best.stderr / best.value) ** 2 + (other.stderr / other.value) ** 2) ** 0.5)
+    return number(factor, factor * math.hypot(best.stderr / best.known, other.stderr / other.known))
 
 
 def _difference(best: Row, other: Row) -> str:
-    """The distance of two values, in per cent, with the errors of both."""
-    known = None not in (best.stderr, other.stderr)
-    stderr = 100 * (best.stderr**2 + other.stderr**2) ** 0.5 if known else None
-    return f"{number(100 * abs(best.value - other.value), stderr)} %{'' if known else ' (error not known)'}"
+    """Format the distance of two values in per cent, with the errors of both."""
+    difference = 100 * abs(best.known - other.known)
+    if best.stderr is None or other.stderr is None:
+        return f"{number(difference)} % (error not known)"
+    return f"{number(difference, 100 * math.hypot(best.stderr, other.stderr))} %"

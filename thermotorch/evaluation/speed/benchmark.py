@@ -1,10 +1,11 @@
-"""How fast the simulator, the layer and the training are, beside the same equations run otherwise."""
+"""Speed of the simulator, the layer and the training beside other programs for the same equations."""
 
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,18 +19,17 @@ from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.evaluation.speed.rivals import Equation, installed, plain_loop, torch_rivals
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import reverse_action
 from thermotorch.potential import Potential
 
 COARSE = 20  # Euler-Maruyama steps that one splitting step replaces at equal weak error
-
-
 BOUND = "bound: these products alone"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One way to do what a case asks for. `flops`: of its products with the couplings, 0 when not counted."""
+    """A program for a case, with the operations of its products with the couplings; 0 if not counted."""
 
     name: str
     run: Callable[[], object]
@@ -47,22 +47,22 @@ def benchmark(
     processor_time: bool = False,
     model: dict | None = None,
 ) -> dict:
-    """Time every program of every case, alternating between them, so that they share the ups and downs of the machine.
+    """Time every program of every case, alternating between them so that they share the fluctuations of the machine.
 
-    simulate: the network of an untrained generator for `steps` x dt, at each batch size; the splitting scheme runs the
-        same time in `COARSE` times fewer steps. Rivals multiply with the whole symmetric matrix, as their users would
-        write it, or, where the name says so, with its blocks. On the CPU a last row times our products and nothing
-        else. layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and 10 output units, 200 steps, batch
-        256. training: one path of the published rule, preparation, decay and gradient.
+    simulate: an untrained generator for `steps` x dt at each batch size; the splitting scheme takes `COARSE` times
+        fewer steps. Rivals multiply with the whole symmetric matrix or, if named so, with its blocks. On the CPU the
+        last row times our products alone.
+    layer: forward and backward of a `ThermodynamicLayer` of 64 hidden and 10 output units, 200 steps, batch 256.
+    training: preparation, decay and gradient of the published rule.
 
     Args:
-        cases: of the three above.
-        batch_sizes, steps: of the case simulate; a multiple of `COARSE` steps.
-        repeats: timed runs of each program after its first, which is timed apart.
-        seed: of the noise.
+        cases: names of cases.
+        batch_sizes, steps: settings of the case simulate; a multiple of `COARSE` steps.
+        repeats: timed runs of each program after the first, which is timed apart.
+        seed: seed of the noise.
         device: "cpu" or "cuda".
-        processor_time: count the time the process computes rather than what the clock on the wall says; the one that
-            compares on a machine with other work, for one thread.
+        processor_time: True for the processor time of the process instead of wall time, to compare single threads on a
+            busy machine.
         model: constructor arguments of the generator.
 
     Returns:
@@ -99,9 +99,8 @@ def _simulations(
 ) -> Iterator[tuple[str, list[Program]]]:
     potential, dt, temperature = generator.potential, generator.dt, generator.temperature
     matrix = potential.couplings.matrix().detach()
-    equation = Equation(
-        matrix, potential.bias.detach(), generator.config["j2"], generator.config["j4"], steps, dt, temperature
-    )
+    wells = potential.j2.item(), potential.j4.item()
+    equation = Equation(matrix, potential.bias.detach(), *wells, steps, dt, temperature)
     rivals, units = installed(equation), potential.num_units
     knowing = torch_rivals(replace(equation, field=potential.couplings.bind()))
     whole = Potential(
@@ -119,23 +118,23 @@ def _simulations(
             for name, run in knowing.items()
         ]
 
-        def ours(machine: Potential = potential, state: Tensor = state, **arguments: object) -> Callable[[], Tensor]:
-            defaults = {"steps": steps, "dt": dt, "temperature": temperature, "seed": seed}
-            return no_grad(lambda x: simulate(machine, x, **{**defaults, **arguments}).state, state)
+        def ours(
+            machine: Potential = potential, backend: str = "auto", precision: str = "ieee",
+            integrator: str = "euler_maruyama", fewer: int = 1, state: Tensor = state,
+        ) -> Callable[[], object]:  # fmt: skip
+            settings = {"backend": backend, "precision": precision, "integrator": integrator}
+            run = partial(simulate, machine, steps=steps // fewer, dt=fewer * dt, temperature=temperature, seed=seed)
+            return no_grad(partial(run, **settings), state)
 
-        coarse = {"integrator": "splitting", "steps": steps // COARSE, "dt": COARSE * dt}
+        splitting = ours(integrator="splitting", fewer=COARSE)
         programs += [
             Program("thermotorch, reference backend", ours(backend="reference"), structured * batch * steps, normals),
             Program("thermotorch", ours(), structured * batch * steps, normals),
             Program("thermotorch, whole matrix", ours(whole), dense, normals),
             Program("thermotorch, bf16", ours(precision="bf16"), structured * batch * steps, normals),
-            Program(
-                f"thermotorch, splitting, {COARSE} x dt",
-                ours(**coarse),
-                dense / COARSE + dense / steps,
-                normals / COARSE,
-            ),
-        ]
+            Program(f"thermotorch, splitting, {COARSE} x dt", splitting, dense / COARSE + dense / steps,
+                    normals / COARSE),
+        ]  # fmt: skip
         programs += _bound(potential, batch, steps, structured * batch * steps)
         yield f"{units} units, {steps} steps, batch {batch}", programs
 
@@ -166,7 +165,7 @@ def _layers(device: str, seed: int, batch: int = 256) -> Iterator[tuple[str, lis
 
 
 def _bound(potential: Potential, batch: int, products: int, flops: float) -> list[Program]:
-    """Our products with the couplings and nothing else: how fast a step could be if all besides cost nothing."""
+    """Return our products with the couplings alone, the bound on the speed of a step."""
     if potential.bias.device.type != "cpu" or cpu.unavailable() is not None:
         return []
     state = torch.randn(batch, potential.num_units)
@@ -174,9 +173,7 @@ def _bound(potential: Potential, batch: int, products: int, flops: float) -> lis
 
 
 def _training(generator: ThermodynamicGenerator, seed: int, paths: int = 3) -> Iterator[tuple[str, list[Program]]]:
-    """The published rule along one trajectory after the other, against batches of them at the same and at a coarse
-    dt.
-    """
+    """Yield the published rule along one trajectory after the other, and in batches at the same and at a coarse dt."""
     potential, protocol = generator.potential, generator.noising()
     like = potential.bias
     pixels = torch.randn(paths, generator.visible.stop, device=like.device)
@@ -186,21 +183,22 @@ def _training(generator: ThermodynamicGenerator, seed: int, paths: int = 3) -> I
         for push in force.split(1):
             potential.zero_grad()
             with torch.no_grad():
-                x, kick, path = torch.zeros_like(push), (2 * temperature * dt) ** 0.5, []
+                x, amplitude, visited = torch.zeros_like(push), (2 * temperature * dt) ** 0.5, []
                 for step in range(2 * protocol.steps):
                     strength = 1.0 if step < protocol.steps else protocol.schedule(step - protocol.steps)
                     if step >= protocol.steps:
-                        path.append(x)
-                    x = x + dt * (strength * push - 2 * x - 4 * x**3) + kick * torch.randn_like(x)
-                path = torch.stack([*path, x])
+                        visited.append(x)
+                    x = x + dt * (strength * push - 2 * x - 4 * x**3) + amplitude * torch.randn_like(x)
+                path = torch.stack([*visited, x])
             before, after = path[:-1], path[1:]
             residual = before - after + dt * potential.gradient(after)
             (residual.square().sum() / (4 * temperature * dt * protocol.steps)).backward()
 
-    def ours(noising: object) -> Callable[[], None]:
+    def ours(noising: Noising) -> Callable[[], None]:
         def run() -> None:
             potential.zero_grad()
             start, decay = noising.run(pixels, seed=seed, record=1)
+            assert decay.states is not None  # recorded
             path = torch.cat([start[None], decay.states])
             action = reverse_action(potential, path, dt=noising.dt, temperature=temperature)
             (action.sum(0).mean() / protocol.steps).backward()
@@ -263,7 +261,7 @@ def _timed(run: Callable[[], object], device: str, clock: Callable[[], float]) -
 
 
 def as_markdown(result: dict) -> str:
-    """The result as a table; the spread is (slowest - fastest) / median of the timed runs."""
+    """Return the result as a table; the spread is (slowest - fastest) / median of the timed runs."""
     peak = result["peak_flops"]
     lines = [
         f"{result['hardware']}, {result['threads']} threads; float32 unless said otherwise, seed {result['seed']}; "
@@ -292,7 +290,7 @@ def as_markdown(result: dict) -> str:
 
 
 def save_figure(result: dict, path: Path) -> Path:
-    """Bars on a logarithmic scale: how many times as fast as the first program of its case each one is."""
+    """Draw the speed of each program over that of the first of its case, as bars on a logarithmic scale."""
     from PIL import Image, ImageDraw, ImageFont
 
     font, line, left, scale = ImageFont.load_default(14), 22, 300, 130  # pixels; `scale` is a factor of ten

@@ -1,9 +1,8 @@
-"""The same equation as others would run it: a loop in eager torch, torchsde, jax. Each is a function of the start
-state.
+"""The same equation in eager torch, torchsde, jax and diffrax, as functions of the initial state.
 
     dx = -(2 j2 x + 4 j4 x^3 + b + J x) dt + sqrt(2 kT dt) xi
 
-They have no heat, no work, no clamps, no noise per sample: what a user would write first, or find installed.
+They have no heat, no work, no clamps and no noise per sample: they are what a user would write first or find installed.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ Run = Callable[[Tensor], object]
 class Equation:
     """The machine and the run: couplings [unit, unit], bias [unit], on-site coefficients, steps of dt at temperature.
 
-    `field`, where it is given, is x -> x J of one who knows which blocks of the couplings are zero.
+    An optional `field` computes x J without the zero blocks of the couplings.
     """
 
     couplings: Tensor
@@ -42,15 +41,15 @@ class Equation:
 
 
 def torch_rivals(equation: Equation) -> dict[str, Run]:
-    """Those that run on torch and can be imported here, the eager loop first."""
-    runs = {"eager torch loop": lambda state: plain_loop(equation, state)}
+    """Return the installed rivals that run on torch, the eager loop first."""
+    runs: dict[str, Run] = {"eager torch loop": lambda state: plain_loop(equation, state)}
     if find_spec("torchsde") and equation.bias.device.type == "cpu":
         runs["torchsde euler"] = lambda state: torchsde_euler(equation, state)
     return runs
 
 
 def installed(equation: Equation) -> dict[str, Run]:
-    """All rivals that can be imported here, the eager loop first."""
+    """Return all installed rivals, the eager loop first."""
     runs = torch_rivals(equation)
     if find_spec("jax") and equation.bias.device.type == "cpu":
         runs["jax scan"] = jax_scan(equation)
@@ -60,7 +59,7 @@ def installed(equation: Equation) -> dict[str, Run]:
 
 
 def plain_loop(equation: Equation, state: Tensor) -> Tensor:
-    """Euler-Maruyama written by hand, noise from torch's global generator. Differentiable by autograd."""
+    """Run Euler-Maruyama with noise from torch's global generator, differentiable by autograd."""
     for _ in range(equation.steps):
         state = state - equation.dt * equation.gradient(state) + equation.amplitude * torch.randn_like(state)
     return state
@@ -68,7 +67,7 @@ def plain_loop(equation: Equation, state: Tensor) -> Tensor:
 
 @torch.no_grad()
 def torchsde_euler(equation: Equation, state: Tensor) -> Tensor:
-    """`torchsde.sdeint(method="euler")` with its default Brownian motion."""
+    """Run `torchsde.sdeint(method="euler")` with its default Brownian motion."""
     import torchsde
 
     diffusion = torch.full_like(state, (2.0 * equation.temperature) ** 0.5)
@@ -87,7 +86,7 @@ def torchsde_euler(equation: Equation, state: Tensor) -> Tensor:
 
 
 def jax_scan(equation: Equation) -> Run:
-    """A jitted `lax.scan` with a key for each step."""
+    """Return a jitted `lax.scan` with a key for each step."""
     import jax
     import jax.numpy as jnp
 
@@ -105,7 +104,7 @@ def jax_scan(equation: Equation) -> Run:
 
 
 def diffrax_euler(equation: Equation) -> Run:
-    """`diffrax.Euler` with the cheapest Brownian motion it has, `UnsafeBrownianPath`, jitted."""
+    """Return a jitted `diffrax.Euler` with `UnsafeBrownianPath`, the cheapest Brownian motion."""
     import diffrax
     import jax
     import jax.numpy as jnp
