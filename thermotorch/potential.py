@@ -45,6 +45,12 @@ class Potential(DerivedBuffers):
             system is a system.
     """
 
+    couplings: Couplings
+    bias: Tensor  # a parameter, or what a transform puts in its place
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    fixed_bias: Tensor | None
     own_law: tuple[str, ...] = ()  # of a class: which of these methods are not those of the quartic well
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -105,5 +105,5 @@ def test_ridge_is_the_one_that_held_out_paths_prefer():
 def test_statistics_add_up():
     first, second = noised(0)[0], noised(1)[0]
     merged = first.merge(second)
-    assert merged.count == 2 * 8 * 200
+    assert merged.steps == 2 * 8 * 200
     torch.testing.assert_close(merged.xx, first.xx + second.xx)

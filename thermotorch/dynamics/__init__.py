@@ -54,7 +54,7 @@ def simulate(
     dt: float,
     temperature: float,
     mobility: float | Tensor = 1.0,
-    seed: int | None = None,
+    seed: int | Tensor | None = None,
     sample_ids: Tensor | None = None,
     drive: Drive | None = None,
     clamp: Tensor | None = None,

@@ -15,7 +15,11 @@ _REMEMBERED = 8  # end states of recent runs
 
 
 def begin(
-    state: Tensor | Trajectory, seed: int | None, start_step: int | None, stream: int | None, sample_ids: Tensor | None
+    state: Tensor | Trajectory,
+    seed: int | Tensor | None,
+    start_step: int | None,
+    stream: int | None,
+    sample_ids: Tensor | None,
 ) -> tuple[Tensor, int | Tensor, int, int, Tensor | None]:
     """Return the state, seed, first step, stream and sample numbers of a run.
 

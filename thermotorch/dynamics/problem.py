@@ -110,6 +110,13 @@ class Trajectory:
     stream: int = field(default=Stream.DYNAMICS, kw_only=True)
     sample_ids: Tensor | None = field(default=None, kw_only=True)
 
+    @property
+    def recorded(self) -> Tensor:
+        """`states` of a run that kept some."""
+        if self.states is None:
+            raise ValueError("states: this run kept none; write simulate(..., record=1)")
+        return self.states
+
 
 def check(
     potential: Potential,

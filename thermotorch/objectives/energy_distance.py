@@ -1,9 +1,8 @@
-"""A distance between two sets of samples that needs neither densities nor a critic.
+"""The energy distance between two sets of samples.
 
     D^2 = 2 E|x - y| - E|x - x'| - E|y - y'|
 
-is zero only for equal laws, and its estimate below is unbiased. In a space of features it compares what the features
-see. Source: Szekely & Rizzo, J. Stat. Plan. Inference 143, 1249 (2013).
+is zero only for equal laws. Source: Szekely & Rizzo, J. Stat. Plan. Inference 143, 1249 (2013).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
-    """D^2 above, estimated from x [n, feature] and y [m, feature] without bias; a scalar in the features' unit.
+    """Return the unbiased estimate of D^2 from x [n, feature] and y [m, feature], a scalar in the features' unit.
 
     Raises:
         ValueError: fewer than two samples in a set, or different numbers of features.
@@ -32,16 +31,17 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
 def feature_distance(
     images: Tensor, real: Tensor, features: Features, scales: Sequence[float], classes: Tensor | None = None
 ) -> Tensor:
-    """Sum over blocks of features of their energy distance in units of their scales.
+    """Return the energy distance summed over blocks of features, each divided by its scale.
 
         L = sum_k D^2(f_k(images) / scale_k, f_k(real) / scale_k)
 
     Args:
-        images: generated, [n, channel, height, width] in [0, 1]; gradients flow into them.
-        real: [n, channel, height, width].
+        images: generated images, [n, channel, height, width] in [0, 1]; gradients reach them.
+        real: real images, [n, channel, height, width].
         features: images -> blocks f_k, [batch, feature] each.
-        scales: of each block, such as `feature_scales` gives.
-        classes: float [n, class], one-hot, of both: joined to every block, so that images are right for their class.
+        scales: one scale for each block, as from `feature_scales`.
+        classes: one-hot classes of both sets, float [n, class], appended to every block: the laws are then compared
+            class by class.
     """
     with torch.no_grad():
         wanted = features(real)
@@ -54,7 +54,7 @@ def feature_distance(
 
 @torch.no_grad()
 def feature_scales(real: Tensor, features: Features) -> list[float]:
-    """Mean distance of each block of features from its mean over real images [m, channel, height, width]."""
+    """Return the mean distance of each block of features from its mean over images [m, channel, height, width]."""
     return [(block - block.mean(0)).norm(dim=1).mean().item() for block in features(real)]
 
 

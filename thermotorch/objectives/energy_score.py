@@ -1,10 +1,9 @@
-"""A proper score of samples from a conditional law: right for every condition, not only on average.
+"""The energy score, a proper score of samples from a conditional law.
 
     S(x, x'; y) = (|x - y| + |x' - y|) / 2 - |x - x'| / 2
 
-for two independent samples x, x' given a condition, and what really happened, y. Its mean is least if, and only if, the
-samples follow the conditional law of y; the last term rewards variety. It takes two samples for each condition and
-needs neither a density nor a critic. Source: Gneiting & Raftery, J. Am. Stat. Assoc. 102, 359 (2007), section 4.3; for
+for two independent samples x, x' given a condition, and the outcome y. Its mean is least if and only if the samples
+follow the conditional law of y; the last term rewards variety. Source: Gneiting & Raftery, J. Am. Stat. Assoc. 102, 359 (2007), section 4.3; for
 denoising De Bortoli et al., 2025.
 """
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from thermotorch.objectives.energy_distance import Features
 
-_SMOOTHING = 1e-6  # |x|^2 below which a distance is rounded off, so that its gradient exists at zero
+_SMOOTHING = 1e-6  # added to |x|^2, so that the gradient of a distance exists at zero
 
 
 def energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
@@ -23,10 +22,10 @@ def energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         one, other: two independent samples for each condition, [condition, feature].
-        truth: what happened, [condition, feature].
+        truth: outcomes, [condition, feature].
 
     Returns:
-        Scalar, in the features' unit.
+        A scalar in the features' unit.
 
     Raises:
         ValueError: tensors of different shapes.
@@ -39,13 +38,13 @@ def energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
 
 
 def feature_score(one: Tensor, other: Tensor, truth: Tensor, features: Features, scales: Sequence[float]) -> Tensor:
-    """Return the sum over blocks of features of their `energy_score`, each in units of its scale.
+    """Return `energy_score` summed over blocks of features, each divided by its scale.
 
     Args:
-        one, other: two images for each condition, [condition, channel, height, width]; gradients flow into them.
-        truth: the real ones.
+        one, other: two images for each condition, [condition, channel, height, width]; gradients reach them.
+        truth: real images of the same shape.
         features: images -> blocks, [batch, feature] each.
-        scales: of each block, such as `feature_scales` gives.
+        scales: one scale for each block, as from `feature_scales`.
     """
     with torch.no_grad():
         wanted = features(truth)

@@ -1,4 +1,4 @@
-"""The objective of teacher and student: make a wanted path likely under the machine that is to follow it."""
+"""The objective of teacher and student: make the path of the teacher likely under the student."""
 
 import torch
 from torch import Tensor
@@ -11,19 +11,19 @@ from thermotorch.potential import Potential
 def forward_action(
     potential: Potential, path: Tensor, *, dt: float, temperature: float, drive: Tensor | None = None
 ) -> Tensor:
-    """Onsager-Machlup action of given paths under `potential`, per step.
+    """Return the Onsager-Machlup action of each step of `path` under `potential`.
 
         A = sum_i (dx_i + dt (g_i(x) - f_i))^2 / (4 kT dt),   dx = x' - x,   g = dV/dx,   mobility 1
 
-    Its sum over steps is minus the log probability of the path, up to a constant, and it is quadratic in couplings,
-    biases and drive, so learning needs no simulation of the machine:
+    Its sum over steps is minus the log probability of the path, up to a constant. It is quadratic in couplings, biases
+    and drive, and needs no simulation of the machine:
 
         dA/db_i = r_i,   dA/dJ_ij = r_i x_j + r_j x_i,   r_i = (dx_i + dt (g_i(x) - f_i)) / (2 kT)
 
     Args:
-        potential: the machine being trained, of n units.
+        potential: machine being trained.
         path: [time, batch, unit], one state per time step.
-        dt, temperature: of the path; they must be those of the machine.
+        dt, temperature: time step and kT of the path and of the machine.
         drive: force f, [unit] or [batch, unit], such as the field of clamped pixels.
 
     Returns:
@@ -45,18 +45,20 @@ def forward_action(
 
 @torch.no_grad()
 def guide_path(force: Tensor, *, steps: int, dt: float, j2: float = 1.0, j4: float = 1.0) -> Tensor:
-    """The path that the student is to follow: every unit alone, without noise, pushed by its own force from x = 0.
+    """Return the path of the teacher: uncoupled units without noise, each pushed by its own force from x = 0.
 
         dx_i = (f_i - 2 j2 x_i - 4 j4 x_i^3) dt
 
     Args:
         force: f, [batch, unit].
-        steps, dt, j2, j4: see `simulate` and `Potential`.
+        steps, dt, j2, j4: as in `simulate` and `Potential`.
 
     Returns:
-        [steps + 1, batch, unit]. Source: Whitelam, PNAS 123, e2528413123 (2026), section III.
+        [steps + 1, batch, unit].
+
+    Source: Whitelam, PNAS 123, e2528413123 (2026), section III.
     """
     potential = Potential(BlockCouplings({"unit": force.shape[1]}, []), j2, 0.0, j4).to(force)
     start = torch.zeros_like(force)
     run = simulate(potential, start, steps=steps, dt=dt, temperature=0.0, seed=0, drive=force, record=1)
-    return torch.cat([start[None], run.states])
+    return torch.cat([start[None], run.recorded])

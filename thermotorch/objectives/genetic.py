@@ -1,10 +1,10 @@
-"""The genetic algorithm of the thermodynamic computers: truncation selection and mutation of every parameter.
+"""A genetic algorithm: truncation selection, and mutation of every parameter.
 
 A population is a dict of parameters by name, each with a leading [member]. Every random number is a pure function of
 (seed, generation, member, place in the parameter).
 
 Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), supplementary section S3 B: mutations C^(-1/2) N(0, 0.1^2) with
-C the connections that enter a unit; the best members are cloned and every clone is mutated.
+C the number of connections that enter a unit.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,19 @@ Population = dict[str, Tensor]
 
 
 def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1, seed: int | None = None) -> Population:
-    """Normals of standard deviation `std` for every parameter of `like`, `size` members;
-    a seed of None is drawn afresh.
+    """Return `size` members with normals of standard deviation `std` for every parameter of `like`.
+
+    A seed of None is drawn from torch's global generator.
     """
-    size, std, seed = count_of("size", size), number_of("std", std), seed_or_fresh(seed)
+    size, std, drawn = count_of("size", size), number_of("std", std), seed_or_fresh(seed)
     return {
-        name: std * _draw(values, size, seed, generation=0, number=number)
+        name: std * _draw(values, size, drawn, generation=0, number=number)
         for number, (name, values) in enumerate(like.items())
     }
 
 
 def best(losses: Tensor, keep: int) -> Tensor:
-    """The `keep` members with the smallest losses [member], best first; NaN is worst."""
+    """Return the numbers of the `keep` members with the smallest losses [member], best first; NaN is worst."""
     keep = count_of("keep", keep)
     return torch.where(losses.isnan(), torch.inf, losses).argsort(stable=True)[:keep]
 
@@ -46,16 +47,16 @@ def next_generation(
     seed: int | None = None,
     generation: int,
 ) -> Population:
-    """Clones of the best members, each mutated: theta + strength C^(-1/2) xi.
+    """Return mutated clones of the best members: theta + strength C^(-1/2) xi.
 
     Args:
-        population: [member, ...] by name.
+        population: parameters [member, ...] by name.
         losses: [member].
         fan_in: C by name, a number or a tensor like the parameter.
-        keep: members that are cloned; must divide the size of the population.
+        keep: number of members that are cloned, a divisor of the population's size.
         strength: standard deviation of a mutation at C = 1.
-        seed, generation: of the mutations; the first generation is number 0, so this is at least 1. A seed of None is
-            drawn from torch's global generator.
+        seed: seed of the mutations; None draws one from torch's global generator.
+        generation: number of the new generation, at least 1; the first is 0.
 
     Raises:
         ValueError: `keep` does not divide the size, a generation below 1, or other losses than members.
@@ -66,22 +67,19 @@ def next_generation(
         raise ValueError(f"losses: expected one for each member, found {size} for {members}")
     if size % keep:
         raise ValueError(f"keep: expected a divisor of the population's size {size}, found {keep}")
-    generation, strength, seed = (
-        count_of("generation", generation),
-        number_of("strength", strength),
-        seed_or_fresh(seed),
-    )
+    generation, strength = count_of("generation", generation), number_of("strength", strength)
+    drawn = seed_or_fresh(seed)
     parents = best(losses, keep).repeat_interleave(size // keep)
     offspring = {}
     for number, (name, values) in enumerate(population.items()):
-        mutation = _draw(values[0], size, seed, generation, number)
+        mutation = _draw(values[0], size, drawn, generation, number)
         scale = strength / torch.as_tensor(fan_in[name], dtype=values.dtype, device=values.device).sqrt()
         offspring[name] = values[parents] + scale * mutation
     return offspring
 
 
-def _draw(like: Tensor, size: int, seed: int, generation: int, number: int) -> Tensor:
-    """Standard normals [member, *shape of like]: of sample `member`, at step (generation, number of the parameter)."""
+def _draw(like: Tensor, size: int, seed: int | Tensor, generation: int, number: int) -> Tensor:
+    """Return normals [member, *like.shape]: sample `member` at the step of this generation and parameter number."""
     members = torch.arange(size, device=like.device)
     step = (generation << 16) + number
     return normals(seed, members, step, 1, like.numel(), Stream.DATA).view(size, *like.shape).to(like)

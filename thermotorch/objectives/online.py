@@ -1,4 +1,4 @@
-"""The online, local form of the reverse-action rule: every coupling moves at every step, seeing only its two units."""
+"""The online form of the reverse-action rule: every coupling changes at every step, by its two units alone."""
 
 import torch
 from torch import Tensor
@@ -9,24 +9,25 @@ from thermotorch.potential import Potential, require_quartic
 
 @torch.no_grad()
 def online_update(potential: Potential, path: Tensor, *, dt: float, temperature: float, rate: float) -> Tensor:
-    """Learn along one noising trajectory, in place, moving the parameters after every step.
+    """Train `potential` in place along one noising trajectory, with an update after every step.
 
         J_ij -= rate (r_i x'_j + r_j x'_i),   b_i -= rate r_i,   r_i = (-dx_i + dt g_i(x')) / (2 kT)
 
-    No sum over the trajectory is kept, so the rule needs no memory beyond the couplings themselves.
-
     Args:
-        potential: the machine being trained; its couplings must be a `BlockCouplings`.
-        path: [time, unit], one noising trajectory.
-        dt, temperature: of the path.
+        potential: machine being trained, with `BlockCouplings`.
+        path: one noising trajectory, [time, unit].
+        dt, temperature: time step and kT of the path.
         rate: learning rate per step; the papers use dt / t_final.
 
     Returns:
-        [time - 1], the action of each step before its update.
+        The action of each step before its update, [time - 1].
 
-    Cost: two passes over the couplings per step. Source: Wang & Deng, "Online local learning for generative
-        thermodynamic
-    computing" (2026).
+    Raises:
+        TypeError: couplings of another class.
+        ValueError: a path of fewer than two times or not of shape [time, unit].
+
+    Cost: two passes over the couplings per step, and no memory beyond them.
+    Source: Wang & Deng, "Online local learning for generative thermodynamic computing" (2026).
     """
     require_quartic(potential, "online_update")
     couplings = potential.couplings
@@ -34,10 +35,10 @@ def online_update(potential: Potential, path: Tensor, *, dt: float, temperature:
         raise TypeError(f"online_update needs BlockCouplings, got {type(couplings).__name__}")
     if path.dim() != 2 or len(path) < 2:
         raise ValueError(f"path: expected [time, unit] with at least two times, got {tuple(path.shape)}")
-    # Whole symmetric matrices while learning; a triangle would have to be unpacked at every step.
+    # Symmetric matrices while learning: a triangle would have to be unpacked at every step.
     blocks = {(a, b): couplings.block(a, b).clone() for a, b in couplings.pairs}
     bias, on_site = potential.bias.clone(), potential.on_site_gradient(path[1:])
-    trained = torch.ones_like(bias) if potential.fixed_bias is None else (~potential.fixed_bias).to(bias)
+    trained = torch.ones_like(bias) if potential.fixed_bias is None else potential.fixed_bias.logical_not().to(bias)
     actions = []
     for before, after, gradient in zip(path[:-1], path[1:], on_site, strict=True):
         gradient = gradient + bias

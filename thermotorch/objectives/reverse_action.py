@@ -8,25 +8,27 @@ from thermotorch.potential import Potential
 
 
 def reverse_action(potential: Potential, path: Tensor, *, dt: float, temperature: float) -> Tensor:
-    """Onsager-Machlup action of time-reversed paths under `potential`, per step.
+    """Return the Onsager-Machlup action of each step of the time-reversed `path` under `potential`.
 
         A = sum_i (-dx_i + dt g_i(x'))^2 / (4 kT dt),   dx = x' - x,   g = dV/dx,   mobility 1
 
-    Its mean under the true reverse dynamics is (number of units) / 2. The sum over steps is minus the log probability
-    of the reversed path, up to a constant; gradient descent on it is Whitelam's learning rule,
+    Its mean under the true reverse dynamics is (number of units) / 2. Its sum over steps is minus the log probability
+    of the reversed path, up to a constant. Gradient descent on it is Whitelam's learning rule,
 
         dA/db_i = r_i,   dA/dJ_ij = r_i x'_j + r_j x'_i,   r_i = (-dx_i + dt g_i(x')) / (2 kT)
 
-    and it is quadratic in couplings and biases (see `closed_form.py`).
+    and it is quadratic in couplings and biases: see `closed_form.py`.
 
     Args:
-        potential: the machine being trained, of n units.
-        path: [time, batch, unit] states of noising trajectories, one per time step.
-        dt, temperature: of the paths; they must be those of the machine.
+        potential: machine being trained.
+        path: noising trajectories, [time, batch, unit], one state per time step.
+        dt, temperature: time step and kT of the paths and of the machine.
 
     Returns:
-        [time - 1, batch]. Cost: one coupling field per step and, for the gradient, one outer product; memory of one
-        copy of the path for a gradient in the parameters by the fast core (float32), of a few copies otherwise.
+        [time - 1, batch].
+
+    Cost: one coupling field per step and, for the gradient, one outer product. Memory of one copy of the path for a
+    gradient in the parameters by the fast core (float32), a few copies otherwise.
 
     Raises:
         ValueError: a path of fewer than two times or not of shape [time, batch, unit].

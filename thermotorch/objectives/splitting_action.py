@@ -16,29 +16,30 @@ def splitting_action(
     mobility: float | Tensor = 1.0,
     reverse: bool = False,
 ) -> Tensor:
-    """Minus the log probability of each transition of a path under the splitting scheme, up to its normalisation.
+    """Return minus the log probability of each transition under the splitting scheme, up to its normalisation.
 
-    Between the two halves of its step, right after the noise, the scheme C(h/2) N(h/2) O(h) N(h/2) C(h/2) is a chain z
-    with Gaussian transitions of constant diagonal variance, at any step h:
+    Observed right after the noise, the scheme C(h/2) N(h/2) O(h) N(h/2) C(h/2) is a chain z with Gaussian transitions
+    of constant diagonal variance, at any step h:
 
         z' = e G(z) + s xi,   G = N(h/2) C(h) N(h/2),   A = sum_i (z'_i - e_i G(z)_i)^2 / (2 s_i^2)
 
-    so that a machine can be trained by likelihood on the coarse steps it will run with. The mean of A under the scheme
-    itself is (number of units) / 2. Unlike the Euler-Maruyama action (`reverse_action`) it is not quadratic in the
-    couplings, which enter through an exponential.
+    Its mean under the scheme itself is (number of units) / 2. Unlike the Euler-Maruyama action (`reverse_action`) it is
+    not quadratic in the couplings, which enter through an exponential.
 
     Args:
-        potential: the machine, of n units; gradients reach its couplings and biases.
-        path: [time, batch, unit], states h apart.
-        dt, temperature, mobility: of the machine; every unit must move (mobility and temperature above 0).
-        reverse: the time-reversed path, as in `reverse_action`.
+        potential: machine being trained.
+        path: states h apart, [time, batch, unit].
+        dt, temperature, mobility: h, kT and mu of the machine, the last two positive.
+        reverse: True for the time-reversed path, as in `reverse_action`.
 
     Returns:
-        [time - 1, batch]. Cost: one product [time x batch, unit] x [unit, unit] and one matrix exponential
-        (`splitting.flows`), about 6 products [unit, unit]^2, once per call; two or three times that for the gradient.
+        [time - 1, batch].
 
     Raises:
-        ValueError: a path of fewer than two times or not of shape [time, batch, unit]; no noise to compare with.
+        ValueError: a path of fewer than two times or not of shape [time, batch, unit]; no temperature or mobility.
+
+    Cost: one product [time x batch, unit] x [unit, unit] and one matrix exponential (`splitting.flows`), about 6
+    products [unit, unit]^2, per call; two or three times that for the gradient.
     """
     require_quartic(potential, "splitting_action")
     if path.dim() != 3 or len(path) < 2:
