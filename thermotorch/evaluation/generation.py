@@ -1,4 +1,4 @@
-"""One model generates as the protocol says: warmed up, watched, timed and metered."""
+"""Generation of the samples of a protocol: warmed up, timed and metered."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,44 +12,44 @@ from thermotorch.evaluation.energy import Drawn, measure
 from thermotorch.evaluation.energy.meter import EnergyMeter
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.samples import in_parts
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.evaluation.speed.memory import PeakMemory
-from thermotorch.models.protocol import BATCH_SIZE, Abilities, Samples, TitledProgress, abilities
+from thermotorch.models.protocol import BATCH_SIZE, Abilities, Progress, Samples, TitledProgress, abilities
 from thermotorch.zoo.rows import Row, joined
 
 Run = Callable[..., Samples]
 STRIP_IMAGES = 8
 _STRIP_FRAMES = 24
-_AT_ONCE = 10_000  # samples of one call, of which alone the frames on the way are kept
+_AT_ONCE = 10_000  # samples of one call; frames are kept of the first call alone
 
 
 class Generation(NamedTuple):
-    """Images and what was seen of their making."""
+    """Images, their cost, and the measurements of their generation."""
 
     images: Tensor  # [n, c, h, w] in [0, 1], on the CPU
-    labels: Tensor | None  # int64 [n], the classes asked for
+    labels: Tensor | None  # int64 [n], the requested classes
     heat: Tensor | None  # [n], of a thermodynamic device, in its kT
     work: Tensor | None  # [n]
     strip: Tensor | None  # [frame, image, c, h, w], noise becoming the first images
-    times: list[float]  # at which `frames` were read
+    times: list[float]  # times of `frames`
     frames: Tensor | None  # [time, n, c, h, w]
     rows: list[Row]  # speed, memory and measured energy
-    drawn: list[Drawn]  # what each energy counter saw, above idle
+    drawn: list[Drawn]  # readings of the energy counters above idle
 
 
 def generate(entry: Entry, how: str = "", command: str = "", progress: TitledProgress | None = None) -> Generation:
-    """The protocol's samples from one model.
+    """Generate the protocol's samples from one model.
 
-    The first 8 images are made once before, which compiles and loads whatever has to be; that is the warm-up, and the
-    strip. Then the idle hardware is metered, where a counter can be read, and the clock starts. A thermodynamic device
-    is
-    read at the times of the curve in the very run that makes the samples, and pays for it: 6 % of the time of
-    `generator.mnist`, 256 at a time on one core of an AMD EPYC.
+    The first 8 images are made in advance, which compiles and loads everything: that is the warm-up, and the strip.
+    Then the idle hardware is metered, if a counter is readable, and the clock starts. A thermodynamic device is read at
+    the times of the curve in the same run, which takes 6 % of the time of `generator.mnist`, 256 at a time on one core
+    of an AMD EPYC.
 
     Args:
         entry: the model and its protocol.
-        how: it is sampled, in words, for the notes.
-        command: what gives the rows again.
+        how: description of the sampling, for the notes.
+        command: command that reproduces the rows.
         progress: called with (description, done, total).
     """
     tell = progress or (lambda description, done, total: None)
@@ -109,33 +109,24 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     return Generation(made.images, labels, made.heat, made.work, strip, times, made.frames, rows, drawn)
 
 
-def _made(
-    run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[float], progress: Callable[[int, int], None]
-) -> Samples:
+def _made(run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[float], progress: Progress) -> Samples:
     """Generate n samples in calls of about 10,000, so that memory holds the images and little else."""
-    calls = torch.arange(n).split(n if n <= _AT_ONCE else batch_size * max(1, _AT_ONCE // batch_size))
     images: Tensor | None = None
+    frames: Tensor | None = None
     heat: list[Tensor] = []
     work: list[Tensor] = []
-    frames: Tensor | None = None
-    for ids in calls:
-        first, count = int(ids[0]), len(ids)
-        given: dict[str, Any] = {} if labels is None else {"labels": labels[first : first + count]}
-        if len(calls) > 1:
-            given["sample_ids"] = ids
-        if times and not first:
-            given["times"] = times
+    done = 0
 
-        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
-            progress(*((first + count * done // total, n) if len(calls) > 1 else (done, total)))
+    def draw(count: int, **options: Any) -> Samples:
+        return run(count, **options, **({"times": times} if times and not done else {}))
 
-        found = run(count, batch_size=batch_size, progress=tell, **given)
+    for found in in_parts(draw, n, batch_size, _AT_ONCE, {} if labels is None else {"labels": labels}, progress):
         if images is None:
-            images = torch.empty(n, *found.images.shape[1:], dtype=found.images.dtype)
-        images[first : first + count] = found.images.cpu()
+            images, frames = torch.empty(n, *found.images.shape[1:], dtype=found.images.dtype), found.frames
+        images[done : done + len(found.images)] = found.images.cpu()
+        done += len(found.images)
         heat += [] if found.heat is None else [found.heat]
         work += [] if found.work is None else [found.work]
-        frames = found.frames if "times" in given else frames
     assert images is not None  # of three samples at least
     return Samples(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
 
@@ -160,11 +151,10 @@ def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _strip(
-    able: Abilities, run: Run, labels: Tensor | None, count: int, progress: Callable[[int, int], None]
-) -> Tensor | None:
+def _strip(able: Abilities, run: Run, labels: Tensor | None, count: int, progress: Progress) -> Tensor | None:
     """Generate the first images once, and return about 24 of their intermediate states if the model shows them."""
-    arguments = {"batch_size": count, "progress": progress, **_labelled(labels, count)}
+    arguments: dict[str, Any] = {"batch_size": count, "progress": progress}
+    arguments |= {} if labels is None else {"labels": labels[:count]}
     times = able.readable_times([frame / (_STRIP_FRAMES - 1) for frame in range(_STRIP_FRAMES)])
     if times:
         return run(count, times=times, **arguments).frames
@@ -175,10 +165,6 @@ def _strip(
     run(count, watch=lambda step, images: seen.append(images.cpu()), **arguments)
     shown = torch.linspace(0, len(seen) - 1, min(len(seen), _STRIP_FRAMES)).round().long()
     return torch.stack([seen[step] for step in shown.tolist()])
-
-
-def _labelled(labels: Tensor | None, count: int) -> dict[str, Tensor]:
-    return {} if labels is None else {"labels": labels[:count]}
 
 
 def _synchronize(device: torch.device) -> None:

@@ -11,15 +11,46 @@ from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from thermotorch.arguments import count_of
+from thermotorch.evaluation.estimate import mean_of
 from thermotorch.files import replacing, write_file
-from thermotorch.models.protocol import abilities
+from thermotorch.models.protocol import Progress, Samples, abilities
 from thermotorch.zoo.rows import Row
 
 SHOWN = 1024  # images in the grid at most
 _AT_ONCE = 1024  # images in memory, or one batch if that is more
 _OF_EACH = ("labels", "known")  # arguments of `generate` with one entry for each sample
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
-Samples = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
+
+
+def in_parts(
+    draw: Callable[..., Samples],
+    num_samples: int,
+    batch_size: int,
+    at_once: int,
+    options: Mapping[str, Any],
+    progress: Progress,
+) -> Iterator[Samples]:
+    """Yield the samples of one call of `draw` from several calls, each of whole batches and about `at_once` samples.
+
+    Args:
+        draw: function such as `Abilities.draw`.
+        num_samples, batch_size, options: its arguments.
+        at_once: number of samples up to which there is one call.
+        progress: called with (done, total).
+    """
+    calls = num_samples if num_samples <= at_once else batch_size * max(1, at_once // batch_size)
+    for ids in torch.arange(num_samples).split(calls):
+        first, count = int(ids[0]), len(ids)
+        if count == num_samples:
+            yield draw(count, batch_size=batch_size, progress=progress, **options)
+            return
+        of_each = {name: options[name][first : first + count] for name in _OF_EACH if options.get(name) is not None}
+
+        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
+            progress(first + count * done // total, num_samples)
+
+        yield draw(count, batch_size=batch_size, progress=tell, sample_ids=ids, **{**options, **of_each})
 
 
 def draw_samples(
@@ -29,7 +60,7 @@ def draw_samples(
     seed: int = 0,
     batch_size: int = 64,
     options: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Generate `images` [n, c, h, w] in [0, 1] and, with a thermodynamic computer, their `heat` [n] in kT.
 
@@ -39,8 +70,7 @@ def draw_samples(
         options: further arguments of `generate`, such as `{"sampler": "ddim", "steps": 50}`.
     """
     arguments = {"seed": seed, "batch_size": batch_size, "progress": progress, **(options or {})}
-    samples = abilities(model).draw(num_samples, **arguments)
-    return {"images": samples.images} | ({} if samples.heat is None else {"heat": samples.heat})
+    return _named(abilities(model).draw(num_samples, **arguments))
 
 
 def samples_in_parts(
@@ -50,30 +80,22 @@ def samples_in_parts(
     seed: int = 0,
     batch_size: int = 64,
     options: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the samples of `draw_samples` in parts of about 1,024, so that memory does not grow with their number.
 
-    The parts hold whole batches, so that the samples are those of a single call. Arguments as in `draw_samples`;
-    `progress` is called with (samples done, num_samples).
+    Arguments as in `draw_samples`.
 
     Raises:
         ValueError, TypeError: a number below 1, or one that is no integer.
     """
     num_samples, batch_size = count_of("num_samples", num_samples), count_of("batch_size", batch_size)
-    for ids in torch.arange(num_samples).split(batch_size * max(1, _AT_ONCE // batch_size)):
-        first, count = int(ids[0]), len(ids)
-        given = dict(options or {})
-        if count < num_samples:
-            of_each = {name: given[name] for name in _OF_EACH if given.get(name) is not None}
-            given |= {name: value[first : first + count] for name, value in of_each.items()}
-            given["sample_ids"] = ids
+    given, tell = {"seed": seed, **(options or {})}, progress or (lambda done, total: None)
+    yield from map(_named, in_parts(abilities(model).draw, num_samples, batch_size, _AT_ONCE, given, tell))
 
-        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
-            if progress is not None:
-                progress(first + count * done // total, num_samples)
 
-        yield draw_samples(model, count, seed=seed, batch_size=batch_size, options=given, progress=tell)
+def _named(samples: Samples) -> dict[str, Tensor]:
+    return {"images": samples.images} | ({} if samples.heat is None else {"heat": samples.heat})
 
 
 class Written(NamedTuple):
@@ -84,12 +106,12 @@ class Written(NamedTuple):
     heat: Tensor | None  # [num_samples] in kT, of a thermodynamic computer
 
 
-def write_samples(parts: Samples | Iterable[Samples], num_samples: int, folder: Path) -> Written:
+def write_samples(parts: Tensors | Iterable[Tensors], num_samples: int, folder: Path) -> Written:
     """Write samples into an existing folder, part by part as they arrive.
 
     Args:
-        parts: the samples, in parts or as a whole: `images` and perhaps `heat`.
-        num_samples: their number.
+        parts: the samples, in parts or as a whole, with `images` and perhaps `heat`.
+        num_samples: number of samples.
         folder: destination.
 
     Returns:
@@ -153,6 +175,8 @@ def sample_rows(written: Written, seconds: float, seed: int, command: str) -> li
     rows = [Row("time, warm-up included", seconds, "s per sample", n, seed, "measured", None, command)]
     if written.heat is None:
         return rows
-    heat = written.heat.double()
-    stderr = (heat.std() / n**0.5).item() if n > 1 else None
-    return [Row("generation heat", heat.mean().item(), "kT per sample", n, seed, "modelled", stderr, command), *rows]
+    mean, stderr = mean_of(written.heat)
+    return [
+        Row("generation heat", mean, "kT per sample", n, seed, "modelled", stderr if n > 1 else None, command),
+        *rows,
+    ]

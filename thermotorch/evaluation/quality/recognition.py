@@ -30,7 +30,14 @@ class FeatureNet(Protocol):
 @torch.no_grad()
 def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
     """Apply a function to images [n, c, h, w] in batches, and join the results: [n, ...]."""
-    return torch.cat([function(batch) for batch in images.split(batch_size)])
+    batches = images.split(batch_size)
+    first = function(batches[0])
+    # In place, since small results that stay between large ones that go keep the allocator from handing memory back.
+    joined = first.new_empty(len(images), *first.shape[1:])
+    joined[: len(first)] = first
+    for number, batch in enumerate(batches[1:], 1):
+        joined[number * batch_size : number * batch_size + len(batch)] = function(batch)
+    return joined
 
 
 def features(feature_net: FeatureNet, images: Tensor, batch_size: int = 512) -> Tensor:
