@@ -30,7 +30,7 @@ NOTES = (
 
 
 def rows(space: FeatureSpace, data: MNISTData, command: str) -> list[Row]:
-    """Accuracy on the test images, and the scores of real images."""
+    """Return the accuracy on the test images, and the scores of real images."""
     images, labels = data.test_images()
     probabilities = class_probabilities(space.net, images)
     correct = (probabilities.argmax(1) == labels).double()

@@ -33,12 +33,12 @@ class Claim:
 def claims(
     digital: str, work: DigitalCount, machine: str, run: MachineRun, classifier: str, classifier_heat: float
 ) -> tuple[Claim, ...]:
-    """The three ratios of the field beside ours. They are three kinds of estimate, and none is measured at the wall.
+    """Return the three ratios of the field beside ours, three kinds of estimate of which none is measured at the wall.
 
     Args:
-        digital, work: the digital model and its count.
-        machine, run: the thermodynamic generator and its cycle.
-        classifier, classifier_heat: the thermodynamic classifier and its heat of an inference, in kT.
+        digital, work: label of the digital model, and its count.
+        machine, run: label of the thermodynamic generator, and its cycle.
+        classifier, classifier_heat: label of the thermodynamic classifier, and its heat of an inference in kT.
     """
     a100, circuit = hardware_class("A100 fp32"), FP32_45NM
     ideal = ratio(circuit.ledger(digital, work), device("ideal").ledger(machine, run),

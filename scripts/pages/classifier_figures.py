@@ -33,7 +33,7 @@ class Point(NamedTuple):
 def uncertainty_figure(
     model: ThermodynamicClassifier, images: Tensor, labels: Tensor, runs: int = 10, seed: int = 0
 ) -> "Figure":
-    """Reliability, and error when the least certain are rejected: one run, several, and the machine without noise."""
+    """Draw reliability and rejection for one run, several runs, and the machine without noise."""
     found = model.infer(images, runs=runs, seed=seed).outputs
     predictive = {
         "one run": model.probabilities(found[:, :1]),
@@ -58,21 +58,21 @@ def uncertainty_figure(
 
 
 def point(model: ThermodynamicClassifier, images: Tensor, labels: Tensor, seed: int = 0) -> Point:
-    """One run on every image."""
+    """Return the machine's point for one run on every image."""
     found = model.infer(images, seed=seed)
     right = (found.outputs[:, 0].argmax(-1) == labels).double()
     return Point(found.heat.mean().item(), right.mean().item(), right.std().item() / len(labels) ** 0.5)
 
 
 def hotter(model: ThermodynamicClassifier, factor: float) -> ThermodynamicClassifier:
-    """The same machine at `factor` times its temperature."""
+    """Return the machine at `factor` times its temperature."""
     changed = copy.deepcopy(model)
     changed.layer.temperature *= factor
     return changed
 
 
 def observed_at(model: ThermodynamicClassifier, t_final: float) -> ThermodynamicClassifier:
-    """The same machine read at another time."""
+    """Return the machine read at another time."""
     changed = copy.deepcopy(model)
     changed.layer.t_final, changed.layer.steps = t_final, round(t_final / changed.layer.dt)
     return changed

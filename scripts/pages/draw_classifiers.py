@@ -22,7 +22,7 @@ FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures"
 
 
 def history(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """(simulated runs, error) of a finished training of the cosine."""
+    """Return (simulated runs, error) of a finished training of the cosine."""
     rows = []
     for path in sorted(run.glob("csv/version_*/metrics.csv")):  # one for each time the run was continued
         with open(path, encoding="utf-8") as file:

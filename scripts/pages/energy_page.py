@@ -90,16 +90,16 @@ def energy_page(
     progress: Callable[[str], None] = lambda what: None,
     **sampling: object,
 ) -> str:
-    """The page for one thermodynamic and one digital generator.
+    """Return the page for one thermodynamic and one digital generator.
 
     Args:
         machine_name, machine: the thermodynamic generator.
-        digital_name, digital: the digital one.
-        classifier_name, classifier_heat: of the third claim, heat of an inference in kT.
-        command: what writes the page again.
-        num_samples, seed: of the simulation of the machine.
-        progress: told what is being done.
-        sampling: of the digital model, such as `sampler="dpm++", steps=10`.
+        digital_name, digital: the digital generator.
+        classifier_name, classifier_heat: classifier of the third claim, and its heat of an inference in kT.
+        command: command that writes the page.
+        num_samples, seed: number of simulated samples of the machine, and their seed.
+        progress: called with a description of each step.
+        sampling: arguments of the digital model, such as `sampler="dpm++", steps=10`.
 
     Cost: `num_samples` samples of the machine, and one counted sample of the digital model.
     """
@@ -140,7 +140,7 @@ def energy_page(
 
 
 def quantities_section() -> str:
-    """Every quantity of every device model and class of hardware."""
+    """Return a table of every quantity of the device models and classes of hardware."""
     return quantities_table(
         (hardware.name, name, quantity)
         for hardware in (*DEVICES, *HARDWARE_CLASSES)
@@ -149,7 +149,7 @@ def quantities_section() -> str:
 
 
 def _shares(machine: str, run: MachineRun) -> Iterator[str]:
-    """What the heat is of each total, and what most of it is."""
+    """Yield the shares of the heat and of the largest contribution in each total."""
     for model in DEVICES:
         ledger = model.ledger(machine, run)
         known = [line for line in ledger.contributions if line.joule is not None]

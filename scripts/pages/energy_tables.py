@@ -7,7 +7,7 @@ from thermotorch.evaluation.report.markdown import table
 
 
 def effects_table(effects: Iterable[Effect]) -> str:
-    """One line for each quantity, the strongest first; decisive ones are set in bold."""
+    """Return a table with a line for each quantity, the strongest first and decisive ones in bold."""
     rows = []
     for effect in effects:
         name = f"{effect.quantity} ({effect.scenario})"
@@ -20,7 +20,7 @@ def effects_table(effects: Iterable[Effect]) -> str:
 
 
 def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
-    """One line for each (device or class, name, quantity); those that are the same in several stand once."""
+    """Return a table of (device or class, name, quantity), with equal quantities in one line."""
     lines: dict[tuple[str, str, str], list[str]] = {}
     for hardware, name, quantity in found:
         lines.setdefault((name, _range(quantity, quantity.unit), quantity.source), []).append(hardware)
@@ -29,7 +29,7 @@ def quantities_table(found: Iterable[tuple[str, str, Quantity]]) -> str:
 
 
 def _kind(effect: Effect) -> str:
-    """Where a quantity and its range are from."""
+    """Return the origin of a quantity and of its range."""
     if effect.assumed:
         return "assumption"
     return "source, range assumed" if "assumption" in effect.source else "source"

@@ -12,9 +12,9 @@ _SKIPPED = (
 
 
 def model_table(cards: Sequence[Mapping]) -> str:
-    """Two Markdown tables from model cards: the models, and their recorded numbers with count, seed and kind.
+    """Return two Markdown tables from model cards: the models, and their recorded numbers.
 
-    What a card notes about its training stands between them; the commands that give the numbers stand below.
+    Notes on the training stand between them; the commands that reproduce the numbers stand below.
     """
     models = [
         [
@@ -50,7 +50,7 @@ def model_table(cards: Sequence[Mapping]) -> str:
 
 
 def _data(data: Mapping) -> str:
-    """The data set and the part of it that was used."""
+    """Describe the data set and the part of it that was used."""
     parts = [data.get("name", "nothing")]
     if data.get("digits") is not None:
         parts.append("digits " + ", ".join(map(str, data["digits"])))
@@ -60,7 +60,7 @@ def _data(data: Mapping) -> str:
 
 
 def _effort(training: Mapping) -> str:
-    """Steps and time; a model without steps was not trained."""
+    """Describe the steps and time of the training."""
     return f"{training['steps']:,} steps, {_duration(training['seconds'])}" if training["steps"] else "nothing to train"
 
 

@@ -18,7 +18,7 @@ PLATEAU = 0.5  # error of the best constant
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of that size in inches, without the global state of pyplot."""
+    """Return an empty figure of this size in inches, without the global state of pyplot."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
@@ -30,7 +30,7 @@ def activation_figure(
     samples: int = 1000,
     seed: int = 0,
 ) -> "Figure":
-    """<x>(I): in equilibrium for three wells and several temperatures, and at finite observation times (simulated)."""
+    """Draw <x>(I) in equilibrium for three wells and several temperatures, and simulated at finite times."""
     figure = new_figure(12, 3.4)
     panels = figure.subplots(1, len(WELLS) + 1, sharey=True)
     force = torch.linspace(-10, 10, 401, dtype=torch.float64)
@@ -54,7 +54,7 @@ def activation_figure(
 def cosine_error(
     model: LayeredComputer, t_final: float, *, samples: int = 25, inputs: int = 16, seed: int = 1
 ) -> float:
-    """phi of a computer read at another time than it was trained for."""
+    """Return phi of a computer read at another time than the one of its training."""
     z = torch.linspace(0, 1, inputs)
     return (model(z, samples, seed, t_final=t_final) - torch.cos(2 * pi * z)).square().mean().item()
 
@@ -66,13 +66,13 @@ def cosine_figure(
     samples: int = 50,
     seed: int = 1,
 ) -> "Figure":
-    """Training curves with their plateau, the fit, and the notch of the error at the trained observation time.
+    """Draw training curves with their plateau, the fit, and the error against the observation time.
 
     Args:
-        histories: by the name of the way to train, (runs simulated so far, phi), each [update].
-        models: the trained computers by the same names.
+        histories: (simulated runs so far, phi), each [update], by training method.
+        models: the trained computers by training method.
         samples: runs averaged at each input.
-        seed: of these runs.
+        seed: seed of these runs.
     """
     figure = new_figure(12, 3.4)
     training, fit, notch = figure.subplots(1, 3)

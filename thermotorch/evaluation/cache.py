@@ -1,8 +1,8 @@
-"""Results of comparisons on disk, so that the same question is answered once.
+"""Results of comparisons on disk.
 
-A result is known by everything its numbers depend on: the weights, the judge, the protocol, the sampler, the code, and
-the hardware, since seconds and joules belong to the machine they were measured on. One safetensors file holds its
-pictures, and its numbers as JSON among the metadata; nothing is unpickled.
+The key of a result holds everything its numbers depend on: weights, judge, protocol, sampler, code, and the hardware,
+to which seconds and joules belong. One safetensors file holds its pictures, and its numbers as JSON in the metadata;
+nothing is unpickled.
 """
 
 import hashlib
@@ -29,29 +29,25 @@ from thermotorch.models.protocol import abilities
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
-_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures", "hub_")  # how it looks is no part of a result
+_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures", "hub_")  # looks are no part of a result
 _LIBRARIES = ("thermotorch", "torch", "diffusers", "torchmetrics")
 
 log = logging.getLogger(__name__)
 
 
 def results_folder() -> Path:
-    """The folder `results` of `$THERMOTORCH_CACHE`, or of `thermotorch` in the user's cache folder."""
+    """Return the folder `results` of `$THERMOTORCH_CACHE`, or of `thermotorch` in the user's cache folder."""
     return cache_folder() / "results"
 
 
 class ResultCache:
-    """Results in a folder, one file each.
-
-    Args:
-        folder: made when the first result is saved.
-    """
+    """Results in a folder, which is created with the first of them, one file each."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
 
     def load(self, key: Mapping[str, Any]) -> tuple[dict, dict[str, Tensor]] | None:
-        """What was saved under a key: plain values and tensors; None if nothing was, or the file is damaged."""
+        """Return the plain values and tensors under a key; None if there are none, or the file is damaged."""
         path = self._path(key)
         if not path.is_file():
             return None
@@ -64,14 +60,14 @@ class ResultCache:
             return None
 
     def save(self, key: Mapping[str, Any], found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
-        """Write plain values and tensors under a key, and return the file: the whole of it or none, also on Ctrl-C."""
+        """Write plain values and tensors under a key, all or nothing, and return the file."""
         path = self._path(key)
         metadata = {"key": json.dumps(key), "found": json.dumps(found, allow_nan=False)}
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
         return write_file(path, data)
 
     def load_result(self, key: Mapping[str, Any]) -> ModelResult | None:
-        """The result of one entry, if there is one that this version understands."""
+        """Return the result of one entry, if there is one that this version understands."""
         saved = self.load(key)
         try:
             return saved and ModelResult.from_dict(*saved)
@@ -89,9 +85,9 @@ class ResultCache:
 
 
 def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -> dict[str, Any]:
-    """What the numbers of one entry depend on; `weights` is their sha256.
+    """Return everything that the numbers of one entry depend on; `weights` is the sha256 of its weights.
 
-    Its label and its protocol's name are not in it.
+    The label and the name of the protocol are not part of it.
     """
     protocol = entry.protocol.to_dict()
     del protocol["name"]
@@ -103,7 +99,7 @@ def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -
 
 
 def real_key(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> dict[str, Any]:
-    """What the rows of real images depend on."""
+    """Return everything that the rows of real images depend on."""
     settings = {key: value for key, value in protocol.items() if key not in ("name", "sampler", "steps", "batch_size")}
     return {"what": "real images", **_common(settings, space, hardware)}
 
@@ -121,9 +117,7 @@ def _common(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> 
 
 
 def _fingerprint(metric: Metric) -> str:
-    """Name and code of a metric, which may be registered outside the package and is then in no digest of its
-    sources.
-    """
+    """Return the name and a digest of the code of a metric, which may be registered outside the package."""
     code = getattr(metric.measure, "__code__", None)
     body = str(code and [code.co_code, code.co_names, [x for x in code.co_consts if isinstance(x, int | float | str)]])
     return f"{metric.name} {hashlib.sha256(body.encode()).hexdigest()[:16]}"
@@ -131,7 +125,7 @@ def _fingerprint(metric: Metric) -> str:
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """Digest of the sources that make and judge images, so that numbers do not outlive the code that gave them."""
+    """Return the digest of the sources that make and judge images."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
     for name in _CODE:

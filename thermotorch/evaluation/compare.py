@@ -1,4 +1,4 @@
-"""One protocol for any models: generate, judge, time and meter each, and set the results side by side."""
+"""Comparisons: generate from each model by one protocol, judge, time and meter the samples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,19 +43,17 @@ def compare(
 
     Args:
         models: generators by name, in evaluation mode.
-        protocol: the same for all.
+        protocol: protocol of all models.
         space: the judge.
-        samplers: ways to sample the digital models, `name:steps`, each of which is an entry of its own; by default the
-            protocol's one.
-        known: gives by name what a model was trained on and held-out images of the same kind, to find copies; where it
-            gives None, those rows are unavailable. It is asked when its images are needed.
-        cache: where results are kept, and taken from.
-        weights: by name, the sha256 of a model's weights; models that it lacks are not cached.
-        command: what gives the comparison again, for the report.
+        samplers: samplers of the digital models, `name:steps`, each an entry of its own; default: the protocol's.
+        known: function from a name to the model's training images and held-out images, to find copies; None makes those
+            rows unavailable. It is called when the images are needed.
+        cache: store of results.
+        weights: sha256 of the weights by name; models without one are not cached.
+        command: command that reproduces the comparison.
         progress: called with (description, done, total).
-        save: called with the comparison so far, at the start, after each entry that is measured, before one after
-            cached ones, and at the end, so that an interruption loses at most the entry at hand; the interruption
-            itself is passed on.
+        save: called with the comparison so far, at the start, after measured entries and at the end. An interruption
+            loses at most the current entry, and is passed on.
 
     Raises:
         ValueError: no models, images that the judge cannot take, or a sampler that does not fit; before any compute.
@@ -107,7 +105,7 @@ def evaluate(
     command: str = "",
     progress: TitledProgress | None = None,
 ) -> ModelResult:
-    """Generate from one model as the protocol says, and return all that is known about the samples and their cost.
+    """Generate from one model by the protocol, and return everything about its samples and their cost.
 
     A `Thermodynamic` model has rows of heat and work, any other has rows of arithmetic. A model that takes labels draws
     each class in turn. Arguments as in `compare`, except that `known` holds the images themselves.
@@ -164,7 +162,7 @@ def _counted(progress: TitledProgress, which: str, description: str, done: int, 
 
 
 def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> ModelResult | None:
-    """A result that was kept, under its label here; None when it lacks what can be determined now."""
+    """Return a cached result under its present label; None if it lacks rows that are available now."""
     if found is None:
         return None
     if NOVELTY.find(found.rows) is None and known and known(entry.name):
@@ -176,7 +174,7 @@ def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> Mod
 def _real_rows(
     protocol: Protocol, space: FeatureSpace, command: str, hardware: str, cache: ResultCache | None
 ) -> list[Row]:
-    """`real_rows`, kept like the results."""
+    """Return `real_rows` from the cache or from the judge."""
     if not (cache and space.sha256):
         return real_rows(protocol, space, command)
     key = real_key(protocol.to_dict(), space, hardware)

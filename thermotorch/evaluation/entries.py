@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: each model, and each way of sampling it."""
+"""Entries of a comparison: each model, and each way of sampling it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ class Entry:
     """One column of a comparison.
 
     Args:
-        label: what it is called there, unique.
-        name: of the model.
-        model: it makes images.
-        protocol: that of the comparison, with the sampler and steps of this entry.
+        label: unique label.
+        name: name of the model.
+        model: a generator.
+        protocol: protocol of the comparison, with the sampler and steps of this entry.
     """
 
     label: str
@@ -28,15 +28,15 @@ class Entry:
 
 
 def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = ()) -> list[Entry]:
-    """Every model, those that have samplers once for each sampler.
+    """Return an entry for every model, or one for each sampler of a model that has samplers.
 
     Args:
-        models: by name.
-        protocol: of the comparison; its sampler and steps are used when `samplers` is empty.
+        models: models by name.
+        protocol: protocol of the comparison; its sampler and steps serve if `samplers` is empty.
         samplers: `name` or `name:steps`, such as "ddpm:1000", "ddim:25", "dpm++".
 
     Raises:
-        ValueError: a sampler that no model has, or that cannot take so many steps, and all other such errors at once.
+        ValueError: samplers that no model has or that cannot take so many steps, all in one message.
     """
     if repeated := sorted({text for text in samplers if list(samplers).count(text) > 1}):
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
@@ -62,7 +62,7 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
 
 
 def _parsed(text: str) -> tuple[str, int | None]:
-    """`ddim:50` -> ("ddim", 50), `ddim` -> ("ddim", None)."""
+    """Parse `ddim:50` as ("ddim", 50) and `ddim` as ("ddim", None)."""
     name, colon, steps = str(text).partition(":")
     if not name or (colon and not steps.isdecimal()):
         raise ValueError(f"samplers: expected 'name' or 'name:steps' such as 'ddim:50', found {text!r}")
@@ -70,7 +70,7 @@ def _parsed(text: str) -> tuple[str, int | None]:
 
 
 def _checked(name: str, able: Abilities, sampler: str, steps: int | None) -> int | str:
-    """Return the number of steps, as far as the model tells it."""
+    """Return the number of steps; "" if the model does not say."""
     if able.samplers and sampler not in able.samplers:
         raise unknown_name(f"sampler of {name}", sampler, able.samplers)
     try:

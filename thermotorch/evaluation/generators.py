@@ -1,7 +1,4 @@
-"""Generators of the zoo by name.
-
-Everything that can be wrong with the names is said at once, and before any compute.
-"""
+"""Generators of the zoo by name, with all errors in the names reported at once."""
 
 from collections.abc import Sequence
 
@@ -13,11 +10,11 @@ from thermotorch.zoo.registry import architecture
 
 
 def load_generators(names: Sequence[str], judge: Judge | None = None) -> dict[str, nn.Module]:
-    """The trained models of these names, all of which make images.
+    """Return the trained models of these names, all of which make images.
 
     Args:
-        names: checkpoints' names or paths.
-        judge: takes images of one shape, which all models must make; None does not look.
+        names: names or paths of checkpoints.
+        judge: judge whose image shape all models must have; None for any shape.
 
     Raises:
         ValueError: names that are unknown (with the close matches), repeated, or of models that make no images or
@@ -46,7 +43,7 @@ def load_generators(names: Sequence[str], judge: Judge | None = None) -> dict[st
 
 
 def generators() -> list[str]:
-    """The names of all checkpoints that make images, sorted. It imports their architectures."""
+    """Return the sorted names of all checkpoints that make images; it imports their architectures."""
     return [name for name in list_checkpoints() if _makes_images(name)]
 
 
@@ -58,7 +55,7 @@ def _makes_images(name: str) -> bool:
 
 
 def not_a_generator(name: str, model: nn.Module) -> str:
-    """What to use instead of a model that makes no images, and what makes images; "" for one that does."""
+    """Return the message about a model that makes no images, with alternatives; "" for one that does."""
     if makes_images(model):
         return ""
     text = f"{name} makes no images"

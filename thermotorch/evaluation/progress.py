@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[..., None]]:
-    """A bar, as the function `progress(done, total, description=title)` that generators and protocols call.
+    """Open a bar, and give the function `progress(done, total, description=title)` that advances it.
 
-    The clock starts anew when the description changes.
+    The clock restarts when the description changes.
     """
     with tqdm(desc=title, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
 

@@ -1,6 +1,4 @@
-"""What a comparison found: for each model its numbers, pictures and curves,
-as plain data that is saved and read back.
-"""
+"""Results of a comparison: numbers, pictures and curves of each model, as plain data that can be saved."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,9 +25,8 @@ class CurvePoint:
     Args:
         axis: "observation time" of a device, in units of its mobility time, or "network evaluations" of a digital
             model.
-        x: where on it, for one image.
-        frechet: Frechet distance of the samples in the comparison's feature space.
-        frechet_stderr: its standard error.
+        x: position on the axis, for one image.
+        frechet, frechet_stderr: Frechet distance in the comparison's feature space, and its standard error.
         recognised: fraction of the samples that the judge is confident about.
     """
 
@@ -42,25 +39,24 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What the protocol gave for one model with one way of sampling it.
+    """Result of one model, sampled in one way.
 
     Args:
-        name: of the model.
-        thermodynamic: whether it is a simulated thermodynamic device; else it is a digital model.
-        sampling: how a digital model was sampled, in words; part of its rows' notes.
+        name: name of the model.
+        thermodynamic: True for a simulated thermodynamic device, False for a digital model.
+        sampling: description of the sampling, part of the rows' notes.
         rows: every number.
         images: the first 64 samples, [64, c, h, w] in [0, 1].
-        class_counts: how many samples the judge took for each class.
-        label: what the result is called in a comparison, unique there; the name unless a model is sampled in several
-            ways ("ddpm.mnist, ddim 50").
+        class_counts: number of samples in each class, according to the judge.
+        label: unique label in a comparison; the name unless a model is sampled in several ways ("ddpm.mnist, ddim 50").
         ledgers: energy of a sample by contribution, one ledger for each scenario.
-        work: what the modelled ledgers price, so that their assumptions can be varied; None where it is not known.
-        strip: noise becoming images, [frame, image, c, h, w] in [0, 1]; the last frame is the first samples. None for a
-            model that does not show its intermediate states.
-        curve: quality against the length of the generation. A digital model has one point for each way of sampling it.
-        hardware: what the rows were measured on.
-        date: when, ISO 8601 in UTC.
-        cached: whether it was read back from an earlier run.
+        work: input of the modelled ledgers, to vary their assumptions; None if unknown.
+        strip: noise becoming images, [frame, image, c, h, w] in [0, 1], the first samples last; None for a model that
+            hides its intermediate states.
+        curve: quality against the length of the generation, one point for a digital model.
+        hardware: hardware of the measurements.
+        date: ISO 8601 in UTC.
+        cached: True if read back from an earlier run.
     """
 
     name: str
@@ -83,11 +79,11 @@ class ModelResult:
             object.__setattr__(self, "label", self.name)
 
     def row(self, metric: str) -> Row | None:
-        """The row of a metric, if there is one."""
+        """Return the row of a metric; None if there is none."""
         return next((row for row in self.rows if row.metric == metric), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the tensors, as plain numbers and strings."""
+        """Return everything but the tensors as plain numbers and strings."""
         plain = ("name", "thermodynamic", "sampling", "class_counts", "label", "hardware", "date")
         return {
             **{key: getattr(self, key) for key in plain},
@@ -98,15 +94,15 @@ class ModelResult:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by name."""
+        """Return the tensors by name."""
         return {"images": self.images} | ({} if self.strip is None else {"strip": self.strip})
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "ModelResult":
-        """The result that `to_dict` and `tensors` described.
+        """Return the result that `to_dict` and `tensors` described.
 
         Raises:
-            ValueError, TypeError, KeyError: a field that is missing or not known.
+            ValueError, TypeError, KeyError: a missing or unknown field.
         """
         read = {
             "rows": [Row.from_dict(row) for row in found["rows"]],
@@ -121,16 +117,16 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of several models under one protocol, complete or, after an interruption, as far as they got.
+    """Results of several models under one protocol, complete or interrupted.
 
     Args:
-        entries: label -> name of the model, all that were asked for, in order.
-        protocol: what they were put through.
+        entries: names of the models by label, all requested ones in order.
+        protocol: protocol of all models.
         space: the judge.
-        hardware: what the measurements ran on.
-        command: what gives the comparison again.
-        real: the rows that as many real images score: the floor of the distances.
-        results: by label; the entries that are not in it were not reached.
+        hardware: hardware of the measurements.
+        command: command that reproduces the comparison.
+        real: rows of as many real images, the floor of the distances.
+        results: results by label, without entries that were not reached.
     """
 
     entries: Mapping[str, str]

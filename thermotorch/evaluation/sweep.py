@@ -1,8 +1,8 @@
-"""A sweep of runs: what was varied, and what each run found.
+"""Sweeps of runs: their varied settings and their results.
 
-The runs of a multirun (`-m`) each leave a record that says what they were told and what they found: `evaluation.json`,
-`samples.json` or `training.json`. What differs between them are the axes of the sweep; imperfect devices and seeds are
-repetitions, over which is averaged.
+Each run of a multirun (`-m`) leaves a record of its settings and results: `evaluation.json`, `samples.json` or
+`training.json`. Settings that differ are the axes of the sweep; imperfect devices and seeds are repetitions, which are
+averaged.
 """
 
 import json
@@ -18,19 +18,19 @@ from thermotorch.evaluation.metrics import METRICS
 from thermotorch.zoo.rows import Row
 
 RECORDS = ("evaluation.json", "samples.json", "training.json")
-FAILED = "FAILED"  # a file with the traceback, in the folder of a run that failed
+FAILED = "FAILED"  # file with the traceback, in the folder of a failed run
 REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed", "seed")
 
 
 @dataclass(frozen=True)
 class Point:
-    """Run that differ in nothing but repetitions.
+    """Runs that differ in repetitions alone.
 
     Args:
-        setting: what was varied, by name.
-        rows: by metric; with repetitions the mean over them, and the standard error of that mean.
-        repetitions: how many runs.
-        spread: with repetitions, their standard deviation, by metric.
+        setting: varied settings by name.
+        rows: rows by metric; of several runs the mean and its standard error.
+        repetitions: number of runs.
+        spread: standard deviation over several runs, by metric.
     """
 
     setting: dict[str, Any]
@@ -45,8 +45,8 @@ class Failure:
 
     Args:
         run: name of its folder.
-        told: what was typed for it, as far as it is not the same in all runs.
-        reason: the last line of its traceback, or that there is none.
+        told: its overrides, without those that all runs share.
+        reason: last line of its traceback, if there is one.
     """
 
     run: str
@@ -59,10 +59,10 @@ class Sweep:
     """The points of a sweep in the order of its runs.
 
     Args:
-        axes: names of what differs between the points.
-        points: in the order of the first run of each.
-        common: what is the same in all runs.
-        repeated: names of what differs between repetitions.
+        axes: names of the settings that differ between points.
+        points: points in the order of the first run of each.
+        common: settings that all runs share.
+        repeated: names of the settings that differ between repetitions.
     """
 
     axes: list[str]
@@ -71,11 +71,7 @@ class Sweep:
     repeated: list[str] = field(default_factory=list)
 
     def metrics(self) -> list[str]:
-        """Return the metrics in the table: those of records with `in_sweeps` that every point has, and the size if it
-        varies.
-
-        Without any of these, return all metrics.
-        """
+        """Return the metrics of records with `in_sweeps`, and a varying size, or else all that every point has."""
         known = [
             metric
             for metric, row in self.points[0].rows.items()
@@ -91,7 +87,7 @@ class Sweep:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep whose runs left their records in `<folder>/<number>/`; those that failed are not among its points.
+    """Read the sweep whose runs left their records in `<folder>/<number>/`, without the failed ones.
 
     Raises:
         FileNotFoundError: no run has a record.
@@ -119,7 +115,7 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def failures(folder: Path) -> list[Failure]:
-    """The runs of a sweep that failed, or were stopped before they had a result."""
+    """Return the runs of a sweep that failed, or stopped before they had a result."""
     runs = [run for run in _run_folders(folder) if (run / ".hydra").is_dir()]
     told = {run: _overrides(run) for run in runs}
     common = set.intersection(*map(set, told.values())) if len(runs) > 1 else set()
@@ -134,19 +130,19 @@ def failures(folder: Path) -> list[Failure]:
 
 
 def _run_folders(folder: Path) -> list[Path]:
-    """The folders of the runs in the order of their numbers."""
+    """Return the folders of the runs in the order of their numbers."""
     return sorted((path for path in folder.glob("*/") if path.is_dir()), key=lambda path: (len(path.name), path.name))
 
 
 def _record(run: Path) -> Path | None:
-    """The record of a run that did not fail."""
+    """Return the record of a run that did not fail."""
     if (run / FAILED).is_file():
         return None
     return next((run / name for name in RECORDS if (run / name).is_file()), None)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A record, with what it found under "metrics" and "energy", and for the rest what it was told."""
+    """Read a record: results under "metrics" and "energy", settings under the other keys."""
     found = json.loads(path.read_text(encoding="utf-8"))
     if path.name != "training.json":
         return found
@@ -162,13 +158,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _overrides(run: Path) -> list[str]:
-    """What was typed for a run, `name=value` each, as Hydra has filed it."""
+    """Return the overrides of a run, `name=value` each, from Hydra's file."""
     path = run / ".hydra" / "overrides.yaml"
     return [str(word) for word in OmegaConf.load(path)] if path.is_file() else []
 
 
 def _plain(text: str) -> Any:
-    """A number where the text is one."""
+    """Parse a number, or return the text."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -178,7 +174,7 @@ def _plain(text: str) -> Any:
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
+    """Flatten nested settings to dotted names."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -186,9 +182,9 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
 
 
 def _averaged(rows: Sequence[Mapping[str, Row]]) -> tuple[dict[str, Row], int, dict[str, float]]:
-    """The rows of one point, how many runs it has, and their standard deviations.
+    """Return the rows of one point, its number of runs, and their standard deviations.
 
-    Rows of several runs are averaged; the standard error of the mean is that of their scatter.
+    Rows of several runs are averaged, with the standard error of their scatter.
     """
     if len(rows) == 1:
         return dict(rows[0]), 1, {}

@@ -1,12 +1,7 @@
 """The energy of both kinds of machine, modelled and measured, never in one column."""
 
 from thermotorch.evaluation.energy.card_rows import (
-    ARITHMETIC,
     HARDWARE,
-    HEAT,
-    JOULE,
-    OVERHEAD,
-    WORK,
     arithmetic_rows,
     heat_rows,
     landauer_row,
@@ -18,16 +13,14 @@ from thermotorch.evaluation.energy.digital_count import DigitalCount, count, cou
 from thermotorch.evaluation.energy.digital_hardware import (
     ARITHMETIC_LINE,
     HARDWARE_CLASSES,
-    BoardClass,
-    CircuitClass,
     digital_ledgers,
     hardware_class,
 )
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
-from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle, machine_run
-from thermotorch.evaluation.energy.measured import Drawn, Idle, above_idle, measure, measure_idle, measured_ledger
+from thermotorch.evaluation.energy.measured import Drawn, measure, measure_idle, measured_ledger
 from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
@@ -36,27 +29,18 @@ from thermotorch.evaluation.energy.spu_board import SPUBoard
 from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, thermodynamic_ledgers
 
 __all__ = [
-    "ARITHMETIC",
     "ARITHMETIC_LINE",
     "CONTRIBUTIONS",
     "DEVICES",
     "DTCA",
     "HARDWARE",
     "HARDWARE_CLASSES",
-    "HEAT",
-    "JOULE",
     "LANDAUER",
-    "OVERHEAD",
-    "TOTAL",
     "TRAJECTORY",
-    "WORK",
-    "BoardClass",
-    "CircuitClass",
     "DigitalCount",
     "Drawn",
     "Effect",
     "IdealDevice",
-    "Idle",
     "Interval",
     "Ledger",
     "LedgerLine",
@@ -66,7 +50,6 @@ __all__ = [
     "Ratio",
     "SPUBoard",
     "Side",
-    "above_idle",
     "arithmetic_rows",
     "count",
     "count_flops",

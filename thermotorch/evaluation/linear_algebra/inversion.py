@@ -1,4 +1,4 @@
-"""Task `invert`: how fast and how well boards of RLC cells invert matrices."""
+"""Task `invert`: speed and error of boards of RLC cells that invert matrices."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,10 @@ _GOAL = 0.05
 
 
 def buildable_matrix(units: int, coupling: float, seed: int) -> Tensor:
-    """A random symmetric positive matrix that capacitors can make, float64 [unit, unit].
+    """Draw a symmetric positive matrix that capacitors can make, float64 [unit, unit].
 
-    Normal couplings of both signs, the largest eigenvalue of whose moduli is `coupling` < 1, between units whose
-    diagonal entries spread from 0.5 to 2.
+    Couplings are normal, `coupling` < 1 being the largest eigenvalue of their moduli; diagonal entries spread from 0.5
+    to 2.
     """
     generator = torch.Generator().manual_seed(seed)
     off = torch.randn(units, units, dtype=torch.float64, generator=generator).triu(1)
@@ -34,12 +34,12 @@ def buildable_matrix(units: int, coupling: float, seed: int) -> Tensor:
 
 
 def relative_error(found: Tensor, truth: Tensor) -> Tensor:
-    """|found - truth|_F / |truth|_F over the last two dimensions."""
+    """Return |found - truth|_F / |truth|_F over the last two dimensions."""
     return torch.linalg.matrix_norm(found - truth) / torch.linalg.matrix_norm(truth)
 
 
 def as_board(model: nn.Module) -> StochasticProcessingUnit:
-    """The model, if it is a board, on the CPU: eight cells keep no accelerator busy."""
+    """Return a model that is a board, on the CPU; TypeError for another model."""
     if not isinstance(model, StochasticProcessingUnit):
         raise TypeError(f"model: this task is for a stochastic processing unit, got a {type(model).__name__}")
     return model.cpu()
@@ -56,7 +56,7 @@ def run(
     command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
-    """Error against time of `boards` boards, and of as many with ideal components, on one matrix of each size."""
+    """Measure error against time of `boards` boards, real and ideal, on one matrix of each size."""
     board = as_board(model)
     ideal = StochasticProcessingUnit(board.cells, **_ideal(board.config))
     counts = sorted({round(_FIRST * (reads / _FIRST) ** (k / (_POINTS - 1))) for k in range(_POINTS)})
@@ -93,14 +93,14 @@ def run(
 
 
 def dissipation(board: StochasticProcessingUnit, matrix: Tensor) -> float:
-    """Watt that the resistors turn to heat, which the noise sources put in: sum of <v^2> / R."""
+    """Return the watts that the resistors turn to heat, sum of <v^2> / R, which the noise sources put in."""
     (circuit,), _ = board.circuits(matrix)
     voltages = circuit.stationary()[1].diagonal(dim1=-2, dim2=-1)
     return (voltages / circuit.resistance).sum().item()
 
 
 def draw(curves: dict[str, Any]) -> "Figure":
-    """Error against time, a panel for each size."""
+    """Draw error against time, a panel for each size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * len(curves["sizes"]), 3.4), layout="constrained")
@@ -120,7 +120,7 @@ def draw(curves: dict[str, Any]) -> "Figure":
 
 
 def _ideal(config: dict[str, Any]) -> dict[str, Any]:
-    """The same board without errors of components, noise and converters."""
+    """Return the configuration of the board without errors of components, noise and converters."""
     flaws = {"tolerance": 0.0, "capacitor_step": None, "adc_bits": None, "bandwidth": None}
     return {key: value for key, value in {**config, **flaws}.items() if key != "cells"}
 

@@ -1,4 +1,4 @@
-"""Task `mitigation`: what capacitors of finite resolution do to an inverse, and averaging over settings undoes."""
+"""Task `mitigation`: errors of an inverse from capacitors of finite resolution, averaged over settings or not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,9 +32,7 @@ def run(
     command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
-    """Error after infinite time against resolution; against time at the coarsest one;
-    and that of the model's boards.
-    """
+    """Measure the settled error against resolution, the error against time, and the error of the model's boards."""
     board = as_board(model)
     tested = [buildable_matrix(units, coupling, seed + k) for k in range(matrices)]
     curves: dict[str, Any] = {"step": _STEPS, "seconds": {}, "sampled": {}, "settled": {}}
@@ -82,7 +80,7 @@ def run(
 
 
 def draw(curves: dict[str, Any]) -> "Figure":
-    """Error against resolution, with slopes one and two; error against time at the coarsest resolution."""
+    """Draw error against resolution, with slopes one and two, and against time at the coarsest resolution."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
@@ -105,7 +103,7 @@ def draw(curves: dict[str, Any]) -> "Figure":
 def _settled_error(
     board: StochasticProcessingUnit, matrix: "Tensor", mitigate: bool, boards: int = 1, seed: int = 0
 ) -> "Tensor":
-    """Error of each board's inverse after infinite time, [board]."""
+    """Return the error of each board's inverse after infinite time, [board]."""
     built, weights = board.circuits(matrix, boards=boards, hardware_seed=seed, mitigate=mitigate)
     together = replace(built[0], capacitance=torch.stack([circuit.capacitance for circuit in built]))
     covariance = torch.einsum("k,kbij->bij", weights, together.stationary()[1])
@@ -113,6 +111,6 @@ def _settled_error(
 
 
 def _slope(x: list[float], y: list[float]) -> float:
-    """Of a straight line through the logarithms."""
+    """Fit a straight line to the logarithms, and return its slope."""
     log_x, log_y = torch.tensor(x).log(), torch.tensor(y).log()
     return (torch.cov(torch.stack([log_x, log_y]))[0, 1] / log_x.var()).item()

@@ -1,13 +1,13 @@
-"""Task `scaling`: an ideal thermodynamic device beside digital solvers, with everything that it takes.
+"""Task `scaling`: an ideal thermodynamic device beside digital solvers.
 
-For each size one matrix with eigenvalues evenly spread over the condition number, a right-hand side, and
+For each size, on one matrix with evenly spread eigenvalues and a right-hand side:
 
-- the device: error of the running average against its physical time (load of unit^2 entries included) and against the
-  wall time of simulating it here, beside the error that theory predicts;
-- Cholesky and LU on this machine, which have no error to speak of, and conjugate gradients, which has one.
+- the device: error of the running average against its physical time (load of unit^2 entries included), against the
+  wall time of its simulation here, and beside the predicted error;
+- Cholesky and LU on this machine, with negligible errors, and conjugate gradients.
 
-The running average at time t is over the reads of the second half, t/2 ... t: a rule that needs no relaxation time.
-Device seconds are modelled, wall seconds measured; the figure sets them on one axis and says so.
+The running average at time t is over the reads of t/2 ... t, which needs no relaxation time. Device seconds are
+modelled, wall seconds measured, and the figure labels them so.
 """
 
 import time
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-_PRODUCTS = 4e10  # reads x unit^2 of a simulated curve at most: about half a minute of one core
+_PRODUCTS = 4e10  # reads x unit^2 of a simulated curve at most, about half a minute of one core
 _AT_ONCE = 1024  # reads in memory
 _INTERVAL = 0.5  # between reads, in relaxation times of an uncoupled unit
 
 
 def problem(units: int, condition: float, seed: int) -> tuple[Tensor, Tensor]:
-    """A symmetric matrix with evenly spread eigenvalues of mean one and a given condition, and b with A^-1 b normal."""
+    """Draw a symmetric matrix with evenly spread eigenvalues of mean one, and b with a normal A^-1 b."""
     generator = torch.Generator().manual_seed(seed)
     basis, _ = torch.linalg.qr(torch.randn(units, units, dtype=torch.float64, generator=generator))
     values = torch.linspace(1.0, condition, units, dtype=torch.float64)
@@ -59,7 +59,7 @@ def run(
     command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
-    """Errors and times for every size. The model names the kind of machine; the device itself is ideal."""
+    """Measure errors and times for every size. The model names the kind of machine; the device itself is ideal."""
     as_board(model)
     curves: dict[str, Any] = {"second": second, "load_rate": load_rate, "goals": dict(goals), "sizes": {}}
     rows = []
@@ -91,7 +91,7 @@ def run(
 
 
 def draw(curves: dict[str, Any]) -> "Figure":
-    """Two rows, linear systems and inverses: error against device time, against simulation time, time against size."""
+    """Draw error against device time and simulation time, and time against size, for linear systems and inverses."""
     from matplotlib.figure import Figure
     from matplotlib.pyplot import get_cmap
 
@@ -144,9 +144,9 @@ def draw(curves: dict[str, Any]) -> "Figure":
 def _device_curve(
     device: Device, matrix: Tensor, b: Tensor | None, reads: int, seed: int, error: Callable[[Tensor], float]
 ) -> dict[str, list[float]]:
-    """Errors of averages over the last n of 2n reads, n = 1, 2, 4, ..., and the wall time up to there.
+    """Return errors of averages over the last n of 2n reads, n = 1, 2, 4, ..., and the wall time up to there.
 
-    With a force the average is that of x, without one that of x x^T.
+    The average is that of x with a force, and that of x x^T without one.
     """
     started = time.perf_counter()
     process = device.process(matrix, b)
@@ -175,14 +175,14 @@ def _inverse_error(found: Tensor, truth: Tensor, temperature: float) -> float:
 
 
 def _predicted(values: Tensor, norm: float, temperature: float, name: str, reads: int) -> float:
-    """The stationary prediction; early reads are further off, by what is left of the transient."""
+    """Return the stationary prediction; early reads deviate by the rest of the transient."""
     if name == "inverse":
         return sampling_error.inverse_error(values, reads, _INTERVAL)
     return sampling_error.solution_error(values, norm, temperature, reads, _INTERVAL)
 
 
 def _digital(matrix: Tensor, b: Tensor, answer: Tensor, repeats: int) -> dict[str, Any]:
-    """Wall seconds of the direct solvers, the fastest of several runs, and steps of conjugate gradients. float64."""
+    """Time the direct solvers, fastest of several runs, and the steps of conjugate gradients, in float64."""
     eye = torch.eye(len(matrix)).to(matrix)
     calls: dict[str, Callable[[], Tensor]] = {
         "cholesky solve": lambda: torch.cholesky_solve(b[:, None], torch.linalg.cholesky(matrix)),
@@ -198,7 +198,7 @@ def _digital(matrix: Tensor, b: Tensor, answer: Tensor, repeats: int) -> dict[st
 
 
 def conjugate_gradients(matrix: Tensor, b: Tensor, answer: Tensor, least: float = 1e-8) -> dict[str, list[float]]:
-    """Hestenes and Stiefel's iteration from zero: error and wall time after each product, until an error of `least`."""
+    """Run Hestenes and Stiefel's iteration from zero to an error of `least`; return errors and wall times."""
     x, residual = torch.zeros_like(b), b.clone()
     direction, square = residual.clone(), residual @ residual
     wall, error, spent = [], [], 0.0
@@ -227,7 +227,7 @@ def _timed(call: Callable[[], Tensor]) -> float:
 def _times_to(
     goals: Mapping[str, float], entry: dict[str, Any], predicted: Callable[[str, int], float], second: float
 ) -> dict[str, dict[str, float]]:
-    """Seconds until each goal: of the device from the predicted error, of the others as measured."""
+    """Return the seconds to each goal, predicted for the device and measured for the others."""
     found: dict[str, dict[str, float]] = {}
     for name, goal in goals.items():
         low, high = 1, 2

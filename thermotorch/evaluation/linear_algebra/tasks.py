@@ -1,12 +1,12 @@
-"""What `thermotorch-evaluate model=spu.8cell task=invert` and its kin run: thermodynamic linear algebra, measured.
+"""Tasks of thermodynamic linear algebra, such as `thermotorch-evaluate model=spu.8cell task=invert`.
 
-A task is a module of this folder with two functions: `run(model, command=, progress=, **settings)` gives rows and the
-data of its figure, `draw(curves)` makes that figure.
+A task is a module of this folder with two functions: `run(model, command=, progress=, **settings)` returns rows and the
+data of a figure, `draw(curves)` draws it.
 """
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
+from thermotorch.models.protocol import Progress
 from thermotorch.names import unknown_name
 from thermotorch.zoo.rows import Row
 
@@ -22,17 +23,11 @@ TASKS = {
     "mitigation": "thermotorch.evaluation.linear_algebra.mitigation",
     "scaling": "thermotorch.evaluation.linear_algebra.scaling",
 }
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a task gave.
-
-    Args:
-        rows: its numbers.
-        curves: the data of its figure, plain lists and numbers.
-    """
+    """Rows of a task, and the data of its figure as plain lists and numbers."""
 
     rows: list[Row]
     curves: dict[str, Any]
@@ -44,15 +39,15 @@ def run_task(
     """Run a task on a model.
 
     Args:
-        name: one of `TASKS`.
-        model: what is evaluated.
-        settings: those that `configs/zoo/evaluate.yaml` has under the task's name.
-        command: what gives the rows again.
+        name: name in `TASKS`.
+        model: model to evaluate.
+        settings: settings under the task's name in `configs/zoo/evaluate.yaml`.
+        command: command that reproduces the rows.
         progress: called with (done, total).
 
     Raises:
-        ValueError: no such task.
-        TypeError: a model of another kind, or a setting that the task does not take.
+        ValueError: an unknown task.
+        TypeError: a model of another kind, or an unknown setting.
     """
     if name not in TASKS:
         raise unknown_name("task", name, TASKS)

@@ -8,7 +8,5 @@ _ROWS = 1024
 
 
 def row_blocks(rows: int, columns: int) -> tuple[Tensor, ...]:
-    """Split the indices 0 ... rows - 1 so that a block times `columns` has 4 million elements at most,
-    and 1024 rows.
-    """
+    """Split the indices 0 ... rows - 1 into blocks of at most 1024 rows, and of 4 million elements in `columns`."""
     return torch.arange(rows).split(max(1, min(_ROWS, _ELEMENTS // max(1, columns))))

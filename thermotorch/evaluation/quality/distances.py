@@ -62,8 +62,7 @@ def frechet_distance(features: Tensor, reference: Tensor) -> tuple[float, float]
 def kernel_distance(
     features: Tensor, reference: Tensor, subsets: int, subset_size: int, seed: int
 ) -> tuple[float, float, float]:
-    """Return the kernel distance, an unbiased squared maximum mean discrepancy with `k(x, y) = (x.y / dimension +
-    1)^3`.
+    """Return the kernel distance, an unbiased squared maximum mean discrepancy with `k(x, y) = (x.y / width + 1)^3`.
 
     Args:
         features: [n, feature] of the generated images, n >= subset_size.

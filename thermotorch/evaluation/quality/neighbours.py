@@ -1,7 +1,7 @@
-"""Fidelity and variety apart: generated and real images among each other's nearest neighbours in feature space.
+"""Fidelity and variety of generated images, from nearest neighbours in feature space.
 
-A ball around every image reaches as far as its k-th neighbour of its own kind; the union of the balls stands for the
-region where images of that kind are.
+A ball around every image reaches its k-th neighbour of the same kind; the union of the balls represents the region of
+images of that kind.
 """
 
 import math
@@ -25,20 +25,20 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
-    """Precision, recall, density and coverage of generated features in a feature space.
+    """Return precision, recall, density and coverage of generated features.
 
-    All depend on both sample counts: the balls shrink as the images grow denser, so only equal counts compare. Two sets
-    of one law have density 1 and coverage `1 - prod_{i=1..k} (m - i) / (n + m - i)` on average, whatever the law.
+    All depend on both sample counts, since the balls shrink as the images grow denser: only equal counts compare. Two
+    sets of one law have density 1 and coverage `1 - prod_{i=1..k} (m - i) / (n + m - i)` on average, whatever the law.
 
-    The balls of recall are those of the samples: where these crowd, the balls are small, and recall falls as n grows
-    although no sample got worse. Coverage, with the balls of the real images, does not suffer from this. With k = 5 and
-    seed 0 (measured), `generator.mnist` has recall 0.236 with 1,000 samples and 0.065 with 10,000, coverage 0.156 and
-    0.339, against 10,000 real images; of these, one half has recall 0.947 and coverage 0.964 against the other.
+    The balls of recall belong to the samples: where samples crowd, balls are small, and recall falls with n although no
+    sample is worse. Coverage, with the balls of the real images, does not. With k = 5 and seed 0 (measured),
+    `generator.mnist` has recall 0.236 with 1,000 samples and 0.065 with 10,000, coverage 0.156 and 0.339, against
+    10,000 real images; one half of these has recall 0.947 and coverage 0.964 against the other.
 
     Args:
         features: [n, feature] of the generated images, n > k.
         reference: [m, feature] of real images, m > k.
-        k: which neighbour the balls reach to; what is exactly as far away is outside.
+        k: number of the neighbour that the balls reach; a point at exactly that distance is outside.
 
     Raises:
         ValueError: too few images for k neighbours.
@@ -71,7 +71,7 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
 
 
 def _radii(points: Tensor, k: int) -> Tensor:
-    """Distance of each point [n, feature] to its k-th nearest other one: [n]."""
+    """Return the distance of each point [n, feature] to its k-th nearest other one: [n]."""
     radii = []
     for rows in row_blocks(len(points), len(points)):
         distance = torch.cdist(points[rows], points)

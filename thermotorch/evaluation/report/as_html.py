@@ -29,7 +29,7 @@ _ROLES = {"th": ' role="columnheader"', "td": ' role="cell"'}  # which a table l
 
 
 def as_html(report: Report) -> str:
-    """The text of `report.html`."""
+    """Return the text of `report.html`."""
     folder = files("thermotorch.evaluation.report")
     page = Template(folder.joinpath("page.html").read_text(encoding="utf-8"))
     return page.substitute(
@@ -98,7 +98,7 @@ def _table(table: Table) -> str:
 
 
 def _number(text: str) -> str:
-    """Marked, with an interval in brackets on a line of its own."""
+    """Mark up a number, with an interval in brackets on a line of its own."""
     value, bracket, interval = text.partition(" [")
     return _marked(value) + (
         f" <small>{_marked('[' + interval)}</small>"
@@ -108,7 +108,7 @@ def _number(text: str) -> str:
 
 
 def _in_words(header: str, text: str) -> str:
-    """A cell without its column: counts and seeds need their name, words do not."""
+    """Describe a cell outside its column: counts and seeds need their name."""
     if header == "samples":
         return f"{text} samples"
     return f"{header} {text}" if text.replace(",", "").isdigit() else text
@@ -145,7 +145,7 @@ def _data(picture: Picture) -> str:
 
 
 def _marked(text: str) -> str:
-    """Escaped, with `**strong**` and `` `code` `` as elements."""
+    """Escape a text, with `**strong**` and `` `code` `` as elements."""
     pieces = re.split(r"(`[^`]+`)", text)
     return "".join(
         f"<code>{_escaped(piece[1:-1])}</code>"
@@ -156,7 +156,7 @@ def _marked(text: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """Escaped, with leave to break a long name after its dots and underscores."""
+    """Escape a text, with line breaks allowed after dots and underscores in names."""
     return re.sub(r"(?<=\w)([._])(?=[a-zA-Z])", r"\1<wbr>", _escaped(text))
 
 

@@ -7,7 +7,7 @@ from thermotorch.evaluation.report.markdown import bullet, table
 
 
 def as_markdown(report: Report) -> str:
-    """The text of `report.md`."""
+    """Return the text of `report.md`."""
     lines = [f"# {report.title}", ""]
     for block in report.lead:
         lines += [*_lines(block), ""]

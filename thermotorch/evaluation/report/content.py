@@ -1,6 +1,6 @@
-"""What a report says, before it is Markdown or HTML: sections of paragraphs, lists, tables and pictures.
+"""The content of a report, before it is Markdown or HTML: sections of paragraphs, lists, tables and pictures.
 
-Texts are plain; `**strong**` and `` `code` `` are the only marks, and everything else is shown as it stands.
+Texts are plain, with `**strong**` and `` `code` `` as the only marks.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,13 +29,12 @@ class Table:
     """A table whose first column names its rows.
 
     Args:
-        header: of the columns.
+        header: headings of the columns.
         rows: one text for each column.
-        caption: what the table is.
+        caption: title of the table.
         right: columns of numbers, set flush right.
-        fine: columns that say what a row rests on, such as samples and seed: the page sets them small, below the name
-            of the row, so that the numbers have the width.
-        words: whether the cells are sentences, which a narrow screen shows below each other.
+        fine: columns such as samples and seed, which the page sets small below the name of the row.
+        words: True for sentences, which a narrow screen shows below each other.
     """
 
     header: Sequence[str]
@@ -56,12 +55,12 @@ class Picture:
     """A picture in a file of its own, which the page embeds.
 
     Args:
-        file: its name in the report's folder.
+        file: path in the report's folder.
         mime: `PNG` or `SVG`.
-        data: its bytes.
-        alt: what it shows, for a reader who does not see it.
-        title: short, above it; "" for none.
-        pixels: whether its pixels are data, to be enlarged sharply.
+        data: encoded bytes.
+        alt: description for a reader who does not see it.
+        title: short title above it; "" for none.
+        pixels: True for pixels that are data, to be enlarged sharply.
     """
 
     file: str
@@ -77,9 +76,9 @@ class Gallery:
     """Pictures beside each other, as many to a line as fit.
 
     Args:
-        pictures: to show.
-        caption: what they show, where they are from.
-        width: of a picture on a wide screen, in rem.
+        pictures: the pictures.
+        caption: their content and origin.
+        width: width of a picture on a wide screen, in rem.
     """
 
     pictures: Sequence[Picture]
@@ -93,8 +92,8 @@ class Film:
 
     Args:
         picture: `frames` rows of `images` pictures.
-        frames: how many.
-        images: pictures in a frame.
+        frames: number of frames.
+        images: number of pictures in a frame.
     """
 
     picture: Picture
@@ -104,7 +103,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Films:
-    """Films that play together, and the same at rest in one picture for formats that cannot play."""
+    """Films that play together, and a picture of them at rest for formats that cannot play."""
 
     films: Sequence[Film]
     still: Picture
@@ -116,7 +115,7 @@ Block = Paragraph | Bullets | Table | Gallery | Films
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of the report; `key` is its name in links."""
+    """A titled part of the report, with its name in links as `key`."""
 
     key: str
     title: str
@@ -125,12 +124,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it: `lead` stands before the first section."""
+    """A whole report, with `lead` before the first section."""
 
     title: str
     lead: Sequence[Block]
     sections: Sequence[Section]
 
     def blocks(self) -> list[Block]:
-        """Every block, in order."""
+        """Return every block in order."""
         return [*self.lead, *(block for section in self.sections for block in section.blocks)]

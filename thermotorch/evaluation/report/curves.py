@@ -20,13 +20,13 @@ _AXES = {
     NETWORK_EVALUATIONS: "network evaluations for an image",
     OBSERVATION_TIME: "observation time, in mobility times",
 }
-_SHORT_NAME = 24  # letters of two names that fit beside each other
-_TICKS = 8  # lengths that are written at the axis themselves
-Series = dict[str, tuple[str, list[CurvePoint]]]  # what is drawn as one line: its colour and its points
+_SHORT_NAME = 24  # longest name with room for another beside it
+_TICKS = 8  # most lengths with ticks of their own
+Series = dict[str, tuple[str, list[CurvePoint]]]  # colour and points of each line
 
 
 def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
-    """A figure for each axis that has points, and all points as a table."""
+    """Yield a figure for each axis that has points, and a table of all points."""
     by_axis = {axis: found for axis in _AXES if (found := _series(sides, axis))}
     if not by_axis:
         return
@@ -35,8 +35,7 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     pictures = [
         plot.drawn(
             f"curve_{axis.replace(' ', '_')}",
-            f"Frechet distance and recognised fraction against {axis} for {', '.join(series)}; values in the table "
-            "below",
+            f"{FRECHET.name} and {RECOGNISED.name} against {axis} for {', '.join(series)}; values in the table below",
             4.6,
             partial(_draw, series=series, label=_AXES[axis], floor=floor),
         )
@@ -44,9 +43,9 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     ]
     yield Gallery(
         pictures,
-        f"Frechet distance ({comparison.space.name}) and recognised fraction, measured with {protocol.num_samples:,} "
+        f"{FRECHET.name} ({comparison.space.name}) and {RECOGNISED.name}, measured with {protocol.num_samples:,} "
         f"samples a point unless the notes say otherwise, seed {protocol.seed}. Bars are one standard error; the "
-        "dashed line is what as many real images score.",
+        "dashed line is the score of as many real images.",
         width=22,
     )
     lines = [
@@ -60,7 +59,7 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
 
 
 def _series(sides: Sequence[Side], axis: str) -> Series:
-    """One line for each device, and for each digital model and sampler: the steps at the end of its labels vary."""
+    """Return a line for each device, digital model and sampler; the steps at the end of its labels vary along it."""
     found: dict[str, list[CurvePoint]] = defaultdict(list)
     colours: dict[str, str] = {}
     for side in sides:

@@ -28,9 +28,9 @@ def export_folder(
     The checkpoint is loaded first, so nothing is written of one that is damaged. Other files of the folder stay.
 
     Args:
-        name: the checkpoint, as in `load_checkpoint`.
-        folder: where to; made if missing.
-        picture: an image file to copy and to show in `README.md`, such as `samples.png` of `thermotorch-sample`.
+        name: name of the checkpoint, as in `load_checkpoint`.
+        folder: destination, created if missing.
+        picture: image file to copy and to display in `README.md`, such as `samples.png` of `thermotorch-sample`.
 
     Returns:
         The paths written.

@@ -73,9 +73,7 @@ def png(picture: Tensor, levels: int = 256) -> bytes:
 
 
 def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
-    """Write an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], the images in a grid;
-    the last frame stays longer.
-    """
+    """Write an endless GIF of `frames` [frame, image, c, h, w] in [0, 1], in a grid; the last frame stays longer."""
     # Sixteen greys and no dithering: noise does not compress, and a picture of noise needs no more.
     movie = [
         to_pillow(make_grid(images.cpu(), nrow=columns, pad_value=1.0), scale=2).quantize(16, dither=Image.Dither.NONE)

@@ -1,4 +1,4 @@
-"""What a reader must know to trust the numbers: assumptions, notes, settings, and the commands that give them again."""
+"""Provenance of the numbers: assumptions, notes, settings, and the commands that reproduce them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -29,13 +29,13 @@ _ASSUMED = (
 
 
 def assumptions(comparison: Comparison) -> Bullets:
-    """What every number takes for granted."""
+    """Return the assumptions behind every number."""
     words = {"kelvin": ROOM_TEMPERATURE, "space": comparison.space.name, "judge": comparison.space.description}
     return Bullets([text.format(**words) for text in _ASSUMED])
 
 
 def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
-    """What stands beside each number, said once for the metrics and models that share it."""
+    """Return the notes of the rows, each once for the metrics and models that share it."""
     found: dict[str, tuple[dict, dict]] = {}
     rows = [(side.label, row, side.result.sampling) for side in sides if side.result for row in side.result.rows]
     rows += [("real images", row, "") for row in comparison.real]
@@ -49,14 +49,14 @@ def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
 
 
 def protocol_table(comparison: Comparison) -> Table:
-    """Every setting that the models share, and what they ran on."""
+    """Return a table of the shared settings and the hardware."""
     settings = comparison.protocol.to_dict() | {"judge": comparison.space.name, "hardware": comparison.hardware}
     rows = [[key.replace("_", " "), "default" if value is None else str(value)] for key, value in settings.items()]
     return Table(["setting", "value"], rows, "The protocol, the same for every model", words=True)
 
 
 def commands(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
-    """Return the commands that reproduce to get this report, the models, and the rows of their cards again."""
+    """Return the commands that reproduce this report, the models, and the rows of their cards."""
     items = list(_commands(comparison, sides))
     return Bullets(items) if items else None
 

@@ -1,4 +1,4 @@
-"""The order of the report: verdict, pictures, curves, quality, energy, and what all of it rests on."""
+"""The order of the report: verdict, pictures, curves, quality, energy, assumptions and commands."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,7 +21,7 @@ _KEY = (
 
 
 def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
-    """The report of a comparison, complete or as far as it got."""
+    """Return the report of a comparison, complete or interrupted."""
     sides = sides_of(comparison, cards)
     parts = (
         ("verdict", "Verdict", _verdict(comparison, sides)),
@@ -80,7 +80,7 @@ def _quality(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | 
 
 
 def _remarks(sides: Sequence[Side]) -> Iterator[str]:
-    """What the cards say in words."""
+    """Yield the notes of the cards."""
     notes = {side.name: side.card.get("notes") for side in sides}
     yield from (f"{name}: {note}" for name, note in notes.items() if note)
 

@@ -1,4 +1,4 @@
-"""The models of a comparison as the report sees them: result, card and colour under one label."""
+"""The sides of a comparison in a report: result, card and colour under one label."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Side:
     """One entry of a comparison.
 
     Args:
-        label: unique in the comparison.
-        name: of the model; several labels may share it, for one model sampled in several ways.
-        result: None when it was not reached.
-        card: of the model; empty when there is none.
-        colour: in every figure, `#rrggbb`; the ninth entry has that of the first again.
+        label: unique label in the comparison.
+        name: name of the model, which labels of one model sampled in several ways share.
+        result: result, None if it was not reached.
+        card: card of the model, empty if there is none.
+        colour: colour in every figure, `#rrggbb`, repeated from the ninth entry on.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Side:
 
 
 def sides_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> list[Side]:
-    """All entries, in order; `cards` is by model name."""
+    """Return the sides of all entries in order; `cards` is by model name."""
     return [
         Side(label, name, comparison.results.get(label), cards.get(name, {}), _COLOURS[k % len(_COLOURS)])
         for k, (label, name) in enumerate(comparison.entries.items())
@@ -43,12 +43,12 @@ def sides_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> list[Side]
 
 
 def finished(sides: Sequence[Side]) -> list[ModelResult]:
-    """The results there are, in order."""
+    """Return the available results in order."""
     return [side.result for side in sides if side.result is not None]
 
 
 def models(sides: Sequence[Side]) -> Iterator[Side]:
-    """The first side of each model: what is true of a model however it is sampled is said once."""
+    """Yield the first side of each model, for what does not depend on the sampler."""
     seen = set()
     for side in sides:
         if side.name not in seen:

@@ -19,12 +19,12 @@ REAL = "real images"
 
 
 class WandbLog:
-    """Log a comparison as one run. wandb is imported at once, so that it is missed before anything is computed.
+    """Log a comparison as one run. wandb is imported at once, to fail before any compute.
 
     Args:
-        project: of the run.
-        name: of the run; None lets wandb choose.
-        offline: write the run into the folder of the report, from which `wandb sync` uploads it; else upload at once.
+        project: project of the run.
+        name: name of the run; None lets wandb choose.
+        offline: True to write the run into the folder of the report, for `wandb sync`; False to upload at once.
 
     Raises:
         ImportError: wandb is not installed.
@@ -37,9 +37,9 @@ class WandbLog:
         self.project, self.name, self.offline = project, name, offline
 
     def log(self, comparison: Comparison, folder: Path) -> Path:
-        """Log what a comparison has so far, and the reports that lie in `folder`; return the folder of the run.
+        """Log a comparison, complete or interrupted, and the reports in `folder`; return the folder of the run.
 
-        WANDB_MODE (online, offline, disabled) goes before `offline`.
+        WANDB_MODE (online, offline, disabled) takes precedence over `offline`.
         """
         wandb = self._wandb
         mode = os.environ.get("WANDB_MODE") or ("offline" if self.offline else "online")
@@ -81,7 +81,7 @@ class WandbLog:
 
 
 def row_cells(comparison: Comparison) -> Iterator[list]:
-    """The cells of `ROWS`, line by line: measured and modelled values have columns of their own."""
+    """Yield the cells of `ROWS`, with measured and modelled values in columns of their own."""
     lines = [(label, row) for label, result in comparison.results.items() for row in result.rows]
     for label, row in [*((REAL, row) for row in comparison.real), *lines]:
         values = [row.value if row.kind == kind else None for kind in ("measured", "modelled")]
@@ -89,7 +89,7 @@ def row_cells(comparison: Comparison) -> Iterator[list]:
 
 
 def ledger_cells(comparison: Comparison) -> Iterator[list]:
-    """The cells of `LEDGER`, the total of each ledger after its lines."""
+    """Yield the cells of `LEDGER`, the total of each ledger after its lines."""
     for label, result in comparison.results.items():
         for ledger in result.ledgers:
             for line in (*ledger.lines, ledger.total):
@@ -98,7 +98,7 @@ def ledger_cells(comparison: Comparison) -> Iterator[list]:
 
 
 def curve_cells(comparison: Comparison) -> Iterator[list]:
-    """The cells of `CURVE`."""
+    """Yield the cells of `CURVE`."""
     for label, result in comparison.results.items():
         for point in result.curve:
             yield [label, *(getattr(point, name) for name in CURVE[1:])]

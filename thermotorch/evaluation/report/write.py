@@ -21,9 +21,9 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
     """Write the report of a comparison, complete or as far as it got.
 
     Args:
-        comparison: what `compare` gave, or hands to its `save`.
-        folder: where to; made if missing. Files of an earlier call are replaced.
-        cards: model cards by model name: their recorded rows stand beside those of the comparison.
+        comparison: a comparison.
+        folder: destination, created if missing; files of an earlier call are replaced.
+        cards: model cards by model name, whose recorded rows stand beside those of the comparison.
 
     Returns:
         The paths written: `report.html`, which needs no other file; `report.md` and its pictures, `samples.png` and
@@ -56,7 +56,7 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
 
 
 def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[str, Any]:
-    """The content of `report.json`: everything in the report, as plain numbers and strings; `cards` by model name."""
+    """Return the content of `report.json` as plain numbers and strings; `cards` is by model name."""
     models = {}
     for label, name in comparison.entries.items():
         card, result = cards.get(name, {}), comparison.results.get(label)

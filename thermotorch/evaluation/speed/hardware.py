@@ -1,4 +1,4 @@
-"""What a measurement ran on, in words."""
+"""Descriptions of the hardware of a measurement."""
 
 import os
 import platform
@@ -9,12 +9,12 @@ from torch import nn
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the weights of a model are; the processor for a model that has none."""
+    """Return the device of the weights of a model; the processor for a model without weights."""
     return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def describe_hardware(device: str | torch.device = "cpu") -> str:
-    """One line that belongs to every measured second and joule: processor, threads or GPU, and torch's version."""
+    """Describe processor and threads, or GPU, and torch's version, in one line."""
     device = torch.device(device)
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
@@ -23,7 +23,7 @@ def describe_hardware(device: str | torch.device = "cpu") -> str:
 
 
 def named_device(name: str) -> str:
-    """The device of a configuration: `auto` is the GPU when there is one, anything else is itself."""
+    """Return the device of a configuration, where `auto` is the GPU if there is one."""
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 

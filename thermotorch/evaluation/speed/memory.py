@@ -1,4 +1,4 @@
-"""Peak memory of a run, as the machine itself counts it."""
+"""Peak memory of a run."""
 
 import ctypes
 import gc
@@ -16,14 +16,14 @@ _MEBI = 2**20
 
 
 class PeakMemory:
-    """The most memory in use at once while a block runs.
+    """The peak memory of a block.
 
-    On a GPU: what torch's allocator has handed out, weights included. Elsewhere: by how much the resident memory of the
-    process grew above what it was at the start, with everything the process does. What earlier work had left to the
-    allocator is handed back first where the C library can (glibc). It needs Linux, which alone can start its peak anew.
+    On a GPU this is the memory that torch's allocator has handed out, weights included. Elsewhere it is the growth of
+    the resident memory of the process, after free memory is handed back where the C library can (glibc); it needs
+    Linux, which alone can reset the peak.
 
     Args:
-        device: where the work runs.
+        device: device of the work.
         process: the kernel's folder about this process.
     """
 
@@ -52,14 +52,14 @@ class PeakMemory:
             self._peak = max(0.0, (self._kibi("VmHWM") - self._start) * 1024 / _MEBI)
 
     def row(self, num_samples: int, seed: int, command: str = "", note: str = "") -> Row:
-        """The peak in MiB, or "unavailable" and why."""
+        """Return the row of the peak in MiB, or an unavailable one."""
         metric = ON_GPU if self.device.type == "cuda" else ON_CPU
         if self._peak is None:
             return unavailable(metric, "MiB", seed, f"{self._process} does not say")
         return Row(metric, self._peak, "MiB", num_samples, seed, "measured", command=command, note=note)
 
     def _kibi(self, field: str) -> int:
-        """A field of the process's status, which the kernel gives in KiB."""
+        """Return a field of the process's status, in KiB."""
         for line in (self._process / "status").read_text(encoding="utf-8").splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1])
@@ -67,7 +67,7 @@ class PeakMemory:
 
 
 def _hand_back() -> None:
-    """Free what is no longer used, down to the system."""
+    """Free unused memory, down to the system."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
