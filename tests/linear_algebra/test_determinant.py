@@ -6,9 +6,9 @@ import pytest
 import torch
 from numpy.polynomial.legendre import leggauss
 
+from tests.linear_algebra import exact
 from tests.linear_algebra.matrices import positive, unit_diagonal
 from tests.physics import assert_within
-from thermotorch.linear_algebra import sampling_error
 from thermotorch.linear_algebra.determinant import logdet_by_integration, logdet_by_switching
 from thermotorch.linear_algebra.solve import Device, Readout
 
@@ -24,7 +24,7 @@ def test_integration(units):
     variance = 0.0
     for point, weight in zip(*leggauss(nodes), strict=True):
         loaded = torch.eye(units) + 0.5 * (1 + point) * coupling
-        variance += (0.5 * weight) ** 2 * sampling_error.quadratic_variance(loaded, coupling, 1.0, 500, 1.0)
+        variance += (0.5 * weight) ** 2 * exact.quadratic_variance(loaded, coupling, 1.0, 500, 1.0)
     assert_within(found.value, torch.logdet(A), variance**0.5 + 1e-12, SIGMAS)
     assert_within(found.stderr, variance**0.5, variance**0.5 / 18**0.5 + 1e-12, SIGMAS)
     assert (found.loads, found.reads) == (16, 8000)

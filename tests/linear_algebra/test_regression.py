@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from tests.linear_algebra import exact
 from tests.linear_algebra.matrices import normal, unit_diagonal
 from tests.physics import assert_within
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from thermotorch.linear_algebra import sampling_error
 from thermotorch.linear_algebra.regression import bayesian_linear_regression, gaussian_process
 from thermotorch.linear_algebra.solve import Device, Readout
 
@@ -18,12 +18,12 @@ def assert_prediction(found, A, onto, mean, variance) -> None:
     """Both within the errors that the read-out must have."""
     loaded, scale = unit_diagonal(A)
     ou, rows = OrnsteinUhlenbeck(loaded, D=2 * torch.eye(len(A)).to(A)), onto * scale
-    means = sampling_error.mean_covariance(ou.transition(1.0).decay, ou.stationary()[1], READOUT.reads)
+    means = exact.mean_covariance(ou.transition(1.0).decay, ou.stationary()[1], READOUT.reads)
     predicted = torch.stack([row @ means @ row for row in rows]).sqrt()
     assert_within(found.mean, mean, predicted, SIGMAS)
     assert_within(found.mean_stderr, predicted, predicted / 38**0.5, SIGMAS)
     predicted = torch.tensor([
-        sampling_error.quadratic_variance(loaded, torch.outer(row, row), 1.0, READOUT.reads, 1.0) ** 0.5 for row in rows
+        exact.quadratic_variance(loaded, torch.outer(row, row), 1.0, READOUT.reads, 1.0) ** 0.5 for row in rows
     ])  # fmt: skip
     assert_within(found.variance, variance, predicted, SIGMAS)
     assert_within(found.variance_stderr, predicted, predicted / 38**0.5, SIGMAS)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.linear_algebra import exact
 from tests.linear_algebra.matrices import normal, positive
 from tests.physics import assert_within
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
@@ -32,7 +33,7 @@ def assert_variance(samples: torch.Tensor, predicted: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_variance_of_means(name):
     ou, x = runs(name)
-    predicted = sampling_error.mean_covariance(ou.transition(INTERVAL).decay, ou.stationary()[1], READS)
+    predicted = exact.mean_covariance(ou.transition(INTERVAL).decay, ou.stationary()[1], READS)
     means = x.mean(0)
     assert_variance(means, predicted.diagonal())
     assert_variance(means.sum(-1), predicted.sum())
@@ -44,19 +45,19 @@ def test_the_variance_of_covariances(name, lag):
     ou, x = runs(name)
     pairs = torch.einsum("tri,trj->rij", x[lag:], x[: len(x) - lag]) / (len(x) - lag)
     law = ou.transition(INTERVAL).decay, ou.stationary()[1]
-    assert_variance(pairs, sampling_error.covariance_variance(*law, READS - lag, lag))
+    assert_variance(pairs, exact.covariance_variance(*law, READS - lag, lag))
 
 
 def test_the_closed_forms_are_the_sums():
     A, kT = SYSTEMS["symmetric"][0], 0.7
     ou, x = runs("symmetric")
     decay, covariance = ou.transition(INTERVAL).decay, ou.stationary()[1]
-    entries = sampling_error.covariance_variance(decay, covariance, READS)
+    entries = exact.covariance_variance(decay, covariance, READS)
     error = sampling_error.inverse_error(torch.linalg.eigvalsh(A), READS, INTERVAL)
     assert error == pytest.approx((entries.sum().sqrt() / covariance.norm()).item(), rel=1e-9)
-    means = sampling_error.mean_covariance(decay, covariance, READS)
+    means = exact.mean_covariance(decay, covariance, READS)
     error = sampling_error.solution_error(torch.linalg.eigvalsh(A), 2.0, kT, READS, INTERVAL)
     assert error == pytest.approx(means.trace().sqrt().item() / 2, rel=1e-9)
     form = positive(3, seed=4)
     energies = torch.einsum("tri,ij,trj->r", x, form, x) / len(x)
-    assert_variance(energies, torch.tensor(sampling_error.quadratic_variance(A, form, kT, READS, INTERVAL)).double())
+    assert_variance(energies, torch.tensor(exact.quadratic_variance(A, form, kT, READS, INTERVAL)).double())

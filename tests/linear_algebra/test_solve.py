@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.linear_algebra import exact
 from tests.linear_algebra.matrices import normal, positive, unit_diagonal
 from tests.physics import assert_within
 from thermotorch import linear_algebra
@@ -33,7 +34,7 @@ def test_solve(units, precondition):
     found = solve(A, b, device=Device(kT), readout=READOUT, precondition=precondition)
     loaded, scale, interval = as_loaded(A, precondition)
     decay, covariance = law(loaded, 2 * kT * torch.eye(units), interval)
-    predicted = sampling_error.mean_covariance(decay, covariance, READOUT.reads).diagonal().sqrt() * scale
+    predicted = exact.mean_covariance(decay, covariance, READOUT.reads).diagonal().sqrt() * scale
     assert_within(found.value, torch.linalg.solve(A, b), predicted, SIGMAS)
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
     assert (found.reads, found.loads) == (4000, 1)
@@ -47,7 +48,7 @@ def test_inverse(units, precondition):
     found = inverse(A, device=Device(0.3), readout=READOUT, precondition=precondition)
     loaded, scale, interval = as_loaded(A, precondition)
     decay, covariance = law(loaded, 2 * torch.eye(units), interval)
-    predicted = sampling_error.covariance_variance(decay, covariance, READOUT.reads).sqrt() * torch.outer(scale, scale)
+    predicted = exact.covariance_variance(decay, covariance, READOUT.reads).sqrt() * torch.outer(scale, scale)
     assert_within(found.value, torch.linalg.inv(A), predicted, SIGMAS)
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
     torch.testing.assert_close(found.value, found.value.T)
@@ -71,7 +72,7 @@ def test_lyapunov():
     A, Q = normal(5, 5) + 4 * torch.eye(5), positive(seed=3)
     found = lyapunov(A, Q, readout=READOUT)
     decay, truth = law(A, Q, READOUT.interval / A.diagonal().mean().item())
-    predicted = sampling_error.covariance_variance(decay, truth, READOUT.reads).sqrt()
+    predicted = exact.covariance_variance(decay, truth, READOUT.reads).sqrt()
     torch.testing.assert_close(A @ truth + truth @ A.T, Q)
     assert_within(found.value, truth, predicted, SIGMAS)
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
@@ -89,7 +90,7 @@ def test_expm(A):
     decay, covariance = law(drift, drift + drift.T, 1.0)
     torch.testing.assert_close(covariance, torch.eye(len(A)).double())
     reads = READOUT.reads - READOUT.blocks  # a pair is lost at the end of each block
-    predicted = sampling_error.covariance_variance(decay, covariance, reads, lag=1).sqrt() * torch.e**shift
+    predicted = exact.covariance_variance(decay, covariance, reads, lag=1).sqrt() * torch.e**shift
     assert_within(found.value, torch.linalg.matrix_exp(A), predicted, SIGMAS)
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
 

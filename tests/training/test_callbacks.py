@@ -9,6 +9,7 @@ from torchvision.utils import make_grid
 
 from tests.training.fitting import diffusion_module, ema, fit
 from thermotorch.models.baselines.diffusion import DiffusionModel
+from thermotorch.models.protocol import Thermodynamic
 from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, averaged_weights
 
 
@@ -58,7 +59,10 @@ def test_weights_are_swapped_back_even_after_an_error(tmp_path):
 
 
 def test_the_heat_of_a_machine_is_logged(tmp_path):
-    class Machine(DiffusionModel):
+    class Machine(DiffusionModel, Thermodynamic):
+        def readable_times(self, fractions):
+            return []
+
         def sample(self, num_samples, *, seed, sample_ids):
             images = torch.zeros(num_samples, *self.image_shape)
             return SimpleNamespace(images=images, heat=sample_ids.double() + 100 * seed)

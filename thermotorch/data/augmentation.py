@@ -8,21 +8,18 @@ from torch.nn import functional as F
 
 
 def affine(images: Tensor, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Images turned, scaled and shifted about their centre, with bilinear interpolation and zeros outside.
+    """Rotate, scale and shift images [batch, c, h, w] about their centre, bilinearly and with zeros outside.
 
     Args:
         images: [batch, c, h, w].
-        angle: [batch], counter-clockwise on the screen, radian.
-        scale: [batch], above 1 enlarges.
-        shift: [batch, 2], to the right and down, in pixels.
-
-    Returns:
-        [batch, c, h, w].
+        angle: angle of rotation, counter-clockwise on the screen, radian, [batch].
+        scale: factor of enlargement, [batch].
+        shift: shift to the right and down, pixels, [batch, 2].
     """
     _, _, height, width = images.shape
     size = torch.tensor([width, height], dtype=images.dtype, device=images.device)
     cos, sin = angle.cos() / scale, angle.sin() / scale
-    # Where each output pixel comes from: p = R(angle) (q - shift) / scale, in pixels; the y axis points down.
+    # The source of output pixel q: p = R(angle) (q - shift) / scale, in pixels; the y axis points down.
     matrix = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), dim=-2)
     matrix = matrix * size / size[:, None]  # torch measures in half sizes
     offset = matrix @ (-2.0 * shift / size)[..., None]
@@ -31,12 +28,12 @@ def affine(images: Tensor, angle: Tensor, scale: Tensor, shift: Tensor) -> Tenso
 
 
 def jitter(images: Tensor, uniforms: Tensor, rotation: float = 0.0, scale: float = 0.0, shift: float = 0.0) -> Tensor:
-    """`affine` with uniform random parameters.
+    """Apply `affine` with uniform random parameters.
 
     Args:
         images: [batch, c, h, w].
-        uniforms: [batch, 4] in [0, 1).
-        rotation: largest angle, degrees.
+        uniforms: random numbers in [0, 1), [batch, 4].
+        rotation: largest angle, degree.
         scale: largest relative change of size.
         shift: largest shift in each direction, pixels.
     """

@@ -23,7 +23,7 @@ from thermotorch.linear_algebra.solve import prepare, scaled
 
 
 class Switching(NamedTuple):
-    """An `Estimate` of ln det A, with the work of each switching and how much of it was lost."""
+    """An `Estimate` of ln det A, with the work of each switching and its dissipated part."""
 
     value: Tensor
     stderr: Tensor
@@ -43,19 +43,20 @@ def logdet_by_integration(
     seed: int | None = None,
     check: bool = True,
 ) -> Estimate:
-    """ln det A by Gauss-Legendre quadrature of the mean coupling energy along the path.
+    """Return ln det A by Gauss-Legendre quadrature of the mean coupling energy along the path.
 
     Args:
         A: symmetric positive definite, [unit, unit].
-        device, readout: what runs, and how it is read at each node; the reads are shared out among the nodes.
-        nodes: points of the quadrature. Its error falls as rho^(-2 nodes) with rho = z + sqrt(z^2 - 1),
+        device: simulated device.
+        readout: read-out of all nodes, which share its reads.
+        nodes: nodes of the quadrature. Its error falls as rho^(-2 nodes) with rho = z + sqrt(z^2 - 1),
             z = (1 + a) / (1 - a), a the smallest eigenvalue of S A S: 16 nodes give 1e-5 down to a = 0.02.
         seed, check: as in `linalg.solve`.
 
     Raises:
         ValueError: as `linalg.solve`.
     """
-    device, readout, seed = device or Device(), readout or Readout(), seed_or_fresh(seed)
+    device, readout, seed = device or Device(), readout or Readout(), int(seed_or_fresh(seed))
     nodes = count_of("nodes", nodes)
     scale = prepare(A, readout, "diagonal", check)
     coupling = scaled(A, scale) - torch.eye(len(A)).to(A)
@@ -83,15 +84,17 @@ def logdet_by_switching(
     seed: int | None = None,
     check: bool = True,
 ) -> Switching:
-    """ln det A from the work of switching the couplings on, by Jarzynski's equality: exact at any speed, on average.
+    """Return ln det A from the work of switching the couplings on, by Jarzynski's equality, at any speed.
 
     The couplings rise in `stages` jumps; work is done in a jump, x.(A_1 - 1) x / 2 per unit of s, and none between.
 
     Args:
         A: symmetric positive definite, [unit, unit].
-        replicas: independent switchings.
-        duration: of one, in relaxation times of an uncoupled unit. Faster switching dissipates more, and the average of
-            exp(-W/kT) then hangs on rare switchings: from a few kT of dissipation on the estimate is not to be trusted.
+        replicas: number of independent switchings.
+        stages: number of jumps.
+        duration: duration of one switching, in relaxation times of an uncoupled unit. Faster switching dissipates more,
+            and rare switchings then dominate the average of exp(-W/kT): do not trust an estimate that dissipates more
+            than a few kT.
         device, seed, check: as in `linalg.solve`.
 
     Returns:
@@ -99,7 +102,7 @@ def logdet_by_switching(
     """
     device = device or Device()
     replicas, stages = count_of("replicas", replicas, 2), count_of("stages", stages)
-    duration, seed = number_of("duration", duration, positive=True), seed_or_fresh(seed)
+    duration, seed = number_of("duration", duration, positive=True), int(seed_or_fresh(seed))
     scale = prepare(A, None, "diagonal", check)
     coupling = scaled(A, scale) - torch.eye(len(A)).to(A)
     work, rest = A.new_zeros(replicas), 20.0  # exp(-20): the uncoupled units have forgotten x = 0
@@ -127,5 +130,5 @@ def logdet_by_switching(
 
 
 def coupling_energy(x: Tensor, coupling: Tensor) -> Tensor:
-    """Average of x.B x over reads [read, replica, unit] -> [replica]."""
+    """Return the average of x.B x over reads x [read, replica, unit], [replica]."""
     return ((x @ coupling) * x).sum(-1).mean(0)

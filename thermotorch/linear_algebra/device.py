@@ -1,11 +1,11 @@
-"""An ideal linear stochastic processing unit: what it is loaded with, how it is read, and what a read-out is worth.
+"""An ideal linear stochastic processing unit, its read-out, and the error of a read-out.
 
     overdamped     dx = (f - A x) dt + N(0, 2 kT D dt)
     underdamped    dx = v dt,  m dv = (f - A x) dt - m gamma v dt + N(0, 2 m gamma kT dt)
 
-Whatever runs on it sees reads of x and nothing else. The simulation behind it is exact for any interval between reads
-(`dynamics.linear`), and is given the force, never the point where the drift vanishes. With `dt` it is a simulation by
-Euler-Maruyama steps instead, which multiplies by A and knows nothing of its spectrum.
+An algorithm sees reads of x and nothing else. The simulation is exact for any interval between reads
+(`dynamics.linear`); it takes the force, never the point where the drift vanishes. With `dt` it takes Euler-Maruyama
+steps instead, which multiply by A and know nothing of its spectrum.
 """
 
 import warnings
@@ -29,30 +29,30 @@ _READS_AT_ONCE = 1 << 22  # elements of x held by a block of reads
 
 
 class RelaxationWarning(UserWarning):
-    """A run is too short for its slowest mode, so the standard errors it gives are too small."""
+    """A run is too short for its slowest mode, so that its standard errors are too small."""
 
 
 class Estimate(NamedTuple):
-    """What a run gave, and what it took."""
+    """Result of a run, and its cost."""
 
     value: Tensor
-    stderr: Tensor  # of each entry, from the spread of block averages: correlations between reads are accounted for
+    stderr: Tensor  # from the spread of block averages, so that correlations between reads count
     time: float  # device time of the whole run, warm-up and all replicas, in the unit of 1 / A
     reads: int  # vectors read
-    loads: int  # matrices programmed, of unit^2 numbers each
+    loads: int  # matrices programmed
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How a device is read. Times are multiples of 1 / (mean diagonal entry of what is loaded), an O(unit) scale.
+    """Read-out of a device. Times are in units of 1 / (mean diagonal entry of the loaded matrix).
 
     Args:
-        reads: of each replica, after the warm-up.
-        interval: time between reads. Reads closer than a relaxation time are correlated: they add little, and cost.
-        warmup: time from x = 0 to the first read; default a tenth of the time of all reads.
-        replicas: devices that run side by side.
-        blocks: each replica's reads are averaged in that many parts, whose spread gives the standard error. A part
-            must be long against the slowest relaxation.
+        reads: reads of each replica after the warm-up.
+        interval: time between reads. Reads closer than a relaxation time are correlated and add little.
+        warmup: time from x = 0 to the first read; by default a tenth of the time of all reads.
+        replicas: number of devices side by side.
+        blocks: number of block averages of each replica, whose spread gives the standard error. A block must be long
+            against the slowest relaxation.
 
     Raises:
         ValueError: a number out of range.
@@ -77,24 +77,24 @@ class Readout:
 
     @property
     def start_up(self) -> float:
-        """The warm-up in use."""
+        """Return the warm-up, the default one included."""
         return 0.1 * self.reads * self.interval if self.warmup is None else self.warmup
 
     @property
     def duration(self) -> float:
-        """Time of the whole run of one replica."""
+        """Return the time of the run of one replica."""
         return self.start_up + self.reads * self.interval
 
 
 @dataclass(frozen=True)
 class Device:
-    """The device: its temperature, its inertia, and how it is simulated.
+    """A device and its simulation.
 
     Args:
         temperature: kT in the unit of the loaded energy x.A x / 2.
-        inertia: underdamped, with unit mass and the rate `friction`; else overdamped with unit mobility.
-        friction: gamma, in units of the square root of the mean diagonal entry.
-        dt: None for exact transitions, else the Euler-Maruyama step, in units of 1 / (mean diagonal entry).
+        inertia: True for an underdamped device of unit mass, False for an overdamped one of unit mobility.
+        friction: gamma of an underdamped device, in units of the square root of the mean diagonal entry.
+        dt: Euler-Maruyama step in units of 1 / (mean diagonal entry); None for exact transitions.
     """
 
     temperature: float = 1.0
@@ -123,21 +123,22 @@ class Device:
         """Run, read, and average a statistic in blocks.
 
         Args:
-            A: the loaded drift [unit, unit].
-            statistic: averages reads [read, replica, unit] of one block to [replica, ...].
-            readout: how it is read.
-            force: f [unit], default zero.
-            noise: D [unit, unit], default the identity; an overdamped device only.
-            start: [unit] or [replica, unit], default x = 0.
-            seed, first_sample: replica r has the noise of sample first_sample + r; a seed of None is drawn afresh.
+            A: loaded drift [unit, unit].
+            statistic: average over the reads [read, replica, unit] of a block, [replica, ...].
+            readout: read-out.
+            force: f [unit], by default zero.
+            noise: D [unit, unit] of an overdamped device, by default the identity.
+            start: initial state [unit] or [replica, unit], by default x = 0.
+            seed: seed of the noise; None draws one from torch's global generator.
+            first_sample: replica r has the noise of sample first_sample + r.
 
         Returns:
-            [block, replica, ...] and the device time of all replicas.
+            Block averages [block, replica, ...], and the device time of all replicas.
 
         Raises:
-            FloatingPointError: the state grew without bound: the loaded matrix has a mode that does not relax.
+            FloatingPointError: the state grew without bound, since a mode of the loaded matrix does not relax.
         """
-        units, seed = len(A), seed_or_fresh(seed)
+        units, seed = len(A), int(seed_or_fresh(seed))
         process, step = self.process(A, force, noise, first_sample), 0
         x = torch.zeros(readout.replicas, units).to(A) if start is None else start.to(A).expand(readout.replicas, units)
         if self.inertia:
@@ -146,7 +147,7 @@ class Device:
             x, step = process(x, 1, readout.start_up, seed, 0)[-1], 1
         averages, size = [], readout.reads // readout.blocks
         for _ in range(readout.blocks):
-            parts, weights, done = [], [], 0
+            average, done = torch.zeros(()).to(A), 0
             while done < size:
                 count = min(size - done, max(2, _READS_AT_ONCE // x.numel()))
                 reads = process(x, count, readout.interval, seed, step)
@@ -156,17 +157,16 @@ class Device:
                         "it is indefinite; check=True names it before a run"
                     )
                 x, step, done = reads[-1], step + count, done + count
-                parts.append(statistic(reads[..., :units]))
-                weights.append(count)
-            averages.append(sum(weight * part for weight, part in zip(weights, parts, strict=True)) / size)
+                average = average + count / size * statistic(reads[..., :units])
+            averages.append(average)
         return torch.stack(averages), readout.replicas * readout.duration / A.diagonal().mean().item()
 
     def process(
         self, A: Tensor, force: Tensor | None = None, noise: Tensor | None = None, first_sample: int = 0
     ) -> Process:
-        """The device loaded: a function (x, reads, interval, seed, first step) -> reads [read, replica, state].
+        """Return the loaded device, a function (x, reads, interval, seed, first step) -> reads [read, replica, state].
 
-        The interval is a multiple of 1 / (mean diagonal entry). A state holds x, and v after it if there is inertia.
+        The interval is in units of 1 / (mean diagonal entry). A state is x, followed by v if there is inertia.
         """
         check_square("A", A)
         first_sample = count_of("first_sample", first_sample, 0)
@@ -196,16 +196,16 @@ class Device:
 
 
 def check_square(name: str, A: Tensor) -> None:
-    """Refuse what is no square matrix of finite real numbers."""
+    """Refuse anything but a square matrix of finite real numbers."""
     if real(name, A).dim() != 2 or A.shape[0] != A.shape[1] or not len(A):
         raise ValueError(f"{name}: expected a square matrix of floats, got {A.dtype} {tuple(A.shape)}")
 
 
 def combine(blocks: Tensor, scale: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-    """Mean and standard error of block averages [block, replica, ...], both times `scale`.
+    """Return mean and standard error of block averages [block, replica, ...], both times `scale`.
 
     Warns:
-        RelaxationWarning: neighbouring blocks of a replica are correlated, so blocks are too short to be independent.
+        RelaxationWarning: neighbouring blocks of a replica are correlated.
     """
     flat = blocks.flatten(0, 1)
     value = flat.mean(0)

@@ -2,8 +2,8 @@
 
     dg = (grad l - F g) dt + N(0, 2 kT dt),    F = J^T H J / batch + damping
 
-has the mean F^-1 grad l + exp(-F t) (g(0) - F^-1 grad l): started at the gradient it goes from gradient descent (t = 0)
-to natural gradient descent (t = infinity).
+has the mean F^-1 grad l + exp(-F t) (g(0) - F^-1 grad l): from the gradient at t = 0 to the natural gradient at
+t = infinity.
 
 Source: Donatella et al., npj Unconv. Comput. 2025, s44335-025-00049-x (TNGD).
 """
@@ -19,12 +19,12 @@ from thermotorch.linear_algebra.solve import check_symmetric
 
 
 def gauss_newton(jacobian: Tensor, hessian: Tensor, damping: float) -> Tensor:
-    """F = mean over the batch of J^T H J, plus `damping`: [parameter, parameter].
+    """Return F [parameter, parameter], the mean of J^T H J over the batch plus `damping` on the diagonal.
 
     Args:
-        jacobian: of the outputs by the parameters, [batch, output, parameter].
-        hessian: of the loss by the outputs, [batch, output, output], not negative.
-        damping: > 0, added to the diagonal.
+        jacobian: J, derivatives of the outputs by the parameters, [batch, output, parameter].
+        hessian: H, second derivatives of the loss by the outputs, [batch, output, output], positive semi-definite.
+        damping: positive number.
     """
     damping = number_of("damping", damping, positive=True)  # the curvature alone is singular
     curvature = torch.einsum("bop,boq,bqr->pr", jacobian, hessian, jacobian) / len(jacobian)
@@ -32,14 +32,13 @@ def gauss_newton(jacobian: Tensor, hessian: Tensor, damping: float) -> Tensor:
 
 
 def output_jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Derivatives of a model's outputs by its trainable parameters, one sample at a time: [batch, output, parameter].
+    """Return the derivatives of each sample's outputs by the trainable parameters, [batch, output, parameter].
 
     Args:
-        model: [batch, ...] -> [batch, output], without exchange between the samples of a batch.
+        model: [batch, ...] -> [batch, output], sample by sample.
         inputs: [batch, ...].
 
-    The parameters follow each other as in `torch.nn.utils.parameters_to_vector`. Cost: one backward pass for each
-    output.
+    Parameters are in the order of `torch.nn.utils.parameters_to_vector`. Cost: one backward pass for each output.
     """
     parameters = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
 
@@ -51,7 +50,7 @@ def output_jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def softmax_curvature(logits: Tensor) -> Tensor:
-    """Hessian of the cross entropy by the logits, diag(p) - p p^T: [batch, output] -> [batch, output, output]."""
+    """Return the Hessian of the cross entropy by logits [batch, output], diag(p) - p p^T, [batch, output, output]."""
     p = logits.detach().softmax(-1)
     return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 
@@ -66,19 +65,19 @@ def natural_gradient(
     replicas: int = 1,
     seed: int | None = None,
 ) -> Estimate:
-    """A direction between the gradient and the natural gradient: the device, started at `start`, read at `time`.
+    """Return a direction between the gradient and the natural gradient: the device started at `start`, read at `time`.
 
     Args:
         curvature: F, symmetric positive definite, [parameter, parameter].
         gradient: grad l, [parameter].
-        time: of the read, in the unit of 1 / F; 0 gives `start` back.
-        start: [parameter], default the gradient; the direction of the step before it makes for momentum.
-        device: an overdamped device; its kT sets the noise of the direction.
-        replicas: devices that are averaged.
-        seed: of the noise; give each optimisation step its own, or None, which draws one from torch's generator.
+        time: time of the read, in the unit of 1 / F; 0 returns `start`.
+        start: initial state [parameter], by default the gradient; the direction of the last step gives momentum.
+        device: overdamped device, whose kT sets the noise of the direction.
+        replicas: number of devices to average over.
+        seed: seed of the noise, another for each optimisation step; None draws one from torch's global generator.
 
     Returns:
-        An `Estimate`. Its standard error comes from the spread of the replicas, NaN if there is only one.
+        An `Estimate`. Its standard error comes from the spread of the replicas; it is NaN for a single one.
     """
     device = device or Device()
     check_symmetric("curvature", curvature, "a device of springs or capacitors")
@@ -90,6 +89,6 @@ def natural_gradient(
     x = (gradient if start is None else start).to(curvature).expand(replicas, -1)
     if time:
         interval = time * curvature.diagonal().mean().item()
-        x = device.process(curvature, gradient)(x, 1, interval, seed_or_fresh(seed), 0)[-1]
+        x = device.process(curvature, gradient)(x, 1, interval, int(seed_or_fresh(seed)), 0)[-1]
     stderr = x.std(0) / replicas**0.5 if replicas > 1 else torch.full_like(gradient, torch.nan)
     return Estimate(x.mean(0), stderr, replicas * time, replicas, 1)

@@ -1,8 +1,8 @@
 """Gaussian-process and Bayesian linear regression, sampled: predictive means and variances from one loaded matrix.
 
 A device with energy (x.A x) / 2 - f.x at kT = 1 rests in the Gaussian N(A^-1 f, A^-1). For linear regression that is
-the posterior of the weights (A its precision); for a Gaussian process A = K + noise, and projections of x on the kernel
-give what the prediction needs. Two runs on one load: under the force for the means, without it for the variances.
+the posterior of the weights, with A its precision; for a Gaussian process A = K + noise, and x is projected on the
+kernel. Two runs on one load give the means, under the force, and the variances, without it.
 Source: Melanson et al., Nature Communications 16, 3757 (2025).
 """
 
@@ -18,11 +18,11 @@ from thermotorch.linear_algebra.solve import prepare, scaled
 
 
 class Prediction(NamedTuple):
-    """Predictive law at each test point, with the standard errors of sampling it, and what it took."""
+    """Predictive law at each test point, with standard errors of sampling, and its cost as in `Estimate`."""
 
     mean: Tensor  # [test]
     mean_stderr: Tensor
-    variance: Tensor  # [test]; of the function, without the noise of an observation
+    variance: Tensor  # [test], without the noise of an observation
     variance_stderr: Tensor
     time: float
     reads: int
@@ -41,7 +41,7 @@ def gaussian_process(
     seed: int | None = None,
     check: bool = True,
 ) -> Prediction:
-    """Posterior of a Gaussian process: mean k.(K + s)^-1 y and variance k0 - k.(K + s)^-1 k.
+    """Return the posterior of a Gaussian process: mean k.(K + s)^-1 y and variance k0 - k.(K + s)^-1 k.
 
     Args:
         kernel: K between training points, [train, train].
@@ -49,9 +49,9 @@ def gaussian_process(
         prior_variance: k0 at the test points, [test].
         targets: y, [train].
         noise_variance: s > 0, which also bounds the condition number.
-        device, readout, seed, check: as in `linalg.solve`.
+        device, readout, seed, check: as in `solve`.
 
-    Cost: O(train^2) for the kernel and the load, O(test x train) digital operations for each read.
+    Cost: O(train^2) for the load, O(test x train) digital operations for each read.
     """
     check_square("kernel", kernel)
     noise_variance = number_of("noise_variance", noise_variance, positive=True)
@@ -74,17 +74,17 @@ def bayesian_linear_regression(
     seed: int | None = None,
     check: bool = True,
 ) -> Prediction:
-    """Bayesian linear regression y = w.phi + noise, w ~ N(0, 1/prior_precision): the law of w.phi at test points.
+    """Return the law of w.phi at test points, for y = w.phi + noise and the prior w ~ N(0, 1/prior_precision).
 
     Args:
         features: phi of the data, [train, feature].
         targets: y, [train].
         test_features: phi of the test points, [test, feature]; the identity gives the posterior of the weights.
-        noise_variance: of an observation; add it to `variance` for the law of new observations.
-        prior_precision: > 0.
-        device, readout, seed, check: as in `linalg.solve`.
+        noise_variance: variance of an observation's noise; add it to `variance` for the law of new observations.
+        prior_precision: positive number.
+        device, readout, seed, check: as in `solve`.
 
-    Cost: the digital Gram matrix, O(train x feature^2), is the load; O(test x feature) for each read.
+    Cost: O(train x feature^2) digital operations for the load, O(test x feature) for each read.
     """
     noise_variance = number_of("noise_variance", noise_variance, positive=True)
     prior_precision = number_of("prior_precision", prior_precision, positive=True)
@@ -106,8 +106,8 @@ def _project(
     seed: int | None,
     check: bool,
 ) -> Prediction:
-    """Mean P A^-1 f and variances diag(P A^-1 P^T) of the projections P [test, unit]."""
-    device, readout, seed = device or Device(), readout or Readout(), seed_or_fresh(seed)
+    """Return mean P A^-1 f and variances diag(P A^-1 P^T) of the projections P [test, unit]."""
+    device, readout, seed = device or Device(), readout or Readout(), int(seed_or_fresh(seed))
     if force.shape != (len(A),) or onto.dim() != 2 or onto.shape[1] != len(A):
         raise ValueError(
             f"expected {len(A)} targets or features and as many columns at the test points, "

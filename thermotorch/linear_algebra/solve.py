@@ -1,6 +1,6 @@
-"""Linear algebra by thermal noise: solutions, inverses, Lyapunov equations and exponentials read off a noisy device.
+"""Linear algebra by thermal noise: solutions, inverses, Lyapunov equations and exponentials from a noisy device.
 
-| problem | what is loaded | what is read |
+| problem | load | read-out |
 | --- | --- | --- |
 | A x = b | A, force b | the mean |
 | A^-1 | A | covariance / kT |
@@ -8,10 +8,9 @@
 | exp(A) | a - A, noise matrix of its symmetric part | correlation one time unit apart, times exp(a) |
 | ln det A | a path from the identity to A | energies: `determinant.py` |
 
-Each answer is made of reads of the device and O(unit^2) arithmetic on them, never of the digital answer. A matrix is
-checked before it is loaded, which costs one digital eigendecomposition that is not part of the device's bill;
-`check=False` leaves it out, and then a matrix that cannot relax shows itself in the run. Answers come with standard
-errors and with the device time, the reads and the matrix loads they took.
+Each answer consists of reads of the device and O(unit^2) arithmetic on them, never of the digital answer. Checking the
+matrix costs one digital eigendecomposition, which does not count as the device's; with `check=False` a matrix that
+cannot relax fails during the run. Answers come with standard errors, device time, reads and matrix loads.
 
 Sources: Aifer et al., npj Unconventional Computing 1, 13 (2024); for the exponential, the thermox library.
 """
@@ -27,8 +26,8 @@ from thermotorch.linear_algebra.device import Device, Estimate, Readout, Relaxat
 
 __all__ = ["Device", "Estimate", "Readout", "RelaxationWarning", "expm", "inverse", "lyapunov", "solve"]
 
-_BLOCK_RELAXATIONS = 3.0  # a block of reads must be that many times as long as the slowest relaxation
-_ROUNDING = 100  # times machine epsilon: asymmetry and eigenvalues below are zero
+_BLOCK_RELAXATIONS = 3.0  # shortest block of reads, in slowest relaxation times
+_ROUNDING = 100  # asymmetry and eigenvalues that count as zero, in machine epsilons
 
 
 def solve(
@@ -41,23 +40,23 @@ def solve(
     precondition: str | None = "diagonal",
     check: bool = True,
 ) -> Estimate:
-    """x with A x = b, as the mean of the device under the force b: [unit].
+    """Return x [unit] with A x = b, the mean of the device under the force b.
 
     Args:
         A: symmetric positive definite, [unit, unit].
         b: [unit].
-        device, readout: what runs, and how it is read.
-        seed: of the thermal noise; None draws one from torch's global generator.
-        precondition: "diagonal" loads S A S with unit diagonal, S = diag(A)^-1/2, and scales the answer back: O(unit)
-            digital operations that take the spread of the diagonal out of the condition number. None loads A.
-        check: name a bad matrix before the run.
+        device: simulated device.
+        readout: read-out of the device.
+        seed: seed of the thermal noise; None draws one from torch's global generator.
+        precondition: "diagonal" loads S A S with unit diagonal, S = diag(A)^-1/2, and scales the answer back in O(unit)
+            digital operations, so that the spread of the diagonal does not add to the condition number. None loads A.
+        check: True to refuse a bad matrix before the run.
 
     Raises:
-        ValueError: A is asymmetric, indefinite or singular, or so ill-conditioned that a block of this read-out does
-            not see its slowest mode relax. The message says which, and what would do.
+        ValueError: A is asymmetric, indefinite or singular, or so ill-conditioned that its slowest mode does not relax
+            within a block of this read-out.
 
-    Standard error of a mode of rate a after N reads far apart: sqrt(kT / (a N)); it does not shrink with |b|, so the
-    relative error falls with the strength of the signal until the device runs out of range.
+    The standard error of a mode of rate a after N independent reads is sqrt(kT / (a N)), whatever |b|.
     """
     device, readout = device or Device(), readout or Readout()
     scale = prepare(A, readout, precondition, check)
@@ -77,10 +76,10 @@ def inverse(
     precondition: str | None = "diagonal",
     check: bool = True,
 ) -> Estimate:
-    """A^-1 as the covariance of the device over kT: [unit, unit]. Arguments and errors as in `solve`.
+    """Return A^-1 [unit, unit], the covariance of the device over kT. Arguments and errors as in `solve`.
 
     The relative Frobenius error after N independent reads is about sqrt(unit / N) x |A^-1|_tr / (sqrt(unit) |A^-1|_F),
-    whatever the temperature. Cost: O(unit^2) digital operations for each read, which is more than the device's own.
+    whatever the temperature. Cost: O(unit^2) digital operations for each read.
     """
     device, readout = device or Device(), readout or Readout()
     scale = prepare(A, readout, precondition, check)
@@ -98,11 +97,12 @@ def lyapunov(
     seed: int | None = None,
     check: bool = True,
 ) -> Estimate:
-    """X with A X + X A^T = Q, as the covariance of the device under noise of covariance Q: [unit, unit].
+    """Return X [unit, unit] with A X + X A^T = Q, the covariance of the device under noise of covariance Q.
 
     Args:
-        A: drift whose modes all relax; it need not be symmetric, which takes a device with one-way couplings.
-        Q: symmetric, not negative.
+        A: drift whose modes all relax; an asymmetric one needs a device with one-way couplings.
+        Q: symmetric positive semi-definite, [unit, unit].
+        device, readout, seed, check: as in `solve`.
     """
     device, readout = device or Device(), readout or Readout()
     check_square("A", A)
@@ -122,15 +122,16 @@ def lyapunov(
 def expm(
     A: Tensor, *, device: Device | None = None, readout: Readout | None = None, seed: int | None = None
 ) -> Estimate:
-    """exp(A) as the correlation of the device with itself one unit of time later: [unit, unit].
+    """Return exp(A) [unit, unit], the correlation of the device with itself one unit of time later.
 
-    The device is loaded with B = a - A and the noise matrix of B's symmetric part, so that its stationary covariance is
-    kT and its correlation over a time 1 is kT exp(-B). The shift a, from Gershgorin's circles in O(unit^2), makes that
-    noise matrix positive; the answer is multiplied by exp(a), and so is its error: matrices of large norm are out of
-    reach, and their standard errors say so. `readout.interval` is not used: reads are one unit of time apart.
+    The load is B = a - A with the noise matrix of B's symmetric part, so that the stationary covariance is kT and the
+    correlation over a time 1 is kT exp(-B). The shift a, from Gershgorin's circles in O(unit^2), makes the noise matrix
+    positive. It multiplies answer and error by exp(a), which rules out matrices of large norm.
 
     Args:
-        A: any square matrix.
+        A: any square matrix, [unit, unit].
+        device, seed: as in `solve`.
+        readout: read-out of the device; its interval is always one unit of time.
     """
     device, readout = device or Device(), readout or Readout()
     check_square("A", A)
@@ -146,24 +147,24 @@ def expm(
 
 
 def second_moment(x: Tensor) -> Tensor:
-    """Average of x x^T over reads [read, replica, unit] of a process around zero: [replica, unit, unit]."""
+    """Return the average of x x^T over reads [read, replica, unit] of a process around zero, [replica, unit, unit]."""
     x = x.transpose(0, 1)
     return x.mT @ x / x.shape[1]
 
 
 def _next_moment(x: Tensor) -> Tensor:
-    """Average of x(k+1) x(k)^T over neighbouring reads [read, replica, unit]: [replica, unit, unit]."""
+    """Return the average of x(k+1) x(k)^T over reads [read, replica, unit], [replica, unit, unit]."""
     x = x.transpose(0, 1)
     return x[:, 1:].mT @ x[:, :-1] / (x.shape[1] - 1)
 
 
 def scaled(A: Tensor, scale: Tensor) -> Tensor:
-    """S A S."""
+    """Return S A S for S = diag(scale)."""
     return scale[:, None] * A * scale
 
 
 def prepare(A: Tensor, readout: Readout | None, precondition: str | None, check: bool) -> Tensor:
-    """The scale S [unit] that `precondition` asks for, once the matrix is found fit for a device and its read-out."""
+    """Return the scale S [unit] of `precondition`; refuse a matrix that does not fit a device and its read-out."""
     if precondition not in ("diagonal", None):
         raise ValueError(f"precondition: expected 'diagonal' or None, got {precondition!r}")
     check_square("A", A)
@@ -183,7 +184,7 @@ def prepare(A: Tensor, readout: Readout | None, precondition: str | None, check:
 
 
 def _check_rates(slowest: float, fastest: float, loaded: Tensor, readout: Readout | None, indefinite: str) -> None:
-    """Refuses a matrix whose slowest mode never relaxes, or not within a block of reads."""
+    """Refuse a matrix whose slowest mode never relaxes, or not within a block of reads."""
     if slowest < -_tiny(loaded):
         raise ValueError(f"A {indefinite} {slowest:.3g}, so the device would run away; expected all positive")
     if slowest <= _tiny(loaded):
@@ -208,6 +209,7 @@ def _tiny(A: Tensor) -> float:
 
 
 def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
+    """Refuse anything but a symmetric matrix, since `what` is symmetric; the message ends with `instead`."""
     check_square(name, A)
     difference = (A - A.mT).abs().max().item()
     if difference > _tiny(A):

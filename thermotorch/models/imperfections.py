@@ -1,9 +1,9 @@
-"""Machines as they are built: couplings set to a few bits, and components that miss their nominal value.
+"""Imperfect machines: couplings of a few bits, and components that miss their nominal values.
 
     J -> (1 + mismatch xi) step round(J / step),   step = max |J| / (2^(bits - 1) - 1),   xi standard normal
 
-One range for each parameter tensor, and one fixed draw of xi for each device. Gradients pass the rounding unchanged, so
-a network can be trained with it in the loop.
+Each parameter tensor has its own range, and each device its own xi. Gradients pass the rounding unchanged, so that a
+network can be trained with it in the loop.
 """
 
 import torch
@@ -15,7 +15,7 @@ from thermotorch.dynamics.noise import seed_or_fresh
 
 
 def quantised(values: Tensor, bits: int) -> Tensor:
-    """`values` on the 2^bits - 1 levels of a symmetric grid that reaches their largest magnitude.
+    """Return `values` on the 2^bits - 1 levels of a symmetric grid up to their largest magnitude.
 
     The gradient is that of the identity.
 
@@ -32,41 +32,42 @@ def quantised(values: Tensor, bits: int) -> Tensor:
 def imperfect_parameters(
     module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int | None = None, device_id: int = 0
 ) -> dict[str, Tensor]:
-    """Every parameter of `module` (couplings and biases) as device number `device_id` realises it.
+    """Return the parameters of `module` by name, as device number `device_id` realises them.
 
     `torch.func.functional_call(module, imperfect_parameters(module, bits=5, mismatch=0.05), inputs)` runs that device,
     differentiably in the nominal parameters.
 
     Args:
-        module: the machine.
-        bits: of each programmed number; None programs exactly.
+        module: machine.
+        bits: bits of each programmed number; None programs exactly.
         mismatch: relative standard deviation of a component.
-        seed, device_id: the mismatch is a pure function of them; a seed of None is drawn from torch's generator, so
-            that every call makes another device.
+        seed: seed of the mismatch; None draws one from torch's global generator, another device for each call.
+        device_id: number of the device; the mismatch is a pure function of it and the seed.
 
     Raises:
-        TypeError, ValueError: bits below 2, a negative mismatch, or numbers that are none.
+        TypeError, ValueError: a value of the wrong type, bits below 2, or a negative mismatch.
     """
-    mismatch, seed = number_of("mismatch", mismatch), seed_or_fresh(seed)
+    mismatch, drawn = number_of("mismatch", mismatch), seed_or_fresh(seed)
     device_id = integer_in("device_id", device_id, 0, SAMPLES)
     if bits is not None:
         count_of("bits", bits, 2)
     realised = {}
-    for number, (name, values) in enumerate(module.named_parameters()):
-        if bits is not None:
-            values = quantised(values, bits)
+    for number, (name, nominal) in enumerate(module.named_parameters()):
+        values = nominal if bits is None else quantised(nominal, bits)
         if mismatch:
             device = torch.tensor([device_id], device=values.device)
-            xi = normals(seed, device, number, 1, values.numel(), Stream.HARDWARE).view_as(values)
+            xi = normals(drawn, device, number, 1, values.numel(), Stream.HARDWARE).view_as(values)
             values = values * (1 + mismatch * xi.to(values))
         realised[name] = values
     return realised
 
 
 @torch.no_grad()
-def realise(module: nn.Module, **imperfections: float | int | None) -> nn.Module:
-    """Program `module` in place as an imperfect device; arguments of `imperfect_parameters`. Returns the module."""
-    realised = imperfect_parameters(module, **imperfections)
+def realise(
+    module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int | None = None, device_id: int = 0
+) -> nn.Module:
+    """Make `module` an imperfect device in place, and return it. Arguments as in `imperfect_parameters`."""
+    realised = imperfect_parameters(module, bits=bits, mismatch=mismatch, seed=seed, device_id=device_id)
     for name, values in module.named_parameters():
         values.copy_(realised[name])
     return module

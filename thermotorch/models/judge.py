@@ -1,4 +1,4 @@
-"""A small digit classifier whose penultimate layer is the feature space in which generated images are judged."""
+"""A small classifier whose penultimate layer is the feature space in which generated images are judged."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -12,11 +12,11 @@ from thermotorch.models.protocol import Judge
 
 
 class FeatureNet(Judge, nn.Module):
-    """Convolutional classifier without normalisation layers or dropout: a pure function of one image.
+    """A convolutional classifier without normalisation layers or dropout: a pure function of one image.
 
     Args:
         image_size: height and width of an image in pixels.
-        channels: channels of an image.
+        channels: number of channels of an image.
         widths: channels of the convolutional stages, each of which halves the resolution.
         num_features: size of the feature vector.
         num_classes: number of classes.
@@ -43,7 +43,7 @@ class FeatureNet(Judge, nn.Module):
         }
         self.image_shape = (channels, image_size, image_size)
         self.num_features = num_features
-        layers = [nn.Conv2d(channels, widths[0], 5, stride=2, padding=2), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 5, stride=2, padding=2), nn.ReLU()]
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.ReLU()]
             layers += [nn.Conv2d(wide, wide, 3, padding=1), nn.ReLU()]
@@ -54,12 +54,14 @@ class FeatureNet(Judge, nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images [batch, c, h, w] in [0, 1] -> [batch, num_features], before the last nonlinearity.
+        """Return the features [batch, num_features] of images [batch, c, h, w] in [0, 1], before the last nonlinearity.
 
-        There the features are closest to the Gaussians that a Frechet distance compares.
+        There they are closest to the Gaussians that a Frechet distance compares.
 
         Raises:
             ValueError: images of another shape.
@@ -72,12 +74,12 @@ class FeatureNet(Judge, nn.Module):
 
     @torch.no_grad()
     def divide_features(self, scale: float) -> None:
-        """Changes the unit of the features, and not the logits: relu(f / scale) scale = relu(f) for any scale > 0."""
+        """Divide the features by `scale` > 0 and keep the logits, since relu(f / scale) scale = relu(f)."""
         scale = number_of("scale", scale, positive=True)
-        self.to_features.weight /= scale
-        self.to_features.bias /= scale
-        self.to_logits.weight *= scale
+        for parameter in self.to_features.parameters():
+            parameter.div_(scale)
+        self.to_logits.weight.mul_(scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [batch, c, h, w] in [0, 1] -> logits [batch, num_classes]."""
+        """Return the logits [batch, num_classes] of images [batch, c, h, w] in [0, 1]."""
         return self.to_logits(F.relu(self.features(images)))

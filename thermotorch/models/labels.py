@@ -11,12 +11,12 @@ def class_labels(labels: Tensor | Sequence[int], count: int, num_classes: int) -
     """Return `labels` as int64 [count].
 
     Args:
-        labels: one class for each sample: a tensor, an array or a list of integers.
+        labels: one class for each sample, a tensor, an array or a list of integers.
         count: number of samples.
-        num_classes: classes that the model knows, 0 ... num_classes - 1.
+        num_classes: number of classes, 0 ... num_classes - 1.
 
     Raises:
-        ValueError: another number of labels, or one that is no such class.
+        ValueError: another number of labels, or an unknown class.
     """
     try:
         classes = integers("labels", labels, (count,))

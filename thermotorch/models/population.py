@@ -1,4 +1,4 @@
-"""Many machines of one topology in a single simulation, each with parameters of its own."""
+"""Many machines of one topology in a single simulation, each with its own parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,15 @@ from thermotorch.potential import Potential, require_quartic
 
 
 class PopulationCouplings(Couplings):
-    """Independent machines side by side: units of member p are p n ... (p + 1) n - 1 and couple to no other member.
+    """Independent machines side by side: member p has the units p n ... (p + 1) n - 1.
 
     Args:
         matrices: J of every member, [member, unit, unit], symmetric with zero diagonal; not trained.
 
     Field cost: n^2 multiply-adds per sample and member, in one batched product.
     """
+
+    matrices: Tensor
 
     def __init__(self, matrices: Tensor) -> None:
         super().__init__()
@@ -43,28 +45,30 @@ class PopulationCouplings(Couplings):
         return self.matrix() != 0
 
     def frobenius_norm(self) -> float:
-        """Of the member with the largest: as good a bound of the spectral norm of a block matrix."""
+        """Return the largest norm of a member, which bounds the spectral norm too."""
         return self.matrices.square().sum((1, 2)).amax().sqrt().item()
 
 
 @torch.no_grad()
 def run_population(potential: Potential, members: Mapping[str, Tensor], drive: Tensor, **simulation: Any) -> Tensor:
-    """Runs every member from x = 0 on every input, in one simulation.
+    """Run every member from x = 0 on every input, in one simulation.
 
     Args:
-        potential: the topology and the on-site coefficients; its own couplings and biases are not used.
-        members: the potential's parameters by name, each with a leading [member].
+        potential: topology and on-site coefficients; its couplings and biases are not used.
+        members: parameters of the potential by name, each with a leading [member].
         drive: force on every unit, [batch, member, unit] or [batch, 1, unit].
-        simulation: further arguments of `simulate`. Every member has noise of its own.
+        simulation: further arguments of `simulate`. Every member has its own noise.
 
     Returns:
-        End states, [batch, member, unit]. Cost: batch x members runs.
+        End states, [batch, member, unit].
+
+    Cost: batch x members runs.
     """
     require_quartic(potential, "run_population")
     prefix = "couplings."
     bonds = {name.removeprefix(prefix): values for name, values in members.items() if name.startswith(prefix)}
     unit_vectors = torch.eye(potential.num_units).to(drive)
-    # J of a member is what its couplings make of the unit vectors.
+    # The fields of unit vectors are the columns of J.
     matrices = torch.vmap(lambda bonds: torch.func.functional_call(potential.couplings, bonds, (unit_vectors,)))(bonds)
     bias = members["bias"]
     together = Potential(

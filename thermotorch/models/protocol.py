@@ -1,15 +1,16 @@
-"""The contract between a model and those who sample, train, evaluate and ship it.
+"""The contract of models for sampling, training, evaluating and shipping.
 
 | a model that | is a | and declares it by |
 | --- | --- | --- |
 | makes images | `Generator` | a method `generate` |
 | makes images in several numbers of steps of several samplers | `DigitalSampler` | `samplers` and `steps_of` |
 | is a simulated device, whose images cost heat and work | `Thermodynamic` | inheriting from it |
+| draws noise in its forward pass | `NoisyModule` | inheriting from it |
 | recognises images in repeated noisy runs | `Classifier` | inheriting from it |
 | judges images | `Judge` | inheriting from it |
 
-A model of another package needs `generate` and nothing of this module. `abilities(model)` is the only place that looks
-at what a model has; everybody else reads the record that it returns.
+A generator of another package needs `generate` and nothing of this module. Only `abilities(model)` inspects a model;
+other code reads the record that it returns.
 """
 
 import inspect
@@ -23,31 +24,32 @@ from torch import Tensor, nn
 Progress = Callable[[int, int], None]  # called with (done, total)
 TitledProgress = Callable[[str, int, int], None]  # called with (description, done, total)
 
-BATCH_SIZE = 256  # samples made together where neither the model nor the caller says otherwise
+BATCH_SIZE = 256  # default number of samples made together
 
 
 class Samples(NamedTuple):
-    """Generated images, and the cost of each on a thermodynamic device in multiples of its kT."""
+    """Generated images, with heat and work of a thermodynamic device in multiples of its kT."""
 
     images: Tensor  # [sample, channel, height, width] in [0, 1]
     heat: Tensor | None = None  # [sample], heat given to the bath during the generation; None for a digital model
     work: Tensor | None = None  # [sample], work done by switching the potential on and by turning the gain
-    frames: Tensor | None = None  # [time, sample, channel, height, width], the images at the requested times
+    frames: Tensor | None = None  # [time, sample, channel, height, width], images at the requested times
 
 
 @runtime_checkable
 class Generator(Protocol):
     """A model that makes images.
 
-    A model may also have, and `abilities` then finds:
-        config: a dict of the constructor's arguments, plain numbers, strings, lists and dicts.
+    Optional attributes:
+        config: dict of the constructor's arguments, plain numbers, strings, lists and dicts.
         image_shape: (channels, height, width).
-        cpu_batch_size: the number of samples per batch that is fastest on a processor.
-    and its `generate` may also take:
-        sample_ids: int64 [sample], so that sample i does not depend on its batch.
-        labels: int64 [sample], the classes to draw, 0 ... config["num_classes"] - 1.
-        watch: a function, called as `watch(step, images)` with the images of the current batch before the first step
-            (step 0) and after each.
+        cpu_batch_size: fastest number of samples per batch on a processor.
+
+    Optional arguments of `generate`:
+        sample_ids: noise streams, int64 [sample], so that sample i does not depend on its batch.
+        labels: classes to draw, int64 [sample], 0 ... config["num_classes"] - 1.
+        watch: called as `watch(step, images)` with the images of the current batch before the first step (step 0) and
+            after each.
     """
 
     def generate(
@@ -57,9 +59,9 @@ class Generator(Protocol):
 
         Args:
             num_samples: number of images; 0 returns none.
-            seed: seed of all random numbers; the same seed gives the same images.
+            seed: seed of all random numbers.
             batch_size: number of images made together, which does not change them.
-            progress: called with (done, total) as the work proceeds.
+            progress: called with (done, total).
         """
         ...
 
@@ -88,12 +90,12 @@ class DigitalSampler(Protocol):
 
 
 class Thermodynamic(ABC):
-    """A simulated thermodynamic device that makes images: beside each image it reports the heat and the work.
+    """A simulated thermodynamic device that makes images and reports their heat and work.
 
     Attributes:
         image_shape: (channels, height, width).
-        temperature: kT of the device in its unit of energy; `Samples.heat` and `Samples.work` are multiples of it.
-        t_final: the observation time.
+        temperature: kT of the device, the unit of `Samples.heat` and `Samples.work`.
+        t_final: observation time.
     """
 
     image_shape: tuple[int, ...]
@@ -110,10 +112,7 @@ class Thermodynamic(ABC):
         progress: Progress | None = None,
         times: Sequence[float] = (),
     ) -> Samples:
-        """Return images with heat and work, and with `frames` read at `times`; other arguments as `generate`.
-
-        Reading at `times` leaves the samples unchanged.
-        """
+        """Return images with heat and work, and with `frames` at `times`, which leave the samples unchanged."""
 
     @abstractmethod
     def generate(
@@ -127,21 +126,21 @@ class Thermodynamic(ABC):
 
 
 class Inference(NamedTuple):
-    """The answers of repeated runs on images."""
+    """Outputs of repeated runs on images."""
 
-    outputs: Tensor  # [image, run, class], outputs at the observation time
+    outputs: Tensor  # [image, run, class] at the observation time
     heat: Tensor  # [image, run], heat given to the bath, in multiples of kT
 
 
 class NoisyModule:
-    """A module whose forward pass draws noise: `forward(x, seed=None, sample_ids=None)`, differentiable.
+    """A module whose differentiable forward pass draws noise: `forward(x, seed=None, sample_ids=None)`.
 
-    Row i of a batch is a pure function of x[i], the seed and `sample_ids[i]`. Training gives both.
+    Row i of a batch is a pure function of x[i], the seed and `sample_ids[i]`. Training passes both.
     """
 
 
 class Classifier(NoisyModule, ABC):
-    """A noisy classifier, asked several times about each image.
+    """A noisy classifier, run several times on each image.
 
     Attributes:
         image_shape: (channels, height, width).
@@ -161,7 +160,7 @@ class Classifier(NoisyModule, ABC):
         batch_size: int = 2000,
         progress: Progress | None = None,
     ) -> Inference:
-        """Return the outputs and the heat of `runs` independent runs on each image; a seed of None is drawn afresh."""
+        """Return outputs and heat of `runs` independent runs on each image; a seed of None is drawn anew."""
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
@@ -169,10 +168,10 @@ class Classifier(NoisyModule, ABC):
 
 
 class Judge(ABC):
-    """A network in whose feature space images are compared.
+    """A network whose features compare images.
 
     Attributes:
-        image_shape: (channels, height, width) of the images that it takes.
+        image_shape: (channels, height, width) of its images.
         num_features: size of a feature vector.
     """
 
@@ -186,18 +185,18 @@ class Judge(ABC):
 
 @dataclass(frozen=True)
 class Abilities:
-    """A generator's abilities, read once by `abilities`.
+    """Abilities of a generator.
 
     Attributes:
-        model: the generator.
-        config: its constructor's arguments; empty if it does not keep them.
-        image_shape: (channels, height, width); None if it does not say.
-        options: names of the arguments that drawing takes, beside the number of samples.
-        num_classes: number of classes that it can be asked for; 0 if it takes no labels.
+        model: generator.
+        config: arguments of its constructor; empty if unknown.
+        image_shape: (channels, height, width); None if unknown.
+        options: names of the arguments of drawing, beside the number of samples.
+        num_classes: number of classes to draw from; 0 if it takes no labels.
         guidance: default strength of classifier-free guidance; 1 is none.
-        samplers: default number of steps by sampler; empty for a model with one way to sample.
-        cpu_batch_size: number of samples per batch that is fastest on a processor.
-        thermodynamic: True for a simulated device, whose `draw` reports heat and work.
+        samplers: default number of steps by sampler; empty for a single sampler.
+        cpu_batch_size: fastest number of samples per batch on a processor.
+        thermodynamic: True for a simulated device, whose samples have heat and work.
     """
 
     model: nn.Module
@@ -220,15 +219,17 @@ class Abilities:
 
         Args:
             num_samples: number of samples.
-            options: arguments of the model's `generate`, or of `sample` if it is thermodynamic; those that the model
-                does not take raise its TypeError.
+            options: further arguments of the model's `generate`, or of `sample` if it is thermodynamic.
+
+        Raises:
+            TypeError: an option that the model does not take.
         """
         if isinstance(self.model, Thermodynamic):
             return self.model.sample(num_samples, **options)
         return Samples(self.model.generate(num_samples, **options))  # type: ignore[operator]
 
     def steps_of(self, sampler: str, steps: int | None = None) -> int | None:
-        """Return the number of steps of a sampler; `steps` itself if the model does not say.
+        """Return the number of steps of a sampler, or `steps` itself for a model without `steps_of`.
 
         Raises:
             ValueError: a sampler or a number of steps that the model refuses.
@@ -248,15 +249,17 @@ def abilities(model: nn.Module) -> Abilities:
     """
     if not isinstance(model, Generator):
         raise TypeError(f"model: expected a generator, with a method generate, got {type(model).__name__}")
-    config, image_shape = getattr(model, "config", {}), getattr(model, "image_shape", None)
+    config: Mapping[str, Any] = getattr(model, "config", {})
+    image_shape: Sequence[int] | None = getattr(model, "image_shape", None)
     draw = model.sample if isinstance(model, Thermodynamic) else model.generate
     options = frozenset(inspect.signature(draw).parameters) - {"num_samples"}
+    num_classes = config.get("num_classes") or getattr(model, "num_classes", None) or 0
     return Abilities(
         model=model,
         config=config,
         image_shape=None if image_shape is None else tuple(image_shape),
         options=options,
-        num_classes=(config.get("num_classes") or getattr(model, "num_classes", 0)) if "labels" in options else 0,
+        num_classes=num_classes if "labels" in options else 0,
         guidance=config.get("guidance", 1.0),
         samplers=model.samplers if isinstance(model, DigitalSampler) else {},
         cpu_batch_size=getattr(model, "cpu_batch_size", BATCH_SIZE),
@@ -270,9 +273,6 @@ def makes_images(model: object) -> bool:
 
 
 def task_of(model: nn.Module) -> str | None:
-    """Return the evaluation that a model is made for; None for one that has none of its own, such as a judge.
-
-    A model says so by an attribute `task`; a generator need not, it is measured by its images ("generate").
-    """
+    """Return the evaluation of a model: its attribute `task`, or "generate" for a generator; None for neither."""
     declared = getattr(model, "task", None)
     return declared or ("generate" if makes_images(model) else None)

@@ -3,8 +3,8 @@
     S(x, x'; y) = (|x - y| + |x' - y|) / 2 - |x - x'| / 2
 
 for two independent samples x, x' given a condition, and the outcome y. Its mean is least if and only if the samples
-follow the conditional law of y; the last term rewards variety. Source: Gneiting & Raftery, J. Am. Stat. Assoc. 102, 359 (2007), section 4.3; for
-denoising De Bortoli et al., 2025.
+follow the conditional law of y; the last term rewards variety. Source: Gneiting & Raftery, J. Am. Stat. Assoc. 102,
+359 (2007), section 4.3; for denoising De Bortoli et al., 2025.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from torchvision.utils import save_image
 
 from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
+from thermotorch.models.protocol import abilities, makes_images
 from thermotorch.zoo import load_checkpoint
 
 
@@ -54,7 +55,7 @@ class SampleGrid(Callback):
         self._drawn_at = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not hasattr(pl_module.model, "generate"):
+        if not makes_images(pl_module.model):
             raise TypeError(f"SampleGrid: expected a model with `generate`, found {type(pl_module.model).__name__}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
@@ -72,14 +73,10 @@ class SampleGrid(Callback):
         share = -(-self.num_samples // trainer.world_size)
         ids = torch.arange(share) + share * trainer.global_rank
         options = {"seed": self.seed, "sample_ids": ids, **self.options}
-        model, heat = pl_module.model, None
         with averaged_weights(trainer, pl_module):
-            if hasattr(model, "sample"):
-                samples = model.sample(share, **options)
-                images, heat = samples.images, self._gather(trainer, pl_module, samples.heat)
-            else:
-                images = model.generate(share, **options)
-        images = self._gather(trainer, pl_module, images)
+            samples = abilities(pl_module.model).draw(share, **options)
+        images = self._gather(trainer, pl_module, samples.images)
+        heat = None if samples.heat is None else self._gather(trainer, pl_module, samples.heat)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"step-{step:06d}.png"

@@ -13,6 +13,7 @@ from thermotorch.dynamics import Trajectory
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.imperfections import imperfect_parameters
+from thermotorch.models.protocol import NoisyModule
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
@@ -47,7 +48,7 @@ class ClassifierModule(LightningModule):
             torch.manual_seed(seed)
             pretrained = model.get("pretrained", False)
             self.model = create_model(model["name"], pretrained=pretrained, **model.get("config", {})).train()
-        self.noisy = "sample_ids" in inspect.signature(self.model.forward).parameters
+        self.noisy = isinstance(self.model, NoisyModule)
         self.seed = seed
 
     def forward(self, images: Tensor) -> Tensor:

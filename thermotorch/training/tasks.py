@@ -22,7 +22,7 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.protocol import TitledProgress
+from thermotorch.models.protocol import TitledProgress, task_of
 from thermotorch.names import unknown_name
 from thermotorch.training.data import named_data, recorded_data
 from thermotorch.training.known_images import known_images
@@ -51,7 +51,7 @@ def run(
     Raises:
         ValueError: no such task, or the model cannot do it.
     """
-    task = settings["task"] or getattr(model, "task", "generate")
+    task = settings["task"] or task_of(model) or "generate"
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     return task, *TASKS[task](settings, model, command, progress)

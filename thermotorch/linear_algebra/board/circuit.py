@@ -8,10 +8,9 @@ friction is 1/R and the noise 2 kappa0, so that for equal resistances R0 the cel
 
     v ~ N(0, kappa0 R0 C^-1),    i ~ N(0, kappa0 R0 L^-1),    independent.
 
-For unequal ones the law is no Gibbs law; it solves a Lyapunov equation. Noise of finite bandwidth, low-pass filtered at
-the angular frequency w, is one more linear unit per cell: d eta = -w eta dt + w sqrt(2 kappa0) N(0, dt).
-C is the mass matrix of this dynamics: the cells solve with it by moving, and a digital simulation has to solve with it
-too. What runs on the board sees voltages only.
+For unequal ones the law is no Gibbs law, but solves a Lyapunov equation. Noise of finite bandwidth, low-pass filtered
+at the angular frequency w, is one more linear unit per cell: d eta = -w eta dt + w sqrt(2 kappa0) N(0, dt).
+C is the mass matrix of this dynamics. Algorithms on the board see voltages only.
 
 Source: Melanson et al., Nature Communications 16, 3757 (2025), Eqs. 4-5.
 """
@@ -28,19 +27,19 @@ from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.units import CircuitUnits
 
-_STATE_NUMBERS = 1 << 20  # in a piece of a stream
+_STATE_NUMBERS = 1 << 20  # numbers in a piece of a stream
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """Component values of one board, or of several at once.
+    """Component values of one board or of several.
 
     Args:
         inductance: L, henry, [..., cell].
         resistance: R, ohm, [..., cell].
         capacitance: Maxwell matrix C, farad, [..., cell, cell], positive definite.
         noise: kappa0, ampere^2 second; the two-sided power spectral density of the current noise is 2 kappa0.
-        bandwidth: of the noise, hertz (its corner frequency); None for white noise.
+        bandwidth: corner frequency of the noise, hertz; None for white noise.
     """
 
     inductance: Tensor
@@ -55,7 +54,7 @@ class Circuit:
 
     @cached_property
     def units(self) -> CircuitUnits:
-        """Of the average cell, at the temperature kappa0 x the mean resistance."""
+        """Return the units of the average cell, at the temperature kappa0 x the mean resistance."""
         return CircuitUnits(
             self.inductance.mean().item(),
             self.capacitance.diagonal(dim1=-2, dim2=-1).mean().item(),
@@ -64,7 +63,7 @@ class Circuit:
 
     @cached_property
     def process(self) -> OrnsteinUhlenbeck:
-        """The state (i, v), or (i, v, eta), in `units`, so that numbers are of order one. [..., 2 or 3 cells]."""
+        """Return the process of the state (i, v), or (i, v, eta), in `units`: [..., 2 or 3 cells]."""
         units = self.units
         inverse = torch.linalg.inv(self.capacitance.double() / units.farad)
         zero, eye = torch.zeros_like(inverse), torch.eye(self.cells).to(inverse).expand_as(inverse)
@@ -81,7 +80,7 @@ class Circuit:
         return OrnsteinUhlenbeck(_blocks(drift), D=_blocks(shake))
 
     def stationary(self) -> tuple[Tensor, Tensor]:
-        """Covariances of the currents, ampere^2, and of the voltages, volt^2: [..., cell, cell] each, by Lyapunov."""
+        """Return the covariances [..., cell, cell] of the currents, ampere^2, and of the voltages, volt^2."""
         covariance, n = self.process.stationary()[1], self.cells
         return (
             covariance[..., :n, :n] * self.units.ampere**2,
@@ -89,21 +88,25 @@ class Circuit:
         )
 
     def relaxation_time(self) -> float:
-        """Of the slowest mode, seconds: how long a board takes to forget."""
+        """Return the relaxation time of the slowest mode, in seconds."""
         rates = torch.linalg.eigvals(self.process.A).real
         return self.units.second / rates.min().item()
 
     def stream(
         self, reads: int, interval: float, *, warmup: float | None = None, seed: int | None = None, start_step: int = 0
     ) -> Iterator[Tensor]:
-        """Voltages of every board at `reads` times `interval` seconds apart, exact, in pieces [read, ..., cell], volt.
+        """Yield the exact voltages of every board, started at rest, in pieces [read, ..., cell], volt.
 
-        Board b (in the order of the leading dimensions) has the noise of sample b. The board starts at rest, and the
-        first read comes after `warmup` seconds, by default 20 relaxation times. Noise steps start_step ... + reads - 1;
-        a seed of None is drawn from torch's global generator.
+        Args:
+            reads: number of reads.
+            interval: time between reads, second.
+            warmup: time before the first read, second; by default 20 relaxation times.
+            seed: seed of the noise; None draws one from torch's global generator. Board b, counted over the leading
+                dimensions, has the noise of sample b.
+            start_step: number of the first noise step; there is one for each read.
         """
         reads, start_step = count_of("reads", reads), count_of("start_step", start_step, 0)
-        interval, seed = number_of("interval", interval, positive=True), seed_or_fresh(seed)
+        interval, seed = number_of("interval", interval, positive=True), int(seed_or_fresh(seed))
         if warmup is not None:
             number_of("warmup", warmup, positive=True)
         warmup = 20 * self.relaxation_time() if warmup is None else warmup
@@ -117,19 +120,21 @@ class Circuit:
             count = min(start_step + reads - step, max(1, _STATE_NUMBERS // x.numel()))
             times = torch.arange(count + 1, dtype=torch.float64) * (interval / second)
 
-    def voltages(self, reads: int, interval: float, **options: float | int) -> Tensor:
-        """All pieces of `stream` together: [read, ..., cell], volt."""
-        return torch.cat(list(self.stream(reads, interval, **options)))
+    def voltages(
+        self, reads: int, interval: float, *, warmup: float | None = None, seed: int | None = None, start_step: int = 0
+    ) -> Tensor:
+        """Return the pieces of `stream` together: [read, ..., cell], volt."""
+        return torch.cat(list(self.stream(reads, interval, warmup=warmup, seed=seed, start_step=start_step)))
 
 
 def maxwell(own: Tensor, coupling: Tensor, reversed_winding: Tensor | None = None) -> Tensor:
-    """Maxwell matrix of capacitors: own capacitance to ground plus all couplings on the diagonal, minus them beside it.
+    """Return the Maxwell matrix of capacitors: own plus coupling ones on the diagonal, minus coupling ones beside it.
 
     Args:
-        own: of each cell to ground, farad, [..., cell], not negative.
-        coupling: between cells, farad, symmetric [..., cell, cell], not negative; its diagonal does not count.
-        reversed_winding: bool [..., cell, cell], pairs coupled through a transformer of reversed winding: energy
-            c (v_a + v_b)^2 / 2 instead of c (v_a - v_b)^2 / 2, so that their entry is positive. Default: none.
+        own: capacitance of each cell to ground, farad, [..., cell], not negative.
+        coupling: capacitances between cells, farad, symmetric [..., cell, cell], not negative; its diagonal is ignored.
+        reversed_winding: pairs coupled through a transformer of reversed winding, bool [..., cell, cell]: their energy
+            is c (v_a + v_b)^2 / 2 instead of c (v_a - v_b)^2 / 2, and their entry positive. None: no pair.
     """
     off = coupling * (1 - torch.eye(coupling.shape[-1]).to(coupling))
     sign = -1.0 if reversed_winding is None else torch.where(reversed_winding, 1.0, -1.0).to(coupling)

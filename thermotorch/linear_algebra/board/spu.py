@@ -29,35 +29,37 @@ _SWEEPS = 2000  # of the power iteration that looks for a diagonally dominant sc
 
 
 class BoardEstimate(NamedTuple):
-    """What each of several boards gave, and what it took one of them."""
+    """Result of each of several boards, and the cost of one of them."""
 
     value: Tensor  # [board, unit, unit]
-    stderr: Tensor  # of sampling; the same shape
+    stderr: Tensor  # standard error of sampling, the same shape
     seconds: float
     reads: int
     loads: int
 
 
 class StochasticProcessingUnit(nn.Module):
-    """The board.
+    """A board of RLC cells.
 
     Args:
         cells: number of RLC cells.
-        inductance: L of each cell, henry; a number, or one for each cell.
-        resistance: R, ohm; a number, or one for each cell. The inverse is calibrated with their mean.
-        capacitance: c, farad, what a diagonal entry of one is loaded as.
-        noise: kappa0 of the injected current noise, ampere^2 second. At 330 ohm the default is a temperature of 7e12 K:
+        inductance: L, henry; a number, or one for each cell.
+        resistance: R, ohm; a number, or one for each cell. Their mean calibrates the inverse.
+        capacitance: c, farad, which stands for a diagonal entry of one.
+        noise: kappa0 of the injected current noise, ampere^2 second. At 330 ohm the default is a temperature of 7e12 K;
             the thermal noise of the resistors themselves is 0.6 microvolt.
         bandwidth: corner frequency of the noise, hertz; None for white noise.
         tolerance: standard deviation of the logarithm of each component, drawn once for each board.
         capacitor_step: resolution of the switched capacitors, farad; None for continuous ones.
-        adc_bits: of the converter that reads a voltage; None for exact reads.
-        adc_range: it reads -adc_range ... adc_range, volt, and clips beyond.
+        adc_bits: bits of the converter that reads a voltage; None for exact reads.
+        adc_range: largest voltage that the converter reads, of either sign, volt; it clips beyond.
         sampling_interval: time between reads, second.
         warmup: time from switching on, or from loading, to the first read, second.
     """
 
-    task = "invert"  # what evaluating it means
+    task = "invert"
+    inductance: Tensor
+    resistance: Tensor
 
     def __init__(
         self,
@@ -76,39 +78,36 @@ class StochasticProcessingUnit(nn.Module):
     ) -> None:
         super().__init__()
         cells, adc_bits = count_of("cells", cells), None if adc_bits is None else count_of("adc_bits", adc_bits)
-        positive = {
-            "capacitance": capacitance, "noise": noise, "bandwidth": bandwidth,
-            "capacitor_step": capacitor_step, "adc_range": adc_range,
-            "sampling_interval": sampling_interval, "warmup": warmup,
-        }  # fmt: skip
-        for name, value in positive.items():
-            absent = value is None and name in ("bandwidth", "capacitor_step")
-            positive[name] = None if absent else number_of(name, value, positive=True)
+        self.capacitance = number_of("capacitance", capacitance, positive=True)
+        self.noise = number_of("noise", noise, positive=True)
+        self.bandwidth = None if bandwidth is None else number_of("bandwidth", bandwidth, positive=True)
+        self.capacitor_step = (
+            None if capacitor_step is None else number_of("capacitor_step", capacitor_step, positive=True)
+        )
+        self.adc_range = number_of("adc_range", adc_range, positive=True)
+        self.sampling_interval = number_of("sampling_interval", sampling_interval, positive=True)
+        self.warmup = number_of("warmup", warmup, positive=True)
+        inductances, resistances = _plain("inductance", inductance), _plain("resistance", resistance)
         tolerance = number_of("tolerance", tolerance)
         if tolerance >= 0.5:
             raise ValueError(f"tolerance: expected 0 ... 0.5, a fraction of a component's value, got {tolerance}")
-        self.config = {
-            "cells": cells,
-            "inductance": _plain("inductance", inductance),
-            "resistance": _plain("resistance", resistance),
-            "tolerance": tolerance,
-            "adc_bits": adc_bits,
-            **positive,
-        }
         self.cells, self.tolerance, self.adc_bits = cells, tolerance, adc_bits
-        self.capacitance, self.noise, self.bandwidth = positive["capacitance"], positive["noise"], positive["bandwidth"]
-        self.capacitor_step, self.adc_range = positive["capacitor_step"], positive["adc_range"]
-        self.sampling_interval, self.warmup = positive["sampling_interval"], positive["warmup"]
-        self.register_buffer("inductance", _per_cell("inductance", self.config["inductance"], cells))
-        self.register_buffer("resistance", _per_cell("resistance", self.config["resistance"], cells))
+        self.config = {
+            "cells": cells, "inductance": inductances, "resistance": resistances, "tolerance": tolerance,
+            "adc_bits": adc_bits, "capacitance": self.capacitance, "noise": self.noise, "bandwidth": self.bandwidth,
+            "capacitor_step": self.capacitor_step, "adc_range": self.adc_range,
+            "sampling_interval": self.sampling_interval, "warmup": self.warmup,
+        }  # fmt: skip
+        self.register_buffer("inductance", _per_cell("inductance", inductances, cells))
+        self.register_buffer("resistance", _per_cell("resistance", resistances, cells))
 
     @property
     def joule(self) -> float:
-        """kappa0 R0: twice the mean energy of a capacitor or an inductor, with the nominal (mean) resistance."""
+        """Return kappa0 R0 with the mean resistance: twice the mean energy of a capacitor or an inductor."""
         return self.noise * self.resistance.mean().item()
 
     def scale(self, matrix: Tensor) -> Tensor:
-        """S [unit], such that S A S can be built of capacitors with the largest cell at c.
+        """Return S [unit] such that S A S can be built of capacitors, with the largest cell at c.
 
         Raises:
             ValueError: the matrix is asymmetric, indefinite or singular, larger than the board, or cannot be built.
@@ -137,14 +136,13 @@ class StochasticProcessingUnit(nn.Module):
     def circuits(
         self, matrix: Tensor, *, boards: int = 1, first_board: int = 0, hardware_seed: int = 0, mitigate: bool = False
     ) -> tuple[list[Circuit], Tensor]:
-        """The boards with a matrix loaded: one `Circuit` of [board, ...] for each setting, and the settings' weights.
+        """Return the loaded boards, one `Circuit` of [board, ...] for each setting, and the weights of the settings.
 
         Args:
             matrix: A, [unit, unit]; it occupies the first cells, and the others stay unconnected.
             boards, first_board: boards first_board ... first_board + boards - 1 of the production run.
-            hardware_seed: of the production run: board k has the same component errors whatever is loaded. It says
-                which board this is, as `first_board` does, so it is 0 unless given.
-            mitigate: every rounding that averages to the matrix (see `mitigation.py`) instead of the nearest one.
+            hardware_seed: seed of the production run; board k has the same component errors whatever is loaded.
+            mitigate: True for the roundings that average to the matrix (see `mitigation.py`) instead of the nearest.
         """
         boards, first_board = count_of("boards", boards), count_of("first_board", first_board, 0)
         hardware_seed = seed_of(hardware_seed, "hardware_seed")
@@ -169,19 +167,12 @@ class StochasticProcessingUnit(nn.Module):
                     f"smallest has {wanted.diagonal().min():.2g} F; use finer capacitors"
                 )
             capacitance = maxwell(setting[:units] * ground, (pairs + pairs.mT) * between, wanted > 0)
-            built.append(
-                Circuit(
-                    self.inductance[:units] * inductance,
-                    self.resistance[:units] * resistance,
-                    capacitance,
-                    self.noise,
-                    self.bandwidth,
-                )
-            )
+            henry, ohm = self.inductance[:units] * inductance, self.resistance[:units] * resistance
+            built.append(Circuit(henry, ohm, capacitance, self.noise, self.bandwidth))
         return built, settings.weights
 
     def _component_errors(self, boards: int, first: int, seed: int, units: int) -> tuple[Tensor, ...]:
-        """Factors of L, R, own [board, unit] and coupling capacitors [board, unit, unit]; each cell keeps its own."""
+        """Return factors of L, R, own [board, unit] and coupling capacitors [board, unit, unit]."""
         cells, ids = self.cells, first + torch.arange(boards, device=self.inductance.device)
         draws = normals(seed, ids, 0, 1, 3 * cells + cells * cells, Stream.HARDWARE, torch.float64)[0]
         single, pairs = draws[:, : 3 * cells].view(boards, 3, cells), draws[:, 3 * cells :].view(boards, cells, cells)
@@ -190,26 +181,28 @@ class StochasticProcessingUnit(nn.Module):
         return *errors.unbind(1), torch.exp(self.tolerance * pairs[:, :units, :units])
 
     def read(self, circuit: Circuit, reads: int, *, seed: int | None = None, start_step: int = 0) -> Iterator[Tensor]:
-        """Voltages as the converters give them, in pieces [read, board, cell], volt; see `Circuit.stream`."""
-        options = {"warmup": self.warmup, "seed": seed_or_fresh(seed), "start_step": start_step}
-        for piece in circuit.stream(reads, self.sampling_interval, **options):
-            yield self.convert(piece)
+        """Yield converted voltages in pieces [read, board, cell], volt; see `Circuit.stream`."""
+        yield from map(
+            self.convert,
+            circuit.stream(reads, self.sampling_interval, warmup=self.warmup, seed=seed, start_step=start_step),
+        )
 
     def moments(
         self, circuit: Circuit, counts: Sequence[int], *, seed: int | None = None, start_step: int = 0
     ) -> Tensor:
-        """Sums of v v^T over the first counts[0] < counts[1] < ... reads: [count, board, cell, cell], volt^2."""
-        total, done, found = 0.0, 0, []
+        """Return sums of v v^T over the first counts[0] < counts[1] < ... reads: [count, board, cell, cell], volt^2."""
+        total, done = torch.zeros_like(circuit.capacitance), 0
+        sums: list[Tensor] = []
         for piece in self.read(circuit, counts[-1], seed=seed, start_step=start_step):
             edges = [count - done for count in counts if done < count < done + len(piece)]
             for part in piece.tensor_split(edges):
                 total, done = total + second_moment(part) * len(part), done + len(part)
-                if done == counts[len(found)]:
-                    found.append(total)
-        return torch.stack(found)
+                if done == counts[len(sums)]:
+                    sums.append(total)
+        return torch.stack(sums)
 
     def convert(self, volts: Tensor) -> Tensor:
-        """Rounded to the converter's step and clipped to its range; a step of q adds q^2/12 to a variance."""
+        """Return voltages rounded and clipped by the converter; its step q adds q^2 / 12 to a variance."""
         if self.adc_bits is None:
             return volts
         half = 2 ** (self.adc_bits - 1)
@@ -217,7 +210,7 @@ class StochasticProcessingUnit(nn.Module):
         return step * (volts / step).round().clamp(-half, half - 1)
 
     def calibration(self, matrix: Tensor) -> Tensor:
-        """What turns a covariance of voltages into the inverse: c S S^T / (kappa0 R0), [cell, cell], 1 / volt^2."""
+        """Return c S S^T / (kappa0 R0) [cell, cell], 1 / volt^2, which turns a covariance of voltages into A^-1."""
         scale = self.scale(matrix)
         return torch.outer(scale, scale) * (self.capacitance / self.joule)
 
@@ -233,20 +226,21 @@ class StochasticProcessingUnit(nn.Module):
         hardware_seed: int = 0,
         mitigate: bool = False,
     ) -> BoardEstimate:
-        """A^-1 from the covariance of the voltages. Further arguments as in `circuits`.
+        """Return A^-1 from the covariance of the voltages. Further arguments as in `circuits`.
 
         Args:
-            reads: of each board; all settings share them, and each gets at least two for each of its 20 blocks.
-            seed: of the thermal noise; None draws one from torch's global generator.
+            reads: reads of each board, shared by all settings; each takes at least two for each of its 20 blocks.
+            seed: seed of the noise; None draws one from torch's global generator.
 
         Returns:
-            A `BoardEstimate`. Its standard error is that of sampling; what components do wrong is not in it.
+            A `BoardEstimate`. Its standard error is that of sampling alone, without the errors of components.
         """
-        reads, seed = count_of("reads", reads), seed_or_fresh(seed)
+        reads, seed = count_of("reads", reads), int(seed_or_fresh(seed))
         built, weights = self.circuits(
             matrix, boards=boards, first_board=first_board, hardware_seed=hardware_seed, mitigate=mitigate
         )
-        calibration, total, variance, spent, count = self.calibration(matrix), 0.0, 0.0, 0.0, 0
+        calibration, seconds, count = self.calibration(matrix), 0.0, 0
+        total = variance = torch.zeros_like(calibration)
         for circuit, weight in zip(built, weights.tolist(), strict=True):
             size = max(2, round(weight * reads / _BLOCKS))
             ends = range(size, size * _BLOCKS + 1, size)
@@ -254,9 +248,9 @@ class StochasticProcessingUnit(nn.Module):
             blocks = sums.diff(dim=0, prepend=torch.zeros_like(sums[:1])) / size
             total = total + weight * blocks.mean(0)
             variance = variance + weight**2 * blocks.var(0) / _BLOCKS
-            spent += self.warmup + size * _BLOCKS * self.sampling_interval
+            seconds += self.warmup + size * _BLOCKS * self.sampling_interval
             count += size * _BLOCKS
-        return BoardEstimate(calibration * total, calibration * variance.sqrt(), spent, count, len(built))
+        return BoardEstimate(calibration * total, calibration * variance.sqrt(), seconds, count, len(built))
 
     @torch.no_grad()
     def gaussian(
@@ -269,28 +263,30 @@ class StochasticProcessingUnit(nn.Module):
         board: int = 0,
         hardware_seed: int = 0,
     ) -> Tensor:
-        """Reads as samples of a Gaussian around zero, [sample, unit]: successive ones, `sampling_interval` apart.
+        """Return successive reads as samples of a Gaussian around zero, [sample, unit].
 
         Args:
-            num_samples: how many.
-            precision: what the board is loaded with.
-            covariance: instead of it; inverted digitally first, at O(unit^3) (`inverse` does it on a board).
-            seed: of the thermal noise; None draws one from torch's global generator.
-            board, hardware_seed: which board, of which production run.
+            num_samples: number of reads, `sampling_interval` apart.
+            precision: precision matrix, [unit, unit].
+            covariance: covariance matrix instead, inverted digitally in O(unit^3).
+            seed: seed of the noise; None draws one from torch's global generator.
+            board, hardware_seed: number of the board and seed of its production run.
         """
         num_samples = count_of("num_samples", num_samples)
-        if (precision is None) == (covariance is None):
+        if precision is not None and covariance is not None:
             raise ValueError("precision, covariance: expected one of the two")
-        if precision is None:
+        if covariance is not None:
             prepare(covariance, None, None, True)
             precision = torch.linalg.inv(covariance.to(self.inductance))
             precision = 0.5 * (precision + precision.mT)
+        if precision is None:
+            raise ValueError("precision, covariance: expected one of the two")
         (circuit,), _ = self.circuits(precision, first_board=board, hardware_seed=hardware_seed)
         scale = self.scale(precision) * (self.capacitance / self.joule) ** 0.5
         return torch.cat(list(self.read(circuit, num_samples, seed=seed)))[:, 0] * scale
 
     def forward(self, matrix: Tensor) -> Tensor:
-        """The inverse that one board finds in 20,000 reads, [cell, cell]."""
+        """Return `inverse` from 20,000 reads of one board, [cell, cell]."""
         return self.inverse(matrix).value[0]
 
 

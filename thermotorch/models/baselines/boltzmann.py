@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine of binary units, sampled by Gibbs' rule: the digital relative of our machines."""
+"""The restricted Boltzmann machine of binary units, sampled by Gibbs' rule."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -15,13 +15,13 @@ class RestrictedBoltzmannMachine(nn.Module):
 
         p(v, h) ~ exp(v W h + b v + c h),   p(h = 1 | v) = sigmoid(v W + c),   p(v = 1 | h) = sigmoid(W h + b)
 
-    Generation: all hidden units are off at the start, so that visible ones are independent; then `sampling_steps`
-    sweeps of Gibbs' rule. The image is p(v = 1 | h) after the last one, without the noise of the visible units.
+    Generation starts with all hidden units off, so that visible ones are independent, and takes `sampling_steps` sweeps
+    of Gibbs' rule. The image is p(v = 1 | h) after the last one, without the noise of the visible units.
 
     Args:
         image_shape: (channels, height, width); a pixel in [0, 1] is the probability of its unit.
         hidden: number of hidden units.
-        sampling_steps: sweeps from noise to an image.
+        sampling_steps: number of sweeps from noise to an image.
 
     Cost of a sample: 2 x pixels x hidden multiply-adds and pixels + hidden random numbers in each sweep.
     Source: Smolensky 1986; Hinton, Neural Computation 14, 1771 (2002).
@@ -32,21 +32,22 @@ class RestrictedBoltzmannMachine(nn.Module):
         image_shape, hidden = counts_of("image_shape", image_shape), count_of("hidden", hidden)
         sampling_steps = count_of("sampling_steps", sampling_steps)
         self.config = {"image_shape": image_shape, "hidden": hidden, "sampling_steps": sampling_steps}
+        self.sampling_steps = sampling_steps
         self.image_shape = tuple(image_shape)
         self.weight = nn.Parameter(0.01 * torch.randn(prod(image_shape), hidden))
         self.visible_bias = nn.Parameter(torch.zeros(prod(image_shape)))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     def hidden_probability(self, visible: Tensor) -> Tensor:
-        """p(h = 1 | v): [..., visible] -> [..., hidden]."""
+        """Return p(h = 1 | v): [..., visible] -> [..., hidden]."""
         return torch.sigmoid(visible @ self.weight + self.hidden_bias)
 
     def visible_probability(self, hidden: Tensor) -> Tensor:
-        """p(v = 1 | h): [..., hidden] -> [..., visible]."""
+        """Return p(v = 1 | h): [..., hidden] -> [..., visible]."""
         return torch.sigmoid(hidden @ self.weight.T + self.visible_bias)
 
     def free_energy(self, visible: Tensor) -> Tensor:
-        """F(v) = -b v - sum_j ln(1 + exp((v W + c)_j)), so that p(v) ~ exp(-F): [..., visible] -> [...]."""
+        """Return F(v) = -b v - sum_j ln(1 + exp((v W + c)_j)), so that p(v) ~ exp(-F): [..., visible] -> [...]."""
         softplus = nn.functional.softplus(visible @ self.weight + self.hidden_bias)
         return -(visible @ self.visible_bias) - softplus.sum(-1)
 
@@ -61,11 +62,11 @@ class RestrictedBoltzmannMachine(nn.Module):
         first_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> tuple[Tensor, Tensor]:
-        """Sweeps: all visible units given the hidden ones, then all hidden units given the visible ones.
+        """Sweep: draw all visible units given the hidden ones, then all hidden units given the visible ones.
 
         Args:
             hidden: [batch, hidden] in {0, 1}.
-            steps: how many, at least 1.
+            steps: number of sweeps, at least 1.
             seed, sample_ids, first_step, stream: the random numbers are a pure function of them.
 
         Returns:
@@ -89,13 +90,12 @@ class RestrictedBoltzmannMachine(nn.Module):
         batch_size: int = 256,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Images [sample, channel, height, width] in [0, 1].
+        """Return images [sample, channel, height, width] in [0, 1].
 
         Args:
-            num_samples: how many.
-            seed, sample_ids: image i is a pure function of the model, the seed (0 unless given) and `sample_ids[i]`
-                (default: i).
-            batch_size: how many are made together.
+            num_samples: number of images.
+            seed, sample_ids: image i is a pure function of the model, the seed and `sample_ids[i]` (default: i).
+            batch_size: number of images made together.
             progress: called with (samples done, num_samples) after each batch.
 
         Raises:
@@ -107,7 +107,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(self.weight.device)
             off = self.hidden_bias.new_zeros(len(chunk), len(self.hidden_bias))
-            _, hidden = self.gibbs(off, self.config["sampling_steps"], seed=seed, sample_ids=chunk)
+            _, hidden = self.gibbs(off, self.sampling_steps, seed=seed, sample_ids=chunk)
             images[rows] = self.visible_probability(hidden).view(-1, *self.image_shape)
             if progress is not None:
                 progress(int(rows[-1]) + 1, num_samples)

@@ -1,7 +1,7 @@
-"""The digital baseline: a denoising diffusion model made of the standard parts of `diffusers`.
+"""The digital baseline: a denoising diffusion model made of standard parts of `diffusers`.
 
-It imports nothing of thermotorch, so that the baseline owes the competitor nothing: the network is
-`diffusers.UNet2DModel`, the noise schedule and the samplers are `diffusers` schedulers.
+The network is `diffusers.UNet2DModel`; noise schedule and samplers are `diffusers` schedulers. It imports nothing of
+thermotorch, so that the baseline stays independent.
 """
 
 import hashlib
@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin, UNet2DModel
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # steps by default; None: as many as in training
+SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of steps; None: as many as in training
+Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
 
@@ -28,22 +32,22 @@ class DiffusionModel(nn.Module):
 
     Args:
         image_size: height and width of an image in pixels.
-        channels: channels of an image.
+        channels: number of channels of an image.
         block_out_channels: channels of the U-Net at each resolution, finest first; multiples of 8.
-        layers_per_block: residual blocks at each resolution.
-        attention: self-attention at the coarsest resolution.
-        num_train_timesteps: noise levels t = 0 ... num_train_timesteps - 1.
-        beta_schedule: a schedule of `diffusers.DDPMScheduler`.
-        prediction_type: what the network predicts: "v_prediction", "epsilon" or "sample".
-        num_classes: classes that the network is told; 0 for none.
-        guidance: default strength of classifier-free guidance when generating; 1 is none. See `generate`.
+        layers_per_block: number of residual blocks at each resolution.
+        attention: True for self-attention at the coarsest resolution.
+        num_train_timesteps: number of noise levels.
+        beta_schedule: noise schedule of `diffusers.DDPMScheduler`.
+        prediction_type: target of the network, "v_prediction", "epsilon" or "sample".
+        num_classes: number of classes of a conditional network; 0 for an unconditional one.
+        guidance: default strength of classifier-free guidance; 1 is none. See `generate`.
 
     Raises:
         ValueError: `block_out_channels` does not fit the group normalisation.
     """
 
     samplers = SAMPLER_STEPS
-    cpu_batch_size = 32  # activations of more images fall out of the caches: 128 take 1.3 times as long, 256 1.7 times
+    cpu_batch_size = 32  # more activations leave the caches: 128 take 1.3 times as long, 256 1.7 times
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class DiffusionModel(nn.Module):
             raise ValueError(
                 f"prediction_type: expected 'v_prediction', 'epsilon' or 'sample', found {prediction_type!r}"
             )
-        self.config = {
+        self.config: dict[str, Any] = {
             "image_size": image_size,
             "channels": channels,
             "block_out_channels": widths,
@@ -96,15 +100,15 @@ class DiffusionModel(nn.Module):
             add_attention=attention,
             attention_head_dim=min(_HEAD_CHANNELS, widths[-1]),
             norm_num_groups=_NORM_GROUPS,
-            num_class_embeds=num_classes + 1 if num_classes else None,  # the last one stands for "any class"
+            num_class_embeds=num_classes + 1 if num_classes else None,  # the last stands for any class
         )
-        with torch.device("cpu"):  # it holds tensors but is no module: a network on the meta device must not empty them
-            self.noising = self.scheduler("ddpm")
+        with torch.device("cpu"):  # tensors outside a module must not be on the meta device
+            self.noising = self._ddpm()
 
     def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The network's prediction for noisy images [batch, c, h, w] in [-1, 1] plus noise, at timesteps [batch].
+        """Return the prediction for noisy images [batch, c, h, w] at timesteps [batch].
 
-        `labels` [batch] are classes, or `num_classes` for any class, which is also the default.
+        `labels` [batch] are classes, or `num_classes` for any class, the default.
         """
         _, height, width = self.image_shape
         padded = F.pad(noisy, (0, self._padding, 0, self._padding))
@@ -116,10 +120,10 @@ class DiffusionModel(nn.Module):
         return self.unet(padded, timesteps, labels).sample[..., :height, :width]
 
     def steps_of(self, sampler: str, steps: int | None = None) -> int:
-        """Steps of a sampler, by default its own number of them.
+        """Return the number of steps of a sampler, its default for None.
 
         Raises:
-            TypeError, ValueError: an unknown sampler, or a number of steps that is none or out of range.
+            TypeError, ValueError: an unknown sampler, or a number of steps of the wrong type or out of range.
         """
         _known(sampler)
         trained = self.config["num_train_timesteps"]
@@ -129,46 +133,47 @@ class DiffusionModel(nn.Module):
         return steps
 
     def loss(self, images: Tensor, noise: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Mean squared error of the prediction at the noised images.
+        """Return the mean squared error of the prediction at noised images, a scalar.
 
-        The target is `v = alpha_t noise - sigma_t x_0` (or the noise, or x_0, as `prediction_type` says).
+        The target is `v = alpha_t noise - sigma_t x_0`, the noise or x_0, by `prediction_type`.
 
         Args:
             images: [batch, c, h, w] in [0, 1].
             noise: standard normals of the same shape.
             timesteps: int64 [batch], 0 <= t < num_train_timesteps.
-            labels: int64 [batch], classes, or `num_classes` for any; ignored by a model that is told no classes.
-
-        Returns:
-            Scalar.
+            labels: int64 [batch], classes, or `num_classes` for any; ignored by an unconditional model.
         """
         clean = 2.0 * images - 1.0
-        target = {
-            "v_prediction": lambda: self.noising.get_velocity(clean, noise, timesteps),
-            "epsilon": lambda: noise,
-            "sample": lambda: clean,
-        }[self.config["prediction_type"]]()
-        return F.mse_loss(self(self.noising.add_noise(clean, noise, timesteps), timesteps, labels), target)
+        # diffusers declares an IntTensor and takes any integers.
+        noisy = self.noising.add_noise(clean, noise, timesteps)  # type: ignore[arg-type]
+        target = {"epsilon": noise, "sample": clean}.get(self.config["prediction_type"])
+        if target is None:
+            target = self.noising.get_velocity(clean, noise, timesteps)  # type: ignore[arg-type]
+        return F.mse_loss(self(noisy, timesteps, labels), target)
 
-    def scheduler(self, sampler: str) -> SchedulerMixin:
-        """A fresh `diffusers` scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
+    def scheduler(self, sampler: str) -> Scheduler:
+        """Return a fresh scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
 
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
         _known(sampler)
-        schedule = {key: self.config[key] for key in ("num_train_timesteps", "beta_schedule", "prediction_type")}
         if sampler == "dpm++":
-            # The cosine schedule ends at a signal-to-noise ratio of zero, where log-SNR, the solver's time, is
-            # infinite.
+            # At the end of the cosine schedule log-SNR, the solver's time, is infinite.
             return DPMSolverMultistepScheduler(
-                **schedule, algorithm_type="dpmsolver++", timestep_spacing="trailing", lambda_min_clipped=-5.1
+                **self._schedule(), algorithm_type="dpmsolver++", lambda_min_clipped=-5.1
             )
         if sampler == "ddim":
-            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation,
-            # and the more of them the worse the images.
-            return DDIMScheduler(**schedule, timestep_spacing="trailing", clip_sample=False)
-        return DDPMScheduler(**schedule, timestep_spacing="trailing")
+            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation.
+            return DDIMScheduler(**self._schedule(), clip_sample=False)
+        return self._ddpm()
+
+    def _ddpm(self) -> DDPMScheduler:
+        return DDPMScheduler(**self._schedule())
+
+    def _schedule(self) -> dict[str, Any]:
+        shared = ("num_train_timesteps", "beta_schedule", "prediction_type")
+        return {"timestep_spacing": "trailing", **{key: self.config[key] for key in shared}}
 
     @torch.no_grad()
     def generate(
@@ -185,29 +190,28 @@ class DiffusionModel(nn.Module):
         guidance: float | None = None,
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """Images from noise.
+        """Return images from noise.
 
         Args:
-            num_samples: how many images.
-            seed: 0 <= seed < 2^64, by default 0, so that the same call gives the same images; together with a sample's
-                id it determines the image, whatever else is in the batch.
-            sample_ids: int64 [num_samples], default 0 ... num_samples - 1.
-            batch_size: images in memory at once.
-            progress: called as `progress(done, total)` after each step, in images times steps.
+            num_samples: number of images.
+            seed, sample_ids: image i is a pure function of the model, the seed, 0 <= seed < 2^64, its class and
+                `sample_ids[i]`, int64 [num_samples] (default: i).
+            batch_size: number of images made together.
+            progress: called with (done, total) after each step, in images times steps.
             sampler: "dpm++", "ddim" or "ddpm".
-            steps: network evaluations for each image; default 20 for dpm++, 50 for ddim, all of them for ddpm.
-            labels: int64 [num_samples], classes for a model that is told them; default `id % num_classes`.
-            guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, default the model's own; unless
-                it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, with w there one less).
-            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the batch at
-                hand, before the first step with 0 and after each.
+            steps: number of steps, by default 20 for dpm++, 50 for ddim, `num_train_timesteps` for ddpm.
+            labels: classes to draw, int64 [num_samples], by default `id % num_classes`.
+            guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, by default the model's own;
+                unless it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, where w is one less).
+            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the current batch
+                before the first step (step 0) and after each.
 
         Returns:
             float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
-            TypeError, ValueError: an unknown sampler, a number that is none or out of range, or ids or labels that do
-                not fit.
+            TypeError, ValueError: an unknown sampler, a value of the wrong type or out of range, or ids or labels that
+                do not fit.
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
@@ -236,8 +240,8 @@ class DiffusionModel(nn.Module):
         done, total = 0, num_samples * steps
         for rows in torch.arange(num_samples).split(batch_size) if num_samples else ():
             generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
-            # The ancestral sampler draws noise in every step, from the same generators.
-            draws = {"generator": generators} if sampler == "ddpm" else {}
+            # The ancestral sampler draws noise in every step from the same generators.
+            draws: dict[str, Any] = {"generator": generators} if sampler == "ddpm" else {}
             state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(
                 device
             )
@@ -247,7 +251,7 @@ class DiffusionModel(nn.Module):
                 watch(0, _shown(state))
             for step, timestep in enumerate(scheduler.timesteps, 1):
                 prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
-                state = scheduler.step(prediction, timestep, state, **draws).prev_sample
+                (state,) = scheduler.step(prediction, timestep, state, return_dict=False, **draws)[:1]
                 done += len(state)
                 if watch is not None:
                     watch(step, _shown(state))
@@ -257,7 +261,7 @@ class DiffusionModel(nn.Module):
         return images
 
     def _predict(self, state: Tensor, timesteps: Tensor, labels: Tensor, guidance: float) -> Tensor:
-        """The prediction for a class, guided away from the one for any class."""
+        """Return the prediction for a class, guided away from the one for any class."""
         if not self.config["num_classes"] or guidance == 1.0:
             return self(state, timesteps, labels)
         both = torch.cat((labels, torch.full_like(labels, self.config["num_classes"])))
@@ -271,7 +275,7 @@ def _known(sampler: str) -> None:
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
-    """Return whatever Python takes for an index, but no truth value."""
+    """Return anything that Python takes as an index, except a truth value."""
     try:
         if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
             raise TypeError
@@ -284,7 +288,7 @@ def _integer(name: str, value: Any, least: int | None = None) -> int:
 
 
 def _integers(values: Any) -> Tensor | None:
-    """Return integers as an int64 tensor on the CPU, or None where they are none."""
+    """Return integers as an int64 tensor on the CPU, or None for anything else."""
     try:
         found = torch.as_tensor(values).cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -309,13 +313,11 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _shown(state: Tensor) -> Tensor:
-    """Pixels from the network's [-1, 1] to [0, 1], clipped."""
+    """Return images of the network, in [-1, 1], as pixels in [0, 1], clipped."""
     return (state.clamp(-1.0, 1.0) + 1.0) / 2.0
 
 
 def _generator(seed: int, sample_id: int) -> torch.Generator:
-    """The generator of one image: one to one in `sample_id`, because torch's CPU generator keeps 32 bits of its
-    seed.
-    """
+    """Return the generator of one image; torch's CPU generator keeps 32 bits of its seed, one to one in `sample_id`."""
     origin = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4).digest(), "little")
     return torch.Generator().manual_seed((origin + sample_id) % 2**32)

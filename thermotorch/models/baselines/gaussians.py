@@ -1,8 +1,8 @@
-"""Gaussians fitted to images, one for all or one for each class: what second moments alone can draw."""
+"""Gaussians fitted to images, one for all or one for each class."""
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ class Gaussians(nn.Module):
 
         x = mean_c + basis_c z,   z standard normal,   clipped to [0, 1] to be shown
 
-    With as many components as pixels it has the mean and the covariance of the images; with fewer, the directions of
-    least variance are left out.
+    With as many components as pixels it has the mean and the covariance of the images; fewer leave out the directions
+    of least variance.
 
     Args:
         image_shape: (channels, height, width).
-        num_classes: one Gaussian for each; 0 fits one to all images.
-        components: of each Gaussian, at most the number of pixels; None keeps them all.
+        num_classes: number of Gaussians, one for each class; 0 fits one to all images.
+        components: number of components of each Gaussian; None for as many as pixels.
 
     Cost of a sample: components x pixels multiply-adds.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 12.1.
@@ -40,18 +40,18 @@ class Gaussians(nn.Module):
             raise ValueError(
                 f"components: expected 1 ... {pixels} (the number of pixels) or None for all, found {components}"
             )
-        self.config = {"image_shape": image_shape, "num_classes": num_classes, "components": components}
+        self.config: dict[str, Any] = {"image_shape": image_shape, "num_classes": num_classes, "components": components}
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.mean = nn.Parameter(torch.zeros(max(1, num_classes), pixels))
         self.basis = nn.Parameter(torch.zeros(max(1, num_classes), pixels, components))
 
     @torch.no_grad()
     def fit(self, images: Tensor, labels: Tensor) -> Self:
-        """The mean of each class, and eigenvectors of its covariance times the roots of their eigenvalues.
+        """Set the mean of each class, and the eigenvectors of its covariance times the roots of their eigenvalues.
 
         Args:
             images: [n, c, h, w] in [0, 1].
-            labels: int64 [n]; one Gaussian for all does not look at them.
+            labels: int64 [n]; not used by a single Gaussian.
 
         Raises:
             ValueError: a class without images.
@@ -69,7 +69,7 @@ class Gaussians(nn.Module):
         return self
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Standard normals [batch, component] and classes [batch] -> pixels [batch, pixel], not clipped."""
+        """Return pixels [batch, pixel], not clipped, from normals [batch, component] and classes [batch]."""
         return self.mean[labels] + (self.basis[labels] @ z.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()
@@ -83,15 +83,15 @@ class Gaussians(nn.Module):
         progress: Callable[[int, int], None] | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Images [sample, channel, height, width] in [0, 1].
+        """Return images [sample, channel, height, width] in [0, 1].
 
         Args:
-            num_samples: how many.
-            seed, sample_ids: image i is a pure function of the model, the seed (0 unless given), its class and
-                `sample_ids[i]` (default: i).
-            batch_size: how many are made together.
+            num_samples: number of images.
+            seed, sample_ids: image i is a pure function of the model, the seed, its class and `sample_ids[i]`
+                (default: i).
+            batch_size: number of images made together.
             progress: called with (samples done, num_samples) after each batch.
-            labels: int64 [num_samples], the classes to draw, default `id % num_classes`.
+            labels: classes to draw, int64 [num_samples], by default `id % num_classes`.
 
         Raises:
             ValueError: ids or labels that do not fit.

@@ -1,4 +1,4 @@
-"""The anatomy of a layered machine: which groups of units there are, which of them couple, and the wells of each."""
+"""Groups of units of a layered machine, their couplings and their wells."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -12,9 +12,13 @@ from thermotorch.couplings import BlockCouplings
 
 
 def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
-    """Groups "visible", "hidden" (or "hidden1", "hidden2", ...) and "label", each coupled to its neighbours.
+    """Return couplings of the groups "visible", "hidden" (or "hidden1", "hidden2", ...) and "label", each to the next.
 
-    With `hidden_hidden` also all pairs within each hidden layer. Labels couple to the last hidden layer.
+    Args:
+        visible: number of visible units.
+        layers: numbers of hidden units by layer.
+        hidden_hidden: True to add all pairs within each hidden layer.
+        num_classes: number of label units, coupled to the last hidden layer.
     """
     names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
     groups = {"visible": visible, **dict(zip(names, layers, strict=True))}
@@ -38,18 +42,14 @@ def plain_by_group(name: str, value: Any, *, signed: bool = False) -> float | di
     return number_of(name, value, signed=signed)
 
 
-def by_group(name: str, value: float | Mapping[str, float], couplings: BlockCouplings) -> float | Tensor:
-    """An on-site coefficient for each unit; "hidden" stands for all hidden layers, groups that are left out have 1."""
+def by_group(name: str, value: float | Mapping[str, float], groups: Mapping[str, slice]) -> float | Tensor:
+    """Return an on-site coefficient for each unit; "hidden" stands for all hidden layers, missing groups have 1."""
     if not isinstance(value, Mapping):
         return value
-    if unknown := set(value) - {*couplings.slices, "hidden"}:
-        raise ValueError(
-            f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted({*couplings.slices, 'hidden'})}"
-        )
+    if unknown := set(value) - {*groups, "hidden"}:
+        raise ValueError(f"{name}: unknown groups {sorted(unknown)}, expected some of {sorted({*groups, 'hidden'})}")
 
     def of(group: str) -> float:
         return value.get(group, value.get("hidden", 1.0) if group.startswith("hidden") else 1.0)
 
-    return torch.cat(
-        [torch.full((part.stop - part.start,), float(of(group))) for group, part in couplings.slices.items()]
-    )
+    return torch.cat([torch.full((part.stop - part.start,), float(of(group))) for group, part in groups.items()])

@@ -1,7 +1,8 @@
-"""The layered thermodynamic computer that was taught a cosine: a function of one number, read at a fixed time."""
+"""A layered thermodynamic computer: a function of one number, read at a fixed time."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,21 @@ from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
 
 
+class Clock(TypedDict):
+    """Steps and time step of a run, as arguments of `simulate`."""
+
+    steps: int
+    dt: float
+
+
 class LayeredComputer(nn.Module):
-    """Layers of neurons, bilinear couplings between neighbouring layers in both directions, input to the first layer.
+    """Layers of neurons with couplings between neighbouring layers and the input at the first layer.
 
         V(x; z) = sum_i (j2 x_i^2 + j4 x_i^4) + b.x + sum over bonds J_ij x_i x_j + sum over the first layer W_i z x_i
         y(z) = sum over the last layer of f_i <x_i(t_final)>,   x(0) = 0
 
     Args:
-        layers: units in each, first to last.
+        layers: number of units in each layer, first to last.
         temperature, t_final, dt, j2, j4: kT, observation time, time step, on-site coefficients.
 
     Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. S8-S9 (where biases have a minus sign); the sizes are
@@ -55,15 +63,15 @@ class LayeredComputer(nn.Module):
         self.reset_parameters(0.1)
 
     def reset_parameters(self, std: float) -> None:
-        """Independent normals of standard deviation `std`, as every population of the paper starts."""
+        """Draw every parameter from a normal law of standard deviation `std`, as in the paper."""
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=std)
 
     def fan_in(self) -> dict[str, float]:
-        """C of the paper's mutations by parameter: connections that enter a unit, of a bond the mean over its ends.
+        """Return C of the paper's mutations by parameter: connections into a unit, for a bond the mean over its ends.
 
-        A unit of the first layer has one (the input), a unit of another as many as the layer before it has units;
-        biases, input and output weights count one.
+        A unit of the first layer has one, the input; a unit of another layer has as many as the layer before it has
+        units. Biases, input and output weights count one.
         """
         entering = [1, *self.layers[:-1]]
         return {
@@ -74,15 +82,16 @@ class LayeredComputer(nn.Module):
         }
 
     def drive(self, z: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Force of inputs z [input] on every unit, [input, unit];
-        [input, member, unit] with weights [member, first].
+        """Return the force of inputs z [input] on every unit, [input, unit].
+
+        With `weights` [member, first] of a population it is [input, member, unit].
         """
         weights = self.input if weights is None else weights
         pushed = -z.view(-1, *[1] * weights.dim()) * weights
         return nn.functional.pad(pushed, (0, self.potential.num_units - weights.shape[-1]))
 
-    def steps_of(self, dt: float | None = None, t_final: float | None = None) -> dict[str, float]:
-        """Steps and time step that reach the observation time exactly, as arguments of `simulate`."""
+    def steps_of(self, dt: float | None = None, t_final: float | None = None) -> Clock:
+        """Return the steps and the time step that reach the observation time exactly."""
         t_final = self.t_final if t_final is None else t_final
         steps = steps_until(t_final, self.dt if dt is None else dt)
         return {"steps": steps, "dt": float(t_final) / steps}
@@ -98,14 +107,15 @@ class LayeredComputer(nn.Module):
         t_final: float | None = None,
         integrator: str = "euler_maruyama",
     ) -> Tensor:
-        """y(z) from `samples` runs on every input, differentiable. [input] -> [input].
+        """Return y(z), the mean over `samples` runs on every input, differentiable: [input] -> [input].
 
         Args:
             z: inputs.
-            samples: independent runs on each.
-            seed: of the thermal noise; None draws one from torch's generator.
+            samples: number of independent runs on each input.
+            seed: seed of the thermal noise; None draws one from torch's global generator.
             first_sample: run r on input k has the noise of sample `first_sample + k samples + r`.
-            dt, t_final, integrator: others than the machine's own.
+            dt, t_final: time step and observation time instead of the machine's own.
+            integrator: as in `simulate`.
         """
         samples, first_sample = count_of("samples", samples), count_of("first_sample", first_sample, 0)
         if real("z", z).dim() != 1:

@@ -1,4 +1,4 @@
-"""The thermodynamic classifier: clamped pixels push hidden and output units, and the largest output is the class."""
+"""A thermodynamic classifier: clamped pixels push hidden and output units, and the largest output is the class."""
 
 from collections.abc import Sequence
 from math import prod, sqrt
@@ -13,7 +13,7 @@ from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.protocol import Classifier, Inference, Progress
 
-_RUN_STRIDE = 1 << 24  # run r of image i draws noise stream r x 2^24 + i: repeated runs of 2^24 images never share one
+_RUN_STRIDE = 1 << 24  # run r of image i has noise stream r x 2^24 + i: runs of up to 2^24 images share none
 
 
 class ThermodynamicClassifier(Classifier, nn.Module):
@@ -21,17 +21,17 @@ class ThermodynamicClassifier(Classifier, nn.Module):
 
         dx = -dV/dx dt + sqrt(2 kT dt) xi,   V(x; u) = sum_i (j2 x_i^2 + j4 x_i^4) + b.x + sum over pairs J_ij x_i x_j
 
-    where pairs also join every unit to the clamped pixels u. Pixels are centred and scaled by fixed moments, then every
-    image is brought to the same length, the square root of the number of pixels (the paper takes the largest length of
-    the training set; the ratio, 1.7 for MNIST, is one of units of the input couplings).
+    where pairs also join every unit to the clamped pixels u. Pixels are centred and scaled by fixed moments, and every
+    image to the length sqrt(number of pixels). The paper takes the largest length of the training set, 1.7 times that
+    for MNIST, which changes the unit of the input couplings only.
 
     Args:
         image_shape: (channels, height, width).
-        num_classes: output units.
-        hidden: hidden units.
+        num_classes: number of output units.
+        hidden: number of hidden units.
         temperature, t_final, dt, j2, j4: kT, observation time, time step, on-site coefficients.
-        sharpness: logits are `sharpness` times the outputs; a scale for probabilities, without effect on the class.
-        pixel_mean, pixel_std: of the training pixels; the defaults are those of MNIST.
+        sharpness: logits per output, which scales probabilities and leaves the class as it is.
+        pixel_mean, pixel_std: moments of the training pixels, by default those of MNIST.
 
     Cost of an inference at the defaults: 58,016 multiply-adds for the field of the pixels, 200 steps of 5,402.
     Source: Whitelam, PNAS 123, e2528413123 (2026): 784 + 64 + 10 units, 60,791 parameters.
@@ -59,18 +59,10 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         sharpness, pixel_std = number_of("sharpness", sharpness), number_of("pixel_std", pixel_std, positive=True)
         pixel_mean = number_of("pixel_mean", pixel_mean, signed=True)
         self.config = {
-            "image_shape": image_shape,
-            "num_classes": num_classes,
-            "hidden": hidden,
-            "temperature": temperature,
-            "t_final": t_final,
-            "dt": dt,
-            "j2": j2,
-            "j4": j4,
-            "sharpness": sharpness,
-            "pixel_mean": pixel_mean,
+            "image_shape": image_shape, "num_classes": num_classes, "hidden": hidden, "temperature": temperature,
+            "t_final": t_final, "dt": dt, "j2": j2, "j4": j4, "sharpness": sharpness, "pixel_mean": pixel_mean,
             "pixel_std": pixel_std,
-        }
+        }  # fmt: skip
         self.image_shape = tuple(image_shape)
         self.pixel_mean, self.pixel_std, self.sharpness = pixel_mean, pixel_std, sharpness
         self.layer = ThermodynamicLayer(
@@ -78,7 +70,7 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         )
 
     def features(self, images: Tensor) -> Tensor:
-        """The clamped pixels: [batch, c, h, w] in [0, 1] -> [batch, pixel] of root mean square 1.
+        """Return the clamped pixels [batch, pixel], of root mean square 1, for images [batch, c, h, w] in [0, 1].
 
         Raises:
             ValueError: images of another shape.
@@ -93,15 +85,15 @@ class ThermodynamicClassifier(Classifier, nn.Module):
     def run(
         self, images: Tensor, seed: int | None = None, sample_ids: Tensor | None = None, **simulation: Any
     ) -> Trajectory:
-        """One run for each image, differentiable. Arguments as in `ThermodynamicLayer.run`."""
+        """Run each image once, differentiably. Arguments as in `ThermodynamicLayer.run`."""
         return self.layer.run(self.features(images), seed, sample_ids, **simulation)
 
     def read(self, trajectory: Trajectory) -> Tensor:
-        """Positions of the output units at the end of a run, [batch, class]."""
-        return trajectory.state[:, self.layer.potential.couplings.slices["output"]]
+        """Return the positions of the output units at the end of a run, [batch, class]."""
+        return trajectory.state[:, self.layer.hidden :]
 
     def forward(self, images: Tensor, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
-        """Logits of one run for each image, [batch, class]; differentiable."""
+        """Return the logits of one run for each image, [batch, class]; differentiable."""
         return self.sharpness * self.read(self.run(images, seed, sample_ids))
 
     @torch.no_grad()
@@ -115,19 +107,19 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         batch_size: int = 2000,
         progress: Progress | None = None,
     ) -> Inference:
-        """Independent repeated runs on every image.
+        """Run every image repeatedly and independently.
 
         Args:
             images: [image, c, h, w] in [0, 1].
-            runs: how many on each.
-            seed, sample_ids: the runs of image i are a pure function of the weights, the seed (None: drawn from torch's
-                generator) and `sample_ids[i]` (default: i); run r is the same whatever their number.
-            batch_size: images simulated together.
+            runs: number of runs on each image; run r does not depend on it.
+            seed: seed of the thermal noise; None draws one from torch's global generator.
+            sample_ids: noise streams, int64 [image], by default 0, 1, ...
+            batch_size: number of images simulated together.
             progress: called with (images done, all of them) after each batch.
         """
         self.features(images[:0])
         ids = sample_numbers(sample_ids, (len(images),), images.device)
-        runs, batch_size, seed = count_of("runs", runs), count_of("batch_size", batch_size), seed_or_fresh(seed)
+        runs, batch_size, seed = count_of("runs", runs), count_of("batch_size", batch_size), int(seed_or_fresh(seed))
         parts, done = [], 0
         for chunk, rows in zip(images.split(batch_size), ids.split(batch_size), strict=True):
             found = [self.run(chunk, seed, rows + run * _RUN_STRIDE) for run in range(runs)]
@@ -139,5 +131,5 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         return Inference(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Predictive distribution, the mean over runs of softmax(sharpness x): [..., run, class] -> [..., class]."""
+        """Return the mean over runs of softmax(sharpness x): [..., run, class] -> [..., class]."""
         return (self.sharpness * outputs).softmax(-1).mean(-2)

@@ -1,4 +1,4 @@
-"""The thermodynamic neuron: one unit in a quartic well, pushed by its input, whose mean position is its output.
+"""The thermodynamic neuron: a unit in a quartic well, pushed by its input, with its mean position as output.
 
     U(x; I) = j2 x^2 + j3 x^3 + j4 x^4 - I x
     <x>(I) = integral x exp(-U / kT) dx / integral exp(-U / kT) dx,   d<x>/dI = var(x) / kT
@@ -21,16 +21,16 @@ from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
 from thermotorch.transforms import values_hidden
 
-_REACH = {torch.float32: 18.0, torch.float64: 40.0}  # kT above the minimum beyond which weights are below rounding
-_SPACING = {torch.float32: 0.9, torch.float64: 0.5}  # of the nodes, in thermal widths of the deepest well
-_NEWTON_STEPS = 40  # at most; from above the convergence is monotone
-_HIGHEST_ORDER = 3  # derivatives of the mean that are written out
+_REACH = {torch.float32: 18.0, torch.float64: 40.0}  # height above the minimum beyond which weights round to zero, kT
+_SPACING = {torch.float32: 0.9, torch.float64: 0.5}  # distance of nodes, in thermal widths of the deepest well
+_NEWTON_STEPS = 40  # most steps; convergence from above is monotone
+_HIGHEST_ORDER = 3  # highest derivative of the mean
 
 
 def neuron_activation(
     force: Tensor, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0
 ) -> Tensor:
-    """Equilibrium mean <x>(I) of a neuron, with its exact derivative var / kT, twice differentiable.
+    """Return the equilibrium mean <x>(I) of a neuron, with exact derivatives up to the third.
 
     Args:
         force: I, any shape, float32 or float64.
@@ -38,13 +38,13 @@ def neuron_activation(
         temperature: kT; 0 gives the position of the deepest minimum.
 
     Returns:
-        <x>, of the shape of `force`, to rounding.
+        <x>, of the shape of `force`, up to rounding.
 
     Raises:
         ValueError: a potential without a lower bound, a negative temperature, or a force that is not floating point.
 
-    Cost: the trapezoidal rule on about 30 nodes for each element of a convex well (float32), more for a double well;
-    it converges exponentially, as the integrand is entire. Memory for as many copies of `force`.
+    Cost: the trapezoidal rule, which converges exponentially, on about 30 nodes for each element of a convex well
+    (float32) and more for a double well. Memory for as many copies of `force`.
     """
     well = _Well(j2, j3, j4, temperature)
     if not isinstance(force, Tensor) or force.dtype not in _REACH:
@@ -55,11 +55,11 @@ def neuron_activation(
 
 
 class NeuronActivation(nn.Module):
-    """`neuron_activation` as a module, to stand where a tanh would: force [...] -> mean position [...]."""
+    """`neuron_activation` as a module: force [...] -> mean position [...]."""
 
     def __init__(self, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
-        _Well(j2, j3, j4, temperature)  # bad values are refused now
+        _Well(j2, j3, j4, temperature)  # refuses bad values
         self.j2, self.j3, self.j4, self.temperature = j2, j3, j4, temperature
 
     def forward(self, force: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class NeuronActivation(nn.Module):
 
 
 class Response(NamedTuple):
-    """What neurons did, over independent runs."""
+    """Response of neurons over independent runs."""
 
     mean: Tensor  # [force], <x>(I) at the observation time
     stderr: Tensor  # [force], standard error of the mean
@@ -91,13 +91,13 @@ def neuron_response(
     seed: int | None = None,
     integrator: str = "euler_maruyama",
 ) -> Response:
-    """Activation at a finite observation time: neurons started at x = 0 and read at `t_final`, simulated.
+    """Simulate the response at a finite observation time: neurons start at x = 0 and are read at `t_final`.
 
     Args:
-        force: I, [force]; every force is one unit of a single simulation.
+        force: I, [force]; each is one unit of a single simulation.
         t_final: observation time, in units of 1 / (mobility x energy).
-        num_samples: independent runs, at least 2.
-        dt, j2, j3, j4, temperature, seed, integrator: see `simulate` and `Potential`.
+        num_samples: number of independent runs, at least 2.
+        dt, j2, j3, j4, temperature, seed, integrator: as in `simulate` and `Potential`.
     """
     if real("force", force).dim() != 1 or not len(force):
         raise ValueError(f"force: expected a tensor [force] with at least one, got shape {tuple(force.shape)}")
@@ -113,7 +113,7 @@ def neuron_response(
 
 @dataclass(frozen=True)
 class _Well:
-    """A neuron's potential at I = 0 and its temperature, checked."""
+    """Potential of a neuron at I = 0, and its temperature."""
 
     j2: float
     j3: float
@@ -128,17 +128,17 @@ class _Well:
 
     @property
     def shift(self) -> float:
-        """Position about which the quartic has no cubic term: x = shift + y."""
+        """Return the position about which the quartic has no cubic term: x = shift + y."""
         return -self.j3 / (4 * self.j4) if self.j4 else 0.0
 
     @property
     def quadratic(self) -> float:
-        """Coefficient of y^2 about `shift`."""
+        """Return the coefficient of y^2 about `shift`."""
         return self.j2 - 3 * self.j3**2 / (8 * self.j4) if self.j4 else self.j2
 
     @property
     def shift_force(self) -> float:
-        """dU/dx at `shift` and I = 0; the force on y is I minus this."""
+        """Return dU/dx at `shift` and I = 0; the force on y is I minus this."""
         return self.shift * (2 * self.j2 + self.shift * (3 * self.j3 + self.shift * 4 * self.j4))
 
 
@@ -160,8 +160,8 @@ class _Response(torch.autograd.Function):
             slope = 1 / (2 * well.j2)
             return force * slope if order == 0 else torch.full_like(force, slope if order == 1 else 0.0)
         inner = force - well.shift_force
-        sign = torch.where(inner < 0, -1.0, 1.0).to(force)  # y^2 and y^4 are even: only forces >= 0 are worked out
-        inner = inner.abs() if well.quadratic >= 0 else inner.abs().double()  # two wells are weighed: large / kT
+        sign = torch.where(inner < 0, -1.0, 1.0).to(force)  # by symmetry in y, forces >= 0 are enough
+        inner = inner.abs() if well.quadratic >= 0 else inner.abs().double()  # the weights of two wells need it
         found = (_coldest if well.temperature == 0 else _thermal)(inner, well, order).to(force)
         return well.shift + sign * found if order == 0 else found * sign ** (order + 1)
 
@@ -174,7 +174,7 @@ class _Response(torch.autograd.Function):
 
 
 def _deepest_minimum(force: Tensor, well: _Well) -> Tensor:
-    """Largest root of 4 j4 y^3 + 2 q y = force >= 0, by Newton's method from above, where the cubic is convex."""
+    """Return the largest root of 4 j4 y^3 + 2 q y = force >= 0, by Newton's method from above."""
     j4, q = well.j4, well.quadratic
     y = (force / (4 * j4)) ** (1 / 3) + (max(-q, 0.0) / (2 * j4)) ** 0.5
     tiny = torch.finfo(force.dtype).tiny
@@ -187,28 +187,28 @@ def _deepest_minimum(force: Tensor, well: _Well) -> Tensor:
 
 
 def _coldest(force: Tensor, well: _Well, order: int) -> Tensor:
-    """Derivatives of the position of the minimum."""
+    """Return a derivative of the position of the minimum."""
     y = _deepest_minimum(force, well)
     second, third, fourth = 2 * well.quadratic + 12 * well.j4 * y * y, 24 * well.j4 * y, 24 * well.j4
     return (y, 1 / second, -third / second**3, (3 * third**2 - second * fourth) / second**5)[order]
 
 
 def _thermal(force: Tensor, well: _Well, order: int) -> Tensor:
-    """Cumulant number order + 1 of exp(-U / kT), over kT^order.
+    """Return cumulant number order + 1 of exp(-U / kT), over kT^order.
 
     The window holds all y with U - min U <= reach kT. Above the minimum y0 this needs k d^2 + j4 d^4 >= reach kT with
     k = U''(y0) / 2; below it, in a convex well, d^2 (q + 2 j4 y0^2) and j4 d^4 / 3 are lower bounds, and in a double
     well U(-y) at no force is one.
     """
-    kT, j4, q, energy = well.temperature, well.j4, well.quadratic, _REACH[force.dtype] * well.temperature
-    low_temperature = (energy / j4) ** 0.25
+    kT, j4, q, reach = well.temperature, well.j4, well.quadratic, _REACH[force.dtype] * well.temperature
+    low_temperature = (reach / j4) ** 0.25
     y0 = _deepest_minimum(force, well)
     half_curvature = (q + 6 * j4 * y0 * y0).clamp_min(1e-30)
-    above = (energy / half_curvature).sqrt().clamp_max(low_temperature)
+    above = (reach / half_curvature).sqrt().clamp_max(low_temperature)
     if q >= 0:
-        below = (energy / (q + 2 * j4 * y0 * y0).clamp_min(1e-30)).sqrt().clamp_max(3**0.25 * low_temperature)
+        below = (reach / (q + 2 * j4 * y0 * y0).clamp_min(1e-30)).sqrt().clamp_max(3**0.25 * low_temperature)
     else:
-        below = y0 + (-q / (2 * j4) + (energy / j4) ** 0.5) ** 0.5
+        below = y0 + (-q / (2 * j4) + (reach / j4) ** 0.5) ** 0.5
     width = (kT / (2 * half_curvature)).sqrt().clamp_max(0.5 * (kT / j4) ** 0.25)
     longest = ((above + below) / width).max().item() if force.numel() else 1.0
     count = ceil(longest / _SPACING[force.dtype]) + 1

@@ -14,10 +14,10 @@ class NeuronNet(nn.Module):
     """Fully connected layers with the exact equilibrium activation of `neuron_activation`, and a softmax on top.
 
     Args:
-        in_features: inputs.
+        in_features: number of inputs.
         hidden: widths of the hidden layers.
-        num_classes: outputs.
-        temperature, j2, j4: of the neurons.
+        num_classes: number of outputs.
+        temperature, j2, j4: kT and on-site coefficients of the neurons.
 
     Source: the teacher of Whitelam, PNAS 123, e2528413123 (2026), is 784-32-32-10 with tanh.
     """
@@ -32,28 +32,25 @@ class NeuronNet(nn.Module):
         j4: float = 1.0,
     ) -> None:
         super().__init__()
-        widths = [
-            count_of("in_features", in_features),
-            *counts_of("hidden", hidden),
-            count_of("num_classes", num_classes),
-        ]
+        inputs, outputs = count_of("in_features", in_features), count_of("num_classes", num_classes)
+        widths = [inputs, *counts_of("hidden", hidden), outputs]
         self.layers = nn.ModuleList([nn.Linear(narrow, wide) for narrow, wide in pairwise(widths)])
         self.neuron = {"j2": j2, "j4": j4, "temperature": temperature}
-        NeuronActivation(**self.neuron)  # bad values are refused now
+        NeuronActivation(**self.neuron)  # refuses bad values
 
     def activations(self, features: Tensor) -> list[Tensor]:
-        """[batch, feature] -> the activations of every hidden layer [batch, width], and the logits [batch, class]."""
+        """Return the activations of every hidden layer [batch, width], and the logits [batch, class]."""
         found = [features]
         for layer in self.layers[:-1]:
             found.append(neuron_activation(layer(found[-1]), **self.neuron))
         return [*found[1:], self.layers[-1](found[-1])]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits, [batch, class]."""
+        """Return the logits [batch, class] of features [batch, feature]."""
         return self.activations(features)[-1]
 
     def wanted(self, features: Tensor) -> Tensor:
-        """What every unit of a thermodynamic student should tend to: hidden activations, then 2 softmax - 1.
+        """Return the targets of a thermodynamic student's units: hidden activations, then 2 softmax - 1.
 
         [batch, feature] -> [batch, hidden units + classes].
         """

@@ -1,4 +1,4 @@
-"""An ordinary network with a thermodynamic layer in it: convolutions, fluctuating units, and a linear read-out."""
+"""An ordinary network with a thermodynamic layer: convolutions, fluctuating units, and a linear read-out."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from thermotorch.models.protocol import NoisyModule
 
 
 class ThermodynamicConvNet(NoisyModule, nn.Module):
-    """Two convolutions, then a `ThermodynamicLayer` as the last hidden layer, then logits.
+    """Two convolutions, a `ThermodynamicLayer` as the last hidden layer, and logits.
 
     Args:
         image_shape: (channels, height, width).
         widths: channels of the two convolutions, each of which halves the resolution.
-        hidden: hidden units of the thermodynamic layer; its output units are as many.
-        num_classes: logits.
-        temperature, t_final, dt, integrator: of the layer.
-        strength: force on the units per feature of order one, so that the input outdoes the noise.
+        hidden: number of hidden units of the thermodynamic layer, and of its output units.
+        num_classes: number of logits.
+        temperature, t_final, dt, integrator: as in `ThermodynamicLayer`.
+        strength: factor of the features, so that the input outweighs the noise.
 
     An example of the layer at work, not a published machine.
     """
@@ -57,6 +57,6 @@ class ThermodynamicConvNet(NoisyModule, nn.Module):
         self.strength = strength
 
     def forward(self, images: Tensor, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
-        """Images [batch, c, h, w] in [0, 1] -> logits [batch, class]; a pure function of image, seed and sample id."""
+        """Return the logits [batch, class] of images [batch, c, h, w] in [0, 1]."""
         features = F.relu(self.second(F.relu(self.first(images)))).flatten(1)
         return self.to_logits(self.thermodynamic(self.strength * features, seed, sample_ids))

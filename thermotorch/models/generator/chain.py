@@ -1,7 +1,8 @@
-"""A chain of thermodynamic machines: each undoes a part of the noise, and noise lets the next one begin anew."""
+"""A chain of thermodynamic machines: each undoes a part of the noise, and noise restarts the next one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,40 +10,40 @@ from torch import Tensor, nn
 from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.schedule import interaction
-from thermotorch.models.generator.stage import DenoisingStage, stages_of
+from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.models.labels import class_labels
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 
 
 class ThermodynamicChain(Thermodynamic, nn.Module):
-    """An autonomous machine draws an image from noise; then, stage by stage, the image is noised again and redrawn.
+    """An autonomous machine draws an image from noise; then each stage noises the image and draws it again.
 
-    For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi; held units keep that
-    noisy image; the couplings of the stage are switched on, constant, and the units run for its observation time
-    (`DenoisingStage`). Between stages the image is read, limited to black and white, and loaded again. If every stage
-    drew exactly from its posterior, the images would follow the law of the data whatever the first machine does.
+    For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi, held units keep that
+    noisy image, and the units run for the observation time of the stage with its couplings on (`DenoisingStage`).
+    Between stages the image is read, limited to black and white, and loaded again. With exact posteriors the images
+    would follow the law of the data whatever the first machine does.
 
     Args:
         image_shape: (channels, height, width).
-        first: arguments of the `ThermodynamicGenerator` that begins; its `num_classes` counts for the stages too, and
-            black and white, by default -0.75 and 0.75, must be opposite.
-        angles: of the stages in degrees, decreasing: how much of the image each begins with is cos(angle).
-        order: numbers of the stages in the order in which they run, each at least once; None runs each once. A stage
-            that runs twice mixes better and costs no weights.
+        first: arguments of the first `ThermodynamicGenerator`. Its `num_classes` holds for the stages too; its black
+            and white, by default -0.75 and 0.75, must be opposite.
+        angles: noising angles of the stages in degrees; a stage starts with cos(angle) of the image.
+        order: numbers of the stages in running order, each at least once; None runs each once. A repeated stage mixes
+            better and costs no weights.
         hidden: number of hidden units of each stage.
-        t_stage: observation time of each stage, of which the image is averaged over the last `readout_time`.
+        t_stage: observation time of each stage.
         dt: time step of the stages.
-        temperature: kT of the whole chain but the first machine, which has its own.
-        hidden_spread: standard deviation of the hidden units when a stage begins.
+        temperature: kT of the chain; the first machine has its own.
+        readout_time: last part of each stage, over which the image is averaged.
+        hidden_spread: standard deviation of the hidden units at the start of a stage.
 
     Raises:
         ValueError: angles, times or counts that do not fit.
 
     Cost of a sample: that of the first machine, and for each run of a stage t_stage / dt steps of 2 pixels x hidden
     multiply-adds.
-    Source: Extropic's denoising thermodynamic models chain Boltzmann machines in this way; before them
-    diffusion recovery likelihood (Gao et al., ICLR 2021). Here every stage is a network of continuous units that runs
-    for a fixed time.
+    Source: diffusion recovery likelihood (Gao et al., ICLR 2021); Extropic's denoising thermodynamic models chain
+    Boltzmann machines in this way.
     """
 
     def __init__(
@@ -62,12 +63,11 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         image_shape, hidden = counts_of("image_shape", image_shape), count_of("hidden", hidden)
         first = {"display_range": [-0.75, 0.75], **(first or {})}
         angles = [number_of(f"angles[{number}]", angle, positive=True) for number, angle in enumerate(angles)]
-        temperature, hidden_spread = (
-            number_of("temperature", temperature, positive=True), number_of("hidden_spread", hidden_spread),
-        )  # fmt: skip
+        temperature = number_of("temperature", temperature, positive=True)
+        hidden_spread = number_of("hidden_spread", hidden_spread)
         steps_until(t_stage, dt, "t_stage")
         t_stage, dt, readout_time = float(t_stage), float(dt), number_of("readout_time", readout_time)
-        self.config = {
+        self.config: dict[str, Any] = {
             "image_shape": image_shape, "first": first, "angles": angles,
             "order": None if order is None else list(order), "hidden": hidden, "t_stage": t_stage, "dt": dt,
             "temperature": temperature, "readout_time": readout_time, "hidden_spread": hidden_spread,
@@ -77,12 +77,16 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         self.num_classes = self.first.num_classes
         if self.first.config["schedule"] is not None:
             raise ValueError("first.schedule: expected an autonomous machine, got one under a program")
-        low, high = self.first.config["display_range"]
-        if low != -high:
-            raise ValueError(f"first.display_range: expected black and white at -a and a, got {[low, high]}")
-        self.stages = stages_of(
-            angles, image_shape, hidden=hidden, num_classes=self.num_classes, temperature=temperature, t_final=t_stage,
-            dt=dt, readout_time=readout_time, amplitude=high, hidden_spread=hidden_spread,
+        if self.first.black != -self.first.white:
+            raise ValueError(
+                f"first.display_range: expected black and white at -a and a, got {[self.first.black, self.first.white]}"
+            )
+        self.stages = nn.ModuleList(
+            DenoisingStage(
+                prod(image_shape), hidden, self.num_classes, angle, temperature, t_stage, dt, readout_time,
+                amplitude=self.first.white, hidden_spread=hidden_spread,
+            )
+            for angle in angles
         )  # fmt: skip
         numbers = range(len(self.stages))
         self.order = list(numbers if order is None else order)
@@ -104,10 +108,10 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         progress: Progress | None = None,
         times: Sequence[float] = (),
     ) -> Samples:
-        """Generate images, and account for their heat and work in multiples of the chain's kT.
+        """Generate images, with heat and work in multiples of the chain's kT.
 
-        Work is done whenever couplings or wells are switched, so the first law reads: work - heat is the energy of the
-        last machine at its end, couplings on, less that of the uncoupled units at the start.
+        Switching couplings or wells does work. By the first law, work - heat is the energy of the last machine at its
+        end, couplings on, less that of the uncoupled units at the start.
 
         Args:
             num_samples, seed, sample_ids, labels, known, mask, batch_size, progress: as in
@@ -130,9 +134,10 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         if at != sorted(set(at)) or not set(at) <= set(clock):
             raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
         device, parts = self.first.potential.bias.device, []
+        mask = None if mask is None else mask.to(device)
         for rows in torch.arange(num_samples).split(batch_size):
-            given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
-            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, given, at))
+            given = None if known is None else known[rows].to(device)
+            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, given, mask, at))
             if progress is not None:
                 progress(int(rows[-1]) + 1, num_samples)
         if not parts:
@@ -162,14 +167,14 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times at which `sample` can show an image, nearest to these fractions of `t_final`.
 
-        Those are the start, the end of the first machine, and for each stage the end of the noising and of the run.
+        They are the start, the end of the first machine, and the ends of the noising and of the run of each stage.
         """
         clock = self._clock()
         nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
         return sorted(nearest)
 
     def _sequence(self) -> Iterator[DenoisingStage]:
-        return (self.stages[number] for number in self.order)
+        return (cast(DenoisingStage, self.stages[number]) for number in self.order)
 
     def _clock(self) -> list[float]:
         clock = [0.0, self.first.t_final]
@@ -178,27 +183,27 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             clock.append(clock[-1] + stage.steps * stage.dt)
         return clock
 
-    def _batch(self, ids: Tensor, labels: Tensor, seed: int, given: dict, at: Sequence[float]) -> tuple[Tensor, ...]:
+    def _batch(
+        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: Sequence[float]
+    ) -> tuple[Tensor, ...]:
         first = self.first
-        asked = labels if self.num_classes else None
-        start = first.start(len(ids), seed=seed, sample_ids=ids, labels=asked, **given)
-        run = first.denoise(start, seed=seed, sample_ids=ids, mask=given.get("mask"))
+        start = first.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
+        run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask)
         heat, energy, shown = run.heat, first.potential.energy(run.state), run.state[:, first.visible]
         work = interaction(first.potential, start)
         told = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
-        pinned = {}
-        if given:
-            pinned = {"mask": given["mask"].flatten(), "known": first.to_state(given["known"])}
-        low, high = first.config["display_range"]
+        pinned = None if mask is None else mask.flatten()
+        values = None if known is None else first.to_state(known)
         seen = [start[:, first.visible], shown]
         step, noise_step = first.steps, first.steps
         for stage in self._sequence():
-            loaded = shown.clamp(low, high)
+            loaded = shown.clamp(first.black, first.white)
             noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
             draw = stage.draw(
-                noisy, told, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, **pinned
-            )
-            # To load or to switch is to do the work by which the energy changes.
+                noisy, told, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
+                known=values,
+            )  # fmt: skip
+            # Loading and switching do the work by which they change the energy.
             work = work + stage.opened(loaded) - energy + draw.start - stage.opened(noisy)
             heat, energy, shown = heat + warmth + draw.heat, draw.end, draw.shown
             step, noise_step = step + stage.steps, noise_step + 2
@@ -211,5 +216,5 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
 
     def to_images(self, visible: Tensor) -> Tensor:
         """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""
-        low, high = self.first.config["display_range"]
+        low, high = self.first.black, self.first.white
         return ((visible - low) / (high - low)).clamp(0.0, 1.0).reshape(*visible.shape[:-1], *self.image_shape)

@@ -1,9 +1,10 @@
 """Generative thermodynamic computers: images from noise by the natural dynamics of fluctuating units."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,40 +36,41 @@ class Reading(NamedTuple):
     """A machine at its observation time."""
 
     state: Tensor  # [sample, unit], averaged over the read-out time
-    heat: Tensor  # [sample], given to the bath until then, in the potential's unit
-    work: Tensor  # [sample], done until then by turning the gain, in that unit
+    heat: Tensor  # [sample], heat given to the bath so far, in the potential's unit
+    work: Tensor  # [sample], work of turning the gain so far, in that unit
 
 
 class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
-    """Visible, hidden and label units with couplings that are constant in time: an autonomous machine.
+    """An autonomous machine: visible, hidden and label units with couplings that are constant in time.
 
-    Generation: from x = 0 run `t_final` with couplings and biases off (that is noise), switch them on, run `t_final`;
-    the visible units are the image. Generation heat is V(start) - V(end), since nothing drives the run.
+    Generation runs `t_final` from x = 0 with couplings and biases off, which gives noise, switches them on and runs
+    `t_final` again; the visible units are the image. Nothing drives the run, so that its heat is V(start) - V(end).
 
         pixel = (x - low) / (high - low), clipped to [0, 1],   x averaged over the last `readout_time`
 
     Args:
         image_shape: (channels, height, width); the visible units in that order.
-        hidden: number of hidden units, or a list of them: layers, each coupled to the next, the first to the image.
-        hidden_hidden: whether hidden units of one layer couple to each other.
-        visible_bias: whether visible units have trainable biases; in the paper they stay zero.
-        num_classes: label units, coupled to the last hidden layer and held at one for the class that is asked for and
-            at zero for the others; 0 for a machine that is told nothing.
+        hidden: number of hidden units, or of those of each layer: layers couple to the next, the first to the image.
+        hidden_hidden: True to couple the hidden units of a layer to each other.
+        visible_bias: True to train the biases of visible units, which are zero in the paper.
+        num_classes: number of label units, coupled to the last hidden layer: one for the wanted class, zero for the
+            others. 0 for a machine without classes.
         temperature, t_final, dt: kT, observation time, time step.
         j2, j4: on-site coefficients of all units, or a dict of them by group ("visible", "hidden" or "hidden1", ...).
-        mobility: mu of all units, or by group: how fast a group moves, beside the others.
-        display_range: states of a visible unit that are shown black and white; linear between, clipped outside. The
+        mobility: mu of all units, or a dict by group.
+        display_range: states of a visible unit that show black and white, linear between and clipped outside. The
             defaults are the noiseless answers of a unit to the darkest and brightest pixel of a normalised digit.
-        integrator: see `simulate`.
-        readout_time: the read-out integrates over this last part of the run; 0 reads a snapshot.
-        schedule: makes it a scheduled machine, which is not autonomous: global knobs follow a fixed program of equally
-            long segments, `{"temperature": [...], "gain": [...]}`, each knob with one factor for each segment, of kT
-            and of all couplings and biases. None: nothing changes during the run.
+        integrator: as in `simulate`.
+        readout_time: last part of the run, over which the read-out averages; 0 reads a snapshot.
+        schedule: program of equally long segments, `{"temperature": [...], "gain": [...]}`, with one factor of kT and
+            one of all couplings and biases for each. Such a machine is not autonomous. None: nothing changes.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
     Layers, labels, double wells and the integrating read-out are ours.
     """
+
+    mobility: Tensor
 
     def __init__(
         self,
@@ -89,16 +91,16 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         schedule: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        several = isinstance(hidden, Sequence) and not isinstance(hidden, str)
+        several = isinstance(hidden, Sequence)
         layers = counts_of("hidden", hidden) if several else [count_of("hidden", hidden)]
         image_shape, num_classes = counts_of("image_shape", image_shape), count_of("num_classes", num_classes, 0)
         temperature, readout_time = number_of("temperature", temperature), number_of("readout_time", readout_time)
         steps, t_final, dt = steps_until(t_final, dt), float(t_final), float(dt)
-        low, high = _display_range(display_range)
+        self.black, self.white = _display_range(display_range)
         j2, j4 = plain_by_group("j2", j2, signed=True), plain_by_group("j4", j4, signed=True)
         mobility = plain_by_group("mobility", mobility)
         choose("integrator", integrator, {**INTEGRATORS, "auto": None})
-        self.config = {
+        self.config: dict[str, Any] = {
             "image_shape": image_shape,
             "hidden": layers if several else layers[0],
             "hidden_hidden": hidden_hidden,
@@ -110,7 +112,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
             "j2": j2,
             "j4": j4,
             "mobility": mobility,
-            "display_range": [low, high],
+            "display_range": [self.black, self.white],
             "integrator": integrator,
             "readout_time": readout_time,
             "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
@@ -121,29 +123,30 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
-        self.precision = "ieee"  # of products in `simulate`; training may lower it
+        self.precision = "ieee"  # precision of products in `simulate`; training may lower it
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
-        self.visible = couplings.slices["visible"]
+        self.groups = couplings.slices
+        self.visible = self.groups["visible"]
         self.hidden = slice(self.visible.stop, self.visible.stop + sum(layers))
         unit = torch.arange(couplings.num_units, device="cpu")
         held = unit >= self.hidden.stop
         fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
         self.potential = Potential(
-            couplings, by_group("j2", j2, couplings), 0.0, by_group("j4", j4, couplings),
+            couplings, by_group("j2", j2, self.groups), 0.0, by_group("j4", j4, self.groups),
             fixed_bias=fixed_bias if num_classes or not visible_bias else None,
         )  # fmt: skip
         self.register_derived_buffers()
 
     def derived_buffers(self) -> dict[str, Tensor]:
-        return {"mobility": torch.as_tensor(by_group("mobility", self.config["mobility"], self.potential.couplings))}
+        return {"mobility": torch.as_tensor(by_group("mobility", self.config["mobility"], self.groups))}
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
-        """The noising protocol whose reverse this machine is to follow: same units, temperature and clock.
+        """Return the noising protocol that this machine reverses, with its units, temperature and time step.
 
         Raises:
-            ValueError: a machine with layers, labels or different wells, for which the protocol is not defined.
+            ValueError: a machine with layers, labels or different wells, for which there is no protocol.
         """
         if self.num_classes or any(not isinstance(self.config[name], int | float) for name in ("hidden", "j2", "j4")):
             raise ValueError("noising: defined for one hidden layer, no labels, and the same wells everywhere")
@@ -151,22 +154,13 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
     def noise(self, num_samples: int, *, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
-        """Starting states: from x = 0, run `t_final` with couplings and biases off. [sample, unit], labels at zero."""
+        """Return starts [sample, unit] with labels at zero: run `t_final` from x = 0, couplings and biases off."""
         potential = uncoupled(self.potential.num_units, self.potential.j2, self.potential.j4).to(self.potential.bias)
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
         return simulate(
-            potential,
-            state,
-            steps=self.steps,
-            dt=self.dt,
-            temperature=self.temperature,
-            mobility=self.mobility,
-            seed=seed,
-            sample_ids=sample_ids,
-            clamp=self.held(),
-            integrator=self.integrator,
-            stream=Stream.INITIAL,
-        ).state
+            potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, mobility=self.mobility,
+            seed=seed, sample_ids=sample_ids, clamp=self.held(), integrator=self.integrator, stream=Stream.INITIAL,
+        ).state  # fmt: skip
 
     def start(
         self,
@@ -178,11 +172,11 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         known: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Return `noise`, with the classes on the label units and the known pixels on theirs. Arguments of `sample`."""
+        """Return `noise` with classes on the label units and known pixels on theirs. Arguments as in `sample`."""
         state = self.noise(num_samples, seed=seed, sample_ids=sample_ids)
-        if self.num_classes:
+        if self.num_classes and labels is not None:
             state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
-        if known is not None:
+        if known is not None and mask is not None:
             state[:, self.visible] = torch.where(mask.flatten(), self.to_state(known), state[:, self.visible])
         return state
 
@@ -190,7 +184,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         self,
         state: Tensor,
         *,
-        seed: int | None = None,
+        seed: int | Tensor | None = None,
         sample_ids: Tensor | None = None,
         record: int | None = None,
         mask: Tensor | None = None,
@@ -201,8 +195,8 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
     ) -> Trajectory:
         """Run the trained machine from `state` [sample, unit] for its observation time, or for `steps` of it.
 
-        Label units are held, and visible units where `mask` [channel, height, width] says so. `work` is that of turning
-        the gain of a scheduled machine; observers of such a machine must be of the kind whose results add up.
+        Label units are held, and the visible units in `mask` [channel, height, width]. `work` is that of turning the
+        gain of a scheduled machine, whose observers must be sums over steps. Other arguments as in `simulate`.
         """
         last = self.steps if steps is None else start_step + steps
         return run_program(
@@ -220,9 +214,10 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask: Tensor | None = None,
         start_step: int = 0,
     ) -> Reading:
-        """Run from `state` to the observation time and read out; differentiable. Arguments of `denoise`."""
-        common = {"seed": seed, "sample_ids": sample_ids, "mask": mask}
-        return self.readings(state, [self.steps], start_step=start_step, **common)[-1]
+        """Run from `state` to the observation time and read out; differentiable. Arguments as in `denoise`."""
+        return self.readings(state, [self.steps], seed=seed, sample_ids=sample_ids, mask=mask, start_step=start_step)[
+            -1
+        ]
 
     def readings(
         self,
@@ -234,22 +229,22 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask: Tensor | None = None,
         start_step: int = 0,
     ) -> list[Reading]:
-        """`read` at each of the steps `at`, in increasing order, of one run, which goes on as if nobody had looked.
+        """Return the reading at each of the steps `at`, in increasing order, of one run that goes on unchanged.
 
         A reading averages over the read-out time before it, or since the last reading if that was later.
         """
-        common = {"seed": seed_or_fresh(seed), "sample_ids": sample_ids, "mask": mask}
+        go = partial(self.denoise, seed=seed_or_fresh(seed), sample_ids=sample_ids, mask=mask)
         found, step = [], start_step
         heat = work = state.new_zeros(len(state))
         for end in at:
             first = max(step, end - self.readout_steps)
             if first > step:
-                run = self.denoise(state, steps=first - step, start_step=step, **common)
+                run = go(state, steps=first - step, start_step=step)
                 state, heat, work = run.state, heat + run.heat, work + run.work
             shown = state
             if end > first:
-                run = self.denoise(state, steps=end - first, start_step=first, record=1, **common)
-                state, heat, work, shown = run.state, heat + run.heat, work + run.work, run.states.mean(0)
+                run = go(state, steps=end - first, start_step=first, record=1)
+                state, heat, work, shown = run.state, heat + run.heat, work + run.work, run.recorded.mean(0)
             found.append(Reading(shown, heat, work))
             step = end
         return found
@@ -268,19 +263,18 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         progress: Progress | None = None,
         times: Sequence[float] = (),
     ) -> Samples:
-        """Generate images and account for their energy.
+        """Generate images, with heat and work in multiples of kT.
 
         Args:
-            num_samples: how many.
-            seed, sample_ids: image i is a pure function of the weights, the seed (0 unless given) and `sample_ids[i]`
-                (default: i).
-            labels: int64 [num_samples], classes to draw, for a machine with label units; default `id % num_classes`.
-            known, mask: images [num_samples, channel, height, width] in [0, 1] of which the pixels where `mask`
-                [channel, height, width] is true are given, and held while the machine draws the others (inpainting).
-            batch_size: how many are simulated together.
+            num_samples: number of images.
+            seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
+            labels: classes to draw, int64 [num_samples], by default `id % num_classes`; for a machine with label units.
+            known, mask: images [num_samples, channel, height, width] in [0, 1], and the pixels of them that are held
+                while the machine draws the others, bool [channel, height, width] (inpainting).
+            batch_size: number of images simulated together.
             progress: called with (samples done, num_samples) after each batch.
-            times: increasing, 0 ... t_final: what the machine would have shown, had it been read then, goes into
-                `frames`, on the CPU. The samples are the same with and without.
+            times: increasing times in 0 ... t_final, at which `frames` shows the machine, on the CPU. They do not
+                change the samples.
 
         Raises:
             ValueError: ids, labels, known, mask or times that do not fit.
@@ -292,12 +286,13 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         at = self._steps_at(times)
         ends = at if self.steps in at else [*at, self.steps]
         device, batches = self.potential.bias.device, []
+        mask = None if mask is None else mask.to(device)
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(device)
             told = None if labels is None else labels[rows].to(device)
-            given = {} if known is None else {"known": known[rows].to(device), "mask": mask.to(device)}
-            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, **given)
-            seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=given.get("mask"))
+            given = None if known is None else known[rows].to(device)
+            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, known=given, mask=mask)
+            seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
             work = self.segments[0].gain * interaction(self.potential, start) + seen[-1].work
             images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
             frames = [self.to_images(reading.state).cpu() for reading in seen[: len(at)]]
@@ -322,29 +317,27 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> Tensor:
-        """The images of `sample`, of seed 0 unless given: [sample, channel, height, width] in [0, 1]."""
+        """Return the images of `sample`: [sample, channel, height, width] in [0, 1]."""
         return self.sample(
             num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
             progress=progress,
         ).images  # fmt: skip
 
     def to_images(self, state: Tensor) -> Tensor:
-        """Visible units as pictures: [..., unit] -> [..., channel, height, width] in [0, 1]."""
-        low, high = self.config["display_range"]
-        shown = ((state[..., self.visible] - low) / (high - low)).clamp(0.0, 1.0)
+        """Return the visible units of states [..., unit] as images [..., channel, height, width] in [0, 1]."""
+        shown = ((state[..., self.visible] - self.black) / (self.white - self.black)).clamp(0.0, 1.0)
         return shown.reshape(*state.shape[:-1], *self.image_shape)
 
     def to_state(self, images: Tensor) -> Tensor:
-        """Pictures as states of the visible units: [..., channel, height, width] in [0, 1] -> [..., visible]."""
-        low, high = self.config["display_range"]
-        return low + (high - low) * images.flatten(-3)
+        """Return images [..., channel, height, width] in [0, 1] as states of the visible units [..., visible]."""
+        return self.black + (self.white - self.black) * images.flatten(-3)
 
     def forward(self, state: Tensor) -> Tensor:
-        """Energy of the trained machine, [..., unit] -> [...]."""
+        """Return the energy of the trained machine, [..., unit] -> [...]."""
         return self.potential.energy(state)
 
     def held(self, mask: Tensor | None = None) -> Tensor | None:
-        """Which units do not move: labels, and the visible ones in `mask`."""
+        """Return the units that do not move, bool [unit]: labels, and the visible ones in `mask`; None for none."""
         if mask is None and not self.num_classes:
             return None
         held = torch.arange(self.potential.num_units, device=self.potential.bias.device) >= self.hidden.stop
@@ -353,7 +346,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return held
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
-        """Return the `times` of `sample` nearest to these fractions of `t_final`, a read-out time or more apart."""
+        """Return `times` for `sample` nearest to these fractions of `t_final`, at least a read-out time apart."""
         steps = sorted({round(fraction * self.steps) for fraction in fractions}, reverse=True)
         kept = steps[:1]
         for step in steps[1:]:
@@ -381,7 +374,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return ids % self.num_classes if labels is None else class_labels(labels, len(ids), self.num_classes)
 
     def check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
-        """Refuse known pixels and a mask that do not fit; arguments of `sample`."""
+        """Refuse known pixels and a mask that do not fit; arguments as in `sample`."""
         if known is None and mask is None:
             return
         if known is None or mask is None:

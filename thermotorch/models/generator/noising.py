@@ -1,7 +1,7 @@
-"""The noising protocol of the generative thermodynamic computer: images decay into noise under their own fading force.
+"""The noising protocol of the generative thermodynamic computer: images decay into noise under a fading force.
 
-Couplings and biases are off. An image p holds the units with the force h = strength x p, which fades linearly over the
-first `ramp` of the run and is zero afterwards:
+Couplings and biases are off. An image p pulls on the units with the force h = strength x p, which fades linearly over
+the first `ramp` of the run and is zero afterwards:
 
     dx = (-2 j2 x - 4 j4 x^3 + s(t) h) dt + sqrt(2 kT dt) xi,   s(t) = max(0, 1 - t / (ramp t_final))
 
@@ -11,6 +11,7 @@ number of pixels). Source: Whitelam, PRL 136, 037101 (2026), Eq. 7, and the prog
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,14 +23,14 @@ from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.potential import Potential
 
-_NUMBERS = {
+_NUMBERS: dict[str, dict[str, bool]] = {
     "temperature": {}, "j2": {"signed": True}, "j4": {}, "strength": {"signed": True}, "ramp": {"positive": True},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Noising:
-    """The protocol's numbers; times in units of 1 / (mobility x energy), strength in energy per pixel unit."""
+    """Numbers of the protocol: times in units of 1 / (mobility x energy), `strength` in energy per pixel unit."""
 
     hidden: int
     temperature: float = 0.1
@@ -49,21 +50,23 @@ class Noising:
         choose("integrator", self.integrator, {**INTEGRATORS, "auto": None})
 
     def coarser(self, times: int) -> "Noising":
-        """The same protocol in steps `times` as long, by the splitting scheme,
-        whose error at 20 is that of Euler-Maruyama.
+        """Return the protocol with `times` its step, by the splitting scheme.
+
+        At 20 times the step its error is that of Euler-Maruyama.
         """
         return replace(self, dt=count_of("times", times) * self.dt, integrator="splitting")
 
     @property
     def steps(self) -> int:
+        """Return the number of steps of the decay."""
         return whole_steps("t_final", self.t_final, self.dt)
 
     def schedule(self, step: int) -> float:
-        """s(t) at the start of a step, counted from the start of the decay."""
+        """Return s(t) at the start of a step, counted from the start of the decay."""
         return max(0.0, 1.0 - step * self.dt / (self.ramp * self.t_final))
 
     def force(self, pixels: Tensor) -> Tensor:
-        """h, [batch, visible] normalised pixels -> [batch, visible + hidden]."""
+        """Return the force h [batch, visible + hidden] of normalised pixels [batch, visible]."""
         unit = torch.arange(pixels.shape[1] + self.hidden, device=pixels.device)
         pixel = torch.where(unit < pixels.shape[1], unit, (unit - pixels.shape[1]) % pixels.shape[1])
         return self.strength * pixels[:, pixel]
@@ -81,36 +84,24 @@ class Noising:
         """Equilibrate to the images, then let them decay.
 
         Args:
-            pixels: [batch, visible], normalised.
+            pixels: normalised pixels, [batch, visible].
             seed, sample_ids, record, observers: as in `simulate`.
 
         Returns:
-            The state at the start of the decay, [batch, unit], and its `Trajectory`.
+            State at the start of the decay, [batch, unit], and the `Trajectory` of the decay.
         """
         force = self.force(pixels)
         potential = uncoupled(force.shape[1], self.j2, self.j4).to(force)
-        common = {
-            "steps": self.steps,
-            "dt": self.dt,
-            "temperature": self.temperature,
-            "integrator": self.integrator,
-            "seed": seed_or_fresh(seed),
-            "sample_ids": sample_ids,
-            "stream": Stream.DATA,  # never the noise that a machine generates with, whatever its seed
-        }
-        start = simulate(potential, torch.zeros_like(force), drive=force, **common).state
-        decay = simulate(
-            potential,
-            start,
-            drive=lambda step: self.schedule(step - self.steps) * force,
-            start_step=self.steps,
-            record=record,
-            observers=observers,
-            **common,
-        )
-        return start, decay
+        # Stream.DATA: never the noise with which a machine generates, whatever its seed.
+        go = partial(
+            simulate, potential, steps=self.steps, dt=self.dt, temperature=self.temperature, integrator=self.integrator,
+            seed=seed_or_fresh(seed), sample_ids=sample_ids, stream=Stream.DATA,
+        )  # fmt: skip
+        start = go(torch.zeros_like(force), drive=force).state
+        fading = lambda step: self.schedule(step - self.steps) * force  # noqa: E731
+        return start, go(start, drive=fading, start_step=self.steps, record=record, observers=observers)
 
 
-def uncoupled(num_units: int, j2: float, j4: float) -> Potential:
-    """The potential with couplings and biases off."""
+def uncoupled(num_units: int, j2: float | Tensor, j4: float | Tensor) -> Potential:
+    """Return a potential with couplings and biases off."""
     return Potential(BlockCouplings({"unit": num_units}, []), j2, 0.0, j4).requires_grad_(False)

@@ -1,6 +1,6 @@
-"""A run under a fixed program: global knobs, the same for all units, that change from segment to segment.
+"""A run under a fixed program of global knobs that change from segment to segment.
 
-A machine with one segment is autonomous; one with more is not, and is never counted among the autonomous ones.
+A machine with one segment is autonomous; one with more is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,13 +25,11 @@ class Segment(NamedTuple):
     first: int  # steps first ... last - 1
     last: int
     temperature: float
-    gain: float  # of couplings and biases
+    gain: float  # factor of couplings and biases
 
 
 def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temperature: float) -> list[Segment]:
-    """The equally long segments of a schedule, factors of kT and of couplings and biases by knob;
-    None is a single one.
-    """
+    """Return the equally long segments of a schedule: factors of "temperature" and "gain"; None is one segment."""
     if schedule is None:
         return [Segment(0, steps, temperature, 1.0)]
     if unknown := set(schedule) - {"temperature", "gain"}:
@@ -57,59 +55,57 @@ def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temp
     ]
 
 
-def simulate_scaled(potential: Potential, gain: float, state: Tensor, **arguments) -> Trajectory:
-    """`simulate` with couplings and biases multiplied by `gain`."""
-    if gain == 1.0:
-        return simulate(potential, state, **arguments)
-    scaled = {name: gain * value for name, value in potential.named_parameters()}
-    return simulate_with(scaled, simulate, potential, state, **arguments)
-
-
 def run_program(
-    potential: Potential, segments: Sequence[Segment], state: Tensor, *, first: int, last: int, **arguments
+    potential: Potential, segments: Sequence[Segment], state: Tensor, *, first: int, last: int, **arguments: Any
 ) -> Trajectory:
-    """Steps first ... last - 1 of a program, from `state`.
+    """Run steps first ... last - 1 of a program from `state`.
 
-    Turning the gain from g to g' at a state x does the work (g' - g) (V_J(x) + b.x), V_J the energy of the couplings.
-    It is counted with the first step of a segment, except the very first of the program, before which nothing is known;
-    so the first law holds for a whole run, V_last(end) - V_first(start) = work - heat, and for every part of it.
+    Turning the gain from g to g' at a state x does the work (g' - g) (V_J(x) + b.x), with V_J the energy of the
+    couplings. It counts with the first step of a segment, the first segment excepted. The first law holds for every
+    part of a run: V(end) - V(start) = work - heat, each with the gain of its segment.
 
     Args:
-        first, last: within the program, first < last.
-        arguments: of `simulate`, but for steps, start_step and temperature. What the observers give must add up from
-            segment to segment, as `PathWeights` do, where there are several.
+        potential: potential at a gain of one.
+        segments: program.
+        state: [batch, unit].
+        first, last: range of steps, first < last.
+        arguments: further arguments of `simulate` but steps, start_step and temperature. Over several segments the
+            results of observers add up, so that they must be sums, as those of `PathWeights`.
     """
     runs: list[Trajectory] = []
-    gains = [None, *(segment.gain for segment in segments)]
-    for before, segment in zip(gains, segments, strict=False):
+    for number, segment in enumerate(segments):
         begin, end = max(first, segment.first), min(last, segment.last)
         if begin >= end:
             continue
-        turned = before is not None and begin == segment.first and before != segment.gain
-        work = (segment.gain - before) * interaction(potential, state) if turned else None
-        run = simulate_scaled(
-            potential, segment.gain, state, steps=end - begin, start_step=begin, temperature=segment.temperature,
-            **arguments,
-        )  # fmt: skip
-        runs.append(run if work is None else replace(run, work=run.work + work))
+        arguments |= {"steps": end - begin, "start_step": begin, "temperature": segment.temperature}
+        if segment.gain == 1.0:
+            run = simulate(potential, state, **arguments)
+        else:
+            scaled = {name: segment.gain * value for name, value in potential.named_parameters()}
+            run = simulate_with(scaled, simulate, potential, state, **arguments)
+        turned = segment.gain - segments[number - 1].gain if number and begin == segment.first else 0.0
+        if turned:
+            run = replace(run, work=run.work + turned * interaction(potential, state))
+        runs.append(run)
         state = run.state
     return runs[0] if len(runs) == 1 else joined(runs)
 
 
 def interaction(potential: Potential, state: Tensor) -> Tensor:
-    """Energy of couplings and biases, [..., unit] -> [...]: the work of switching them on at `state`."""
+    """Return the energy of couplings and biases, [..., unit] -> [...]: the work of switching them on at `state`."""
     return state @ potential.live_bias() + potential.couplings.energy(state)
 
 
 def joined(runs: list[Trajectory]) -> Trajectory:
-    """Consecutive runs as one. Heat, work and what was observed add up."""
-    recorded = runs[0].states is not None
+    """Return consecutive runs as one. Heat, work and observations add up."""
+    states = [run.states for run in runs if run.states is not None]
+    times = [run.times for run in runs if run.times is not None]
     return Trajectory(
         state=runs[-1].state,
         heat=torch.stack([run.heat for run in runs]).sum(0),
         work=torch.stack([run.work for run in runs]).sum(0),
         step=runs[-1].step,
-        states=torch.cat([run.states for run in runs]) if recorded else None,
-        times=torch.cat([run.times for run in runs]) if recorded else None,
+        states=torch.cat(states) if states else None,
+        times=torch.cat(times) if times else None,
         observed={name: reduce(add, (run.observed[name] for run in runs)) for name in runs[0].observed},
     )

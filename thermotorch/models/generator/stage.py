@@ -1,8 +1,8 @@
-"""One machine of a chain: it holds a noisy image and draws a clean one that could have become it."""
+"""One machine of a chain: given a noisy image, it draws a clean one."""
 
 import warnings
-from collections.abc import Sequence
-from math import cos, log, prod, radians
+from functools import partial
+from math import cos, log, radians
 from typing import NamedTuple
 
 import torch
@@ -29,11 +29,10 @@ class Draw(NamedTuple):
 
 
 class DenoisingStage(nn.Module):
-    """Visible and hidden units in the constant field of held ones: a sample of p(clean image | noisy image).
+    """Visible and hidden units in the constant field of held ones, which sample p(clean image | noisy image).
 
-    The held units m keep the noisy image, sampled from the visible units when the couplings are switched on; labels l
-    are held at one for the class that is asked for. Nothing changes during the run, so the stage is an ordinary
-    machine:
+    Held units m keep the noisy image, the visible units at the moment the couplings are switched on; labels l are held
+    at one for the wanted class. Nothing changes during the run, so that the stage is an ordinary machine:
 
         V = on-site wells + b.x + v J h + m W h + sum_i d_i m_i v_i + l L h
 
@@ -43,12 +42,12 @@ class DenoisingStage(nn.Module):
     Args:
         pixels: number of visible units.
         hidden: number of hidden units.
-        num_classes: number of label units; 0 for a stage that is told nothing. All labels at zero asks for any class.
-        angle: of the noising that the stage undoes, in degrees: 0 is no noise, 90 nothing but noise.
+        num_classes: number of label units, 0 for none. All labels at zero stand for any class.
+        angle: angle of the noising that the stage undoes, in degrees: 0 is no noise, 90 nothing but noise.
         temperature, t_final, dt: kT, observation time, time step.
-        readout_time: the read-out integrates over this last part of the run.
-        amplitude: a, the state of a visible unit that is shown white; -a is black.
-        hidden_spread: standard deviation of the hidden units at the start, the thermal one of an opened well.
+        readout_time: last part of the run, over which the read-out averages.
+        amplitude: a, the state of a white pixel; -a is black.
+        hidden_spread: standard deviation of the hidden units at the start.
 
     Raises:
         ValueError: an angle outside 0 ... 90 degrees, or times that are no multiples of `dt`.
@@ -71,10 +70,8 @@ class DenoisingStage(nn.Module):
         if not 0 < angle < 90:
             raise ValueError(f"angle: expected more than 0 and less than 90 degrees, got {angle}")
         self.angle, self.temperature, self.dt = radians(angle), temperature, dt
-        self.steps, self.readout_steps = (
-            whole_steps("t_final", t_final, dt),
-            whole_steps("readout_time", readout_time, dt),
-        )
+        self.steps = whole_steps("t_final", t_final, dt)
+        self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 < self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected more than 0 and less than {t_final}, got {readout_time}")
         self.amplitude, self.hidden_spread = amplitude, hidden_spread
@@ -88,12 +85,12 @@ class DenoisingStage(nn.Module):
 
     @property
     def noising_time(self) -> float:
-        """How long the opened wells take to turn an image by `angle`, in units of 1 / mobility and energy."""
+        """Return the time in which opened wells turn an image by `angle`, in units of 1 / (mobility x energy)."""
         return -log(cos(self.angle)) * self.amplitude**2 / self.temperature
 
     @property
     def softness(self) -> float:
-        """j2 of an opened well, in which the thermal spread is `amplitude`."""
+        """Return j2 of an opened well, in which the thermal spread is `amplitude`."""
         return self.temperature / (2 * self.amplitude**2)
 
     def opened(self, visible: Tensor) -> Tensor:
@@ -101,12 +98,12 @@ class DenoisingStage(nn.Module):
         return self.softness * visible.square().sum(-1)
 
     def noised(self, visible: Tensor, *, seed: int, sample_ids: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return the visible units [sample, visible] after the noising phase, and the heat [sample] that it gave off.
+        """Return the visible units [sample, visible] after the noising, and its heat [sample].
 
         Args:
-            visible: the image so far.
+            visible: image, [sample, visible].
             seed, sample_ids: as in `simulate`.
-            step: number of this noise in the stream of initial states.
+            step: number of the noise in the stream of initial states.
         """
         opened = uncoupled(visible.shape[1], self.softness, 0.0).to(visible)
         run = simulate(
@@ -128,7 +125,7 @@ class DenoisingStage(nn.Module):
         return torch.cat([-self.held_visible * held, hidden], 1)
 
     def energy(self, state: Tensor, force: Tensor) -> Tensor:
-        """Return the energy V above of states [sample, unit] in the force of what is held, [sample]."""
+        """Return the energy V of states [sample, unit] in the force of the held units, [sample]."""
         return self.potential.energy(state) - (force * state).sum(-1)
 
     def draw(
@@ -146,36 +143,35 @@ class DenoisingStage(nn.Module):
         """Hold the visible units, switch the couplings on and run.
 
         Args:
-            visible: the noisy image, [sample, visible]: both what is held and where the visible units start.
+            visible: noisy image, [sample, visible], which the visible units start from.
             labels: one-hot or zero, [sample, class].
-            start_step: number of the first step of the run, in the chain's own count.
-            noise_step: number of the noise of the hidden units' start in the stream of initial states.
+            seed, sample_ids: as in `simulate`.
+            start_step: number of the first step of the run, counted over the chain.
+            noise_step: number of the hidden units' noise in the stream of initial states.
             mask, known: visible units [visible] that stay at known values [sample, visible].
         """
         state = torch.cat([visible, self.hidden_start(sample_ids, seed=seed, step=noise_step)], 1)
         clamp = None
-        if mask is not None:
+        if mask is not None and known is not None:
             state[:, self.visible] = torch.where(mask, known, visible)
             clamp = torch.cat([mask, mask.new_zeros(state.shape[1] - len(mask))])
         force = self.force(visible, labels)
-        common = {
-            "dt": self.dt, "temperature": self.temperature, "integrator": "alternating", "drive": force, "clamp": clamp,
-            "seed": seed, "sample_ids": sample_ids,
-        }  # fmt: skip
+        go = partial(
+            simulate, self.potential, dt=self.dt, temperature=self.temperature, integrator="alternating", drive=force,
+            clamp=clamp, seed=seed, sample_ids=sample_ids,
+        )  # fmt: skip
         before = self.steps - self.readout_steps
         with warnings.catch_warnings():
-            # The bound takes the couplings at their worst; a card says what half and a quarter of the step give.
+            # The bound is a worst case; cards report half and a quarter of the step.
             warnings.simplefilter("ignore", StabilityWarning)
-            run = simulate(self.potential, state, steps=before, start_step=start_step, **common)
-            last = simulate(
-                self.potential, run.state, steps=self.readout_steps, start_step=start_step + before, record=1, **common
-            )
-        # The force comes from units that are held, so what `simulate` calls its work is a change of the energy V above.
+            run = go(state, steps=before, start_step=start_step)
+            last = go(run.state, steps=self.readout_steps, start_step=start_step + before, record=1)
+        # The force comes from held units, so that its work in `simulate` is a change of the energy V.
         start, end = self.energy(state, force), self.energy(last.state, force)
-        return Draw(last.states[..., self.visible].mean(0), run.heat + last.heat, start, end)
+        return Draw(last.recorded[..., self.visible].mean(0), run.heat + last.heat, start, end)
 
     def whole(self) -> Potential:
-        """Return the potential of all units, held ones and labels included, as one would build it."""
+        """Return the potential V of all units, held ones and labels included."""
         pixels, hidden = self.held_hidden.shape
         groups = {"visible": pixels, "hidden": hidden, "held": pixels}
         pairs = [("visible", "hidden"), ("held", "hidden")]
@@ -188,15 +184,10 @@ class DenoisingStage(nn.Module):
         wells = self.potential.j2, self.potential.j4.expand(self.potential.num_units)
         whole = Potential(couplings, torch.cat([wells[0], zeros]), 0.0, torch.cat([wells[1], zeros]))
         with torch.no_grad():
-            couplings.set_block("visible", "hidden", self.potential.couplings.block("visible", "hidden"))
+            couplings.set_block("visible", "hidden", self.potential.couplings.matrix()[self.visible, self.hidden])
             couplings.set_block("held", "hidden", self.held_hidden)
             couplings.set_block("held", "visible", torch.diag(self.held_visible))
             if len(self.label_hidden):
                 couplings.set_block("label", "hidden", self.label_hidden)
             whole.bias[: self.potential.num_units] = self.potential.bias
         return whole.requires_grad_(False)
-
-
-def stages_of(angles: Sequence[float], image_shape: Sequence[int], **arguments) -> nn.ModuleList:
-    """Return one `DenoisingStage` for each angle, otherwise alike."""
-    return nn.ModuleList(DenoisingStage(prod(image_shape), angle=angle, **arguments) for angle in angles)
