@@ -23,6 +23,7 @@ from thermotorch.evaluation.energy.thermodynamic import DEVICES, device
 from thermotorch.evaluation.report.markdown import bullet, number, table
 from thermotorch.units import ROOM_TEMPERATURE
 from thermotorch.zoo import load_card, load_checkpoint
+from thermotorch.zoo.rows import rows_of
 
 MACHINE, DIGITAL, CLASSIFIER = "generator.mnist", "ddpm.mnist", "classifier.teacher_student"
 COMMAND = "python -m scripts.pages.energy_page"
@@ -195,7 +196,7 @@ def _claims(found: tuple) -> str:
 
 
 if __name__ == "__main__":
-    heat = next(row["value"] for row in load_card(CLASSIFIER)["energy"] if row["metric"] == "inference heat")
+    heat = next(row.known for row in rows_of(load_card(CLASSIFIER)) if row.metric == "inference heat")
     page = energy_page(
         MACHINE,
         load_checkpoint(MACHINE),

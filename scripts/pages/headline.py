@@ -6,6 +6,7 @@ from typing import Any
 from thermotorch.evaluation.energy import Ledger
 from thermotorch.evaluation.metrics import FRECHET, METRICS, RECOGNISED, Metric
 from thermotorch.evaluation.report.markdown import number, table
+from thermotorch.zoo.rows import Row
 
 # What stands for the least and for a whole machine: an ideal device beside bare circuits, analog nodes beside a board.
 LEAST, WHOLE = ("ideal", "45 nm fp32"), ("rc_analog", "A100 fp32")
@@ -24,23 +25,22 @@ def headline(report: Mapping[str, Any]) -> str:
     finished = _finished(report)
     shown = [metric for metric in METRICS if metric.headline]
     lines = [
-        (_find(FRECHET, model["rows"])["value"], [
+        [
             f"`{model['name']}`{label.removeprefix(model['name'])}",
-            *(_value(_find(metric, model["rows"])) for metric in shown),
+            *(_value(metric, model["rows"]) for metric in shown),
             *(_joules(model["ledgers"], scenarios) for scenarios in (LEAST, WHOLE)),
-        ])
+        ]
         for label, model in finished.items()
-    ]  # fmt: skip
-    real = _value(_find(FRECHET, report["real_images"]["rows"]))
+    ]
+    real = _value(FRECHET, report["real_images"]["rows"])
     above = [["as many real images", *(real if metric is FRECHET else "" for metric in shown), "", ""]] if real else []
     columns = [
         f"{protocol['num_samples']:,} samples, seed {protocol['seed']}",
         *(f"{metric.headline} ({space})" if metric is FRECHET else metric.headline for metric in shown),
         *(f"J, modelled: {' or '.join(each)}" for each in (LEAST, WHOLE)),
     ]
-    rows = [line for _, line in sorted(lines, key=lambda line: line[0])]
     caption = f"By `{report['command']}` on {report['hardware']}."
-    return f"{table(columns, above + rows, right=range(1, len(columns)))}\n\n{caption}"
+    return f"{table(columns, above + lines, right=range(1, len(columns)))}\n\n{caption}"
 
 
 def short_headline(report: Mapping[str, Any]) -> str:
@@ -53,32 +53,28 @@ def short_headline(report: Mapping[str, Any]) -> str:
     """
     protocol = report["protocol"]
     columns = ["model", "distance to real digits", "recognised as digits", "energy per image, modelled"]
-    rows = sorted(_finished(report).values(), key=lambda model: _find(FRECHET, model["rows"])["value"])
     lines = [
-        [
-            f"`{model['name']}`",
-            *(_value(_find(metric, model["rows"])) for metric in (FRECHET, RECOGNISED)),
-            _range(model),
-        ]
-        for model in rows
+        [f"`{model['name']}`", *(_value(metric, model["rows"]) for metric in (FRECHET, RECOGNISED)), _range(model)]
+        for model in _finished(report).values()
     ]
     caption = f"Measured with {protocol['num_samples']:,} samples from each model, seed {protocol['seed']}."
     return f"{table(columns, lines, right=range(1, len(columns)))}\n\n{caption}"
 
 
-def _finished(report: Mapping[str, Any]) -> dict[str, Mapping]:
-    finished = {label: model for label, model in report["models"].items() if model["finished"]}
-    if not finished:
+def _finished(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the finished models by label, by increasing distance."""
+    models = {label: model for label, model in report["models"].items() if model["finished"]}
+    if not models:
         raise ValueError("report: expected at least one finished model, found none")
-    return finished
+    return dict(sorted(models.items(), key=lambda item: _row(FRECHET, item[1]["rows"]).known))
 
 
-def _find(metric: Metric, rows: list[Mapping]) -> Mapping:
-    return next((row for row in rows if metric.matches(row["metric"])), {})
+def _row(metric: Metric, rows: list[Mapping]) -> Row | None:
+    return metric.find(map(Row.from_dict, rows))
 
 
-def _value(row: Mapping) -> str:
-    return "" if row.get("value") is None else number(row["value"], row.get("stderr"))
+def _value(metric: Metric, rows: list[Mapping]) -> str:
+    return number(row.known, row.stderr) if (row := _row(metric, rows)) else ""
 
 
 def _joules(ledgers: list[Mapping], scenarios: tuple[str, ...]) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from thermotorch.evaluation.report.markdown import bullet, number, table
+from thermotorch.evaluation.report.markdown import bullet, table, with_unit
+from thermotorch.zoo.rows import rows_of
 
 # Said elsewhere, of one machine, or a detail of the card.
 _SKIPPED = (
@@ -17,35 +18,26 @@ def model_table(cards: Sequence[Mapping]) -> str:
     Notes on the training stand between them; the commands that reproduce the numbers stand below.
     """
     models = [
-        [
-            f"`{card['name']}`",
-            f"{card['parameters']:,}",
-            _data(card["data"]),
-            f"`{card['training']['command']}`",
-            _effort(card["training"]),
-        ]
+        [f"`{card['name']}`", f"{card['parameters']:,}", _data(card["data"]), f"`{card['training']['command']}`",
+         _effort(card["training"])]
         for card in cards
-    ]
+    ]  # fmt: skip
     rows, commands = [], []
     for card in cards:
-        for row in (*card["metrics"], *card["energy"]):
-            if row["metric"].startswith(_SKIPPED) or row["kind"] == "unavailable":
-                continue
-            value = f"{number(row['value'], row.get('stderr'))} {row['unit']}".strip()
-            count = f"{row['num_samples']:,}" if row["num_samples"] else ""
-            rows.append([f"`{card['name']}`", row["metric"], value, count, str(row["seed"]), row["kind"]])
-            if row["command"] and row["command"] not in commands:
-                commands.append(row["command"])
-    notes = [
-        bullet(f"training of `{card['name']}`: {card['training']['note']}")
-        for card in cards
-        if "note" in card["training"]
-    ]
+        shown = [row for row in rows_of(card) if row.value is not None and not row.metric.startswith(_SKIPPED)]
+        commands += [row.command for row in shown if row.command]
+        rows += [
+            [f"`{card['name']}`", row.metric, with_unit(row), f"{row.num_samples:,}" if row.num_samples else "",
+             str(row.seed), row.kind]
+            for row in shown
+        ]  # fmt: skip
+    notes = {card["name"]: card["training"].get("note") for card in cards}
+    told = [bullet(f"training of `{name}`: {note}") for name, note in notes.items() if note]
     return "\n\n".join([
         table(["model", "parameters", "trained on", "with", "which took"], models, right=(1,)),
-        *(["\n".join(notes)] if notes else []),
+        *(["\n".join(told)] if told else []),
         table(["model", "number", "value", "samples", "seed", "kind"], rows, right=(3, 4)),
-        "Commands that give these numbers:\n\n" + "\n".join(f"    {command}" for command in commands),
+        "Commands that give these numbers:\n\n" + "\n".join(f"    {command}" for command in dict.fromkeys(commands)),
     ])  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def evaluate(cfg: DictConfig) -> Path:
     generating images.
     """
     from thermotorch.evaluation.progress import progress_bar
-    from thermotorch.evaluation.report.markdown import number
+    from thermotorch.evaluation.report.markdown import with_unit
     from thermotorch.evaluation.speed.hardware import named_device
     from thermotorch.models.imperfections import realise
     from thermotorch.training import tasks
@@ -170,8 +170,7 @@ def evaluate(cfg: DictConfig) -> Path:
         )
     found = {"model": cfg.model, "task": task, **changes, "protocol": protocol, **by_kind(rows)}
     for row in rows:
-        value = f"{number(row.value, row.stderr)} {row.unit}".strip()
-        print(f"{row.metric}: {value} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
+        print(f"{row.metric}: {with_unit(row)} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
     path = Path(cfg.output_dir, "evaluation.json")
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(path)

@@ -118,24 +118,23 @@ def _obedience(judged: Judged) -> Value | None:
 
 
 def _precision(judged: Judged) -> Value:
-    found = judged.neighbours
-    return Value(found.precision, found.precision_stderr, note=_of_neighbours(judged))
+    return _neighbours(judged, judged.neighbours.precision, judged.neighbours.precision_stderr)
 
 
 def _recall(judged: Judged) -> Value:
-    return Value(judged.neighbours.recall, note=f"{_of_neighbours(judged)}, balls are small where samples crowd")
+    return _neighbours(judged, judged.neighbours.recall, more=", balls are small where samples crowd")
 
 
 def _density(judged: Judged) -> Value:
-    return Value(judged.neighbours.density, judged.neighbours.density_stderr, note=_of_neighbours(judged))
+    return _neighbours(judged, judged.neighbours.density, judged.neighbours.density_stderr)
 
 
 def _coverage(judged: Judged) -> Value:
-    return Value(judged.neighbours.coverage, note=_of_neighbours(judged))
+    return _neighbours(judged, judged.neighbours.coverage)
 
 
-def _of_neighbours(judged: Judged) -> str:
-    return f"k = {judged.protocol.neighbours}; depends on both sample counts"
+def _neighbours(judged: Judged, value: float, stderr: float | None = None, more: str = "") -> Value:
+    return Value(value, stderr, note=f"k = {judged.protocol.neighbours}; depends on both sample counts{more}")
 
 
 _MISSING = Value(None, note="needs the training images, which were not found")

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from thermotorch.evaluation.metrics import METRICS
-from thermotorch.zoo.rows import Row
+from thermotorch.zoo.rows import Row, rows_of
 
 RECORDS = ("evaluation.json", "samples.json", "training.json")
 FAILED = "FAILED"  # file with the traceback, in the folder of a failed run
@@ -105,9 +105,7 @@ def read_sweep(folder: Path) -> Sweep:
         groups.setdefault(repr([setting.get(name) for name in axes]), []).append(place)
     points = []
     for members in groups.values():
-        rows = [
-            {row["metric"]: Row.from_dict(row) for row in (*runs[k]["metrics"], *runs[k]["energy"])} for k in members
-        ]
+        rows = [{row.metric: row for row in rows_of(runs[k])} for k in members]
         setting = {name: settings[members[0]].get(name) for name in axes}
         points.append(Point(setting, *_averaged(rows)))
     common = {name: value for name, value in settings[0].items() if name not in varied}

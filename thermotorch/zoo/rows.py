@@ -119,6 +119,11 @@ def joined(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def rows_of(card: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of a model card, or of another record with "metrics" and "energy"."""
+    return [Row.from_dict(row) for row in (*card.get("metrics", ()), *card.get("energy", ()))]
+
+
 def by_kind(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
     """Split rows as a model card does: units of joule, kT and operations under "energy", the rest under "metrics"."""
     parts: dict[str, list[dict[str, Any]]] = {"metrics": [], "energy": []}

@@ -2,8 +2,13 @@ import pytest
 
 from scripts.pages.headline import headline, short_headline
 from thermotorch.evaluation.energy import Ledger, LedgerLine
+from thermotorch.zoo.rows import Row
 
 SPACE = "thermotorch-test"
+
+
+def row(metric: str, value: float, stderr: float | None = None) -> dict:
+    return Row(metric, value, "", 1000, 7, "measured", stderr).to_dict()
 
 
 def model(name: str, frechet: float, scenario: str, joules: tuple[float | None, ...], finished: bool = True) -> dict:
@@ -15,7 +20,7 @@ def model(name: str, frechet: float, scenario: str, joules: tuple[float | None, 
     return {
         "name": name,
         "finished": finished,
-        "rows": [{"metric": metric, "value": value} for metric, value in rows.items()],
+        "rows": [row(metric, value) for metric, value in rows.items()],
         "ledgers": [Ledger(name, scenario, tuple(lines)).to_dict()],
     }
 
@@ -25,7 +30,7 @@ def report(models: dict) -> dict:
         "feature_space": {"name": SPACE},
         "protocol": {"num_samples": 1000, "seed": 7},
         "models": models,
-        "real_images": {"rows": [{"metric": f"Frechet distance ({SPACE})", "value": 0.125, "stderr": 0.01}]},
+        "real_images": {"rows": [row(f"Frechet distance ({SPACE})", 0.125, 0.01)]},
         "command": "thermotorch-compare seed=7",
         "hardware": "a processor",
     }

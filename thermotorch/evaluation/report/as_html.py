@@ -1,12 +1,11 @@
-"""A report as one HTML page that needs nothing else: pictures are data URIs, the style is inline, there are no scripts.
+"""A report as one HTML page: pictures are data URIs, the style is inline, there are no scripts.
 
-Its content security policy forbids the network to the browser, whatever the text holds.
+Its content security policy forbids the network to the browser.
 """
 
-import html
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from html import escape
 from importlib.resources import files
 from string import Template
 
@@ -23,6 +22,7 @@ from thermotorch.evaluation.report.content import (
     Table,
 )
 
+_joined = "\n".join
 _STILLS = 6  # frames of a film at rest
 _SHORT = 12  # lines of a table that stays on one sheet
 _ROLES = {"th": ' role="columnheader"', "td": ' role="cell"'}  # which a table loses where it is shown as blocks
@@ -33,20 +33,18 @@ def as_html(report: Report) -> str:
     folder = files("thermotorch.evaluation.report")
     page = Template(folder.joinpath("page.html").read_text(encoding="utf-8"))
     return page.substitute(
-        title=_escaped(report.title),
+        title=escape(report.title),
         heading=_breakable(report.title),
         style=folder.joinpath("page.css").read_text(encoding="utf-8"),
-        links="\n".join(
-            f'<li><a href="#{section.key}">{_escaped(section.title)}</a></li>' for section in report.sections
-        ),
-        lead="\n".join(map(_block, report.lead)),
-        sections="\n".join(map(_section, report.sections)),
+        links=_joined(f'<li><a href="#{section.key}">{escape(section.title)}</a></li>' for section in report.sections),
+        lead=_joined(map(_block, report.lead)),
+        sections=_joined(map(_section, report.sections)),
     )
 
 
 def _section(section: Section) -> str:
-    blocks = "\n".join(map(_block, section.blocks))
-    return f'<section id="{section.key}">\n<h2>{_escaped(section.title)}</h2>\n{blocks}\n</section>'
+    blocks = _joined(map(_block, section.blocks))
+    return f'<section id="{section.key}">\n<h2>{escape(section.title)}</h2>\n{blocks}\n</section>'
 
 
 def _block(block: Block) -> str:
@@ -74,7 +72,7 @@ def _table(table: Table) -> str:
 
     def cell(k: int, text: str, tag: str, more: str = "") -> str:
         if table.words:
-            more += _ROLES[tag] + (f' data-label="{_escaped(table.header[k])}"' if tag == "td" else "")
+            more += _ROLES[tag] + (f' data-label="{escape(table.header[k])}"' if tag == "td" else "")
         if k not in table.right:
             return f"<{tag}{more}>{_marked(text)}</{tag}>"
         return f'<{tag} class="number"{more}>{_number(text)}</{tag}>'
@@ -90,7 +88,7 @@ def _table(table: Table) -> str:
         body.append(f'<tr{row_role}><th scope="row"{role}>{name}</th>{cells}</tr>')
     caption = f"<caption><span>{_marked(table.caption)}</span></caption>\n" if table.caption else ""
     classes = "scroll short" if len(body) <= _SHORT else "scroll"
-    label = _escaped(table.caption or ", ".join(table.header))
+    label = escape(table.caption or ", ".join(table.header))
     return (
         f'<div class="{classes}" tabindex="0" role="region" aria-label="{label}">\n<table{table_role}>\n{caption}'
         f"<thead><tr{row_role}>{head}</tr></thead>\n<tbody>\n{_joined(body)}\n</tbody>\n</table>\n</div>"
@@ -117,7 +115,7 @@ def _in_words(header: str, text: str) -> str:
 def _picture(picture: Picture) -> str:
     sharp = ' class="pixels"' if picture.pixels else ""
     title = f"<h3>{_breakable(picture.title)}</h3>" if picture.title else ""
-    return f'<div class="picture">{title}<img{sharp} alt="{_escaped(picture.alt)}" src="{_data(picture)}"></div>'
+    return f'<div class="picture">{title}<img{sharp} alt="{escape(picture.alt)}" src="{_data(picture)}"></div>'
 
 
 def _film(film: Film) -> str:
@@ -128,7 +126,7 @@ def _film(film: Film) -> str:
     return (
         f'<div class="film" style="--frames:{film.frames};--images:{film.images};--film:url({_data(picture)})">\n'
         f"<h3>{_breakable(picture.title)}</h3>\n"
-        f'<div role="img" aria-label="{_escaped(picture.alt)}">'
+        f'<div role="img" aria-label="{escape(picture.alt)}">'
         f'<div class="playing"></div><div class="at-rest">{at_rest}</div></div>\n</div>'
     )
 
@@ -148,7 +146,7 @@ def _marked(text: str) -> str:
     """Escape a text, with `**strong**` and `` `code` `` as elements."""
     pieces = re.split(r"(`[^`]+`)", text)
     return "".join(
-        f"<code>{_escaped(piece[1:-1])}</code>"
+        f"<code>{escape(piece[1:-1])}</code>"
         if len(piece) > 2 and piece[0] == piece[-1] == "`"
         else re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", _breakable(piece))
         for piece in pieces
@@ -157,12 +155,4 @@ def _marked(text: str) -> str:
 
 def _breakable(text: str) -> str:
     """Escape a text, with line breaks allowed after dots and underscores in names."""
-    return re.sub(r"(?<=\w)([._])(?=[a-zA-Z])", r"\1<wbr>", _escaped(text))
-
-
-def _escaped(text: str) -> str:
-    return html.escape(text, quote=True)
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return "\n".join(parts)
+    return re.sub(r"(?<=\w)([._])(?=[a-zA-Z])", r"\1<wbr>", escape(text))

@@ -2,13 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
 from thermotorch.evaluation.metrics import TEST_ACCURACY
-from thermotorch.evaluation.report.markdown import number, table
+from thermotorch.evaluation.report.markdown import table, with_unit
 from thermotorch.models.protocol import Judge, task_of
+from thermotorch.zoo.rows import rows_of
 
 HUB_DATASETS = {"MNIST": "mnist"}  # names of the Hub for data sets that are there
 HUB_LICENCES = {  # SPDX identifiers in small letters that the Hub shares
@@ -49,23 +50,19 @@ def _metadata(card: Mapping, model: nn.Module) -> str:
 
     task, data = pipeline_tag(model), card["data"].get("name")
     dataset = HUB_DATASETS.get(data)
-    rows = [
-        row
-        for row in card["metrics"]
-        if row["kind"] == "measured" and row["num_samples"] and row["unit"].partition(" ")[0] not in _OF_THIS_COMPUTER
-    ]
     results = [
         EvalResult(
             task_type=task or "",
             dataset_type=dataset or "",
             dataset_name=data,
-            metric_type=_metric_type(row["metric"]),
-            metric_name=row["metric"],
-            metric_value=row["value"],
-            metric_args={key: row[key] for key in _ARGUMENTS if row.get(key) not in (None, "")},
+            metric_type=_metric_type(row.metric),
+            metric_name=row.metric,
+            metric_value=row.value,
+            metric_args={key: value for key in _ARGUMENTS if (value := getattr(row, key)) not in (None, "")},
         )
-        for row in rows
-        if dataset and task
+        for row in rows_of(card)
+        if dataset and task and row.kind == "measured" and row.num_samples and not row.is_energy
+        if row.unit.partition(" ")[0] not in _OF_THIS_COMPUTER
     ]
     licence = card["licence"].lower()
     known = licence in HUB_LICENCES
@@ -117,31 +114,17 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
 
 def _numbers(card: Mapping) -> list[str]:
     """Return a table of the measured rows, one of the modelled rows, and the unavailable ones."""
-    rows = [*card["metrics"], *card["energy"]]
-    missing = [row for row in rows if row["kind"] == "unavailable"]
-    unknown = "; ".join(f"{row['metric']} ({row.get('note') or 'no reason given'})" for row in missing)
-    return [
-        *_table("Measured", [row for row in rows if row["kind"] == "measured"]),
-        *_table("Modelled, for a device that was not at hand", [row for row in rows if row["kind"] == "modelled"]),
-        *([f"Not determined: {unknown}."] if unknown else []),
-    ]
-
-
-def _table(title: str, rows: Sequence[Mapping]) -> list[str]:
-    if not rows:
-        return []
-    cells = [
-        [
-            row["metric"],
-            f"{number(row['value'], row.get('stderr'))} {row['unit']}".strip(),
-            f"{row['num_samples']:,}" if row["num_samples"] else "",
-            str(row["seed"]) if row["num_samples"] else "",
-            f"`{row['command']}`" if row["command"] else "",
-            row.get("note", ""),
-        ]
-        for row in rows
-    ]
-    return [f"## {title}\n\n" + table(["number", "value", "samples", "seed", "command", "note"], cells, right=(2, 3))]
+    titles = {"measured": "Measured", "modelled": "Modelled, for a device that was not at hand"}
+    header, rows, parts = ["number", "value", "samples", "seed", "command", "note"], rows_of(card), []
+    for kind, title in titles.items():
+        cells = [
+            [row.metric, with_unit(row), *((f"{row.num_samples:,}", str(row.seed)) if row.num_samples else ("", "")),
+             f"`{row.command}`" if row.command else "", row.note]
+            for row in rows if row.kind == kind
+        ]  # fmt: skip
+        parts += [f"## {title}\n\n" + table(header, cells, right=(2, 3))] if cells else []
+    missing = "; ".join(f"{row.metric} ({row.note or 'no reason given'})" for row in rows if row.value is None)
+    return [*parts, *([f"Not determined: {missing}."] if missing else [])]
 
 
 def _metric_type(metric: str) -> str:

@@ -4,6 +4,8 @@ import math
 import textwrap
 from collections.abc import Collection, Sequence
 
+from thermotorch.zoo.rows import Row
+
 
 def number(value: float | None, stderr: float | None = None) -> str:
     """Format a number as `85.1 ± 2.3`, `(1.20 ± 0.02)e-17` or `532,736`, and None as "unavailable"."""
@@ -14,6 +16,11 @@ def number(value: float | None, stderr: float | None = None) -> str:
     if value == round(value) and abs(value) < 1e9:
         return f"{round(value):,}"
     return f"{value:.4g}"
+
+
+def with_unit(row: Row) -> str:
+    """Format the value of a row with its error and unit."""
+    return f"{number(row.value, row.stderr)} {row.unit}".strip()
 
 
 def _with_error(value: float, stderr: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from thermotorch.evaluation.results import Comparison, ModelResult
-from thermotorch.zoo.rows import Row
+from thermotorch.zoo.rows import Row, rows_of
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, in an order of falling contrast to white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a0438a", "#8a6d00", "#3a8fc4", "#5a5a5a", "#000000")
@@ -31,7 +31,7 @@ class Side:
     @property
     def recorded(self) -> list[Row]:
         """The rows of the card."""
-        return [Row.from_dict(row) for row in (*self.card.get("metrics", ()), *self.card.get("energy", ()))]
+        return rows_of(self.card)
 
 
 def sides_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> list[Side]:

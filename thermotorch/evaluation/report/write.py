@@ -13,6 +13,7 @@ from thermotorch.evaluation.report.pictures import side_by_side
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.results import Comparison
 from thermotorch.files import write_file
+from thermotorch.zoo.rows import rows_of
 
 REPORT_FORMAT = 2
 
@@ -68,7 +69,7 @@ def report_data(comparison: Comparison, cards: Mapping[str, Mapping]) -> dict[st
             "class_counts": result.class_counts if result else None,
             "ledgers": [ledger.to_dict() for ledger in result.ledgers] if result else [],
             "curve": [asdict(point) for point in result.curve] if result else [],
-            "recorded": [dict(row) for row in (*card.get("metrics", ()), *card.get("energy", ()))],
+            "recorded": [row.to_dict() for row in rows_of(card)],
         }
     return {
         "format": REPORT_FORMAT,
