@@ -45,8 +45,8 @@ def output_jacobian(model: nn.Module, inputs: Tensor) -> Tensor:
     def outputs(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(model, parameters, (x.unsqueeze(0),)).squeeze(0)
 
-    found = vmap(jacrev(outputs), in_dims=(None, 0))(parameters, inputs)
-    return torch.cat([part.flatten(2) for part in found.values()], -1)
+    derivatives = vmap(jacrev(outputs), in_dims=(None, 0))(parameters, inputs)
+    return torch.cat([part.flatten(2) for part in derivatives.values()], -1)
 
 
 def softmax_curvature(logits: Tensor) -> Tensor:

@@ -58,8 +58,8 @@ def gaussian_process(
     if real("prior_variance", prior_variance).shape != cross.shape[:1]:
         raise ValueError(f"prior_variance: expected one for each test point, got shape {tuple(prior_variance.shape)}")
     loaded = kernel + noise_variance * torch.eye(len(kernel)).to(kernel)
-    found = _project(loaded, targets, cross, device, readout, seed, check)
-    return found._replace(variance=prior_variance - found.variance)
+    posterior = _project(loaded, targets, cross, device, readout, seed, check)
+    return posterior._replace(variance=prior_variance - posterior.variance)
 
 
 def bayesian_linear_regression(

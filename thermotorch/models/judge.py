@@ -35,12 +35,9 @@ class FeatureNet(Judge, nn.Module):
         widths, num_features = counts_of("widths", widths), count_of("num_features", num_features)
         num_classes = count_of("num_classes", num_classes)
         self.config = {
-            "image_size": image_size,
-            "channels": channels,
-            "widths": widths,
-            "num_features": num_features,
+            "image_size": image_size, "channels": channels, "widths": widths, "num_features": num_features,
             "num_classes": num_classes,
-        }
+        }  # fmt: skip
         self.image_shape = (channels, image_size, image_size)
         self.num_features = num_features
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 5, stride=2, padding=2), nn.ReLU()]

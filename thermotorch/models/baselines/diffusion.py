@@ -75,17 +75,11 @@ class DiffusionModel(nn.Module):
                 f"prediction_type: expected 'v_prediction', 'epsilon' or 'sample', found {prediction_type!r}"
             )
         self.config: dict[str, Any] = {
-            "image_size": image_size,
-            "channels": channels,
-            "block_out_channels": widths,
-            "layers_per_block": layers_per_block,
-            "attention": attention,
-            "num_train_timesteps": num_train_timesteps,
-            "beta_schedule": beta_schedule,
-            "prediction_type": prediction_type,
-            "num_classes": num_classes,
+            "image_size": image_size, "channels": channels, "block_out_channels": widths,
+            "layers_per_block": layers_per_block, "attention": attention, "num_train_timesteps": num_train_timesteps,
+            "beta_schedule": beta_schedule, "prediction_type": prediction_type, "num_classes": num_classes,
             "guidance": guidance,
-        }
+        }  # fmt: skip
         self.image_shape = (channels, image_size, image_size)
         self._padding = -image_size % 2 ** (len(widths) - 1)  # the U-Net halves the image between resolutions
         lowest = "Attn" if attention else ""
@@ -226,12 +220,12 @@ class DiffusionModel(nn.Module):
                 f"sample_ids: expected {num_samples} integers (num_samples) below 2^32, found {sample_ids!r}"
             )
         if labels is None:
-            told = ids % max(1, classes)
+            wanted = ids % max(1, classes)
         else:
-            told = _integers(labels)
-            if told is None or told.shape != (num_samples,) or not set(told.tolist()) <= set(range(classes)):
+            wanted = _integers(labels)
+            if wanted is None or wanted.shape != (num_samples,) or not set(wanted.tolist()) <= set(range(classes)):
                 raise ValueError(
-                    f"labels: expected {num_samples} of the {classes} classes the model is told, found {labels!r}"
+                    f"labels: expected {num_samples} of the {classes} classes of the model, found {labels!r}"
                 )
         guidance = self.config["guidance"] if guidance is None else _finite("guidance", guidance)
 
@@ -245,7 +239,7 @@ class DiffusionModel(nn.Module):
             state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(
                 device
             )
-            asked = told[rows].to(device)
+            asked = wanted[rows].to(device)
             scheduler.set_timesteps(steps, device=device)
             if watch is not None:
                 watch(0, _shown(state))

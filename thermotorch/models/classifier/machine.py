@@ -122,9 +122,9 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         runs, batch_size, seed = count_of("runs", runs), count_of("batch_size", batch_size), int(seed_or_fresh(seed))
         parts, done = [], 0
         for chunk, rows in zip(images.split(batch_size), ids.split(batch_size), strict=True):
-            found = [self.run(chunk, seed, rows + run * _RUN_STRIDE) for run in range(runs)]
-            heat = torch.stack([run.heat for run in found], 1) / self.layer.temperature
-            parts.append((torch.stack([self.read(run) for run in found], 1), heat))
+            repeated = [self.run(chunk, seed, rows + run * _RUN_STRIDE) for run in range(runs)]
+            heat = torch.stack([run.heat for run in repeated], 1) / self.layer.temperature
+            parts.append((torch.stack([self.read(run) for run in repeated], 1), heat))
             done += len(chunk)
             if progress is not None:
                 progress(done, len(images))

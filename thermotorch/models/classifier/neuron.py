@@ -162,8 +162,8 @@ class _Response(torch.autograd.Function):
         inner = force - well.shift_force
         sign = torch.where(inner < 0, -1.0, 1.0).to(force)  # by symmetry in y, forces >= 0 are enough
         inner = inner.abs() if well.quadratic >= 0 else inner.abs().double()  # the weights of two wells need it
-        found = (_coldest if well.temperature == 0 else _thermal)(inner, well, order).to(force)
-        return well.shift + sign * found if order == 0 else found * sign ** (order + 1)
+        value = (_coldest if well.temperature == 0 else _thermal)(inner, well, order).to(force)
+        return well.shift + sign * value if order == 0 else value * sign ** (order + 1)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, None, None]:

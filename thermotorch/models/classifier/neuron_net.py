@@ -40,10 +40,10 @@ class NeuronNet(nn.Module):
 
     def activations(self, features: Tensor) -> list[Tensor]:
         """Return the activations of every hidden layer [batch, width], and the logits [batch, class]."""
-        found = [features]
+        values = [features]
         for layer in self.layers[:-1]:
-            found.append(neuron_activation(layer(found[-1]), **self.neuron))
-        return [*found[1:], self.layers[-1](found[-1])]
+            values.append(neuron_activation(layer(values[-1]), **self.neuron))
+        return [*values[1:], self.layers[-1](values[-1])]
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits [batch, class] of features [batch, feature]."""

@@ -191,7 +191,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask)
         heat, energy, shown = run.heat, first.potential.energy(run.state), run.state[:, first.visible]
         work = interaction(first.potential, start)
-        told = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
+        one_hot = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
         pinned = None if mask is None else mask.flatten()
         values = None if known is None else first.to_state(known)
         seen = [start[:, first.visible], shown]
@@ -200,7 +200,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             loaded = shown.clamp(first.black, first.white)
             noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
             draw = stage.draw(
-                noisy, told, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
+                noisy, one_hot, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
                 known=values,
             )  # fmt: skip
             # Loading and switching do the work by which they change the energy.

@@ -101,22 +101,12 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mobility = plain_by_group("mobility", mobility)
         choose("integrator", integrator, {**INTEGRATORS, "auto": None})
         self.config: dict[str, Any] = {
-            "image_shape": image_shape,
-            "hidden": layers if several else layers[0],
-            "hidden_hidden": hidden_hidden,
-            "visible_bias": visible_bias,
-            "num_classes": num_classes,
-            "temperature": temperature,
-            "t_final": t_final,
-            "dt": dt,
-            "j2": j2,
-            "j4": j4,
-            "mobility": mobility,
-            "display_range": [self.black, self.white],
-            "integrator": integrator,
-            "readout_time": readout_time,
+            "image_shape": image_shape, "hidden": layers if several else layers[0], "hidden_hidden": hidden_hidden,
+            "visible_bias": visible_bias, "num_classes": num_classes, "temperature": temperature, "t_final": t_final,
+            "dt": dt, "j2": j2, "j4": j4, "mobility": mobility, "display_range": [self.black, self.white],
+            "integrator": integrator, "readout_time": readout_time,
             "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
-        }
+        }  # fmt: skip
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
         self.steps = steps
@@ -289,9 +279,9 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask = None if mask is None else mask.to(device)
         for rows in torch.arange(num_samples).split(batch_size):
             chunk = ids[rows].to(device)
-            told = None if labels is None else labels[rows].to(device)
+            classes = None if labels is None else labels[rows].to(device)
             given = None if known is None else known[rows].to(device)
-            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=told, known=given, mask=mask)
+            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=classes, known=given, mask=mask)
             seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
             work = self.segments[0].gain * interaction(self.potential, start) + seen[-1].work
             images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
@@ -385,7 +375,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
 
 
 def _display_range(states: Sequence[float]) -> tuple[float, float]:
-    found = [number_of("display_range", state, signed=True) for state in states]
-    if len(found) != 2 or not found[0] < found[1]:
-        raise ValueError(f"display_range: expected two increasing states, black and white, got {found}")
-    return found[0], found[1]
+    values = [number_of("display_range", state, signed=True) for state in states]
+    if len(values) != 2 or not values[0] < values[1]:
+        raise ValueError(f"display_range: expected two increasing states, black and white, got {values}")
+    return values[0], values[1]

@@ -169,25 +169,3 @@ class DenoisingStage(nn.Module):
         # The force comes from held units, so that its work in `simulate` is a change of the energy V.
         start, end = self.energy(state, force), self.energy(last.state, force)
         return Draw(last.recorded[..., self.visible].mean(0), run.heat + last.heat, start, end)
-
-    def whole(self) -> Potential:
-        """Return the potential V of all units, held ones and labels included."""
-        pixels, hidden = self.held_hidden.shape
-        groups = {"visible": pixels, "hidden": hidden, "held": pixels}
-        pairs = [("visible", "hidden"), ("held", "hidden")]
-        if len(self.label_hidden):
-            groups["label"] = len(self.label_hidden)
-            pairs.append(("label", "hidden"))
-        couplings = BlockCouplings(groups, pairs, one_to_one=[("held", "visible")]).to(self.potential.bias)
-        outside = couplings.num_units - self.potential.num_units
-        zeros = self.potential.j2.new_zeros(outside)
-        wells = self.potential.j2, self.potential.j4.expand(self.potential.num_units)
-        whole = Potential(couplings, torch.cat([wells[0], zeros]), 0.0, torch.cat([wells[1], zeros]))
-        with torch.no_grad():
-            couplings.set_block("visible", "hidden", self.potential.couplings.matrix()[self.visible, self.hidden])
-            couplings.set_block("held", "hidden", self.held_hidden)
-            couplings.set_block("held", "visible", torch.diag(self.held_visible))
-            if len(self.label_hidden):
-                couplings.set_block("label", "hidden", self.label_hidden)
-            whole.bias[: self.potential.num_units] = self.potential.bias
-        return whole.requires_grad_(False)
