@@ -27,6 +27,7 @@ FLOORS = {
     "objectives": 5,
     "zoo": 6,
     "evaluation": 7,
+    "circuit": 7,
     "page": 7,
     "training": 8,
     "cli": 9,

@@ -267,6 +267,21 @@ def benchmark(cfg: DictConfig) -> Path:
     return run
 
 
+def export(cfg: DictConfig) -> Path:
+    """Write a machine as a netlist (`configs/zoo/export.yaml`), run it if asked to, and return the run folder."""
+    from thermotorch.circuit.export import write_netlist
+    from thermotorch.zoo import load_checkpoint
+
+    if cfg.format != "spice":
+        raise unknown_name("format", cfg.format, ("spice",))
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    options = {key: settings[key] for key in ("label", "inputs", "step", "bits", "metered", "run")}
+    scale = {key: settings[key] for key in ("farad", "second", "supply")}
+    for path in write_netlist(load_checkpoint(cfg.model), Path(cfg.output_dir), name=cfg.model, scale=scale, **options):
+        print(path)
+    return Path(cfg.output_dir)
+
+
 def _command(program: str) -> str:
     """Return what the user typed, for the record: with packages of configurations, without folders of Hydra."""
     overrides = HydraConfig.get().overrides
@@ -349,4 +364,5 @@ train_main = partial(_main, _train_and_score, "train")
 sample_main = partial(_main, sample, "sample", CONFIG_DIR / "zoo")
 evaluate_main = partial(_main, evaluate, "evaluate", CONFIG_DIR / "zoo")
 compare_main = partial(_main, compare, "compare", CONFIG_DIR / "zoo")
+export_main = partial(_main, export, "export", CONFIG_DIR / "zoo")
 benchmark_main = partial(_main, benchmark, "benchmark", CONFIG_DIR / "zoo")

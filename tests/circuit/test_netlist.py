@@ -1,0 +1,178 @@
+"""The exported circuit is the machine: its noiseless path, its program, its read-out; and what is refused."""
+
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch import cli
+from thermotorch.circuit import Scale, Segment, analog_machine, from_potential, netlist, run_netlist
+
+START = torch.tensor([0.2, 0.4, -0.6]).double()
+
+
+def test_noiseless_path_is_that_of_simulate(ngspice, three_units):
+    scale = Scale(1.0)
+    machine = from_potential(three_units, 4.0, 1e-3, 0.0, start=START)
+    run = run_netlist(netlist(machine, scale, step=0.002, reltol=1e-7))
+    exact = tt.simulate(
+        three_units, START[None], steps=4000, dt=1e-3, temperature=0.0, integrator="heun", record=1
+    )
+    at = (run.waveforms["time"] / scale.second)[run.waveforms["time"] > 0.01 * scale.second]
+    before = (at / 1e-3).long().clamp(1, 3999) - 1  # recorded states are those of steps 1, 2, ...
+    between = torch.lerp(exact.states[before, 0], exact.states[before + 1, 0], (at / 1e-3 - before - 1)[:, None])
+    assert len(at) > 500
+    assert (run.states(3, scale.volt)[-len(at) :] - between).abs().max() < 1e-5
+    assert (run.read - exact.state[0]).abs().max() < 1e-5
+
+
+def test_held_units_drive_and_keep_their_place(ngspice, three_units):
+    held = torch.tensor([False, True, False])
+    force = torch.tensor([0.5, 0.0, -0.2]).double()
+    mobility = torch.tensor([1.0, 1.0, 2.5]).double()
+    machine = from_potential(
+        three_units, 3.0, 1e-3, 0.0, start=START, held=held, drive=force, mobility=mobility, read=[2, 0]
+    )
+    run = run_netlist(netlist(machine, step=0.002, reltol=1e-7))
+    exact = tt.simulate(
+        three_units, START[None], steps=3000, dt=1e-3, temperature=0.0, integrator="heun", clamp=held, drive=force,
+        mobility=mobility,
+    )  # fmt: skip
+    assert (run.read - exact.state[0, [2, 0]]).abs().max() < 1e-5
+
+
+def test_a_program_turns_the_gain_with_switches(ngspice, three_units):
+    program = (Segment(1.0, 0.0, 0.0), Segment(0.5, 0.0, 1.5), Segment(0.5, 0.0, 1.0))
+    machine = replace(from_potential(three_units, 2.0, 1e-3, 0.0, start=START), program=program)
+    run = run_netlist(netlist(machine, step=0.002, reltol=1e-7))
+    state = START[None]
+    for time, _, gain in program:
+        turned = tt.Potential(
+            tt.DenseCouplings.from_matrix(gain * three_units.couplings.matrix()), three_units.j2, three_units.j3,
+            three_units.j4, bias=gain * three_units.bias,
+        )  # fmt: skip
+        steps = round(time / 1e-3)
+        state = tt.simulate(turned, state, steps=steps, dt=1e-3, temperature=0.0, integrator="heun").state.detach()
+    assert (run.read - state[0]).abs().max() < 1e-5
+
+
+def test_a_converter_rounds_and_clips(ngspice, three_units):
+    machine = replace(from_potential(three_units, 4.0, 1e-3, 0.0, start=START), full_scale=(-0.5, 0.5))
+    exact, coarse = (run_netlist(netlist(machine, step=0.01, bits=bits)).read for bits in (None, 3))
+    expected = ((exact + 0.5) * 7).round().clamp(0, 7) / 7 - 0.5
+    assert exact[1] > 0.6  # beyond the scale
+    assert torch.allclose(coarse, expected, atol=1e-9)
+
+
+def test_every_run_is_another_sample(ngspice, three_units):
+    machine = from_potential(three_units, 1.0, 1e-3, 0.1)
+    first, other = (run_netlist(netlist(machine)).read for _ in range(2))
+    assert not torch.equal(first, other)
+
+
+def _generator(**more) -> torch.nn.Module:
+    return tt.create_model("generator", image_shape=[1, 2, 2], hidden=3, hidden_hidden=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "units", "held", "read"),
+    [
+        (lambda: _generator(num_classes=2, readout_time=0.1), {"label": 1}, 9, 2, 4),
+        (lambda: _generator(schedule={"gain": [0.5, 1.0], "temperature": [2.0, 1.0]}), {}, 7, 0, 4),
+        (lambda: tt.create_model("generator", image_shape=[1, 2, 2], hidden=[3, 2]), {}, 9, 0, 4),
+        (
+            lambda: tt.create_model("classifier", image_shape=[1, 2, 2], num_classes=3, hidden=2),
+            {"image": torch.rand(1, 2, 2)}, 9, 4, 3,
+        ),
+        (lambda: tt.ThermodynamicLayer(2, 3, hidden=2), {"inputs": torch.ones(2)}, 7, 2, 3),
+        (lambda: tt.create_model("layered", layers=[3, 2, 1]), {"inputs": torch.ones(1)}, 6, 0, 1),
+    ],
+)  # fmt: skip
+def test_machines_of_every_kind_run(ngspice, model, given, units, held, read):
+    torch.manual_seed(0)
+    machine = analog_machine(model(), **given)
+    assert (machine.units, int(machine.held.sum()), len(machine.read)) == (units, held, read)
+    found = run_netlist(netlist(machine)).read
+    assert found.shape == (read,) and found.isfinite().all() and found.abs().max() > 0
+
+
+def test_a_classifier_gives_the_outputs_of_simulate(ngspice):
+    torch.manual_seed(0)
+    model = tt.create_model("classifier", image_shape=[1, 3, 3], num_classes=3, hidden=2, temperature=0.0, dt=1e-4)
+    image = torch.rand(1, 3, 3)
+    found = run_netlist(netlist(analog_machine(model, image=image), step=1e-3, reltol=1e-6)).read
+    exact = model.read(model.run(image[None], seed=0))[0]
+    assert (found - exact.detach()).abs().max() < 3e-4  # Euler steps of 1e-4
+
+
+def test_names_of_a_model_are_only_in_comments(three_units):
+    couplings = tt.BlockCouplings({"a b\n.control\nshell rm x": 1, "X0": 1, "x0": 1}, [])
+    machine = from_potential(tt.Potential(couplings), 1.0, 1e-2, 0.1)
+    text = netlist(machine, name="gen/é\n.control")
+    assert text.count(".control") - text.count("_.control") == 1
+    assert [line for line in text.splitlines() if line.startswith(".control")] == [".control"]
+    assert re.findall(r"^C\d+ (x\d+)", text, re.MULTILINE) == ["x0", "x1", "x2"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "options", "message"),
+    [
+        ({"farad": 1e-20}, {}, r"supply: units reach [\d.]+ V on either side, and half the supply is 0.4 V"),
+        ({}, {"step": 0.5}, r"step: noise in steps of 0.5 ends below the fastest rate, [\d.]+ per time unit"),
+        ({"farad": -1.0}, {}, "farad"),
+    ],
+)
+def test_units_that_do_not_fit_are_refused(three_units, scale, options, message):
+    with pytest.raises(ValueError, match=message):
+        netlist(from_potential(three_units, 1.0, 1e-2, 0.1), Scale(0.1, **scale), **options)
+
+
+def test_couplings_without_a_bound_are_refused():
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(torch.tensor([[0.0, 3.0], [3.0, 0.0]])), j4=0.0)
+    with pytest.raises(ValueError, match="without a bound"):
+        netlist(from_potential(potential, 1.0, 1e-2, 0.1))
+
+
+class Tilted(tt.Potential):
+    def energy(self, x):
+        return super().energy(x) + x.cos().sum(-1)
+
+
+def test_models_that_cannot_be_exported_are_refused():
+    with pytest.raises(ValueError, match="Tilted has an energy of its own"):
+        from_potential(Tilted(tt.DenseCouplings(2)), 1.0, 1e-2, 0.1)
+    with pytest.raises(ValueError, match="a FeatureNet is no single network"):
+        analog_machine(tt.create_model("feature_net"))
+    with pytest.raises(ValueError, match="image: a classifier needs"):
+        analog_machine(tt.create_model("classifier"))
+    with pytest.raises(ValueError, match="no label units"):
+        analog_machine(_generator(), label=1)
+
+
+def test_without_ngspice_the_package_is_named(monkeypatch, three_units):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="ngspice is not installed.*apt-get install ngspice"):
+        run_netlist(netlist(from_potential(three_units, 1.0, 1e-2, 0.1)))
+
+
+def test_ngspice_refusing_a_netlist_is_said(ngspice):
+    with pytest.raises(RuntimeError, match="ngspice did not finish"):
+        run_netlist("* none\nQ1 a\n.control\nrun\nquit\n.endc\n.end\n")
+
+
+def test_the_command_writes_and_runs(ngspice, tmp_path, monkeypatch):
+    from thermotorch.zoo import save_checkpoint
+
+    fields = {"data": {}, "energy": [], "licence": "none", "metrics": [], "notes": "", "training": {}}
+    path, _ = save_checkpoint(_generator(), "generator.small", tmp_path, fields)
+    monkeypatch.chdir(tmp_path)
+    words = ["thermotorch-export", f"model={path}", "format=spice", "run=true", "hydra.run.dir=out"]
+    monkeypatch.setattr(sys, "argv", words)
+    cli.export_main()
+    assert {"machine.cir", "read.txt", "waveform.raw"} <= {file.name for file in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr(sys, "argv", [*words, "format=verilog"])
+    with pytest.raises(SystemExit, match="verilog"):
+        cli.export_main()

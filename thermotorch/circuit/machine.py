@@ -1,0 +1,207 @@
+"""What a netlist needs of a machine: wells, couplings, clocks and read-out as plain numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thermotorch.arguments import number_of
+from thermotorch.layer import ThermodynamicLayer
+from thermotorch.models.classifier.layered import LayeredComputer
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
+from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.labels import class_labels
+from thermotorch.potential import Potential
+
+
+class Segment(NamedTuple):
+    """A part of the run with constant knobs."""
+
+    time: float  # how long, in reduced units
+    temperature: float = 0.0
+    gain: float = 1.0  # of couplings and biases
+
+
+@dataclass(frozen=True)
+class AnalogMachine:
+    """A network of units as a circuit sees it; tensors are float64 on the CPU.
+
+        dx_i = mu_i (-2 j2 x_i - 3 j3 x_i^2 - 4 j4 x_i^3 - gain (b_i + (J x)_i)) dt + sqrt(2 mu_i kT dt) xi_i
+
+    Args:
+        j2, j3, j4, bias, mobility, start: [unit].
+        couplings: J [unit, unit], symmetric.
+        held: bool [unit], units driven to their value in `start`.
+        groups: name and number of units of each group, in order.
+        program: the segments of the run, in order.
+        dt: time step of the machine in `simulate`.
+        read: numbers of the units that are read at the end.
+        readout_time: the read-out averages over this last part of the run; 0 takes a sample.
+        full_scale: values of x between which a converter reads.
+    """
+
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    bias: Tensor
+    mobility: Tensor
+    start: Tensor
+    couplings: Tensor
+    held: Tensor
+    groups: tuple[tuple[str, int], ...]
+    program: tuple[Segment, ...]
+    dt: float
+    read: tuple[int, ...]
+    readout_time: float = 0.0
+    full_scale: tuple[float, float] = (-1.0, 1.0)
+
+    @property
+    def units(self) -> int:
+        return len(self.start)
+
+    @property
+    def temperature(self) -> float:
+        """The largest kT of the program."""
+        return max(segment.temperature for segment in self.program)
+
+    @property
+    def switched(self) -> bool:
+        """Whether couplings and biases are turned during the run, so that their currents pass a switch."""
+        return any(segment.gain != 1.0 for segment in self.program)
+
+    @property
+    def heated(self) -> bool:
+        """Whether the temperature changes during the run."""
+        return len({segment.temperature for segment in self.program}) > 1
+
+    @property
+    def time(self) -> float:
+        return sum(segment.time for segment in self.program)
+
+
+def analog_machine(
+    model: nn.Module, *, label: int | None = None, image: Tensor | None = None, inputs: Tensor | None = None
+) -> AnalogMachine:
+    """Return the circuit-level description of one run of a model.
+
+    Args:
+        model: a `ThermodynamicGenerator` (its run begins with the preparation of the noise), a
+            `ThermodynamicClassifier` or `ThermodynamicLayer` (pixels or features are held units), or a
+            `LayeredComputer` (its input is a bias current).
+        label: class that a generator with label units draws; 0 by default.
+        image: [channel, height, width] in [0, 1], what a classifier looks at.
+        inputs: features [in_features] of a layer, or the number of a layered computer, [1].
+
+    Raises:
+        ValueError: a model that cannot be exported, with the reason, or inputs that do not fit.
+    """
+    if type(model) is ThermodynamicGenerator:
+        return _generator(model, label)
+    if isinstance(model, ThermodynamicClassifier):
+        if image is None:
+            raise ValueError("image: a classifier needs the image that it looks at, [channel, height, width]")
+        return _layer(model.layer, model.features(image.unsqueeze(0))[0])
+    if isinstance(model, ThermodynamicLayer):
+        if inputs is None or inputs.shape != (model.in_features,):
+            raise ValueError(f"inputs: a layer needs its features, [{model.in_features}]")
+        return _layer(model, inputs)
+    if isinstance(model, LayeredComputer):
+        if inputs is None or inputs.shape != (1,):
+            raise ValueError("inputs: a layered computer needs its number, [1]")
+        return from_potential(
+            model.potential, model.t_final, model.dt, model.temperature, drive=model.drive(inputs)[0],
+            read=range(model.potential.num_units)[model.last],
+        )  # fmt: skip
+    raise ValueError(
+        f"model: a {type(model).__name__} is no single network of thermodynamic units, so it has no netlist; expected a "
+        "ThermodynamicGenerator, ThermodynamicClassifier, ThermodynamicLayer or LayeredComputer"
+    )
+
+
+@torch.no_grad()
+def from_potential(
+    potential: Potential,
+    time: float,
+    dt: float,
+    temperature: float,
+    *,
+    start: Tensor | None = None,
+    held: Tensor | None = None,
+    drive: Tensor | None = None,
+    mobility: float | Tensor = 1.0,
+    read: Sequence[int] | None = None,
+) -> AnalogMachine:
+    """Return the description of `simulate` on a potential, with couplings on all the time.
+
+    Args:
+        potential: V.
+        time, dt, temperature, mobility: as in `simulate`, with time = steps x dt.
+        start: [unit], default zero.
+        held: bool [unit], as `clamp` of `simulate`.
+        drive: constant force [unit].
+        read: numbers of the units that are read, default all.
+
+    Raises:
+        ValueError: a potential with a law of its own.
+    """
+    if not potential.quartic:
+        raise ValueError(
+            f"model: {type(potential).__name__} has an energy of its own, where the netlist has quartic wells and "
+            "pairwise couplings"
+        )
+    n = potential.num_units
+
+    def plain(value: float | Tensor) -> Tensor:
+        return torch.as_tensor(value).detach().to("cpu", torch.float64).expand(n).clone()
+
+    bias = plain(potential.bias) - (0.0 if drive is None else plain(drive))
+    segment = Segment(number_of("time", time, positive=True), number_of("temperature", temperature))
+    return AnalogMachine(
+        plain(potential.j2), plain(potential.j3), plain(potential.j4), bias, plain(mobility),
+        plain(0.0 if start is None else start), potential.couplings.matrix().detach().to("cpu", torch.float64),
+        torch.zeros(n, dtype=torch.bool) if held is None else held.cpu(),
+        tuple(getattr(potential.couplings, "groups", {"unit": n}).items()), (segment,), number_of("dt", dt),
+        tuple(range(n) if read is None else read),
+    )  # fmt: skip
+
+
+def _generator(model: ThermodynamicGenerator, label: int | None) -> AnalogMachine:
+    potential = model.potential
+    start = torch.zeros(potential.num_units)
+    if model.num_classes:
+        start[model.hidden.stop + int(class_labels(torch.tensor([label or 0]), 1, model.num_classes)[0])] = 1.0
+    elif label is not None:
+        raise ValueError("label: this machine has no label units and cannot be asked for a class")
+    whole = from_potential(
+        potential, model.t_final, model.dt, model.temperature, start=start, held=model.held(), mobility=model.mobility,
+        read=range(model.visible.stop),
+    )  # fmt: skip
+    runs = (Segment((part.last - part.first) * model.dt, part.temperature, part.gain) for part in model.segments)
+    low, high = model.config["display_range"]
+    return replace(
+        whole, program=(Segment(model.t_final, model.temperature, 0.0), *runs),
+        readout_time=model.readout_steps * model.dt, full_scale=(low, high),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _layer(layer: ThermodynamicLayer, features: Tensor) -> AnalogMachine:
+    """Return the units of a layer with its features as held units before them."""
+    inner = from_potential(layer.potential, layer.t_final, layer.dt, layer.temperature, mobility=layer.mobility)
+    inputs, n = layer.in_features, inner.units
+    couplings = torch.zeros(inputs + n, inputs + n, dtype=torch.float64)
+    couplings[inputs:, inputs:] = inner.couplings
+    couplings[inputs:, :inputs] = -layer.input.weight.double()
+    couplings[:inputs, inputs:] = couplings[inputs:, :inputs].T.clone()
+
+    def padded(values: Tensor) -> Tensor:
+        return torch.cat([values.new_zeros(inputs), values])
+
+    return replace(
+        inner, j2=padded(inner.j2), j3=padded(inner.j3), j4=padded(inner.j4), bias=padded(inner.bias),
+        mobility=padded(inner.mobility), start=torch.cat([features.detach().double(), inner.start]),
+        couplings=couplings, held=torch.cat([torch.ones(inputs, dtype=torch.bool), inner.held]),
+        groups=(("input", inputs), *inner.groups), read=tuple(range(inputs + layer.hidden, inputs + n)),
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Running ngspice, and reading what it writes."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thermotorch.circuit.netlist import READ, WAVEFORM
+from thermotorch.files import write_file
+
+
+NETLIST = "machine.cir"
+
+
+@dataclass(frozen=True)
+class CircuitRun:
+    """What one run of a netlist gave.
+
+    Attributes:
+        read: [read unit], in reduced units, as the converter gave them.
+        waveforms: SI values at every accepted time by name, such as "time" and "v(x0)"; empty where none were kept.
+    """
+
+    read: Tensor
+    waveforms: Mapping[str, Tensor]
+
+    def states(self, units: int, volt: float) -> Tensor:
+        """Return the units in reduced units at every accepted time, [time, unit]."""
+        return torch.stack([self.waveforms[f"v(x{unit})"] for unit in range(units)], 1) / volt
+
+
+def find_ngspice() -> str:
+    """Return the path of ngspice.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    if (found := shutil.which("ngspice")) is None:
+        raise FileNotFoundError("ngspice is not installed: it is the Debian package ngspice (apt-get install ngspice)")
+    return found
+
+
+def run_netlist(text: str, folder: Path | None = None, timeout: float | None = None) -> CircuitRun:
+    """Run a netlist of `netlist`, and return what was read and kept.
+
+    Args:
+        text: the netlist.
+        folder: where netlist and files stay; None uses a temporary one.
+        timeout: in seconds.
+
+    Raises:
+        FileNotFoundError: ngspice is not installed.
+        RuntimeError: ngspice refused the netlist or did not reach the end of the run; with its last lines.
+    """
+    program = find_ngspice()
+    if folder is None:
+        with TemporaryDirectory() as temporary:
+            return run_netlist(text, Path(temporary), timeout)
+    read, waveform = folder / READ, folder / WAVEFORM
+    for earlier in (read, waveform):
+        earlier.unlink(missing_ok=True)
+    write_file(folder / NETLIST, text)
+    done = subprocess.run(
+        [program, "-n", "-b", NETLIST], cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    said = done.stdout + done.stderr
+    if not read.is_file() or "aborted" in said or "Timestep too small" in said:
+        raise RuntimeError("ngspice did not finish the run: " + " / ".join(said.strip().splitlines()[-8:]))
+    numbers = np.loadtxt(read, skiprows=1, ndmin=2)
+    kept = raw_file(waveform) if waveform.is_file() else {}
+    return CircuitRun(torch.from_numpy(numbers[:, 1].copy()) if numbers.size else torch.empty(0), kept)
+
+
+def raw_file(path: Path) -> dict[str, Tensor]:
+    """Return the vectors of a binary raw file of real numbers by name."""
+    head, _, body = path.read_bytes().partition(b"Binary:\n")
+    lines = head.decode("ascii", "replace").splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Variables:"))
+    names = [line.split()[1] for line in lines[at + 1 :]]
+    values = np.frombuffer(body, dtype="<f8").reshape(-1, len(names))
+    return {name: torch.from_numpy(values[:, column].copy()) for column, name in enumerate(names)}
