@@ -1,10 +1,9 @@
-"""Times every GPU row of the fast core against eager torch, in one process, and says which goals and floors were met.
+"""Time every GPU row of the fast core against eager torch in one process, and compare with goals and floors.
 
     python scripts/gpu_checks.py FOLDER            # on a GPU: results.json and report.txt
     TRITON_INTERPRET=1 python scripts/gpu_checks.py FOLDER --dry   # on the CPU, tiny sizes, times meaningless
 
-Everything is float32 state, Euler-Maruyama unless said otherwise, medians of CUDA-event times; ours
-and eager alternate.
+States are float32, steps Euler-Maruyama unless said otherwise, times medians of CUDA events; ours and eager alternate.
 """
 
 import argparse
@@ -31,7 +30,7 @@ SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
 
 @dataclass
 class Row:
-    """One measured case. Times in ms; `ratio` is eager's time over ours; a missing goal was not stated."""
+    """One measured case. Times in ms; `ratio` is eager's time over ours."""
 
     name: str
     ms: float
@@ -52,10 +51,9 @@ class Row:
             missed.append(f"floor {self.floor_ms} ms")
         if self.floor_ratio is not None and self.ratio is not None and self.ratio < self.floor_ratio:
             missed.append(f"floor {self.floor_ratio}x eager")
-        if missed:
-            return "MISSED " + " and ".join(missed)
-        if self.goal_ms is None:
-            return "floor met" if self.floor_ratio is not None else "measured"
+        if missed or self.goal_ms is None:
+            unmissed = "floor met" if self.floor_ratio is not None else "measured"
+            return f"MISSED {' and '.join(missed)}" if missed else unmissed
         return "goal met" if self.ms <= self.goal_ms else "floor met"
 
     def line(self) -> str:
@@ -72,24 +70,25 @@ class Machine:
         self.matrix = (upper + upper.T).to(device)
         self.state = torch.randn(batch, units, generator=draw).to(device)
         self.bias, self.zero, self.one = (torch.full((units,), value, device=device) for value in (0.1, 0.0, 1.0))
-        self.ids = torch.arange(batch, device=device)
+        self.ids, self.first = torch.arange(batch, device=device), torch.tensor([0])
 
-    def arguments(
-        self, steps: int, precision: str, integrator: str = "euler_maruyama", drive: Tensor | None = None
-    ) -> list:
+    def arguments(self, steps: int, precision: str, integrator: str = "euler_maruyama") -> list:
         return [
-            self.state, [self.matrix], [0], [0], self.bias, self.one, self.zero, self.one, self.one, drive, self.ids,
-            steps, DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
+            self.state, [self.matrix], self.first, self.first, self.bias, self.one, self.zero, self.one, self.one, None,
+            self.ids, steps, DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
         ]  # fmt: skip
 
     @torch.no_grad()
     def eager(self, steps: int) -> Tensor:
-        """The loop one would write first."""
-        x, kick = self.state, (2 * TEMPERATURE * DT) ** 0.5
-        for _ in range(steps):
-            gradient = 2 * x + 4 * x**3 + self.bias + x @ self.matrix
-            x = x - DT * gradient + kick * torch.randn_like(x)
-        return x
+        return euler(self.state, steps, self.matrix, self.bias, DT, TEMPERATURE)
+
+
+def euler(x: Tensor, steps: int, matrix: Tensor, bias: Tensor, dt: float, temperature: float) -> Tensor:
+    """Run the loop that one would write first, for j2 = j4 = 1 and j3 = 0."""
+    amplitude = (2 * temperature * dt) ** 0.5
+    for _ in range(steps):
+        x = x - dt * (2 * x + 4 * x**3 + bias + x @ matrix) + amplitude * torch.randn_like(x)
+    return x
 
 
 class Bench:
@@ -101,7 +100,7 @@ class Bench:
         return tiny if self.dry else value
 
     def time(self, function: Callable[[], object]) -> float:
-        """ms of one call."""
+        """Return the milliseconds of one call."""
         if self.dry:
             begin = time.perf_counter()
             function()
@@ -120,9 +119,7 @@ class Bench:
     ) -> Row:  # fmt: skip
         """Alternate `ours` and `eager` (whose time counts `eager_scale` times), after one warm-up of each."""
         repeats = 1 if self.dry else repeats
-        compile_ms = self.time(ours)
-        if eager is not None:
-            self.time(eager)
+        compile_ms, _ = self.time(ours), eager and self.time(eager)
         times, eager_times = [], []
         for i in range(repeats):
             times.append(self.time(ours))
@@ -139,7 +136,7 @@ class Bench:
         return row
 
     def attempt(self, part: Callable[["Bench"], None]) -> None:
-        """One part; a failure is reported and does not stop the others."""
+        """Run one part, and report a failure."""
         try:
             part(self)
         except Exception as error:  # noqa: BLE001  whatever a device can raise
@@ -147,15 +144,14 @@ class Bench:
             print("FAILED", self.failures[-1], flush=True)
 
     def write(self) -> str:
-        """Both files; returns the verdicts."""
+        """Write both files, and return the verdicts."""
         device = "dry run" if self.dry else torch.cuda.get_device_name()
         import triton
 
         head = f"{device}, torch {torch.__version__}, Triton {triton.__version__}, Python {sys.version.split()[0]}"
         rows = [{**asdict(row), "ratio": row.ratio, "verdict": row.verdict()} for row in self.rows]
-        (self.folder / "results.json").write_text(
-            json.dumps({"machine": head, "rows": rows, "failures": self.failures}, indent=1)
-        )
+        found = {"machine": head, "rows": rows, "failures": self.failures}
+        (self.folder / "results.json").write_text(json.dumps(found, indent=1))
         judged = [row for row in self.rows if row.floor_ms or row.floor_ratio]
         lines = [head, "", *(row.line() for row in self.rows), ""]
         lines += [f"{verdict}: {row.name}" for row in judged for verdict in [row.verdict()]]
@@ -165,20 +161,17 @@ class Bench:
 
 
 def noise(bench: Bench) -> None:
-    """Normals alone: a machine without couplings spends its time on them."""
+    """Time the normals, which take most of the time of a machine without couplings."""
     units, batch, steps = bench.size(1024, 20), bench.size(8192, 8), bench.size(100, 2)
     machine = Machine(units, batch, bench.device)
-    arguments = machine.arguments(steps, "ieee")
-    row = bench.measure(
-        f"torch.randn, {steps} x {batch} x {units}", lambda: [torch.randn_like(machine.state) for _ in range(steps)]
-    )
+    name = f"torch.randn, {steps} x {batch} x {units}"
+    row = bench.measure(name, lambda: [torch.randn_like(machine.state) for _ in range(steps)])
     row.notes["normals/s"] = f"{steps * batch * units / row.ms * 1e3:.3g}"
     small = Machine(bench.size(64, 16), bench.size(65536, 16), bench.device)
     for precision in ("ieee", "tf32"):
         arguments = small.arguments(steps, precision)
-        row = bench.measure(
-            f"resident, 64 units, batch 65536, {steps} steps, {precision}", lambda a=arguments: kernels.langevin(*a)
-        )
+        name = f"resident, 64 units, batch 65536, {steps} steps, {precision}"
+        row = bench.measure(name, lambda a=arguments: kernels.langevin(*a))
         row.notes["normals/s"] = f"{steps * small.state.numel() / row.ms * 1e3:.3g}"
 
 
@@ -211,19 +204,15 @@ def large(bench: Bench) -> None:
                 lambda m=machine: m.eager(tenth), steps / tenth, repeats=3,
                 **(limits[precision] if batch == 1024 else {}),
             )  # fmt: skip
-            for library in (False, True) if batch > 256 else ():
-                bench.measure(
-                    f"  batch {batch}, {precision}, by {'cuBLAS and a kernel' if library else 'one fused kernel'}",
-                    lambda m=machine, p=precision, b=library: streamed.langevin(
-                        Run.of(*m.arguments(steps, p)), library=b
-                    ),
-                    repeats=3,
-                )  # fmt: skip
+            run = Run.of(*machine.arguments(steps, precision))
+            for library, way in ((False, "one fused kernel"), (True, "cuBLAS and a kernel")) if batch > 256 else ():
+                name = f"  batch {batch}, {precision}, by {way}"
+                bench.measure(name, lambda r=run, b=library: streamed.langevin(r, library=b), repeats=3)
             row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
 
 
 def tiles(bench: Bench) -> None:
-    """Which tile is fastest for one step of 1296 units: what `tile_for` should say."""
+    """Find the fastest tile for one step of 1296 units, for `tile_for`."""
     units, batch, steps = bench.size(1296, 70), bench.size(1024, 5), bench.size(100, 2)
     machine = Machine(units, batch, bench.device)
     shapes = [(64, 64, 4), (64, 128, 4), (128, 64, 4), (128, 64, 8), (128, 128, 8)]
@@ -265,7 +254,7 @@ def actions(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """10^5 steps without recording: state and couplings only."""
+    """Measure the memory of 10^5 steps without recording."""
     units, batch, steps = bench.size(1296, 20), bench.size(1024, 3), bench.size(100_000, 3)
     machine = Machine(units, batch, bench.device)
     if not bench.dry:
@@ -282,23 +271,19 @@ def memory(bench: Bench) -> None:
 
 
 def layer(bench: Bench) -> None:
-    """Classifier size, forward and backward, against autograd through the eager loop."""
+    """Time forward and backward of a layer against autograd through the eager loop."""
     batch = bench.size(256, 4)
-    module = tt.ThermodynamicLayer(784, 10, hidden=64, t_final=0.2 if not bench.dry else 0.003, dt=1e-3).to(
-        bench.device
-    )
+    t_final = 0.003 if bench.dry else 0.2
+    module = tt.ThermodynamicLayer(784, 10, hidden=64, t_final=t_final, dt=1e-3).to(bench.device)
     features = torch.randn(batch, 784, device=bench.device)
 
     def ours() -> None:
         module(features, seed=0).square().sum().backward()
 
     def eager() -> None:
-        force, matrix = module.input(features), module.potential.couplings.matrix()
-        x, kick = torch.zeros_like(force), (2 * module.temperature * module.dt) ** 0.5
-        for _ in range(module.steps):
-            gradient = 2 * x + 4 * x**3 + module.potential.bias + x @ matrix - force
-            x = x - module.dt * gradient + kick * torch.randn_like(x)
-        x[:, -10:].square().sum().backward()
+        force, potential = module.input(features), module.potential
+        machine = potential.couplings.matrix(), potential.bias - force, module.dt, module.temperature
+        euler(torch.zeros_like(force), module.steps, *machine)[:, -10:].square().sum().backward()
 
     bench.measure(f"layer 784-10, 64 hidden, {module.steps} steps, batch {batch}, forward + backward", ours, eager)
 
@@ -327,12 +312,12 @@ class Halves(Machine):
 
     def halves(self, steps: int, precision: str, keep: int = 0) -> list:
         arguments = self.arguments(steps, precision, "alternating")
-        arguments[1:4] = [self.block, self.block.T], [0, self.visible], [self.visible, 0]
+        arguments[1:4] = [self.block, self.block.T], torch.tensor([0, self.visible]), torch.tensor([self.visible, 0])
         arguments[12], arguments[19] = 0.1, keep
         return arguments
 
     def loop(self, steps: int, start: Tensor, block: Tensor) -> Tensor:
-        """The same scheme as one would write it first, for j2 = j4 = 1 and j3 = 0."""
+        """Run the scheme as one would write it first, for j2 = j4 = 1 and j3 = 0."""
         decay, (v, h) = math.exp(-0.2), start.split((self.visible, self.hidden), 1)
         gain, spread = (1 - decay) / 2, (TEMPERATURE * (1 - decay**2) / 2) ** 0.5
 
@@ -378,7 +363,7 @@ def alternating(bench: Bench) -> None:
 
 
 def profile(bench: Bench) -> None:
-    """Where the time of 200 steps goes, and of one action with gradients."""
+    """Profile 200 steps."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
@@ -391,10 +376,8 @@ def profile(bench: Bench) -> None:
         with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
             kernels.langevin(*machine.arguments(200, precision))
             torch.cuda.synchronize()
-        tables.append(
-            f"{units} units, 200 steps, {precision}\n"
-            + seen.key_averages().table(sort_by="cuda_time_total", row_limit=12)
-        )
+        table = seen.key_averages().table(sort_by="cuda_time_total", row_limit=12)
+        tables.append(f"{units} units, 200 steps, {precision}\n{table}")
     (bench.folder / "profile.txt").write_text("\n\n".join(tables))
 
 

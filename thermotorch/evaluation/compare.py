@@ -37,7 +37,7 @@ def compare(
     weights: Mapping[str, str] | None = None,
     command: str = "",
     progress: TitledProgress | None = None,
-    save: Callable[[Comparison], None] | None = None,
+    save: Callable[[Comparison], object] | None = None,
 ) -> Comparison:
     """Put models through one protocol, one after the other.
 

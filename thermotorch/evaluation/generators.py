@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from thermotorch.models.protocol import Judge, abilities, makes_images, task_of
+from thermotorch.evaluation.quality.recognition import FeatureNet
+from thermotorch.models.protocol import abilities, makes_images, task_of
 from thermotorch.zoo import list_checkpoints, load_card, load_checkpoint
 from thermotorch.zoo.registry import architecture
 
 
-def load_generators(names: Sequence[str], judge: Judge | None = None) -> dict[str, nn.Module]:
+def load_generators(names: Sequence[str], judge: FeatureNet | None = None) -> dict[str, nn.Module]:
     """Return the trained models of these names, all of which make images.
 
     Args:
         names: names or paths of checkpoints.
-        judge: judge whose image shape all models must have; None for any shape.
+        judge: network whose image shape all models must have; any shape for None, or if the network has none.
 
     Raises:
         ValueError: names that are unknown (with the close matches), repeated, or of models that make no images or
@@ -30,12 +31,12 @@ def load_generators(names: Sequence[str], judge: Judge | None = None) -> dict[st
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    models = {name: load_checkpoint(name) for name in names}
+    models, wanted = {name: load_checkpoint(name) for name in names}, getattr(judge, "image_shape", None)
     for name, model in models.items():
         if problem := not_a_generator(name, model):
             problems.append(problem)
-        elif judge is not None and (shape := abilities(model).image_shape) != tuple(judge.image_shape):
-            made, taken = ("x".join(map(str, each or ())) for each in (shape, judge.image_shape))
+        elif wanted is not None and (shape := abilities(model).image_shape) != tuple(wanted):
+            made, taken = ("x".join(map(str, each or ())) for each in (shape, wanted))
             problems.append(f"{name} makes images of {made} and the judge takes {taken}; write judge= and one for them")
     if problems:
         raise ValueError("\n".join(problems))
