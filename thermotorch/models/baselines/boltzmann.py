@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from thermotorch.arguments import count_of, counts_of, sample_numbers, seed_of
 from thermotorch.dynamics import Stream, normals
+from thermotorch.models.drawing import batches
 
 
 class RestrictedBoltzmannMachine(nn.Module):
@@ -104,11 +105,9 @@ class RestrictedBoltzmannMachine(nn.Module):
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         images = self.weight.new_empty(num_samples, *self.image_shape)
-        for rows in torch.arange(num_samples).split(batch_size):
+        for rows in batches(num_samples, batch_size, progress):
             chunk = ids[rows].to(self.weight.device)
             off = self.hidden_bias.new_zeros(len(chunk), len(self.hidden_bias))
             _, hidden = self.gibbs(off, self.sampling_steps, seed=seed, sample_ids=chunk)
             images[rows] = self.visible_probability(hidden).view(-1, *self.image_shape)
-            if progress is not None:
-                progress(int(rows[-1]) + 1, num_samples)
         return images

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thermotorch.arguments import count_of, counts_of, integer, sample_numbers, seed_of
 from thermotorch.dynamics import Stream, normals
-from thermotorch.models.labels import class_labels
+from thermotorch.models.drawing import batches, class_labels
 
 
 class Gaussians(nn.Module):
@@ -98,14 +98,9 @@ class Gaussians(nn.Module):
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,)).cpu()
-        if labels is None:
-            labels = ids % max(1, self.num_classes)
-        else:
-            labels = class_labels(labels, num_samples, self.num_classes).cpu()
+        labels = class_labels(labels, ids, self.num_classes).cpu()
         images = self.mean.new_empty(num_samples, *self.image_shape)
-        for rows in torch.arange(num_samples).split(batch_size):
+        for rows in batches(num_samples, batch_size, progress):
             z = normals(seed, ids[rows], 0, 1, self.config["components"], Stream.INITIAL)[0].to(self.mean)
             images[rows] = self(z, labels[rows].to(z.device)).clamp(0.0, 1.0).view(-1, *self.image_shape)
-            if progress is not None:
-                progress(int(rows[-1]) + 1, num_samples)
         return images

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
+from thermotorch.models.drawing import batches, class_labels
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import DenoisingStage
-from thermotorch.models.labels import class_labels
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 
 
@@ -124,25 +124,15 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         self.first.check_known(known, mask, num_samples)
-        if labels is not None and not self.num_classes:
-            raise ValueError("labels: this chain has no label units (num_classes = 0) and cannot be asked for a class")
-        if labels is None:
-            labels = ids % max(1, self.num_classes)
-        else:
-            labels = class_labels(labels, num_samples, self.num_classes)
+        labels = class_labels(labels, ids, self.num_classes)
         at, clock = list(times), self._clock()
         if at != sorted(set(at)) or not set(at) <= set(clock):
             raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
         device, parts = self.first.potential.bias.device, []
         mask = None if mask is None else mask.to(device)
-        for rows in torch.arange(num_samples).split(batch_size):
+        for rows in batches(num_samples, batch_size, progress):
             given = None if known is None else known[rows].to(device)
             parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, given, mask, at))
-            if progress is not None:
-                progress(int(rows[-1]) + 1, num_samples)
-        if not parts:
-            empty = self.first.potential.bias.new_empty(0)
-            return Samples(empty.view(0, *self.image_shape), empty, empty)
         images, heat, work, frames = (torch.cat(column) for column in zip(*parts, strict=True))
         return Samples(images, heat, work, frames.transpose(0, 1) if at else None)
 

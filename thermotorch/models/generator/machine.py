@@ -25,9 +25,9 @@ from thermotorch.dynamics import INTEGRATORS, Observer, Stream, Trajectory, simu
 from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.models.classifier.groups import by_group, layered_couplings, plain_by_group
+from thermotorch.models.drawing import batches, class_labels
 from thermotorch.models.generator.noising import Noising, uncoupled
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
-from thermotorch.models.labels import class_labels
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 from thermotorch.potential import Potential
 
@@ -271,28 +271,24 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
-        labels = self._check_labels(labels, ids)
+        labels = class_labels(labels, ids, self.num_classes)
         self.check_known(known, mask, num_samples)
         at = self._steps_at(times)
         ends = at if self.steps in at else [*at, self.steps]
-        device, batches = self.potential.bias.device, []
+        device, parts = self.potential.bias.device, []
         mask = None if mask is None else mask.to(device)
-        for rows in torch.arange(num_samples).split(batch_size):
+        for rows in batches(num_samples, batch_size, progress):
             chunk = ids[rows].to(device)
-            classes = None if labels is None else labels[rows].to(device)
             given = None if known is None else known[rows].to(device)
-            start = self.start(len(rows), seed=seed, sample_ids=chunk, labels=classes, known=given, mask=mask)
+            start = self.start(
+                len(rows), seed=seed, sample_ids=chunk, labels=labels[rows].to(device), known=given, mask=mask
+            )
             seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
             work = self.segments[0].gain * interaction(self.potential, start) + seen[-1].work
             images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
             frames = [self.to_images(reading.state).cpu() for reading in seen[: len(at)]]
-            batches.append((images, heat, work / self.temperature, *([torch.stack(frames, 1)] if at else [])))
-            if progress is not None:
-                progress(int(rows[-1]) + 1, num_samples)
-        if not batches:
-            empty = self.potential.bias.new_empty(0)
-            return Samples(empty.view(0, *self.image_shape), empty, empty)
-        images, heat, work, *frames = (torch.cat(parts) for parts in zip(*batches, strict=True))
+            parts.append((images, heat, work / self.temperature, *([torch.stack(frames, 1)] if at else [])))
+        images, heat, work, *frames = (torch.cat(column) for column in zip(*parts, strict=True))
         return Samples(images, heat, work, frames[0].transpose(0, 1) if at else None)
 
     def generate(
@@ -353,15 +349,6 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         if any(self.steps - self.readout_steps < step < self.steps for step in at):
             raise ValueError(f"times: the read-out takes the last {self.readout_steps * self.dt:g}, got {times}")
         return at
-
-    def _check_labels(self, labels: Tensor | None, ids: Tensor) -> Tensor | None:
-        if not self.num_classes:
-            if labels is not None:
-                raise ValueError(
-                    "labels: this machine has no label units (num_classes = 0) and cannot be asked for a class"
-                )
-            return None
-        return ids % self.num_classes if labels is None else class_labels(labels, len(ids), self.num_classes)
 
     def check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
         """Refuse known pixels and a mask that do not fit; arguments as in `sample`."""
