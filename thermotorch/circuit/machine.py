@@ -11,8 +11,8 @@ from thermotorch.arguments import number_of
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
+from thermotorch.models.drawing import class_labels
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.labels import class_labels
 from thermotorch.potential import Potential
 
 
@@ -171,7 +171,7 @@ def _generator(model: ThermodynamicGenerator, label: int | None) -> AnalogMachin
     potential = model.potential
     start = torch.zeros(potential.num_units)
     if model.num_classes:
-        start[model.hidden.stop + int(class_labels(torch.tensor([label or 0]), 1, model.num_classes)[0])] = 1.0
+        start[model.hidden.stop + int(class_labels([label or 0], torch.arange(1), model.num_classes)[0])] = 1.0
     elif label is not None:
         raise ValueError("label: this machine has no label units and cannot be asked for a class")
     whole = from_potential(
