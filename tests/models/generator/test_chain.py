@@ -70,6 +70,16 @@ def test_known_pixels_stay(chain):
     assert not torch.allclose(images[:, :, 0], known[:, :, 0])
 
 
+def test_known_pixels_are_held_through_every_run_though_noise_takes_them_between(chain):
+    known, mask, ids = torch.rand(5, 1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.bool), torch.arange(5)
+    mask[0, 1] = True
+    held = chain.first.to_state(known)[:, mask.flatten()]
+    for phase in chain.phases(ids, ids % 3, seed=1, known=known, mask=mask):
+        still = torch.equal(phase.end[:, mask.flatten()], held)
+        assert still != phase.name.startswith("noising"), phase.name
+        assert not torch.allclose(phase.end[:, ~mask.flatten()], phase.begin[:, ~mask.flatten()])
+
+
 def test_frames_leave_the_samples_alone_and_end_with_them(chain):
     times = chain.readable_times([0.0, 0.3, 1.0])
     samples = chain.sample(4, times=times)

@@ -2,17 +2,33 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
+from thermotorch.dynamics import PathWeights
 from thermotorch.models.drawing import batches, class_labels
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.generator.noising import uncoupled
 from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
+
+
+class Phase(NamedTuple):
+    """A relaxation of a chain, in constant couplings, and what led to it. Energies in the potential's unit."""
+
+    name: str  # "first", "noising K" or "stage K", K the number of the stage
+    begin: Tensor  # [sample, visible], visible units at the start
+    end: Tensor  # [sample, visible], at the end
+    shown: Tensor  # [sample, visible], as read: averaged over the read-out time of a stage
+    work: Tensor  # [sample], done by loading and switching before the relaxation
+    heat: Tensor  # [sample], given to the bath
+    standby: Tensor  # [sample], heat of the hidden units on their way back to noise, once they are switched off
+    temperature: float  # kT
+    entropy: Tensor | None  # [sample], log ratio of the path weights, in units of k: heat / kT up to the time step
 
 
 class ThermodynamicChain(Thermodynamic, nn.Module):
@@ -173,36 +189,72 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             clock.append(clock[-1] + stage.steps * stage.dt)
         return clock
 
-    def _batch(
-        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: Sequence[float]
-    ) -> tuple[Tensor, ...]:
+    def phases(
+        self,
+        ids: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        weigh: bool = False,
+    ) -> Iterator["Phase"]:
+        """Yield every relaxation of a batch in turn: the first machine, then noising and run of each stage.
+
+        Between runs the hidden units return to noise in opened wells: that heat, `standby`, is preparation and in no
+        heat of `sample`. With E the energy of all units at the end of a cycle, noise to noise, the first law reads
+        E(end) - E(start) = work - heat, standby being the same in both.
+
+        Args:
+            ids, labels: numbers and classes [sample]; labels count only for a chain with classes.
+            seed, known, mask: as in `sample`.
+            weigh: whether to add up the path weights; a tenth more time on the CPU backend.
+        """
         first = self.first
         start = first.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
-        run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask)
-        heat, energy, shown = run.heat, first.potential.energy(run.state), run.state[:, first.visible]
-        work = interaction(first.potential, start)
+        weights = {"weights": PathWeights(first.potential)} if weigh else None
+        run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask, observers=weights)
+        energy, shown = first.potential.energy(run.state), run.state[:, first.visible]
+        wells = uncoupled(first.potential.num_units, first.potential.j2, first.potential.j4).to(start)
+        begin, moved = start.clone(), run.state.clone()
+        begin[:, first.visible] = moved[:, first.visible] = 0.0
+        standby = wells.energy(moved) - wells.energy(begin)
+        entropy = run.observed["weights"].log_ratio if weigh else None
+        yield Phase("first", start[:, first.visible], shown, shown, interaction(first.potential, start), run.heat,
+                    standby, first.temperature, entropy)  # fmt: skip
         one_hot = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
         pinned = None if mask is None else mask.flatten()
         values = None if known is None else first.to_state(known)
-        seen = [start[:, first.visible], shown]
         step, noise_step = first.steps, first.steps
-        for stage in self._sequence():
+        for number in self.order:
+            stage = cast(DenoisingStage, self.stages[number])
             loaded = shown.clamp(first.black, first.white)
             noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
+            # To load or to switch is to do the work by which the energy changes. Noising keeps detailed balance.
+            yield Phase(f"noising {number}", loaded, noisy, noisy, stage.opened(loaded) - energy, warmth, 0 * warmth,
+                        stage.temperature, warmth.double() / stage.temperature if weigh else None)  # fmt: skip
             draw = stage.draw(
                 noisy, one_hot, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
-                known=values,
+                known=values, weigh=weigh,
             )  # fmt: skip
-            # Loading and switching do the work by which they change the energy.
-            work = work + stage.opened(loaded) - energy + draw.start - stage.opened(noisy)
-            heat, energy, shown = heat + warmth + draw.heat, draw.end, draw.shown
+            yield Phase(f"stage {number}", noisy, draw.state[:, stage.visible], draw.shown,
+                        draw.start - stage.opened(noisy), draw.heat, draw.standby, stage.temperature,
+                        draw.entropy)  # fmt: skip
+            energy, shown = draw.end, draw.shown
             step, noise_step = step + stage.steps, noise_step + 2
-            seen += [noisy, shown]
+
+    def _batch(
+        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: Sequence[float]
+    ) -> tuple[Tensor, ...]:
+        phases = list(self.phases(ids, labels, seed=seed, known=known, mask=mask))
+        heat = torch.stack([phase.heat for phase in phases]).sum(0) / self.temperature
+        work = torch.stack([phase.work for phase in phases]).sum(0) / self.temperature
+        seen, shown = [phases[0].begin, *(phase.shown for phase in phases)], phases[-1].shown
         frames = shown.new_empty(len(ids), 0)
         if at:
             pictures = dict(zip(self._clock(), seen, strict=True))
             frames = torch.stack([self.to_images(pictures[time]) for time in at], 1)
-        return self.to_images(shown), heat / self.temperature, work / self.temperature, frames
+        return self.to_images(shown), heat, work, frames
 
     def to_images(self, visible: Tensor) -> Tensor:
         """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""

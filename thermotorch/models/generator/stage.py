@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
-from thermotorch.dynamics import Stream, simulate
+from thermotorch.dynamics import PathWeights, Stream, simulate
 from thermotorch.dynamics.noise import normals
 from thermotorch.dynamics.stability import StabilityWarning
 from thermotorch.models.generator.noising import uncoupled
@@ -26,6 +26,9 @@ class Draw(NamedTuple):
     heat: Tensor  # [sample], given to the bath, in the potential's unit
     start: Tensor  # [sample], energy at the moment the couplings are switched on
     end: Tensor  # [sample], energy at the end
+    state: Tensor  # [sample, unit], at the end
+    standby: Tensor  # [sample], heat of the hidden units on their way back into opened wells, after the run
+    entropy: Tensor | None = None  # [sample], log ratio of the path weights, where asked for
 
 
 class DenoisingStage(nn.Module):
@@ -139,6 +142,7 @@ class DenoisingStage(nn.Module):
         noise_step: int,
         mask: Tensor | None = None,
         known: Tensor | None = None,
+        weigh: bool = False,
     ) -> Draw:
         """Hold the visible units, switch the couplings on and run.
 
@@ -149,6 +153,7 @@ class DenoisingStage(nn.Module):
             start_step: number of the first step of the run, counted over the chain.
             noise_step: number of the hidden units' noise in the stream of initial states.
             mask, known: visible units [visible] that stay at known values [sample, visible].
+            weigh: whether to add up the path weights, see `PathWeights`.
         """
         state = torch.cat([visible, self.hidden_start(sample_ids, seed=seed, step=noise_step)], 1)
         clamp = None
@@ -159,6 +164,7 @@ class DenoisingStage(nn.Module):
         go = partial(
             simulate, self.potential, dt=self.dt, temperature=self.temperature, integrator="alternating", drive=force,
             clamp=clamp, seed=seed, sample_ids=sample_ids,
+            observers={"weights": PathWeights(self.potential)} if weigh else None,
         )  # fmt: skip
         before = self.steps - self.readout_steps
         with warnings.catch_warnings():
@@ -168,4 +174,8 @@ class DenoisingStage(nn.Module):
             last = go(run.state, steps=self.readout_steps, start_step=start_step + before, record=1)
         # The force comes from held units, so that its work in `simulate` is a change of the energy V.
         start, end = self.energy(state, force), self.energy(last.state, force)
-        return Draw(last.recorded[..., self.visible].mean(0), run.heat + last.heat, start, end)
+        hidden = last.state[:, self.hidden].square().sum(-1) - state[:, self.hidden].square().sum(-1)
+        standby = self.temperature / (2 * self.hidden_spread**2) * hidden if self.hidden_spread else 0 * hidden
+        entropy = (run.observed["weights"] + last.observed["weights"]).log_ratio if weigh else None
+        shown = last.recorded[..., self.visible].mean(0)
+        return Draw(shown, run.heat + last.heat, start, end, last.state, standby, entropy)
