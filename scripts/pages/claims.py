@@ -1,4 +1,4 @@
-"""What the papers divide by what, and the same kinds of estimate from our ledgers."""
+"""The ratios that papers claim, and the same kinds of estimate from our ledgers."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ class Claim:
     """A published ratio of energies.
 
     Args:
-        paper, claim: who, how much.
-        divides: what is divided by what there, as far as it is told.
-        here: the two sides of the same kind of estimate from our models.
-        value: of that estimate.
+        paper, claim: the paper, and its ratio.
+        divides: numerator and denominator, as far as the paper names them.
+        here: numerator and denominator of the same kind of estimate from our models.
+        value: ratio of that estimate.
     """
 
     paper: str
