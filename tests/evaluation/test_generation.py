@@ -2,6 +2,7 @@ import torch
 
 from thermotorch.evaluation import Protocol, generation
 from thermotorch.evaluation.entries import Entry
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 
@@ -18,3 +19,14 @@ def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(mon
     assert torch.equal(parts.frames, whole.frames[:, :8])
     assert [done for what, done, _ in seen if what.endswith("generating")][-3:] == [16, 20, 23]
     assert "the first 10 of them" in next(row.note for row in parts.rows if row.metric == "time")
+
+
+def test_the_film_of_a_chain_shows_the_end_of_every_phase():
+    """Though some are so short beside others that evenly spaced times would miss them."""
+    first = {"hidden": 3, "t_final": 1.0, "dt": 0.1, "temperature": 0.05}
+    chain = ThermodynamicChain((1, 4, 4), first, angles=[80.0, 10.0], order=[0, 0, 1], hidden=3).eval()
+    made = generation.generate(Entry("chain", "chain", chain, Protocol(num_samples=11, kernel_subset_size=10)))
+    phases = list(chain.phases(torch.arange(8), torch.zeros(8, dtype=torch.int64), seed=0))
+    assert made.strip is not None and len(made.strip) == 1 + len(phases) == 8
+    for frame, phase in zip(made.strip[1:], phases, strict=True):
+        torch.testing.assert_close(frame, chain.to_images(phase.shown))

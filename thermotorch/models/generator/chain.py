@@ -173,9 +173,12 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times at which `sample` can show an image, nearest to these fractions of `t_final`.
 
-        They are the start, the end of the first machine, and the ends of the noising and of the run of each stage.
+        Those are the start, the end of the first machine, and for each stage the end of the noising and of the run.
+        They are not evenly spaced; as many fractions as there are times, as for a film, give all of them.
         """
         clock = self._clock()
+        if len(fractions) >= len(clock):
+            return clock
         nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
         return sorted(nearest)
 
