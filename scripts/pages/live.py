@@ -1,0 +1,16 @@
+"""Write pages in which machines run into the site, `live/NAME.html`: a hook of mkdocs.yml."""
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from thermotorch.page.write import page
+from thermotorch.zoo import load_checkpoint
+
+LIVE = ("generator.mnist", "generator.mnist_conditional")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages to the files of the site."""
+    for name in LIVE:
+        files.append(File.generated(config, f"live/{name}.html", content=page(load_checkpoint(name), name)))
+    return files
