@@ -4,11 +4,12 @@ The numbers are those of `realise(model, bits=8)`: every kind on 255 levels up t
 """
 
 import base64
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.imperfections import quantised
@@ -48,7 +49,7 @@ def _not_shown(machine: ThermodynamicGenerator) -> str:
         return f"draws {machine.image_shape[0]} channels where the page has one"
     if not machine.potential.quartic:
         return "has a potential of its own"
-    parts = machine.potential.couplings.slices.values()
+    parts = _couplings(machine).slices.values()
     if any(len(values.unique()) > 1 for part in parts for values in _numbers(machine, part).values()):
         return "has different wells or mobilities within a group of units"
     return ""
@@ -56,7 +57,7 @@ def _not_shown(machine: ThermodynamicGenerator) -> str:
 
 @torch.no_grad()
 def _stage(machine: ThermodynamicGenerator) -> dict[str, Any]:
-    couplings, config = machine.potential.couplings, machine.config
+    couplings, config = _couplings(machine), machine.config
     return {
         "image_shape": list(machine.image_shape[1:]),
         "temperature": machine.temperature,
@@ -76,20 +77,24 @@ def _stage(machine: ThermodynamicGenerator) -> dict[str, Any]:
 
 def _groups(machine: ThermodynamicGenerator) -> list[dict[str, Any]]:
     """Return the groups of units in their order: their places, wells and mobilities, 0 for those that are held."""
-    potential = machine.potential
-    pieces = potential.couplings.pieces()
+    potential, couplings = machine.potential, _couplings(machine)
+    pieces = couplings.pieces()
     second = second_colour(
         [row for row, _, _ in pieces], [column for _, column, _ in pieces],
-        [tuple(block.shape) for _, _, block in pieces], potential.num_units,
+        [(len(block), block.shape[1]) for _, _, block in pieces], potential.num_units,
     )  # fmt: skip
     groups = []
-    for name, part in potential.couplings.slices.items():
+    for name, part in couplings.slices.items():
         wells = {key: float(values[0]) for key, values in _numbers(machine, part).items()}
         if part.start >= machine.hidden.stop:
             wells["mobility"] = 0.0
         place = {"start": part.start, "size": part.stop - part.start, "second": bool(second[part.start])}
         groups.append({"name": name, **place, **wells})
     return groups
+
+
+def _couplings(machine: ThermodynamicGenerator) -> BlockCouplings:
+    return cast(BlockCouplings, machine.potential.couplings)
 
 
 def _numbers(machine: ThermodynamicGenerator, part: slice) -> dict[str, Tensor]:
