@@ -26,8 +26,7 @@ def films(protocol: Protocol, results: Sequence[ModelResult]) -> Films | None:
     caption = (
         f"From noise to samples: the first samples of the comparison, seed {protocol.seed}, from their start to their "
         "end. Frames are evenly spaced in observation time or in sampler steps, those of a chain one to a phase; all "
-        "films have the same length, "
-        "whatever the speed of the model."
+        "films have the same length, whatever the speed of the model."
     )
     return Films([_film(label, strip) for label, strip in shown], _at_rest(shown), caption)
 

@@ -201,7 +201,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         known: Tensor | None = None,
         mask: Tensor | None = None,
         weigh: bool = False,
-    ) -> Iterator["Phase"]:
+    ) -> Iterator[Phase]:
         """Yield every relaxation of a batch in turn: the first machine, then noising and run of each stage.
 
         Between runs the hidden units return to noise in opened wells: that heat, `standby`, is preparation and in no
