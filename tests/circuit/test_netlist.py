@@ -18,9 +18,7 @@ def test_noiseless_path_is_that_of_simulate(ngspice, three_units):
     scale = Scale(1.0)
     machine = from_potential(three_units, 4.0, 1e-3, 0.0, start=START)
     run = run_netlist(netlist(machine, scale, step=0.002, reltol=1e-7))
-    exact = tt.simulate(
-        three_units, START[None], steps=4000, dt=1e-3, temperature=0.0, integrator="heun", record=1
-    )
+    exact = tt.simulate(three_units, START[None], steps=4000, dt=1e-3, temperature=0.0, integrator="heun", record=1)
     at = (run.waveforms["time"] / scale.second)[run.waveforms["time"] > 0.01 * scale.second]
     before = (at / 1e-3).long().clamp(1, 3999) - 1  # recorded states are those of steps 1, 2, ...
     between = torch.lerp(exact.states[before, 0], exact.states[before + 1, 0], (at / 1e-3 - before - 1)[:, None])

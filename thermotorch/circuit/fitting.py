@@ -75,7 +75,7 @@ def noise_step(machine: AnalogMachine, scale: Scale, step: float | None) -> floa
         return min(machine.dt, _SLOW / reach.rate)
     if step * reach.rate > 1:
         raise ValueError(
-            f"step: noise in steps of {step:g} ends below the fastest rate, {reach.rate:.3g} per time unit; expected at "
-            f"most {1 / reach.rate:.3g}"
+            f"step: noise in steps of {step:g} ends below the fastest rate, {reach.rate:.3g} per time unit; expected "
+            f"at most {1 / reach.rate:.3g}"
         )
     return step

@@ -115,8 +115,8 @@ def analog_machine(
             read=range(model.potential.num_units)[model.last],
         )  # fmt: skip
     raise ValueError(
-        f"model: a {type(model).__name__} is no single network of thermodynamic units, so it has no netlist; expected a "
-        "ThermodynamicGenerator, ThermodynamicClassifier, ThermodynamicLayer or LayeredComputer"
+        f"model: a {type(model).__name__} is no single network of thermodynamic units, so it has no netlist; expected "
+        "a ThermodynamicGenerator, ThermodynamicClassifier, ThermodynamicLayer or LayeredComputer"
     )
 
 

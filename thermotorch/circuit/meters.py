@@ -2,7 +2,7 @@
 
 | node | what it integrates |
 | --- | --- |
-| `heat` | -dV/dx dx, the heat that stochastic thermodynamics counts: i_C i / (mu G0) of the current i down the potential |
+| `heat` | -dV/dx dx, the heat of stochastic thermodynamics: -i_C i / (mu G0), i the current down V |
 | `wells` | v i of the wells |
 | `bonds` | v i of couplings and biases |
 | `supply` | V_dd g / (g_m/I) of every transconductance g, while it is on |

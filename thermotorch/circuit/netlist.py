@@ -1,6 +1,6 @@
 """The ideal rendering: capacitors, behavioural conductances, transconductors and Johnson noise, for ngspice.
 
-    unit i                C dv_i/dt = -mu_i G0 u (2 j2 x_i + 3 j3 x_i^2 + 4 j4 x_i^3 + gain (b_i + sum_j J_ij x_j)) + noise
+    unit i                C dv_i/dt = -mu_i G0 u (2 j2 x_i + 3 j3 x_i^2 + 4 j4 x_i^3 + gain (b_i + (J x)_i)) + noise
     noise                 current of two-sided density 2 k_B (kelvin) mu_i G0 T(t) / T, in steps of `step`
 
 The noise is a broken line through independent normals, so that its band ends at 1 / (2 step): a mode of rate k is too
@@ -95,9 +95,7 @@ def _knobs(machine: AnalogMachine, scale: Scale) -> Iterator[str]:
         yield f"V{knob} {knob} 0 pwl({' '.join(f'{point:.12g}' for point in points)})"
 
 
-def _control(
-    machine: AnalogMachine, scale: Scale, step: float, bits: int | None, waveform: bool
-) -> Iterator[str]:
+def _control(machine: AnalogMachine, scale: Scale, step: float, bits: int | None, waveform: bool) -> Iterator[str]:
     """Yield the commands: run, read, convert, write."""
     stop = machine.time * scale.second
     yield ".control"

@@ -14,7 +14,6 @@ from torch import Tensor
 from thermotorch.circuit.netlist import READ, WAVEFORM
 from thermotorch.files import write_file
 
-
 NETLIST = "machine.cir"
 
 
