@@ -37,6 +37,7 @@ train chain_early experiment=mnist_chain "objective.stages=[0,1]" &
 train chain_late experiment=mnist_chain "objective.stages=[2,3,4]" &
 train machine experiment=mnist_generator_large_batch &
 train ddpm experiment=ddpm_mnist_gpu &
+train flow experiment=flow_mnist_gpu &
 wait
 
 release() { "${PYTHON:-python}" scripts/release_checkpoint.py --folder "$out/zoo" "$@"; }
@@ -44,6 +45,7 @@ release() { "${PYTHON:-python}" scripts/release_checkpoint.py --folder "$out/zoo
   release "$runs/chain_early" generator.mnist_chain --part "$runs/chain_late" --store bfloat16
   release "$runs/machine" generator.mnist_fast
   release "$runs/ddpm" ddpm.mnist
+  release "$runs/flow" flow.mnist
 } >"$log/release.txt" 2>&1
 echo "released after $SECONDS s"
 
@@ -58,7 +60,9 @@ score() {  # NAME overrides...
 score generator.mnist_chain chain &
 score generator.mnist_chain chain_half +config.dt=0.03 &
 score generator.mnist_fast machine &
-for sampler in dpm++:10 dpm++:20 ddim:50; do
+score flow.mnist flow protocol.sampler=euler protocol.steps=20 &
+score ddpm.mnist ddpm_any protocol.sampler=dpm++ protocol.steps=10 +config.guidance=0 &
+for sampler in dpm++:10 dpm++:20 ddim:10 ddim:25 ddim:50 ddim:100; do
   score ddpm.mnist "ddpm_${sampler/:/_}" protocol.sampler="${sampler%:*}" protocol.steps="${sampler#*:}" &
 done
 wait

@@ -25,6 +25,7 @@ SMALL = {
         "++callbacks.sample_grid.num_samples=2",
         "++callbacks.sample_grid.generate={steps: 2}",
     ],
+    "flow": ["+model.config.block_out_channels=[8,8]"],
     "feature_net": [],
     "layered": [],
     "thermo_conv": [],
@@ -89,6 +90,8 @@ def experiment_model(experiment: str) -> str:
         return "generator"
     if experiment.startswith("ddpm"):
         return "ddpm"
+    if experiment.startswith("flow"):
+        return "flow"
     if experiment == "mnist_chain":
         return "chain"
     if experiment == "training_features":

@@ -63,3 +63,14 @@ def test_a_sampler_of_the_protocol_is_checked_too():
 def test_samplers_without_a_model_that_has_them_are_refused():
     with pytest.raises(ValueError, match="samplers: none of device is sampled in several ways"):
         entries_of({"device": Device()}, PROTOCOL, ["ddim:10"])
+
+
+def test_a_model_with_other_samplers_than_its_rival_uses_its_own():
+    class Flow(Sampled):
+        samplers = {"euler": 20}
+
+    models = {"digital": Sampled(), "flow": Flow()}
+    entries = entries_of(models, PROTOCOL)
+    assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries] == [("ddim", 7), ("euler", 7)]
+    labels = [entry.label for entry in entries_of(models, PROTOCOL, ["euler:3", "ddim:5"])]
+    assert labels == ["digital, ddim 5", "flow, euler 3"]

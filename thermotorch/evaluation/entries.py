@@ -30,6 +30,8 @@ class Entry:
 def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = ()) -> list[Entry]:
     """Return an entry for every model, or one for each sampler of a model that has samplers.
 
+    A model that has none of the samplers asked for is sampled by the first of its own.
+
     Args:
         models: models by name.
         protocol: protocol of the comparison; its sampler and steps serve if `samplers` is empty.
@@ -42,12 +44,14 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
     entries, problems = [], []
     asked = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
+    known = {sampler for model in models.values() for sampler in abilities(model).samplers}
     for name, model in models.items():
         able = abilities(model)
         if not able.takes_sampler:
             entries.append(Entry(name, name, model, protocol))
             continue
-        for sampler, steps in asked:
+        own = [way for way in asked if way[0] in able.samplers or way[0] not in known]
+        for sampler, steps in own or [(next(iter(able.samplers)), protocol.steps)]:
             try:
                 found = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {found}".strip() if samplers else name

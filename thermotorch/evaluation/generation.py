@@ -146,7 +146,9 @@ def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
     words = [f"{key} {value}" for key, value in options.items() if value is not None]
     if able.num_classes:
         words.append("each class in turn")
-        if able.guidance != 1.0:
+        if able.guidance == 0.0:
+            words[-1] = "without the class"
+        elif able.guidance != 1.0:
             words.append(f"guidance {able.guidance:g}")
     return ", ".join(words)
 

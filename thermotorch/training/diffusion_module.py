@@ -7,13 +7,13 @@ from torch import Tensor
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model
+from thermotorch.zoo import create_model, load_checkpoint
 
 _GOLDEN = 0.6180339887498949
 
 
 class DiffusionModule(GradientAtHand, LightningModule):
-    """Denoising training of a `DiffusionModel`.
+    """Train a `DiffusionModel` or a `FlowMatchingModel` on its own loss.
 
     Noise and noise levels are functions of (seed, step, slot in the global batch), so a resumed run equals an
     uninterrupted one and several processes equal one. The noise levels of a batch are spread evenly,
@@ -25,22 +25,25 @@ class DiffusionModule(GradientAtHand, LightningModule):
         optimizer: see `build_optimizer`.
         objective: `label_dropout`, the fraction of images whose class a model that is told classes does not get;
             `compile`, whether the network is compiled; `at_once`, whether an update is made for one CUDA graph, with
-            noise from torch's generator (None: on a GPU).
+            noise from torch's generator (None: on a GPU); `start_from`, a checkpoint of the same network to begin with.
         seed: of the initial weights, the noise and the noise levels.
     """
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        if unknown := set(objective or {}) - {"label_dropout", "compile", "at_once"}:
-            raise TypeError(
-                f"objective: unknown {sorted(unknown)}, expected label_dropout, compile, at_once or nothing"
-            )
+        settings = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
+        if unknown := set(objective or {}) - set(settings):
+            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {', '.join(settings)}")
+        settings |= objective or {}
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = create_model(model["name"], **model.get("config", {}))
-        self.label_dropout = (objective or {}).get("label_dropout", 0.1)
-        self.compile, self.at_once = (objective or {}).get("compile", False), (objective or {}).get("at_once")
+        if settings["start_from"]:
+            self.model.unet.load_state_dict(load_checkpoint(settings["start_from"]).unet.state_dict())
+        self.label_dropout, self.compile, self.at_once = (
+            settings["label_dropout"], settings["compile"], settings["at_once"],
+        )  # fmt: skip
         self.seed = seed
         self._gradient = CapturedGradient()
 

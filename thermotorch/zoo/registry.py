@@ -22,6 +22,7 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "generator": "thermotorch.models.generator.machine:ThermodynamicGenerator",
     "chain": "thermotorch.models.generator.chain:ThermodynamicChain",
     "ddpm": "thermotorch.models.baselines.diffusion:DiffusionModel",
+    "flow": "thermotorch.models.baselines.flow:FlowMatchingModel",
     "feature_net": "thermotorch.models.judge:FeatureNet",
     "gaussians": "thermotorch.models.baselines.gaussians:Gaussians",
     "rbm": "thermotorch.models.baselines.boltzmann:RestrictedBoltzmannMachine",

@@ -7,7 +7,7 @@ thermotorch, so that the baseline stays independent.
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,11 +15,12 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of steps; None: as many as in training
-Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler
+Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMatchEulerDiscreteScheduler
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
 
@@ -46,7 +47,7 @@ class DiffusionModel(nn.Module):
         ValueError: `block_out_channels` does not fit the group normalisation.
     """
 
-    samplers = SAMPLER_STEPS
+    samplers: Mapping[str, int | None] = SAMPLER_STEPS
     cpu_batch_size = 32  # more activations leave the caches: 128 take 1.3 times as long, 256 1.7 times
 
     def __init__(
@@ -110,7 +111,7 @@ class DiffusionModel(nn.Module):
         if not classes:
             labels = None
         elif labels is None:
-            labels = torch.full_like(timesteps, classes)
+            labels = torch.full_like(timesteps, classes, dtype=torch.int64)
         return self.unet(padded, timesteps, labels).sample[..., :height, :width]
 
     def steps_of(self, sampler: str, steps: int | None = None) -> int:
@@ -119,9 +120,10 @@ class DiffusionModel(nn.Module):
         Raises:
             TypeError, ValueError: an unknown sampler, or a number of steps of the wrong type or out of range.
         """
-        _known(sampler)
+        if sampler not in self.samplers:
+            raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
         trained = self.config["num_train_timesteps"]
-        steps = _integer("steps", (SAMPLER_STEPS[sampler] or trained) if steps is None else steps)
+        steps = _integer("steps", (self.samplers[sampler] or trained) if steps is None else steps)
         if not 1 <= steps <= trained:
             raise ValueError(f"steps: expected 1 ... {trained} (num_train_timesteps), found {steps}")
         return steps
@@ -137,13 +139,17 @@ class DiffusionModel(nn.Module):
             timesteps: int64 [batch], 0 <= t < num_train_timesteps.
             labels: int64 [batch], classes, or `num_classes` for any; ignored by an unconditional model.
         """
-        clean = 2.0 * images - 1.0
+        noisy, told, target = self.noised(2.0 * images - 1.0, noise, timesteps)
+        return F.mse_loss(self(noisy, told, labels), target)
+
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return noisy images, the timesteps that the network is told, and the target of its prediction."""
         # diffusers declares an IntTensor and takes any integers.
         noisy = self.noising.add_noise(clean, noise, timesteps)  # type: ignore[arg-type]
         target = {"epsilon": noise, "sample": clean}.get(self.config["prediction_type"])
         if target is None:
             target = self.noising.get_velocity(clean, noise, timesteps)  # type: ignore[arg-type]
-        return F.mse_loss(self(noisy, timesteps, labels), target)
+        return noisy, timesteps, target
 
     def scheduler(self, sampler: str) -> Scheduler:
         """Return a fresh scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
@@ -151,7 +157,7 @@ class DiffusionModel(nn.Module):
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
-        _known(sampler)
+        self.steps_of(sampler)
         if sampler == "dpm++":
             # At the end of the cosine schedule log-SNR, the solver's time, is infinite.
             return DPMSolverMultistepScheduler(
@@ -178,7 +184,7 @@ class DiffusionModel(nn.Module):
         sample_ids: Tensor | None = None,
         batch_size: int = 256,
         progress: Callable[[int, int], None] | None = None,
-        sampler: str = "dpm++",
+        sampler: str | None = None,
         steps: int | None = None,
         labels: Tensor | None = None,
         guidance: float | None = None,
@@ -192,11 +198,12 @@ class DiffusionModel(nn.Module):
                 `sample_ids[i]`, int64 [num_samples] (default: i).
             batch_size: number of images made together.
             progress: called with (done, total) after each step, in images times steps.
-            sampler: "dpm++", "ddim" or "ddpm".
-            steps: number of steps, by default 20 for dpm++, 50 for ddim, `num_train_timesteps` for ddpm.
+            sampler: one of `samplers`, by default the first.
+            steps: number of steps, by default the one in `samplers`, of which None is `num_train_timesteps`.
             labels: classes to draw, int64 [num_samples], by default `id % num_classes`.
             guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, by default the model's own;
-                unless it is 1, each step costs two evaluations (Ho, Salimans, 2022, equation 6, where w is one less).
+                unless it is 1, or 0 for any class, each step costs two evaluations (Ho, Salimans, 2022, equation 6,
+                where w is one less).
             watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the current batch
                 before the first step (step 0) and after each.
 
@@ -209,6 +216,7 @@ class DiffusionModel(nn.Module):
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
+        sampler = next(iter(self.samplers)) if sampler is None else sampler
         classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
         num_samples, batch_size = _integer("num_samples", num_samples, 0), _integer("batch_size", batch_size, 1)
         seed = _integer("seed", seed, 0)
@@ -258,14 +266,11 @@ class DiffusionModel(nn.Module):
         """Return the prediction for a class, guided away from the one for any class."""
         if not self.config["num_classes"] or guidance == 1.0:
             return self(state, timesteps, labels)
+        if guidance == 0.0:
+            return self(state, timesteps)
         both = torch.cat((labels, torch.full_like(labels, self.config["num_classes"])))
         of_class, of_any = self(torch.cat((state, state)), torch.cat((timesteps, timesteps)), both).chunk(2)
         return of_any + guidance * (of_class - of_any)
-
-
-def _known(sampler: str) -> None:
-    if sampler not in SAMPLER_STEPS:
-        raise ValueError(f"sampler: expected one of {', '.join(SAMPLER_STEPS)}, found {sampler!r}")
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
