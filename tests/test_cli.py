@@ -68,9 +68,13 @@ def small(experiment: str) -> list[str]:
     kind = model.name.partition(".")[0]
     fresh = [f"model.name={kind}", "model.pretrained=false"] if "pretrained" in model else []
     # The networks that teach and judge 28 x 28 images have nothing to say about these.
-    untaught = ["model.config.t_final=1.0", "callbacks=ema", "data.val_size=0"]
+    untaught = [
+        "model.config.t_final=1.0",
+        "callbacks=ema",
+        *(["data.val_size=0"] if experiment.startswith("mnist") else []),
+    ]
     untaught += [f"objective.{key}=null" for key in ("features", "contrastive_steps", "start_from")]
-    untaught = untaught if experiment.startswith("mnist_generator") else []
+    untaught = untaught if experiment.startswith(("mnist_generator", "digits8x8")) else []
     return [f"experiment={experiment}", "data=digits8x8", "debug=fast", *fresh, *SMALL[kind], *untaught]
 
 
@@ -86,7 +90,7 @@ def test_every_experiment_composes_and_is_plain(experiment, data):
 
 
 def experiment_model(experiment: str) -> str:
-    if experiment.startswith(("three_digits", "mnist_generator")):
+    if experiment.startswith(("three_digits", "mnist_generator", "digits8x8")):
         return "generator"
     if experiment.startswith("ddpm"):
         return "ddpm"
