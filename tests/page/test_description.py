@@ -49,7 +49,7 @@ def test_labels_are_held():
     )
 
 
-SHOWN = {"generator.mnist", "generator.mnist_conditional"}
+SHOWN = {"generator.mnist", "generator.mnist_conditional", "generator.digits8x8"}
 REASONS = {
     "generator.three_digits": "runs by integrator='euler_maruyama'",
     "generator.mnist_scheduled": "follows a schedule",

@@ -120,8 +120,7 @@ class DiffusionModel(nn.Module):
         Raises:
             TypeError, ValueError: an unknown sampler, or a number of steps of the wrong type or out of range.
         """
-        if sampler not in self.samplers:
-            raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
+        self._known(sampler)
         trained = self.config["num_train_timesteps"]
         steps = _integer("steps", (self.samplers[sampler] or trained) if steps is None else steps)
         if not 1 <= steps <= trained:
@@ -157,7 +156,7 @@ class DiffusionModel(nn.Module):
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
-        self.steps_of(sampler)
+        self._known(sampler)
         if sampler == "dpm++":
             # At the end of the cosine schedule log-SNR, the solver's time, is infinite.
             return DPMSolverMultistepScheduler(
@@ -167,6 +166,10 @@ class DiffusionModel(nn.Module):
             # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation.
             return DDIMScheduler(**self._schedule(), clip_sample=False)
         return self._ddpm()
+
+    def _known(self, sampler: str) -> None:
+        if sampler not in self.samplers:
+            raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
 
     def _ddpm(self) -> DDPMScheduler:
         return DDPMScheduler(**self._schedule())

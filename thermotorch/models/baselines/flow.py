@@ -59,5 +59,5 @@ class FlowMatchingModel(DiffusionModel):
 
     def scheduler(self, sampler: str) -> FlowMatchEulerDiscreteScheduler:
         """Return a fresh `diffusers` scheduler of the one sampler, "euler"."""
-        self.steps_of(sampler)
+        self._known(sampler)
         return EqualSteps(num_train_timesteps=self.config["num_train_timesteps"])
