@@ -4,23 +4,27 @@ The card says what the weights are (architecture, configuration, sha256), how th
 on them. Nothing is unpickled, and nothing is built before the digest has been checked.
 """
 
+import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from thermotorch.files import locked, write_file
+from thermotorch.zoo.budget import build_within
 from thermotorch.zoo.cards import CARD_FORMAT, Card, check_card, read_card, write_card
 from thermotorch.zoo.lookup import card_path, find_checkpoint, hidden_checkpoints
 from thermotorch.zoo.registry import architecture, architectures, build_model, family_of
-from thermotorch.zoo.tensor_files import read_tensors, write_tensors
+from thermotorch.zoo.tensor_files import packed, read_tensors
 
 
-def load_card(name: str | os.PathLike) -> Card:
+def load_card(name: str | os.PathLike[str]) -> Card:
     """The card of a checkpoint: a dict, with `.path`, where it was found, and `.hides`, what it comes before.
 
     Args:
@@ -33,8 +37,10 @@ def load_card(name: str | os.PathLike) -> Card:
     return read_card(card_path(find_checkpoint(name)), hidden_checkpoints(name))
 
 
-def load_checkpoint(name: str | os.PathLike, *, expect: str | None = None, config: Mapping | None = None) -> nn.Module:
-    """The trained model of a checkpoint, in evaluation mode on the CPU.
+def load_checkpoint(
+    name: str | os.PathLike[str], *, expect: str | None = None, config: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Return the trained model of a checkpoint, in evaluation mode on the CPU.
 
     Args:
         name: a checkpoint's name; the path of its `.safetensors` file or of its folder; or `hf://owner/repository`.
@@ -42,27 +48,48 @@ def load_checkpoint(name: str | os.PathLike, *, expect: str | None = None, confi
         config: entries that replace those of the card (not the shape of the weights), such as a temperature.
 
     Raises:
-        ValueError: the card or the weights are truncated, altered (sha256) or of another architecture, or the name is
-            unknown. Which of these is said, with the path and whatever it hides, and nothing has been loaded.
+        ValueError: the card or the weights are truncated, altered (sha256), malformed or of another architecture, or
+            the name is unknown. The message says which, with the path and whatever it hides.
         FileNotFoundError: a file is missing.
+        TypeError: the architecture takes no such entry of `config`.
     """
-    path = find_checkpoint(name)
-    card = read_card(card_path(path), hidden_checkpoints(name))
-    label = f"{path} (which hides {', '.join(map(str, card.hides))})" if card.hides else str(path)
-    kind = card["architecture"]
-    if expect is not None and expect not in (kind, family_of(kind)):
-        raise ValueError(f"checkpoint {label}: expected architecture {expect!r}, found {kind!r}")
-    if kind not in architectures():
-        raise ValueError(f"checkpoint {label}: unknown architecture {kind!r}; is the package that adds it installed?")
-    weights = read_tensors(path, card["sha256"], label)
-    model = build_model(kind, {**card["config"], **(config or {})})
-    _check_fit(label, kind, model.state_dict(), weights)
+    path, hides = find_checkpoint(name), hidden_checkpoints(name)
+    label = f"{path} (which hides {', '.join(map(str, hides))})" if hides else str(path)
+    while True:
+        card = read_card(card_path(path), hides)
+        kind = card["architecture"]
+        if expect is not None and expect not in (kind, family_of(kind)):
+            raise ValueError(f"checkpoint {label}: expected architecture {expect!r}, found {kind!r}")
+        if kind not in architectures():
+            raise ValueError(
+                f"checkpoint {label}: unknown architecture {kind!r}; is the package that adds it installed?"
+            )
+        architecture(kind)  # raises if its package cannot be imported
+        try:
+            weights = _read_entered(path, card["sha256"], label)
+            break
+        except (ValueError, FileNotFoundError):
+            if read_card(card.path)["sha256"] == card["sha256"]:
+                raise  # else a release came between the card and the weights
+    try:
+        model = build_within(weights, kind, card["config"])
+    except Exception as error:
+        raise ValueError(f"card {card.path}: config: {type(error).__name__}: {error}"[:500]) from error
+    _check_fit(label, kind, model.state_dict(), weights, card.get("stored"))
+    if config:
+        model = build_model(kind, {**card["config"], **config})
+        _check_fit(label, kind, model.state_dict(), weights, card.get("stored"))
     model.load_state_dict(weights)
     return model.eval()
 
 
 def save_checkpoint(
-    model: nn.Module, name: str, folder: str | os.PathLike, card_fields: Mapping, *, store: torch.dtype | None = None
+    model: nn.Module,
+    name: str,
+    folder: str | os.PathLike[str],
+    card_fields: Mapping,
+    *,
+    store: torch.dtype | None = None,
 ) -> tuple[Path, Path]:
     """Writes `<name>.safetensors` and the card `<name>.json`, and returns both paths.
 
@@ -107,38 +134,52 @@ def save_checkpoint(
             key: value.to(store) if value.dtype == torch.float32 and value.dim() > 1 else value
             for key, value in tensors.items()
         }
-    check_card(card)
     path = Path(folder) / f"{name}.safetensors"
-    card["sha256"] = write_tensors(path, tensors)
-    write_card(path.with_suffix(".json"), card)
+    with torch.random.fork_rng(devices=[]):
+        _check_fit(str(path), kind, build_model(kind, card["config"]).state_dict(), tensors, card.get("stored"))
+    data = packed(tensors, str(path))
+    card["sha256"] = hashlib.sha256(data).hexdigest()
+    check_card(card)
+    with locked(folder):
+        _enter(path, data, card["sha256"], path.with_suffix(".json"), card)
     return path, path.with_suffix(".json")
 
 
-def record_rows(name: str | os.PathLike, *, metrics: Sequence[Mapping] = (), energy: Sequence[Mapping] = ()) -> Path:
+def record_rows(
+    name: str | os.PathLike[str], *, metrics: Sequence[Mapping] = (), energy: Sequence[Mapping] = ()
+) -> Path:
     """Enters rows into the card of a checkpoint, in place of those with the same metric, and returns the card's path.
 
     Raises:
         ValueError: a row that does not say what it counts, how, and with which seed.
     """
-    card = load_card(name)
-    for field, rows in (("metrics", metrics), ("energy", energy)):
-        new = {row["metric"]: dict(row) for row in rows}
-        card[field] = [row for row in card[field] if row["metric"] not in new] + list(new.values())
-    check_card(card)
-    write_card(card.path, card)
+    with locked(card_path(find_checkpoint(name)).parent):
+        card = load_card(name)
+        for field, rows in (("metrics", metrics), ("energy", energy)):
+            new = {row["metric"]: dict(row) for row in rows}
+            card[field] = [row for row in card[field] if row["metric"] not in new] + list(new.values())
+        check_card(card)
+        write_card(card.path, card)
     return card.path
 
 
-def save_reference(name: str | os.PathLike, tensors: Mapping[str, Tensor]) -> Path:
-    """Writes `<name>.reference.safetensors` beside a checkpoint and enters it, with its sha256, in the card."""
-    weights, card = find_checkpoint(name), load_card(name)
+def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
+    """Write `<name>.reference.safetensors` beside a checkpoint, enter it with its sha256 in the card, return its path.
+
+    Raises:
+        ValueError: a tensor holds numbers that are not finite.
+    """
+    weights = find_checkpoint(name)
     path = weights.with_name(f"{weights.stem}.reference.safetensors")
-    sha256 = write_tensors(path, tensors)
-    write_card(card.path, {**card, "reference": {"file": path.name, "sha256": sha256}})
+    data = packed(tensors, str(path))
+    sha256 = hashlib.sha256(data).hexdigest()
+    with locked(path.parent):
+        card = load_card(name)
+        _enter(path, data, sha256, card.path, {**card, "reference": {"file": path.name, "sha256": sha256}})
     return path
 
 
-def load_reference(name: str | os.PathLike) -> dict[str, Tensor]:
+def load_reference(name: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The reference statistics that belong to a checkpoint: tensors by name.
 
     Raises:
@@ -147,11 +188,48 @@ def load_reference(name: str | os.PathLike) -> dict[str, Tensor]:
     card = load_card(name)
     if "reference" not in card:
         raise ValueError(f"checkpoint {os.fspath(name)!r} has no reference statistics")
-    return read_tensors(card.path.with_name(card["reference"]["file"]), card["reference"]["sha256"])
+    path = card.path.with_name(card["reference"]["file"])
+    return _read_entered(path, card["reference"]["sha256"], str(path))
 
 
-def _check_fit(label: str, kind: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Raises if the weights are not those of the module."""
+def _enter(path: Path, data: bytes, sha256: str, card_file: Path, card: Mapping[str, Any]) -> None:
+    """Write tensors, and the card that holds their digest, so that both are new or both old whatever interrupts.
+
+    Until the card is written the new tensors lie beside the old ones, named by their digest.
+    """
+    staged = write_file(_staged(path, sha256), data)
+    try:
+        write_card(card_file, card)
+    finally:
+        if card_file.is_file() and sha256 in card_file.read_text(encoding="utf-8"):
+            staged.replace(path)
+        else:
+            staged.unlink()
+
+
+def _read_entered(path: Path, sha256: str, label: str) -> dict[str, Tensor]:
+    """Return what `_enter` wrote, also if it was killed after the card."""
+    staged = _staged(path, sha256)
+    if staged.is_file():
+        try:
+            return read_tensors(staged, sha256, label)
+        except FileNotFoundError:  # it has just taken its place
+            pass
+    return read_tensors(path, sha256, label)
+
+
+def _staged(path: Path, sha256: str) -> Path:
+    return path.with_name(f"{sha256[:32]}.safetensors")
+
+
+def _check_fit(
+    label: str, kind: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored: str | None
+) -> None:
+    """Raise if the weights are not those of the module, in shape and dtype.
+
+    Args:
+        stored: dtype of the file's matrices, if not that of the module.
+    """
     problems = [f"{key} is missing" for key in sorted(wanted.keys() - found.keys())]
     problems += [f"{key} is not part of it" for key in sorted(found.keys() - wanted.keys())]
     problems += [
@@ -159,9 +237,24 @@ def _check_fit(label: str, kind: str, wanted: Mapping[str, Tensor], found: Mappi
         for key in sorted(wanted.keys() & found.keys())
         if wanted[key].shape != found[key].shape
     ]
+    problems += [
+        f"{key} is of {found[key].dtype}, expected {wanted[key].dtype}"
+        for key in sorted(wanted.keys() & found.keys())
+        if not _takes(wanted[key], found[key].dtype, stored)
+    ]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise ValueError(f"checkpoint {label} does not fit architecture {kind!r}: {'; '.join(problems[:3])}{more}")
+
+
+def _takes(value: Tensor, dtype: torch.dtype, stored: str | None) -> bool:
+    """Return whether a tensor of the model may be stored in a dtype.
+
+    A model is built in torch's default dtype, which need not be that of the day when the checkpoint was written.
+    """
+    if dtype == value.dtype or (dtype == torch.float32 and value.dtype == torch.get_default_dtype()):
+        return True
+    return value.is_floating_point() and value.dim() > 1 and str(dtype) == f"torch.{stored}"
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files: written whole, read only after their length and digest have been checked."""
+"""Tensors in safetensors files: written whole, and parsed only after size and digest have been checked."""
 
 import hashlib
 import json
@@ -6,49 +6,108 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
 from thermotorch.files import write_file
 
+MAX_BYTES = 1 << 32  # of a file, which is read into memory whole
+MAX_HEADER = 1 << 22  # bytes of names and shapes
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Writes tensors by name and returns the sha256 of the file, a function of the tensors alone."""
+
+def packed(tensors: Mapping[str, Tensor], label: str) -> bytes:
+    """Return the safetensors file of tensors, a function of them alone.
+
+    Args:
+        tensors: by name.
+        label: name of the file in messages.
+
+    Raises:
+        ValueError: a tensor holds numbers that are not finite, or the file would be too large to load.
+    """
+    check_finite(tensors, label)
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     data = safetensors_save(plain, metadata={"format": "pt"})  # the Hub and its libraries ask for the framework
+    _check_size(label, len(data), struct.unpack("<Q", data[:8])[0])
+    return data
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors by name and return the sha256 of the file.
+
+    Raises:
+        ValueError: as `packed`.
+    """
+    data = packed(tensors, str(path))
     write_file(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
 def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
-    """The tensors of a file, once its length and its digest have been checked; errors call it `label`.
+    """Return the tensors of a file by name.
+
+    Args:
+        path: safetensors file.
+        sha256: its digest, in hexadecimal digits.
+        label: name of the file in messages; the path by default.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is truncated or altered; nothing has been parsed.
+        ValueError: the file is too large, truncated or altered, in which case nothing has been parsed; or it is no
+            safetensors file, or holds numbers that are not finite.
+
+    Cost: the file is in memory twice while it is parsed.
     """
     label = label or str(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {label}: no such file")
-    data = path.read_bytes()
-    if (expected := _expected_length(data)) is None or len(data) < expected:
-        raise ValueError(
-            f"checkpoint {label} is truncated: {len(data)} bytes of {expected or 'an unreadable header'}; "
-            f"fetch it again"
-        )
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        start = file.read(8)
+        header = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if size < 8 + header:
+            raise ValueError(f"checkpoint {label} is truncated: {size} bytes of at least {8 + header}; fetch it again")
+        _check_size(label, size, header)
+        data = start + file.read(size - 8)
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        if len(data) < (expected := _expected_length(data, header)):
+            raise ValueError(f"checkpoint {label} is truncated: {len(data)} bytes of {expected}; fetch it again")
         raise ValueError(f"checkpoint {label} was altered: its card says sha256 {sha256}, found {found}")
-    return safetensors_load(data)
+    try:
+        tensors = safetensors_load(data)
+    except Exception as error:  # its classes differ between versions
+        raise ValueError(f"checkpoint {label} is no safetensors file of torch: {error}"[:500]) from error
+    check_finite(tensors, label)
+    return tensors
 
 
-def _expected_length(data: bytes) -> int | None:
-    """The length that a safetensors file announces (8 bytes, header, tensors); None if the header is cut off."""
-    if len(data) < 8 or len(data) < 8 + (header := struct.unpack("<Q", data[:8])[0]):
-        return None
+def check_finite(tensors: Mapping[str, Tensor], label: str) -> None:
+    """Check that every number is finite.
+
+    Raises:
+        ValueError: names the first tensor in which one is not.
+    """
+    for key, value in tensors.items():
+        if not value.is_floating_point() or not value.numel():
+            continue
+        value = value.float() if value.element_size() == 1 else value  # float8 cannot be compared
+        if not all(map(torch.isfinite, torch.aminmax(value))):  # NaN is both; 5 times as fast as isfinite of all
+            raise ValueError(f"checkpoint {label}: tensor {key!r:.200} holds numbers that are not finite")
+
+
+def _check_size(label: str, size: int, header: int) -> None:
+    for what, found, limit in (("file", size, MAX_BYTES), ("header", header, MAX_HEADER)):
+        if found > limit:
+            raise ValueError(f"checkpoint {label}: expected a {what} of at most {limit} bytes, found {found}")
+
+
+def _expected_length(data: bytes, header: int) -> int:
+    """Return the length that the header of a damaged file announces; 0 if it is damaged, too."""
     try:
         entries = json.loads(data[8 : 8 + header])
-    except ValueError:
-        return None
-    ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
-    return 8 + header + max(ends, default=0)
+        ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
+        return 8 + header + max(map(int, ends), default=0)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
+        return 0
