@@ -23,6 +23,7 @@ SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of ste
 Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMatchEulerDiscreteScheduler
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
+_MOST_TIMESTEPS = 100_000
 
 
 class DiffusionModel(nn.Module):
@@ -67,6 +68,8 @@ class DiffusionModel(nn.Module):
         image_size, channels = _integer("image_size", image_size, 1), _integer("channels", channels, 1)
         layers_per_block = _integer("layers_per_block", layers_per_block, 1)
         num_train_timesteps = _integer("num_train_timesteps", num_train_timesteps, 1)
+        if num_train_timesteps > _MOST_TIMESTEPS:  # diffusers keeps a list of them
+            raise ValueError(f"num_train_timesteps: expected at most {_MOST_TIMESTEPS}, found {num_train_timesteps}")
         num_classes, guidance = _integer("num_classes", num_classes, 0), _finite("guidance", guidance)
         widths = [_integer("block_out_channels", width, 1) for width in block_out_channels]
         if not widths or any(width % _NORM_GROUPS for width in widths):
