@@ -21,8 +21,7 @@ def simulate_with(
     differentiable in them.
     """
     named = {f"potential.{name}": value for name, value in tensors.items()}
-    run: Trajectory = torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
-    return run
+    return torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
 
 
 class _Run(nn.Module):
