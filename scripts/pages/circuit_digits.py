@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+from torchvision.utils import make_grid
 
 from thermotorch.circuit import analog_machine, netlist, run_netlist
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -38,10 +39,8 @@ def by_ngspice(machine: ThermodynamicGenerator) -> torch.Tensor:
     images = []
     for sample in range(DRAWN):
         circuit = netlist(analog_machine(machine, label=sample % 10), step=0.01, waveform=False, reltol=1e-3)
-        pixels = torch.as_tensor(run_netlist(circuit).read).float()
-        images.append(pixels.clamp(*machine.config["display_range"]).view(1, 8, 8))
-    low, high = machine.config["display_range"]
-    return (torch.stack(images) - low) / (high - low)
+        images.append(machine.to_images(run_netlist(circuit).read.float()))  # what is read are the visible units
+    return torch.stack(images)
 
 
 def draw(rows: dict[str, torch.Tensor]) -> None:
@@ -53,7 +52,7 @@ def draw(rows: dict[str, torch.Tensor]) -> None:
 
     figure, axes = pyplot.subplots(len(rows), 1, figsize=(5, 5.6))
     for axis, (title, images) in zip(axes, rows.items(), strict=True):
-        sheet = images.view(5, 10, 8, 8).permute(0, 2, 1, 3).reshape(40, 80)
+        sheet = make_grid(images, nrow=10, padding=1, pad_value=0.5)[0]
         axis.imshow(sheet, cmap="gray", vmin=0, vmax=1)
         axis.set_title(title, fontsize=9)
         axis.axis("off")

@@ -74,3 +74,8 @@ def test_a_model_with_other_samplers_than_its_rival_uses_its_own():
     assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries] == [("ddim", 7), ("euler", 7)]
     labels = [entry.label for entry in entries_of(models, PROTOCOL, ["euler:3", "ddim:5"])]
     assert labels == ["digital, ddim 5", "flow, euler 3"]
+
+
+def test_a_model_that_lists_no_samplers_takes_those_of_its_rival():
+    entries = entries_of({"digital": Sampled(), "silent": Digital()}, PROTOCOL)
+    assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries] == [("ddim", 7), ("ddim", 7)]

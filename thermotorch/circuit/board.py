@@ -14,7 +14,7 @@ def board_netlist(circuit: Circuit, time: float, step: float, *, reltol: float =
 
     Args:
         circuit: one board, with white noise.
-        time, step: of the run and of the noise, seconds.
+        time, step: duration of the run and time step of the noise, in seconds.
         reltol: relative tolerance of the solver.
 
     Raises:

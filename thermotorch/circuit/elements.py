@@ -35,8 +35,8 @@ def elements(machine: AnalogMachine, scale: Scale, step: float, unit: int, meter
     """Yield the lines of a unit: capacitor, well, couplings, bias and noise, or the source that holds it.
 
     Args:
-        step: of the noise, in reduced time.
-        metered: whether an ammeter `Va` lies in series with the capacitor.
+        step: time step of the noise, reduced.
+        metered: True to put an ammeter `Va` in series with the capacitor.
     """
     start = machine.start[unit].item() * scale.volt
     if machine.held[unit]:

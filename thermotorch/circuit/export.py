@@ -30,12 +30,12 @@ def write_netlist(
 
     Args:
         model, label: as in `analog_machine`.
-        folder: where the files go.
-        name: of the model, for the head of the netlist.
+        folder: folder for the files.
+        name: name of the model in the head of the netlist.
         inputs: pixels of a classifier, or the `inputs` of `analog_machine`.
         step, bits, metered: as in `netlist`.
         scale: arguments of `Scale` but for the temperature.
-        run: whether ngspice runs it.
+        run: True to run it in ngspice.
 
     Raises:
         ValueError: a model, or numbers, that cannot be exported.

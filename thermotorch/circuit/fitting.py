@@ -1,4 +1,4 @@
-"""Whether a machine fits a circuit: how far its units go, and how fast they are."""
+"""Bounds that decide if a machine fits a circuit: the reach of its units and their fastest rate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SWEEPS = 200
 
 @dataclass(frozen=True)
 class Reach:
-    """How far and how fast a machine goes, in reduced units.
+    """The reach of the states of a machine and its fastest rate, in reduced units.
 
     Attributes:
         state: upper bound of |x|: all couplings pull one way, and a fluctuation climbs 8 kT.

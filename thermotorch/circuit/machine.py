@@ -1,4 +1,4 @@
-"""What a netlist needs of a machine: wells, couplings, clocks and read-out as plain numbers."""
+"""A machine as plain numbers for a netlist: wells, couplings, clocks and read-out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class AnalogMachine:
         dx_i = mu_i (-2 j2 x_i - 3 j3 x_i^2 - 4 j4 x_i^3 - gain (b_i + (J x)_i)) dt + sqrt(2 mu_i kT dt) xi_i
 
     Args:
-        j2, j3, j4, bias, mobility, start: [unit].
+        j2, j3, j4, bias, mobility, start: numbers of each unit, [unit].
         couplings: J [unit, unit], symmetric.
         held: bool [unit], units driven to their value in `start`.
         groups: name and number of units of each group, in order.
@@ -68,12 +68,12 @@ class AnalogMachine:
 
     @property
     def switched(self) -> bool:
-        """Whether couplings and biases are turned during the run, so that their currents pass a switch."""
+        """True if couplings and biases are turned during the run, so that their currents pass a switch."""
         return any(segment.gain != 1.0 for segment in self.program)
 
     @property
     def heated(self) -> bool:
-        """Whether the temperature changes during the run."""
+        """True if the temperature changes during the run."""
         return len({segment.temperature for segment in self.program}) > 1
 
     @property
@@ -90,9 +90,9 @@ def analog_machine(
         model: a `ThermodynamicGenerator` (its run begins with the preparation of the noise), a
             `ThermodynamicClassifier` or `ThermodynamicLayer` (pixels or features are held units), or a
             `LayeredComputer` (its input is a bias current).
-        label: class that a generator with label units draws; 0 by default.
-        image: [channel, height, width] in [0, 1], what a classifier looks at.
-        inputs: features [in_features] of a layer, or the number of a layered computer, [1].
+        label: class for a generator with label units to draw; 0 by default.
+        image: input of a classifier, [channel, height, width] in [0, 1].
+        inputs: features of a layer, [in_features], or the number that a layered computer takes, [1].
 
     Raises:
         ValueError: a model that cannot be exported, with the reason, or inputs that do not fit.
@@ -138,10 +138,10 @@ def from_potential(
     Args:
         potential: V.
         time, dt, temperature, mobility: as in `simulate`, with time = steps x dt.
-        start: [unit], default zero.
-        held: bool [unit], as `clamp` of `simulate`.
-        drive: constant force [unit].
-        read: numbers of the units that are read, default all.
+        start: initial state, [unit], by default zero.
+        held: units that do not move, bool [unit], as `clamp` of `simulate`.
+        drive: constant force, [unit].
+        read: numbers of the units that are read, by default all.
 
     Raises:
         ValueError: a potential with a law of its own.
@@ -169,20 +169,18 @@ def from_potential(
 
 def _generator(model: ThermodynamicGenerator, label: int | None) -> AnalogMachine:
     potential = model.potential
+    wanted = class_labels(None if label is None else [label], torch.zeros(1, dtype=torch.int64), model.num_classes)
     start = torch.zeros(potential.num_units)
     if model.num_classes:
-        start[model.hidden.stop + int(class_labels([label or 0], torch.arange(1), model.num_classes)[0])] = 1.0
-    elif label is not None:
-        raise ValueError("label: this machine has no label units and cannot be asked for a class")
+        start[model.hidden.stop + int(wanted[0])] = 1.0
     whole = from_potential(
         potential, model.t_final, model.dt, model.temperature, start=start, held=model.held(), mobility=model.mobility,
         read=range(model.visible.stop),
     )  # fmt: skip
     runs = (Segment((part.last - part.first) * model.dt, part.temperature, part.gain) for part in model.segments)
-    low, high = model.config["display_range"]
     return replace(
         whole, program=(Segment(model.t_final, model.temperature, 0.0), *runs),
-        readout_time=model.readout_steps * model.dt, full_scale=(low, high),
+        readout_time=model.readout_steps * model.dt, full_scale=(model.black, model.white),
     )  # fmt: skip
 
 

@@ -39,13 +39,13 @@ def netlist(
 
     Args:
         machine: see `analog_machine`.
-        scale: volts and seconds; default those of `rc_analog` at the machine's temperature.
-        step: of the noise, in reduced time; default the machine's, or shorter where its units are faster.
-        bits: of the converter, over `machine.full_scale`; None reads exactly.
-        waveform: whether every node is kept at every time.
+        scale: volts and seconds, by default those of `rc_analog` at the machine's temperature.
+        step: time step of the noise, reduced; by default the machine's, or a shorter one if its units are faster.
+        bits: resolution of the converter over `machine.full_scale`; None reads exactly.
+        waveform: True to keep every node at every time.
         metered: add the integrals of `meters`; five times as many sources, so that a run takes longer.
         reltol: relative tolerance of the solver.
-        name: for the head of the netlist.
+        name: name of the machine in the head of the netlist.
 
     Raises:
         ValueError: units that do not fit, with the number.

@@ -19,7 +19,7 @@ NETLIST = "machine.cir"
 
 @dataclass(frozen=True)
 class CircuitRun:
-    """What one run of a netlist gave.
+    """The result of one run of a netlist.
 
     Attributes:
         read: [read unit], in reduced units, as the converter gave them.
@@ -50,8 +50,8 @@ def run_netlist(text: str, folder: Path | None = None, timeout: float | None = N
 
     Args:
         text: the netlist.
-        folder: where netlist and files stay; None uses a temporary one.
-        timeout: in seconds.
+        folder: folder for netlist and results; None uses a temporary one.
+        timeout: time limit in seconds.
 
     Raises:
         FileNotFoundError: ngspice is not installed.
@@ -71,9 +71,9 @@ def run_netlist(text: str, folder: Path | None = None, timeout: float | None = N
     said = done.stdout + done.stderr
     if not read.is_file() or "aborted" in said or "Timestep too small" in said:
         raise RuntimeError("ngspice did not finish the run: " + " / ".join(said.strip().splitlines()[-8:]))
-    numbers = np.loadtxt(read, skiprows=1, ndmin=2)
+    values = [float(line.split()[1]) for line in read.read_text().splitlines()[1:]]
     kept = raw_file(waveform) if waveform.is_file() else {}
-    return CircuitRun(torch.from_numpy(numbers[:, 1].copy()) if numbers.size else torch.empty(0), kept)
+    return CircuitRun(torch.tensor(values, dtype=torch.float64), kept)
 
 
 def raw_file(path: Path) -> dict[str, Tensor]:

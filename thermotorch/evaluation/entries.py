@@ -44,21 +44,23 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
     entries, problems = [], []
     asked = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
-    known = {sampler for model in models.values() for sampler in abilities(model).samplers}
+    able_of = {name: abilities(model) for name, model in models.items()}
+    known = {sampler for able in able_of.values() for sampler in able.samplers}
     for name, model in models.items():
-        able = abilities(model)
+        able = able_of[name]
         if not able.takes_sampler:
             entries.append(Entry(name, name, model, protocol))
             continue
-        own = [way for way in asked if way[0] in able.samplers or way[0] not in known]
-        for sampler, steps in own or [(next(iter(able.samplers)), protocol.steps)]:
+        # A sampler that another model has is not asked of one that lists its own without it.
+        ways = [way for way in asked if not able.samplers or way[0] in able.samplers or way[0] not in known]
+        for sampler, steps in ways or [(next(iter(able.samplers)), protocol.steps)]:
             try:
                 found = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {found}".strip() if samplers else name
                 entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps)))
             except ValueError as error:
                 problems.append(str(error))
-    if samplers and not any(abilities(model).takes_sampler for model in models.values()):
+    if samplers and not any(able.takes_sampler for able in able_of.values()):
         problems.append(f"samplers: none of {', '.join(models)} is sampled in several ways; leave samplers out")
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))

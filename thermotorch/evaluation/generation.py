@@ -145,10 +145,8 @@ def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
     """Describe the sampling: `sampler dpm++, steps 20, each class in turn, guidance 2`."""
     words = [f"{key} {value}" for key, value in options.items() if value is not None]
     if able.num_classes:
-        words.append("each class in turn")
-        if able.guidance == 0.0:
-            words[-1] = "without the class"
-        elif able.guidance != 1.0:
+        words.append("each class in turn" if able.guidance else "without the class")
+        if able.guidance not in (0.0, 1.0):
             words.append(f"guidance {able.guidance:g}")
     return ", ".join(words)
 

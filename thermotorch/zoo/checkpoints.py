@@ -4,7 +4,6 @@ The card says what the weights are (architecture, configuration, sha256), how th
 on them. Nothing is unpickled, and nothing is built before the digest has been checked.
 """
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -137,8 +136,7 @@ def save_checkpoint(
     path = Path(folder) / f"{name}.safetensors"
     with torch.random.fork_rng(devices=[]):
         _check_fit(str(path), kind, build_model(kind, card["config"]).state_dict(), tensors, card.get("stored"))
-    data = packed(tensors, str(path))
-    card["sha256"] = hashlib.sha256(data).hexdigest()
+    data, card["sha256"] = packed(tensors, str(path))
     check_card(card)
     with locked(folder):
         _enter(path, data, card["sha256"], path.with_suffix(".json"), card)
@@ -171,8 +169,7 @@ def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) 
     """
     weights = find_checkpoint(name)
     path = weights.with_name(f"{weights.stem}.reference.safetensors")
-    data = packed(tensors, str(path))
-    sha256 = hashlib.sha256(data).hexdigest()
+    data, sha256 = packed(tensors, str(path))
     with locked(path.parent):
         card = load_card(name)
         _enter(path, data, sha256, card.path, {**card, "reference": {"file": path.name, "sha256": sha256}})

@@ -17,8 +17,8 @@ MAX_BYTES = 1 << 32  # of a file, which is read into memory whole
 MAX_HEADER = 1 << 22  # bytes of names and shapes
 
 
-def packed(tensors: Mapping[str, Tensor], label: str) -> bytes:
-    """Return the safetensors file of tensors, a function of them alone.
+def packed(tensors: Mapping[str, Tensor], label: str) -> tuple[bytes, str]:
+    """Return the bytes of the safetensors file of tensors, a function of them alone, and their sha256.
 
     Args:
         tensors: by name.
@@ -31,7 +31,7 @@ def packed(tensors: Mapping[str, Tensor], label: str) -> bytes:
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     data = safetensors_save(plain, metadata={"format": "pt"})  # the Hub and its libraries ask for the framework
     _check_size(label, len(data), struct.unpack("<Q", data[:8])[0])
-    return data
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -40,9 +40,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     Raises:
         ValueError: as `packed`.
     """
-    data = packed(tensors, str(path))
+    data, sha256 = packed(tensors, str(path))
     write_file(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return sha256
 
 
 def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:

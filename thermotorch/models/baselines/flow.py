@@ -32,7 +32,6 @@ class FlowMatchingModel(DiffusionModel):
     """
 
     samplers = {"euler": 20}
-    training_sampler = "euler"
 
     def __init__(
         self,

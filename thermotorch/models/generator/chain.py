@@ -261,5 +261,4 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
 
     def to_images(self, visible: Tensor) -> Tensor:
         """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""
-        low, high = self.first.black, self.first.white
-        return ((visible - low) / (high - low)).clamp(0.0, 1.0).reshape(*visible.shape[:-1], *self.image_shape)
+        return self.first.to_images(visible)  # whose visible units come first
