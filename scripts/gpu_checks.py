@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from thermotorch.dynamics import cuda as kernels
 from thermotorch.dynamics.cuda import action, pipeline, streamed
 from thermotorch.dynamics.cuda import alternating as scheme
 from thermotorch.dynamics.cuda.run import Run
+from thermotorch.dynamics.operators.arguments import Langevin
 
 SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
 
@@ -74,8 +75,8 @@ class Machine:
 
     def arguments(self, steps: int, precision: str, integrator: str = "euler_maruyama") -> list:
         return [
-            self.state, [self.matrix], self.first, self.first, self.bias, self.one, self.zero, self.one, self.one, None,
-            self.ids, steps, DT, TEMPERATURE, SEED, 0, 0, integrator, 0, 0, precision,
+            self.state, self.ids, steps, torch.tensor(SEED), 0, 0, 0, 0, precision, None, [self.matrix], self.first,
+            self.first, self.bias, self.one, self.zero, self.one, self.one, DT, TEMPERATURE, integrator,
         ]  # fmt: skip
 
     @torch.no_grad()
@@ -204,7 +205,7 @@ def large(bench: Bench) -> None:
                 lambda m=machine: m.eager(tenth), steps / tenth, repeats=3,
                 **(limits[precision] if batch == 1024 else {}),
             )  # fmt: skip
-            run = Run.of(*machine.arguments(steps, precision))
+            run = Run.of(Langevin(*machine.arguments(steps, precision)))
             for library, way in ((False, "one fused kernel"), (True, "cuBLAS and a kernel")) if batch > 256 else ():
                 name = f"  batch {batch}, {precision}, by {way}"
                 bench.measure(name, lambda r=run, b=library: streamed.langevin(r, library=b), repeats=3)
@@ -219,7 +220,7 @@ def tiles(bench: Bench) -> None:
     for precision in ("ieee",) if bench.dry else ("bf16", "tf32"):
         for m, n, warps in shapes[:1] if bench.dry else shapes:
             tile = pipeline.Tile(m, n, 64 if precision == "bf16" else 32, warps, 4 if m * n <= 8192 else 3)
-            run = Run.of(*machine.arguments(steps, precision))
+            run = Run.of(Langevin(*machine.arguments(steps, precision)))
             try:
                 bench.measure(f"tile {m} x {n}, {warps} warps, {steps} steps, {precision}",
                               lambda r=run, t=tile: streamed.langevin(r, tile=t), repeats=3)  # fmt: skip
@@ -311,10 +312,10 @@ class Halves(Machine):
         self.block = self.matrix[: self.visible, self.visible :].clone()
 
     def halves(self, steps: int, precision: str, keep: int = 0) -> list:
-        arguments = self.arguments(steps, precision, "alternating")
-        arguments[1:4] = [self.block, self.block.T], torch.tensor([0, self.visible]), torch.tensor([self.visible, 0])
-        arguments[12], arguments[19] = 0.1, keep
-        return arguments
+        places = torch.tensor([0, self.visible])
+        a = Langevin(*self.arguments(steps, precision, "alternating"))
+        changed = replace(a, blocks=[self.block, self.block.T], rows=places, columns=places.flip(0), dt=0.1, keep=keep)
+        return list(vars(changed).values())
 
     def loop(self, steps: int, start: Tensor, block: Tensor) -> Tensor:
         """Run the scheme as one would write it first, for j2 = j4 = 1 and j3 = 0."""
@@ -350,7 +351,7 @@ def alternating(bench: Bench) -> None:
 
             def back(kept: list = machine.halves(steps, precision, 16)) -> None:  # noqa: B008
                 end, recorded, states = kernels.langevin(*kept)
-                kernels.langevin_backward(2 * end, recorded, kept[0], states, *kept[1:], True, False)
+                kernels.langevin_backward(*kept, 2 * end, recorded, states, True, False)
 
             name = f"alternating, {machine.visible} + {machine.hidden} units, batch {batch}, {steps} steps, {precision}"
             row = bench.measure(name, lambda a=arguments: kernels.langevin(*a), eager, steps / tenth, repeats=5)
@@ -359,7 +360,8 @@ def alternating(bench: Bench) -> None:
             if precision != "ieee" and not bench.dry:  # a smaller tile than `tile_for` has: more programs
                 tile = pipeline.Tile(32 if batch == 256 else 64, 64, 64 if precision == "bf16" else 32, 4, 4)
                 bench.measure(f"  batch {batch}, {precision}, tile {tile.m} x {tile.n}",
-                              lambda a=arguments, t=tile: scheme.langevin(Run.of(*a), tile=t), repeats=3)  # fmt: skip
+                              lambda a=arguments, t=tile: scheme.langevin(Run.of(Langevin(*a)), tile=t),
+                              repeats=3)  # fmt: skip
 
 
 def profile(bench: Bench) -> None:

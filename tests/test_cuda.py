@@ -4,10 +4,11 @@ import pytest
 import torch
 
 import thermotorch as tt
-from tests.dynamics.cuda.cases import Case, rms_ratio
+from tests.dynamics.cuda.cases import Case, changed, rms_ratio
 from thermotorch.dynamics import INTEGRATORS
 from thermotorch.dynamics.noise import normals, philox
 from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators.arguments import Langevin
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -87,7 +88,7 @@ def test_products_by_cublas_give_the_same_paths(precision, kernels):
     from thermotorch.dynamics.cuda.run import Run
 
     case = Case(200, 300, 120, precision=precision, dt=2e-3, coupling=0.07, drive="sample")
-    end = kernels.streamed.langevin(Run.of(*case.arguments("cuda")), library=True)[0]
+    end = kernels.streamed.langevin(Run.of(Langevin(*case.arguments("cuda"))), library=True)[0]
     with torch.no_grad():
         expected = case.reference()[-1].state
     assert rms_ratio(displacement(end, case), displacement(expected, case)) < TOLERANCE[precision]
@@ -103,7 +104,7 @@ def test_long_alternating_paths_and_their_gradients_agree_with_the_reference(uni
     expected = displacement(run.state.detach(), case)
     assert rms_ratio(displacement(end, case), expected) < TOLERANCE[precision]
     run.state.square().sum().backward()
-    found = kernels.langevin_backward(2 * end, recorded, arguments[0], kept, *arguments[1:], True, True)
+    found = kernels.langevin_backward(*arguments, 2 * end, recorded, kept, True, True)
     bonds = next(potential.couplings.parameters()).grad
     wanted = state.grad, potential.bias.grad, force.grad, bonds
     for here, there in zip((*found[:3], found[3] + found[4].T), wanted, strict=True):
@@ -118,7 +119,7 @@ def test_gradients_agree_with_the_reference(units, precision, kernels):
     run.state.square().sum().backward()
     arguments = case.arguments("cuda")
     end, recorded, kept = kernels.langevin(*arguments)
-    found = kernels.langevin_backward(2 * end, recorded, arguments[0], kept, *arguments[1:], True, True)
+    found = kernels.langevin_backward(*arguments, 2 * end, recorded, kept, True, True)
     tolerance = GRADIENT_TOLERANCE[precision]
     assert rms_ratio(found[0], state.grad) < tolerance
     assert rms_ratio(found[1], potential.bias.grad) < tolerance
@@ -178,7 +179,8 @@ def test_a_captured_run_replays_on_new_states(units, machine, kernels):
 @pytest.mark.parametrize("drive", [None, "sample"])
 def test_opcheck(units, machine, drive, kernels):
     arguments = machine(units, 5, 6, drive=drive, record=2, keep=2, start_step=1).arguments("cuda")
-    for tensor in (arguments[0], *arguments[1], arguments[4], *([arguments[9]] if drive else [])):
+    a = Langevin(*arguments)
+    for tensor in (a.state, *a.blocks, a.bias, *([a.drive] if drive else [])):
         tensor.requires_grad_()
     torch.library.opcheck(op.langevin, tuple(arguments))
 
@@ -219,8 +221,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(kernels):
 
     peaks = []
     for steps in (100, 2000):
-        arguments = Case(600, 256, 1, dt=1e-3, coupling=0.02).arguments("cuda")
-        arguments[11] = steps
+        arguments = changed(Case(600, 256, 1, dt=1e-3, coupling=0.02).arguments("cuda"), steps=steps)
         pipeline._pipelines.clear()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

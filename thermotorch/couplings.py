@@ -9,7 +9,8 @@ A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
-from typing import Any
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,10 @@ class Couplings(DerivedBuffers):
 
     num_units: int
     blocks_are_the_field = True  # of a class: whether `matrix` and `pieces` describe what `bind` and `energy` compute
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -75,7 +80,7 @@ class Couplings(DerivedBuffers):
     @torch.no_grad()
     def frobenius_norm(self) -> float:
         """Square root of the sum of J_ij^2 over all i and j: a cheap upper bound of the spectral norm."""
-        return (2.0 * sum(p.square().sum().item() for p in self.parameters())) ** 0.5
+        return sqrt(2.0 * sum(p.square().sum().item() for p in self.parameters()))
 
     @torch.no_grad()
     def spectral_norm(self, iterations: int = 20) -> float:
@@ -92,7 +97,7 @@ class Couplings(DerivedBuffers):
         return norm
 
     @torch.no_grad()
-    def load_matrix(self, matrix: Tensor) -> "Couplings":
+    def load_matrix(self, matrix: Tensor) -> Self:
         """Set every bond from `matrix` [unit, unit], which must be symmetric and zero wherever there is no bond.
 
         Raises ValueError when the shape is wrong, the matrix is not symmetric, or it couples units that this topology
@@ -128,6 +133,8 @@ class DenseCouplings(Couplings):
 
     `DenseCouplings.from_matrix(J)` takes an existing symmetric matrix. Field cost: n^2 multiply-adds per sample.
     """
+
+    _bond_at: Tensor
 
     def __init__(self, num_units: int) -> None:
         super().__init__()
@@ -170,13 +177,14 @@ class BlockCouplings(Couplings):
     """Named groups of units, coupled group by group.
 
     `BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])` is Whitelam's
-    generative
-    computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the order of
-        `groups`;
-    `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are computed block by
-    block: for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense product.
-    A pair of equally large groups in `one_to_one` couples unit i of one group to unit i of the other only, n bonds.
+    generative computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the
+    order of `groups`; `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are
+    computed block by block: for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense
+    product. A pair of equally large groups in `one_to_one` couples unit i of one group to unit i of the other only, n
+    bonds.
     """
+
+    _anchor: Tensor
 
     def __init__(
         self, groups: Mapping[str, int], pairs: Sequence[tuple[str, str]], one_to_one: Sequence[tuple[str, str]] = ()
@@ -223,7 +231,7 @@ class BlockCouplings(Couplings):
             if frozenset(pair) in seen:
                 raise ValueError(f"pairs: {tuple(pair)} appears twice; couplings are symmetric, name each pair once")
             seen.add(frozenset(pair))
-        return [tuple(pair) for pair in pairs]
+        return [(first, second) for first, second in pairs]
 
     def block(self, first: str, second: str) -> Tensor:
         """The coupling block J[first, second], [size of first, size of second], differentiable."""
@@ -264,14 +272,15 @@ class BlockCouplings(Couplings):
         return pieces
 
     def matrix(self) -> Tensor:
-        matrix, n = torch.zeros(self.num_units, self.num_units, **self._like()), self.num_units
+        n = self.num_units
+        matrix = self._like().new_zeros(n, n)
         for row, column, block in self.pieces():  # not in place, which vmap over ensembles cannot do
             height, width = block.shape
             matrix = matrix + nn.functional.pad(block, (column, n - column - width, row, n - row - height))
         return matrix
 
     def mask(self) -> Tensor:
-        mask = torch.zeros(self.num_units, self.num_units, dtype=torch.bool, device=self._like()["device"])
+        mask = self._like().new_zeros(self.num_units, self.num_units, dtype=torch.bool)
         for a, b in self.pairs:
             bonds = torch.eye(self.groups[a], dtype=torch.bool) if (a, b) in self.one_to_one else torch.tensor(True)
             mask[self.slices[a], self.slices[b]] = bonds.to(mask.device)
@@ -294,9 +303,8 @@ class BlockCouplings(Couplings):
             block = block.diagonal()
         self.blocks[f"{first}-{second}"].copy_(block)
 
-    def _like(self) -> dict:
-        tensor = next(self.parameters(), self._anchor)
-        return {"dtype": tensor.dtype, "device": tensor.device}
+    def _like(self) -> Tensor:
+        return next(self.parameters(), self._anchor)
 
     def extra_repr(self) -> str:
         shown = f"groups={self.groups}, pairs={[pair for pair in self.pairs if pair not in self.one_to_one]}"

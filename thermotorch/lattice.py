@@ -18,6 +18,11 @@ class LatticeCouplings(Couplings):
     in `matrix()`.
     """
 
+    _first: Tensor
+    _second: Tensor
+    _neighbour: Tensor
+    _bond: Tensor
+
     def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
         super().__init__()
         self.shape = tuple(counts_of("shape", shape, length=2))

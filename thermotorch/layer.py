@@ -54,10 +54,10 @@ class ThermodynamicLayer(nn.Module):
         hidden = count_of("hidden", hidden, 0)
         groups = {"hidden": hidden, "output": out_features} if hidden else {"output": out_features}
         pairs = [("hidden", "hidden"), ("hidden", "output"), ("output", "output")] if hidden else [("output", "output")]
-        self.potential = Potential(BlockCouplings(groups, pairs), j2, j3, j4)
-        self.input = nn.Linear(
-            in_features, hidden + out_features, bias=False
-        )  # force on each unit; biases are the potential's
+        couplings = BlockCouplings(groups, pairs)
+        self.potential, self._output = Potential(couplings, j2, j3, j4), couplings.slices["output"]
+        # The force on each unit; biases are the potential's.
+        self.input = nn.Linear(in_features, hidden + out_features, bias=False)
         self.in_features, self.out_features, self.hidden = in_features, out_features, hidden
         self.steps, self.t_final = steps_until(t_final, dt), float(t_final)
         self.dt = self.t_final / self.steps
@@ -81,8 +81,8 @@ class ThermodynamicLayer(nn.Module):
     def reset_parameters(self) -> None:
         """Input forces of order one for features of order one; couplings of a tenth of the spectral edge; no bias."""
         nn.init.normal_(self.input.weight, std=1.0 / sqrt(self.in_features))
-        for block in self.potential.couplings.blocks.values():
-            nn.init.normal_(block, std=0.1 / sqrt(self.potential.num_units))
+        for bonds in self.potential.couplings.parameters():
+            nn.init.normal_(bonds, std=0.1 / sqrt(self.potential.num_units))
         nn.init.zeros_(self.potential.bias)
 
     def forward(self, features: Tensor, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
@@ -93,7 +93,7 @@ class ThermodynamicLayer(nn.Module):
             seed: of the thermal noise; None draws one from torch's generator, so `torch.manual_seed` governs it.
             sample_ids: int64 [...], the noise stream of each row; default counts the rows.
         """
-        output = self.run(features, seed, sample_ids).state[:, self.potential.couplings.slices["output"]]
+        output = self.run(features, seed, sample_ids).state[:, self._output]
         return output.reshape(*features.shape[:-1], self.out_features)
 
     def run(

@@ -138,15 +138,15 @@ class Potential(DerivedBuffers):
 
     def _gradient_of_energy(self, x: Tensor) -> Tensor:
         if transformed():
-            return torch.func.grad(lambda at: self.energy(at).sum())(x)
+            found: Tensor = torch.func.grad(lambda at: self.energy(at).sum())(x)
+            return found
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             at = x if x.requires_grad else x.detach().requires_grad_()
             energy = self.energy(at).sum()
-            (gradient,) = torch.autograd.grad(
+            return torch.autograd.grad(
                 energy, at, create_graph=differentiable, allow_unused=True, materialize_grads=True
-            )
-        return gradient
+            )[0]
 
     def live_bias(self) -> Tensor:
         """The biases, [unit], as gradients see them: cut off where they are fixed."""
@@ -194,7 +194,7 @@ class Potential(DerivedBuffers):
         reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)
         norm = self.couplings.spectral_norm()
         curvature = 2 * self.j2.abs() + norm + 6 * self.j3.abs() * reach + 12 * self.j4 * reach**2
-        return 2.0 / max(curvature.max().item(), 1e-30)
+        return 2.0 / max(float(curvature.max()), 1e-30)
 
     @torch.no_grad()
     def stable_dt_bound(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
@@ -216,20 +216,24 @@ class Potential(DerivedBuffers):
             min(field / quadratic, (field / quartic) ** (1 / 3)),
             (max(-2 * known.least_j2, 0.0) / quartic) ** 0.5,
         )
-        stiffest = 2 * known.j2 + known.norm + 6 * known.j3 * reach + 12 * known.j4 * reach**2
+        stiffest: float = 2 * known.j2 + known.norm + 6 * known.j3 * reach + 12 * known.j4 * reach**2
         return 2.0 / max(stiffest, 1e-30)
 
     def _extremes(self) -> "_Extremes":
         """The largest numbers of the potential, remembered until one of its tensors changes."""
-        tensors = (*self.parameters(), *self.buffers())
+        tensors: tuple[Tensor, ...] = (*self.parameters(), *self.buffers())
         changes = None if any(tensor.is_inference() for tensor in tensors) else [t._version for t in tensors]
-        held, seen, found = _seen.get(self, ((), None, None))
-        if changes is not None and changes == seen and all(ref() is t for ref, t in zip(held, tensors, strict=True)):
-            return found
-        found = _Extremes(
-            self.couplings.frobenius_norm(), *map(_largest, (self.bias, self.j2, self.j3, self.j4)),
-            self.j2.min().item(), self.j4.min().item(),
-        )  # fmt: skip
+        if known := _seen.get(self):
+            held, seen, found = known
+            if (
+                changes is not None
+                and changes == seen
+                and all(ref() is t for ref, t in zip(held, tensors, strict=True))
+            ):
+                return found
+        bias, j2, j3, j4 = map(_largest, (self.bias, self.j2, self.j3, self.j4))
+        least_j2, least_j4 = self.j2.min().item(), self.j4.min().item()
+        found = _Extremes(self.couplings.frobenius_norm(), bias, j2, j3, j4, least_j2, least_j4)
         _seen[self] = tuple(map(weakref.ref, tensors)), changes, found
         return found
 
@@ -258,7 +262,8 @@ class _Extremes(NamedTuple):
     least_j4: float
 
 
-_seen: weakref.WeakKeyDictionary[Potential, Any] = weakref.WeakKeyDictionary()  # not in the module, which can be copied
+_Seen = tuple[tuple["weakref.ref[Tensor]", ...], list[int] | None, _Extremes]
+_seen: weakref.WeakKeyDictionary[Potential, _Seen] = weakref.WeakKeyDictionary()  # a module can be copied, this not
 
 
 def require_quartic(potential: Potential, what: str) -> None:
@@ -271,4 +276,4 @@ def require_quartic(potential: Potential, what: str) -> None:
 
 
 def _largest(x: Tensor) -> float:
-    return torch.linalg.vector_norm(x, inf).item()
+    return float(torch.linalg.vector_norm(x, inf))

@@ -6,18 +6,13 @@ from tests.physics import OrnsteinUhlenbeck, random_potential
 from thermotorch.dynamics.alternating import second_colour
 
 
-def couplings(groups: dict[str, int], pairs: list[tuple[str, str]]) -> tuple:
-    pieces = tt.BlockCouplings(groups, pairs).pieces()
-    return [p[0] for p in pieces], [p[1] for p in pieces], [tuple(p[2].shape) for p in pieces], sum(groups.values())
-
-
 @pytest.mark.parametrize(
     "pairs, second",
     [([("a", "b")], "b"), ([("a", "b"), ("b", "c")], "b"), ([("b", "c"), ("c", "d"), ("a", "d")], "bd"), ([], "")],
 )
 def test_the_first_group_of_every_part_has_the_first_colour(pairs, second):
     groups = {"a": 3, "b": 1, "c": 2, "d": 4}
-    found = second_colour(*couplings(groups, pairs))
+    found = second_colour(tt.BlockCouplings(groups, pairs).pieces(), sum(groups.values()))
     assert found.tolist() == [name in second for name, size in groups.items() for _ in range(size)]
 
 

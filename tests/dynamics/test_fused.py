@@ -261,3 +261,16 @@ def test_gradients_are_the_same_to_the_bit_whenever_they_are_computed():
         first, *others = (results("cpu", "bipartite, several chunks", "a force each", steps=40) for _ in range(12))
     for other in others:
         assert all(torch.equal(other[key], value) for key, value in first.items())
+
+
+@pytest.mark.parametrize("integrator", [name for name in INTEGRATORS if name != "alternating"])
+def test_gradients_pass_through_observed_runs(integrator):
+    """Each chunk is a checkpoint, which gives its saved tensors once."""
+    potential = tt.Potential(tt.DenseCouplings(3))
+    torch.nn.init.normal_(potential.couplings.bonds, std=0.3)
+    found = {}
+    for name, observers in {"plain": None, "observed": {"moments": tt.dynamics.Moments()}}.items():
+        run = tt.simulate(potential, torch.ones(2, 3), steps=9, dt=0.02, temperature=0.1, seed=1, backend="cpu",
+                          integrator=integrator, observers=observers)  # fmt: skip
+        (found[name],) = torch.autograd.grad(run.state.square().sum(), [potential.couplings.bonds])
+    assert torch.allclose(found["observed"], found["plain"], rtol=1e-4)

@@ -75,9 +75,8 @@ def test_which_runs_go_through_lanes(batch, count, keep, integrator, expected):
         pytest.skip("chunks are of 64 samples with AVX-512 alone")
     torch.set_num_threads(count)
     unit, state = torch.ones(3), torch.randn(batch, 3)
-    kept = op.langevin(state, *op.placed([]), unit, unit, unit, unit, unit, None, torch.arange(batch), 5, 0.01, 0.1,
-                       torch.tensor(0), 0,
-                       0, integrator, 0, keep, "ieee")[2]  # fmt: skip
+    timeline = state, torch.arange(batch), 5, torch.tensor(0), 0, 0, 0, keep, "ieee"
+    kept = op.langevin(*timeline, None, *op.placed([]), unit, unit, unit, unit, unit, 0.01, 0.1, integrator)[2]
     assert kept.flatten()[-1].item() == expected
 
 

@@ -6,7 +6,7 @@ import torch
 import thermotorch as tt
 from tests.physics import Boltzmann, OrnsteinUhlenbeck, assert_mean, random_matrix, random_potential, single_unit
 from thermotorch.dynamics import normals
-from thermotorch.dynamics.integrators import INTEGRATORS, System
+from thermotorch.dynamics.integrators import INTEGRATORS, SplitSystem
 from thermotorch.dynamics.splitting import exponential, flows
 
 
@@ -140,7 +140,7 @@ def paired_errors(units: int, paths: int, strength: float, coarse: int) -> dict[
         push = parts.push(None)
         systems[name] = (
             fine // steps,
-            System(
+            SplitSystem(
                 drift=lambda x, _: -gradient(x),
                 noise=lambda step, name=name: noise[name],
                 dt=dt,
@@ -153,7 +153,7 @@ def paired_errors(units: int, paths: int, strength: float, coarse: int) -> dict[
     for first in range(0, fine, 20):
         drawn = normals(3, torch.arange(paths), first, 20, units, dtype=torch.float64)
         for name, (ratio, system) in systems.items():
-            step = INTEGRATORS["splitting" if name == "exact" else name]
+            step = INTEGRATORS["splitting" if name == "exact" else name].step
             for k in range(20 // ratio):
                 noise[name] = drawn[ratio * k : ratio * (k + 1)].sum(0) / ratio**0.5
                 states[name] = step(states[name], k, system)

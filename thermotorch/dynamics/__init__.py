@@ -7,7 +7,7 @@ from torch import Tensor
 from thermotorch.dynamics import fused, reference
 from thermotorch.dynamics.continuation import begin, remember, warn_of_repeated_noise
 from thermotorch.dynamics.half_precision import in_float32, needs_float32
-from thermotorch.dynamics.integrators import INTEGRATORS
+from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.dynamics.observe import Moments, MomentsResult, Observer, PathAction, Transition
@@ -20,6 +20,7 @@ from thermotorch.transforms import transformed, values_hidden
 
 __all__ = [
     "INTEGRATORS",
+    "Integrator",
     "Moments",
     "MomentsResult",
     "Observer",
@@ -38,7 +39,7 @@ __all__ = [
     "simulate_underdamped",
 ]
 
-# A backend is one function Problem -> Trajectory. The fast ones are the operator of `op.py` on their device.
+# A backend is one function Problem -> Trajectory. The fast ones are the operators of `operators/` on their device.
 _BACKENDS: dict[str, Callable[[Problem], Trajectory]] = {
     "reference": reference.run,
     "cpu": fused.run,
@@ -127,29 +128,16 @@ def simulate(
     if isinstance(state, UnderdampedTrajectory):
         raise TypeError("state: an UnderdampedTrajectory continues in simulate_underdamped; here pass trajectory.state")
     explicit = seed is not None and isinstance(state, Tensor) and not values_hidden()
-    state, seed, start_step, stream, sample_ids = begin(state, seed, start_step, stream, sample_ids)
+    start, bits, first, family, sample_ids = begin(state, seed, start_step, stream, sample_ids)
     problem = check(
-        potential,
-        state,
-        steps=steps,
-        dt=dt,
-        temperature=temperature,
-        mobility=mobility,
-        seed=seed,
-        sample_ids=sample_ids,
-        drive=drive,
-        clamp=clamp,
-        integrator=integrator,
-        record=record,
-        start_step=start_step,
-        stream=stream,
-        observers=observers,
-        precision=precision,
-    )
+        potential, start, steps=steps, dt=dt, temperature=temperature, mobility=mobility, seed=bits,
+        sample_ids=sample_ids, drive=drive, clamp=clamp, integrator=integrator, record=record, start_step=first,
+        stream=family, observers=observers, precision=precision,
+    )  # fmt: skip
     run = _BACKENDS[_backend(backend, problem)]
     look_ahead(problem, stacklevel=3)
     if explicit:
-        warn_of_repeated_noise(state, problem)
+        warn_of_repeated_noise(start, problem)
     trajectory = run(problem)
     if not values_hidden():
         require_finite_heat(trajectory, problem)

@@ -4,26 +4,26 @@ One step updates all units of colour 1 in the frozen field of colour 0, then all
 each by the exact flows of its on-site terms (`splitting.py`), the constant force in the middle one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 
-def second_colour(rows: Sequence[int], columns: Sequence[int], shapes: Sequence[tuple[int, int]], units: int) -> Tensor:
-    """Which units have colour 1, bool [units]; in every connected part the first group has colour 0.
+def second_colour(pieces: Iterable[tuple[int, int, Tensor]], units: int) -> Tensor:
+    """Return which units have colour 1, bool [units]; in every connected part the first group has colour 0.
 
     Args:
-        rows, columns, shapes: the blocks of the couplings, each between two groups of units; both directions are given.
+        pieces: blocks of the couplings, as `Couplings.pieces` has them, each between two groups of units.
 
     Raises:
         ValueError: the groups cannot be coloured so.
     """
     neighbours: dict[tuple[int, int], set[tuple[int, int]]] = {}
-    for row, column, (height, width) in zip(rows, columns, shapes, strict=True):
-        first, second = (row, height), (column, width)
-        neighbours.setdefault(first, set()).add(second)
-        neighbours.setdefault(second, set()).add(first)
+    for row, column, block in pieces:
+        source, target = (row, block.shape[0]), (column, block.shape[1])
+        neighbours.setdefault(source, set()).add(target)
+        neighbours.setdefault(target, set()).add(source)
     colour: dict[tuple[int, int], bool] = {}
     for start in sorted(neighbours):
         if start in colour:
@@ -42,6 +42,6 @@ def second_colour(rows: Sequence[int], columns: Sequence[int], shapes: Sequence[
                         f"BlockCouplings with pairs between different groups; these couple {what}: use 'splitting'"
                     )
     second = torch.zeros(units, dtype=torch.bool)
-    for (start, size), is_second in colour.items():
-        second[start : start + size] = is_second
+    for (first_unit, size), is_second in colour.items():
+        second[first_unit : first_unit + size] = is_second
     return second

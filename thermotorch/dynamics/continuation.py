@@ -27,14 +27,9 @@ def begin(
         ValueError: an argument contradicts the trajectory that is continued, or the trajectory does not know its noise.
     """
     if not isinstance(state, Trajectory):
-        seed = fresh_seed() if seed is None else seed
-        return (
-            state,
-            seed,
-            0 if start_step is None else start_step,
-            Stream.DYNAMICS if stream is None else stream,
-            sample_ids,
-        )
+        drawn = fresh_seed() if seed is None else seed
+        stream = Stream.DYNAMICS if stream is None else stream
+        return state, drawn, 0 if start_step is None else start_step, stream, sample_ids
     known = {"seed": state.seed, "start_step": state.step, "stream": state.stream}
     if state.seed is None:
         raise ValueError(

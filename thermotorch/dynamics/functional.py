@@ -21,7 +21,8 @@ def simulate_with(
     differentiable in them.
     """
     named = {f"potential.{name}": value for name, value in tensors.items()}
-    return torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
+    run: Trajectory = torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
+    return run
 
 
 class _Run(nn.Module):

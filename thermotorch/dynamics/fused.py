@@ -1,24 +1,25 @@
-"""The fast backends: the whole run as one call of an operator in `op.py`, whose implementation is the device's.
+"""The fast backends: the whole run as one call of an operator of `operators/`, whose implementation is the device's.
 
 A drive that changes in time, and observers, see the run in chunks of steps whose states are all recorded.
 """
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from math import ceil, sqrt
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics import splitting
 from thermotorch.dynamics.cpu import operators as cpu
+from thermotorch.dynamics.loop import Motion, Point, observe, report_divergence, run_segments
 from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
-from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, divergence, wants_gradient
+from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, wants_gradient
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
@@ -27,36 +28,26 @@ _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a s
 
 
 def refusal(problem: Problem, device: str) -> str | None:
-    """Why the operator on `device` does not cover this problem, or None."""
+    """Return why the operators on `device` do not cover this problem, or None."""
     found = problem.state.device.type
     if not problem.potential.quartic:
         return f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference knows"
-    if device not in _UNAVAILABLE:
+    if device not in _BACKENDS:
         return f"there is no fast backend for {device}"
     if found != device:
         return f"the state is on {found}; write state.to({device!r}) and potential.to({device!r})"
     if problem.state.dtype != torch.float32:
         return f"it computes in float32 and the state is {problem.state.dtype}"
-    if problem.integrator_name not in (*op.INTEGRATORS, "splitting"):
+    reason, integrators = _backend(device)
+    if reason is None and problem.integrator_name not in integrators:
         return f"it does not have the integrator {problem.integrator_name!r}"
-    if problem.integrator_name == "alternating":
-        problem.second_colour()  # raises where there are no two colours
-    return _unavailable(device)
-
-
-_known: dict[str, str | None] = {}  # asked before any tracing: torch.compile can read a dict, but not build a library
-
-
-def _unavailable(device: str) -> str | None:
-    if device not in _known:
-        _known[device] = _UNAVAILABLE[device]()
-    return _known[device]
+    return reason
 
 
 def covers_action(path: Tensor) -> bool:
-    """Whether `reverse_action` has an implementation for this path."""
+    """Return True if `reverse_action` has an implementation for this path."""
     device = path.device.type
-    return not transformed() and path.dtype == torch.float32 and device in _UNAVAILABLE and _unavailable(device) is None
+    return not transformed() and path.dtype == torch.float32 and device in _BACKENDS and _backend(device)[0] is None
 
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
@@ -66,41 +57,55 @@ def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: f
         value.expand(potential.num_units).contiguous()
         for value in (potential.live_bias(), potential.j2, potential.j3, potential.j4)
     ]
-    return action_op.reverse_action(path.detach().contiguous(), *couplings, *units, dt, temperature)[0]
+    action: Tensor = action_op.reverse_action(path.detach().contiguous(), *couplings, *units, dt, temperature)[0]
+    return action
 
 
-def _cuda_unavailable() -> str | None:
+_Backend = tuple[str | None, Sequence[str]]  # why it cannot be had, or None, and the integrators that it has
+
+
+def _cpu() -> _Backend:
+    return cpu.unavailable(), cpu.INTEGRATORS
+
+
+def _cuda() -> _Backend:
     try:
-        import_module("thermotorch.dynamics.cuda")  # registers itself; needs Triton, which nothing else imports
+        cuda = import_module("thermotorch.dynamics.cuda")  # registers itself; needs Triton, which nothing else imports
     except ImportError as error:
-        return f"it needs triton ({error})"
-    return None
+        return f"it needs triton ({error})", ()
+    return None, cuda.INTEGRATORS
 
 
-_UNAVAILABLE = {"cpu": cpu.unavailable, "cuda": _cuda_unavailable}
+_BACKENDS: dict[str, Callable[[], _Backend]] = {"cpu": _cpu, "cuda": _cuda}
+_known: dict[str, _Backend] = {}  # asked before any tracing: torch.compile can read a dict, but not build a library
+
+
+def _backend(device: str) -> _Backend:
+    if device not in _known:
+        _known[device] = _BACKENDS[device]()
+    return _known[device]
 
 
 def run(problem: Problem) -> Trajectory:
     """Advance `problem.state` by `problem.steps` steps."""
-    steps = (_Splitting if problem.integrator_name == "splitting" else _Langevin)(problem)
+    steps = _OPERATORS.get(problem.integrator_name, _Langevin)(problem)
     changing = problem.drive is not None and problem.drive.constant is None
-    if (changing or problem.observers) and _sums_alone(problem, steps):
+    if (changing or problem.observers) and isinstance(steps, _Langevin) and _sums_alone(problem, steps):
         state, work, recorded, observed = _run_with_sums(problem, steps)
     elif changing or problem.observers:
         state, work, recorded, observed = _run_in_chunks(problem, steps)
     else:
         state, recorded = steps(problem.state, problem.start_step, problem.steps, problem.record or 0)
         work = state.new_zeros(len(state))
-        if problem.drive is not None:  # a constant force: its work telescopes
-            work = (problem.drive.constant * (state - problem.state)).sum(-1)
+        if steps.constant is not None:  # its work telescopes
+            work = (steps.constant[0] * (state - problem.state)).sum(-1)
         observed = {}
         if not torch.compiler.is_compiling() and not all_finite(state):
-            _report_divergence(problem, steps)
-    end = problem.start_step + problem.steps
-    times = None if problem.record is None else problem.record_times()
+            steps.diverged(Point.start(problem), problem.start_step, problem.end)
     heat = _energy_at_start(problem) - problem.potential.energy(state) + work
     states = None if problem.record is None else recorded
-    return Trajectory(state, heat, work, end, states, times, observed, **problem.noise_of_run)
+    times = problem.record_times()
+    return Trajectory(state, heat, work, problem.end, states, times, observed, **problem.noise_of_run)
 
 
 def _energy_at_start(problem: Problem) -> Tensor:
@@ -111,20 +116,31 @@ def _energy_at_start(problem: Problem) -> Tensor:
 
 
 class _Operator:
-    """The problem as arguments of an operator: `(state, first step, steps, record, force) -> end, recorded`.
+    """The problem as arguments of an operator.
 
-    `force` [1 or steps, 1 or batch, unit] is the drive of these steps, or None for the problem's constant one.
+    `force` [1 or steps, 1 or batch, unit] is the drive of some steps, or None for the problem's constant one.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.gradient = problem, torch.is_grad_enabled() and wants_gradient(problem)
-        self.seed, self.stream = seed_bits(problem.seed), int(problem.stream)
-        constant = problem.drive and problem.drive.constant
+        constant = problem.drive.constant if problem.drive else None
         self.constant = None if constant is None else constant.view(1, -1, problem.state.shape[1])
+        self.seed, self.stream = seed_bits(problem.seed), int(problem.stream)
+
+    def __call__(
+        self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The state after `steps` steps, and the recorded ones."""
+        raise NotImplementedError
 
     def per_unit(self, value: Tensor | float) -> Tensor:
         state = self.problem.state
         return torch.as_tensor(value, dtype=state.dtype, device=state.device).expand(state.shape[1]).contiguous()
+
+    def timeline(self, state: Tensor, first: int, steps: int, record: int, keep: int) -> tuple[Any, ...]:
+        """The fields of `arguments.Timeline`."""
+        ids, precision = self.problem.sample_ids, self.problem.precision
+        return state.contiguous(), ids, steps, self.seed, first, self.stream, record, keep, precision
 
     def keep(self, state: Tensor, steps: int) -> int:
         """Steps between states kept for the gradient: each one where memory is plenty, else sqrt(steps) apart."""
@@ -134,52 +150,56 @@ class _Operator:
             return ceil(sqrt(steps))
         return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
 
+    def diverged(self, before: Point, first: int, end: int) -> None:
+        def step(x: Tensor, number: int) -> Tensor:
+            drive = self.problem.drive
+            return self(x, number, 1, 0, None if drive is None else drive(number).view(1, -1, x.shape[1]))[0]
+
+        report_divergence(self.problem, step, before.motion[0], first, end)
+
 
 class _Langevin(_Operator):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         potential = problem.potential
-        self.couplings = op.placed(potential.couplings.pieces())
         units = potential.live_bias(), potential.j2, potential.j3, potential.j4, problem.mobility
-        self.units = [self.per_unit(value) for value in units]
+        # The fields of `arguments.Langevin` after the drive.
+        self.machine: tuple[Any, ...] = (
+            *op.placed(potential.couplings.pieces()), *map(self.per_unit, units),
+            problem.dt, problem.temperature, problem.integrator_name,
+        )  # fmt: skip
 
     def __call__(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        problem = self.problem
-        end, recorded, _ = op.langevin(
-            state.contiguous(), *self.couplings, *self.units, self.constant if force is None else force,
-            problem.sample_ids, steps, problem.dt, problem.temperature, self.seed, first, self.stream,
-            problem.integrator_name, record, self.keep(state, steps), problem.precision,
-        )  # fmt: skip
+        timeline = self.timeline(state, first, steps, record, self.keep(state, steps))
+        end, recorded, _ = op.langevin(*timeline, self.constant if force is None else force, *self.machine)
         return end, recorded
 
     def with_sums(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Also the sums of `weights_op.path_weights`."""
-        problem = self.problem
-        return weights_op.path_weights(
-            state.contiguous(), *self.couplings, *self.units, self.constant if force is None else force,
-            problem.sample_ids, steps, problem.dt, problem.temperature, self.seed, first, self.stream,
-            problem.integrator_name, record, problem.precision,
-        )  # fmt: skip
+        drive, timeline = self.constant if force is None else force, self.timeline(state, first, steps, record, 0)
+        end, recorded, sums = weights_op.path_weights(*timeline, drive, *self.machine)
+        return end, recorded, sums
 
 
 class _Splitting(_Operator):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        flows = splitting.flows(
+        self.flows = flows = splitting.flows(
             problem.potential, dt=problem.dt, temperature=problem.temperature, mobility=problem.mobility
         )
-        self.flows = flows
-        self.kicks = (None, None) if flows.kick is None else (flows.kick.whole, flows.kick.half)
-        self.units = [self.per_unit(value) for value in (flows.decay, flows.spread, flows.stiffness, flows.shift)]
+        kicks = (None, None) if flows.kick is None else (flows.kick.whole, flows.kick.half)
+        # The fields of `arguments.Splitting` after the pushes.
+        self.machine = *kicks, *map(self.per_unit, (flows.decay, flows.spread, flows.stiffness, flows.shift))
         self.pushes = self._pushes(self.constant)
 
     def _pushes(self, force: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(between two steps, half a step) [1 or steps, 1 or batch, unit]:
-        what C adds besides the couplings' product.
+        """What C adds besides the couplings' product, between two steps and in half a step.
+
+        [1 or steps, 1 or batch, unit] each.
         """
         half = self.flows.push(force)
         half = half.expand(1, 1, -1) if force is None else half
@@ -191,13 +211,13 @@ class _Splitting(_Operator):
     def __call__(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        problem = self.problem
-        end, recorded, _ = op.splitting(
-            state.contiguous(), *self.kicks, *(self.pushes if force is None else self._pushes(force)), *self.units,
-            problem.sample_ids, steps, self.seed, first, self.stream, record, self.keep(state, steps),
-            problem.precision,
-        )  # fmt: skip
+        pushes = self.pushes if force is None else self._pushes(force)
+        timeline = self.timeline(state, first, steps, record, self.keep(state, steps))
+        end, recorded, _ = op.splitting(*timeline, *pushes, *self.machine)
         return end, recorded
+
+
+_OPERATORS: dict[str, type[_Operator]] = {"splitting": _Splitting}  # of all others: _Langevin
 
 
 def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | None, Tensor | None]:
@@ -208,9 +228,14 @@ def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | No
     return forces, torch.stack(torch.broadcast_tensors(*forces)).view(count, -1, problem.state.shape[1])
 
 
+def _joined(problem: Problem, recorded: list[Motion]) -> Tensor:
+    """The states that chunks recorded, [record, batch, unit]."""
+    return torch.cat([problem.state.new_empty(0, *problem.state.shape), *(states for (states,) in recorded)])
+
+
 def _sums_alone(problem: Problem, steps: _Operator) -> bool:
-    """Whether work and the path weights of the run itself are all that its single steps are wanted for."""
-    if problem.state.device.type != "cpu" or problem.integrator_name not in weights_op.INTEGRATORS or steps.gradient:
+    """Return True if single steps are wanted for nothing but work and the path weights of the run itself."""
+    if problem.state.device.type != "cpu" or problem.integrator_name not in cpu.SUMMED or steps.gradient:
         return False
     found = problem.observers.values()
     return all(isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in found)
@@ -218,73 +243,52 @@ def _sums_alone(problem: Problem, steps: _Operator) -> bool:
 
 def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
     """As `_run_in_chunks`, with work and weights added up by the operator; in chunks only if the drive changes."""
-    state, end, every = problem.state, problem.start_step + problem.steps, problem.record or 0
-    changing = problem.drive is not None and problem.drive.constant is None
-    length = max(1, _CHUNK_ELEMENTS // state.shape[1] if changing else problem.steps)
-    sums, parts = state.new_zeros(len(state), 3, dtype=torch.float64), [state.new_empty(0, *state.shape)]
-    for first in range(problem.start_step, end, length):
-        count = min(length, end - first)
-        force = _forces(problem, first, count)[1] if changing else None
-        state, recorded, added = steps.with_sums(state, first, count, every, force)
-        sums += added
-        parts.append(recorded)
-        if not all_finite(state):
-            _report_divergence(problem, steps)
-    work, forward, ratio = sums.unbind(1)
-    if problem.drive is not None and not changing:
-        work = (problem.drive.constant * (state - problem.state)).sum(-1)
-    observed = {}
+    changing = problem.drive is not None and steps.constant is None
+
+    def chunk(before: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
+        force = _forces(problem, first, end - first)[1] if changing else None
+        state, recorded, added = steps.with_sums(before.motion[0], first, end - first, problem.record or 0, force)
+        return Point((state,), before.work + added, {}), [(recorded,)]
+
+    sums = problem.state.new_zeros(len(problem.state), 3, dtype=torch.float64)
+    length = max(1, _CHUNK_ELEMENTS // problem.state.shape[1] if changing else problem.steps)
+    point, recorded = run_segments(
+        problem, Point((problem.state,), sums, {}), chunk,
+        length=length, replayed=False, hidden=False, diverged=steps.diverged,
+    )  # fmt: skip
+    state, (work, forward, ratio) = point.motion[0], point.work.unbind(1)
+    if steps.constant is not None:
+        work = (steps.constant[0] * (state - problem.state)).sum(-1)
+    observed: dict[str, Any] = {}
     if problem.observers:
-        physics = {"dt": problem.dt, "temperature": problem.temperature, "mobility": problem.mobility}
-        width = log_width(problem.potential, integrator=problem.integrator_name, **physics)
+        width = log_width(
+            problem.potential, integrator=problem.integrator_name, dt=problem.dt, temperature=problem.temperature,
+            mobility=problem.mobility,
+        )  # fmt: skip
         observed = dict.fromkeys(problem.observers, PathWeightsResult(forward - problem.steps * width, ratio))
-    return state, work.to(state), torch.cat(parts), observed
+    return state, work.to(state), _joined(problem, recorded), observed
 
 
 def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
     """State, work, recorded states and observations, chunk by chunk; with gradients each chunk is a checkpoint."""
-    state = problem.state
-    work = state.new_zeros(len(state))
-    carries = {name: observer.start(state) for name, observer in problem.observers.items()}
-    end, parts = problem.start_step + problem.steps, []
-    length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // state.shape[1])
 
-    def chunk(before: Tensor, work: Tensor, carries: dict[str, Any], first: int, count: int) -> tuple:
-        forces, force = _forces(problem, first, count)
-        after, states = steps(before, first, count, 1, force)
+    def chunk(point: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
+        (before,), work, carries = point
+        forces, force = _forces(problem, first, end - first)
+        after, states = steps(before, first, end - first, 1, force)
         path = torch.cat([before[None], states])
         if force is not None:
             work = work + (force * (path[1:] - path[:-1])).sum((0, 2))
-        for k in range(count if carries else 0):
+        for k in range(end - first if carries else 0):
             pushed = None if forces is None else forces[k]
-            seen = problem.transition(first + k, path[k], path[k + 1], pushed)
-            carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
+            carries = observe(problem, carries, problem.transition(first + k, path[k], path[k + 1], pushed))
         every = problem.record
         kept = states[:0] if every is None else states[every - 1 - first % every :: every]
-        return after, work, carries, kept
+        return Point((after,), work, carries), [(kept,)]
 
-    for first in range(problem.start_step, end, length):
-        arguments = state, work, carries, first, min(length, end - first)
-        if steps.gradient:
-            after = checkpoint(chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
-        else:
-            after = chunk(*arguments)
-        state, work, carries, kept = after
-        parts.append(kept)
-        if not all_finite(state):
-            _report_divergence(problem, steps)
-    recorded = torch.cat(parts) if parts else state.new_empty(0, *state.shape)
-    observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
-    return state, work, recorded, observed
-
-
-@torch.no_grad()
-def _report_divergence(problem: Problem, steps: _Operator) -> None:
-    """Repeat the run one step at a time, up to the step that left the finite numbers, and raise."""
-    before = problem.state
-    for step in range(problem.start_step, problem.start_step + problem.steps):
-        force = None if problem.drive is None else problem.drive(step).view(1, -1, before.shape[1])
-        after, _ = steps(before, step, 1, 0, force)
-        if not torch.isfinite(after).all():
-            raise divergence(problem, step, before, after)
-        before = after
+    length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // problem.state.shape[1])
+    point, kept = run_segments(
+        problem, Point.start(problem), chunk,
+        length=length, replayed=steps.gradient, hidden=False, diverged=steps.diverged,
+    )  # fmt: skip
+    return point.motion[0], point.work, _joined(problem, kept), point.observed(problem)

@@ -1,39 +1,85 @@
 """Time steps of overdamped Langevin dynamics, dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi.
 
-One function per scheme, `(x, step, system) -> x at step + 1`; the loop lives in the backend. A new scheme is one
-function and one line in `INTEGRATORS`. The drive f is held during a step (a controller that updates once per step), so
-the work `f . (x' - x)` is exact for every scheme. Weak orders below are for expectations at a fixed time.
+One function per scheme, `(x, step, system) -> x at step + 1`, and one record of what the rest of the library needs to
+know of it; the loop lives in the backend. The drive f is held during a step (a controller that updates once per step),
+so the work `f . (x' - x)` is exact for every scheme. Weak orders are for expectations at a fixed time.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics.splitting import Flows, OnSite
+from thermotorch.dynamics import densities
+from thermotorch.dynamics import splitting as exact
+from thermotorch.dynamics.alternating import second_colour
+from thermotorch.dynamics.densities import Density
+from thermotorch.potential import Potential, require_quartic
+
+
+@dataclass(eq=False)  # not frozen: torch 2.11 cannot trace the making of a frozen one that holds a function
+class Force:
+    """A checked drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
+
+    at: Callable[[int], Tensor]
+    constant: Tensor | None = None
+
+    def __call__(self, step: int) -> Tensor:
+        return self.at(step)
 
 
 @dataclass(frozen=True)
 class System:
-    """What a step needs: `drift(x, step)` is mu (f - dV/dx), `kick` sqrt(2 mu kT dt), `noise(step)` [batch, unit].
-
-    Schemes made of exact flows need other things: `splitting` has `flows` and `push(step)`, the effect of drive and
-    biases in half a step; `alternating` has its on-site `flows`, `force(x, step)`, which is f - b - J x, and `second`,
-    the units of the second colour.
-    """
+    """Forces and noise: `drift(x, step)` is mu (f - dV/dx), `kick` sqrt(2 mu kT dt), `noise(step)` [batch, unit]."""
 
     drift: Callable[[Tensor, int], Tensor]
     noise: Callable[[int], Tensor]
     kick: Tensor | float
     dt: float
-    flows: Flows | OnSite | None = None
-    push: Callable[[int], Tensor] | None = None
-    force: Callable[[Tensor, int], Tensor] | None = None
-    second: Tensor | None = None
 
 
-Integrator = Callable[[Tensor, int, System], Tensor]
+@dataclass(frozen=True)
+class SplitSystem(System):
+    """Also exact flows, and `push(step)`, the effect of drive and biases in half a step."""
+
+    flows: exact.Flows
+    push: Callable[[int], Tensor]
+
+    @classmethod
+    def of(
+        cls, system: System, potential: Potential, drive: Force | None, temperature: float, mobility: Tensor | float
+    ) -> "SplitSystem":
+        flows = exact.flows(potential, dt=system.dt, temperature=temperature, mobility=mobility)
+        constant = flows.push(drive.constant if drive else None)
+
+        def push(step: int) -> Tensor:
+            return constant if drive is None or drive.constant is not None else flows.push(drive(step))
+
+        return cls(**vars(system), flows=flows, push=push)
+
+
+@dataclass(frozen=True)
+class ColouredSystem(System):
+    """Also on-site flows, `force(x, step)`, which is f - b - J x, and `second`, the units of the second colour."""
+
+    flows: exact.OnSite
+    force: Callable[[Tensor, int], Tensor]
+    second: Tensor
+
+    @classmethod
+    def of(
+        cls, system: System, potential: Potential, drive: Force | None, temperature: float, mobility: Tensor | float
+    ) -> "ColouredSystem":
+        flows = exact.on_site(potential, dt=system.dt, temperature=temperature, mobility=mobility)
+        field = potential.couplings.bind()
+
+        def force(x: Tensor, step: int) -> Tensor:
+            return (0.0 if drive is None else drive(step)) - flows.bias - field(x)
+
+        second = second_colour(potential.couplings.pieces(), potential.num_units).to(potential.bias.device)
+        return cls(**vars(system), flows=flows, force=force, second=second)
 
 
 def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
@@ -62,7 +108,7 @@ def leimkuhler_matthews(x: Tensor, step: int, system: System) -> Tensor:
     return x + system.dt * system.drift(x, step) + system.kick * noise
 
 
-def splitting(x: Tensor, step: int, system: System) -> Tensor:
+def splitting(x: Tensor, step: int, system: SplitSystem) -> Tensor:
     """C(h/2) N(h/2) O(h) N(h/2) C(h/2): couplings and forces, quartic part, quadratic part with noise, each exact.
 
     Weak order 2, one normal, stable at any dt in the quartic part. Two products with a dense [unit, unit] matrix as
@@ -73,7 +119,7 @@ def splitting(x: Tensor, step: int, system: System) -> Tensor:
     return flows.couple(flows.relax(flows.diffuse(x, system.noise(step))), push)
 
 
-def alternating(x: Tensor, step: int, system: System) -> Tensor:
+def alternating(x: Tensor, step: int, system: ColouredSystem) -> Tensor:
     """The units of the second colour, then those of the first, each by N(h/2) O(h) N(h/2) in the field of the others.
 
     O with a constant force F is e x + F gain + s xi. For couplings between two colours only (`alternating.py`). Weak
@@ -87,10 +133,49 @@ def alternating(x: Tensor, step: int, system: System) -> Tensor:
     return x
 
 
-INTEGRATORS: dict[str, Integrator] = {
-    "euler_maruyama": euler_maruyama,
-    "heun": heun,
-    "leimkuhler_matthews": leimkuhler_matthews,
-    "splitting": splitting,
-    "alternating": alternating,
-}
+def _require_colours(potential: Potential, scheme: str) -> None:
+    require_quartic(potential, scheme)
+    second_colour(potential.couplings.pieces(), potential.num_units)
+
+
+S = TypeVar("S", bound=System)
+
+
+@dataclass(frozen=True)
+class Integrator(Generic[S]):
+    """A scheme, and what the rest of the library needs to know of it.
+
+    Args:
+        step: (state, number of the step, system) -> state one step later.
+        order: weak order at a fixed time.
+        fields: coupling fields of a step; the FLOPs of `thermotorch::langevin` count them.
+        system: (forces and noise, potential, drive, temperature, mobility) -> what `step` is given; None where forces
+            and noise are enough.
+        require: raises a ValueError for a potential that the scheme cannot take; it is given the scheme in words, too.
+        exact_flows: the scheme is made of exact flows of the quartic well. It never diverges, and its noise has the
+            spread of the flow O.
+        density: the transition density of a step, if there is one; see `path_weights.py`.
+    """
+
+    step: Callable[[Tensor, int, S], Tensor]
+    order: int
+    fields: int = 1
+    system: Callable[[System, Potential, Force | None, float, Tensor | float], S] | None = None
+    require: Callable[[Potential, str], None] | None = None
+    exact_flows: bool = False
+    density: Density | None = None
+
+
+INTEGRATORS: dict[str, Integrator[Any]] = {
+    "euler_maruyama": Integrator(euler_maruyama, order=1, density=densities.euler_maruyama),
+    "heun": Integrator(heun, order=2, fields=2),
+    "leimkuhler_matthews": Integrator(leimkuhler_matthews, order=1),
+    "splitting": Integrator(
+        splitting, order=2, fields=2, system=SplitSystem.of, require=require_quartic, exact_flows=True,
+        density=densities.splitting,
+    ),
+    "alternating": Integrator(
+        alternating, order=1, system=ColouredSystem.of, require=_require_colours, exact_flows=True,
+        density=densities.alternating,
+    ),
+}  # fmt: skip

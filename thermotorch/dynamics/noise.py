@@ -26,9 +26,7 @@ _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-_ELEMENTS_PER_CHUNK = (
-    1 << 17
-)  # normals made at once: few enough to stay in cache, many enough to hide the dispatch cost
+_ELEMENTS_PER_CHUNK = 1 << 17  # normals made at once: they stay in cache, and hide the cost of a dispatch
 
 
 class Stream(IntEnum):
@@ -67,13 +65,13 @@ def seed_or_fresh(seed: Any) -> int | Tensor:
 
 
 def philox(
-    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int | Tensor, int | Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10: four 32-bit words for each counter.
 
     Args:
         counter: four int64 tensors with values in [0, 2^32), broadcastable with each other.
-        key: two Python integers in [0, 2^32).
+        key: two numbers in [0, 2^32).
 
     Returns:
         Four int64 tensors of the broadcast shape, values in [0, 2^32).
@@ -169,10 +167,10 @@ class NormalStream:
         lanes = 4 * len(sample_ids if transformed() else torch.unique(sample_ids // 4))
         self._chunk = max(1, _ELEMENTS_PER_CHUNK // max(1, lanes * num_units))
         self._last_step = last_step
-        self._first, self._block = 0, None
+        self._first, self._block = 0, sample_ids.new_empty(0, dtype=dtype)
 
     def __call__(self, step: int) -> Tensor:
-        if self._block is None or not self._first <= step < self._first + len(self._block):
+        if not self._first <= step < self._first + len(self._block):
             seed, sample_ids, num_units, stream, dtype = self._arguments
             count = max(1, min(self._chunk, self._last_step + 1 - step))
             self._block = normals(seed, sample_ids, step, count, num_units, stream, dtype)

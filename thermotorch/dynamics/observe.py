@@ -1,9 +1,8 @@
 """Observers: quantities accumulated inside the simulation loop, so that no trajectory needs to be stored.
 
-An observer is three pure functions around a carry of its own: `start(state)` makes the carry, `update(carry,
-    transition)`
-returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`. Anything with these methods
-will do.
+An observer is three pure functions around a carry of its own: `start(state)` makes the carry,
+`update(carry, transition)` returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`.
+Anything with these methods will do.
 """
 
 from dataclasses import dataclass
@@ -37,10 +36,13 @@ class Observer(Protocol):
 class MomentsResult(NamedTuple):
     """Averages over the steps that counted. `covariance` is pooled over samples and steps, or None if not asked for."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # the field hides a method of tuples
     mean: Tensor  # [batch, unit]
     variance: Tensor  # [batch, unit]
     covariance: Tensor | None  # [unit, unit]
+
+
+_Sums = tuple[int, Tensor, Tensor, Tensor | None]  # steps that counted, and the sums of x, x^2 and x x^T
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ class Moments:
     every: int = 1
     covariance: bool = False
 
-    def start(self, state: Tensor) -> tuple[int, Tensor, Tensor, Tensor | None]:
+    def start(self, state: Tensor) -> _Sums:
         zero = torch.zeros_like(state, dtype=torch.float64)
         unit = state.shape[-1]
         return 0, zero, zero, zero.new_zeros(unit, unit) if self.covariance else None
 
-    def update(self, carry: tuple, transition: Transition) -> tuple:
+    def update(self, carry: _Sums, transition: Transition) -> _Sums:
         finished = transition.step + 1 - self.warmup
         if finished <= 0 or finished % self.every:
             return carry
@@ -72,7 +74,7 @@ class Moments:
         x = transition.after.double()
         return count + 1, first + x, second + x * x, None if product is None else product + x.T @ x
 
-    def result(self, carry: tuple) -> MomentsResult:
+    def result(self, carry: _Sums) -> MomentsResult:
         count, first, second, product = carry
         if count == 0:
             raise ValueError(f"Moments(warmup={self.warmup}, every={self.every}) saw no step; run longer or lower them")

@@ -21,18 +21,15 @@ Sivak, Chodera and Crooks, Phys. Rev. X 3, 011007 (2013).
 
 from dataclasses import dataclass
 from math import log, pi
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from thermotorch.dynamics import splitting
-from thermotorch.dynamics.alternating import second_colour
+from thermotorch.dynamics.integrators import INTEGRATORS
 from thermotorch.dynamics.observe import Transition
-from thermotorch.dynamics.operators.path_weights import INTEGRATORS as SUMMED
 from thermotorch.potential import Potential
 
-INTEGRATORS = (*SUMMED, "splitting")  # those with a transition density
 _HALF_LOG_2_PI = 0.5 * log(2 * pi)
 
 
@@ -83,7 +80,7 @@ class PathWeights:
     reverse_driven: bool = True
 
     def of_run(self, potential: Potential) -> bool:
-        """Whether both directions are weighed with what drives a run of `potential`."""
+        """Return True if both directions are weighed with what drives a run of `potential`."""
         return self.potential is potential and self.reverse in (None, potential) and self.reverse_driven
 
     def start(self, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +89,9 @@ class PathWeights:
 
     def update(self, carry: tuple[Tensor, Tensor], transition: Transition) -> tuple[Tensor, Tensor]:
         step = transition
-        density = {"alternating": _alternating, "splitting": _splitting}.get(step.integrator, _euler_maruyama)
+        density = INTEGRATORS[step.integrator].density
+        if density is None:
+            raise ValueError(f"integrator={step.integrator!r} has no transition density")
         forth = density(self.potential, step, step.before, step.after, step.drive)
         drive = step.drive if self.reverse_driven else None
         back = density(self.reverse or self.potential, step, step.after, step.before, drive)
@@ -111,60 +110,19 @@ def _sum(values: Tensor, free: Tensor) -> Tensor:
     return torch.where(free, values, 0.0).double().sum(-1)
 
 
-class _Density(NamedTuple):
-    """ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi) for each free unit; none where not reachable."""
-
-    residual: Tensor
-    width: Tensor
-    reachable: Tensor
-
-
-def _euler_maruyama(
-    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
-) -> _Density:
-    gradient = potential.gradient(start) if drive is None else potential.gradient(start) - drive
-    rate = torch.as_tensor(step.mobility, dtype=start.dtype, device=start.device).expand(start.shape[1]) * step.dt
-    kick = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
-    return _Density((end - start + rate * gradient) / kick, kick.log(), torch.ones_like(start, dtype=torch.bool))
-
-
-def _alternating(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
-    flows = splitting.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
-    pieces = potential.couplings.pieces()
-    places, shapes = ([row for row, _, _ in pieces], [c for _, c, _ in pieces]), [tuple(b.shape) for _, _, b in pieces]
-    second = second_colour(*places, shapes, potential.num_units).to(start.device)
-    between = torch.where(second, step.after, step.before)  # in either direction: the other colour's state in each move
-    force = (0.0 if drive is None else drive) - flows.bias - potential.couplings(between)
-    z, slope, reachable = flows.unrelax(end)
-    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
-    residual = (z - flows.decay * flows.relax(start) - flows.gain * force) / spread
-    return _Density(residual, spread.log() + slope, reachable)
-
-
-def _splitting(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> _Density:
-    flows = splitting.flows(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
-    push = flows.push(drive)
-    back = splitting.kick(potential.couplings, -0.5 * flows.rate)
-    moved = end - push if back is None else end - push + (end - push) @ back.half
-    z, slope, reachable = flows.unrelax(moved)
-    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
-    residual = (z - flows.decay * flows.relax(flows.couple(start, push))) / spread
-    return _Density(residual, spread.log() + slope, reachable)
-
-
 def log_width(
     potential: Potential, *, integrator: str, dt: float, temperature: float, mobility: Tensor | float
 ) -> float:
-    """Sum over the units that move of ln sqrt(2 pi) and of the logarithm of the width of a step's noise."""
+    """Return the sum over the units that move of ln sqrt(2 pi) and of the logarithm of the width of a step's noise."""
     flows = splitting.on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
-    width = (2 * temperature * flows.rate).sqrt() if integrator == "euler_maruyama" else flows.spread
-    return (width[flows.rate > 0].double().log() + _HALF_LOG_2_PI).sum().item()
+    width = flows.spread if INTEGRATORS[integrator].exact_flows else (2 * temperature * flows.rate).sqrt()
+    return float((width[flows.rate > 0].double().log() + _HALF_LOG_2_PI).sum())
 
 
 def refusal(integrator: str, temperature: float) -> str | None:
-    """Why paths of such a run have no weights, or None."""
-    if integrator not in INTEGRATORS:
-        known = ", ".join(map(repr, INTEGRATORS))
+    """Return why paths of such a run have no weights, or None."""
+    if INTEGRATORS[integrator].density is None:
+        known = ", ".join(repr(name) for name, scheme in INTEGRATORS.items() if scheme.density is not None)
         return f"integrator={integrator!r} has no transition density, expected one of {known}"
     if temperature == 0:
         return "at temperature 0 a path has no density; write a positive temperature"

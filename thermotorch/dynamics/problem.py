@@ -1,4 +1,4 @@
-"""What a backend is given and what it gives back, with every check made before any compute."""
+"""The problem that a backend is given and the trajectory that it gives back; every check comes before any compute."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,31 +9,18 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import STEPS, flags, integer_in, number_of, per_unit, sample_numbers, seed_of
-from thermotorch.dynamics.alternating import second_colour
-from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
+from thermotorch.dynamics.integrators import INTEGRATORS, Force, Integrator
 from thermotorch.dynamics.noise import Stream
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
-from thermotorch.dynamics.operators.langevin import PRECISIONS
+from thermotorch.dynamics.operators.arguments import PRECISIONS
 from thermotorch.dynamics.path_weights import PathWeights, refusal
-from thermotorch.potential import Potential, require_quartic
+from thermotorch.potential import Potential
 from thermotorch.transforms import transformed, values_hidden
 
 Drive = Tensor | Callable[[int], Tensor]
 
-EXACT_FLOWS = ("splitting", "alternating")
 _STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
 _MOST_UNITS_IN_AN_EXPONENTIAL = 4096  # a dense matrix of this size takes 64 MB and its exponential under a TFLOP
-
-
-@dataclass(eq=False)  # not frozen: torch 2.11 cannot trace the making of a frozen one that holds a function
-class Force:
-    """A checked drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
-
-    at: Callable[[int], Tensor]
-    constant: Tensor | None = None
-
-    def __call__(self, step: int) -> Tensor:
-        return self.at(step)
 
 
 @dataclass(frozen=True)
@@ -57,29 +44,29 @@ class Problem:
     precision: str = "ieee"
 
     @property
-    def integrator(self) -> Integrator:
+    def integrator(self) -> Integrator[Any]:
         return INTEGRATORS[self.integrator_name]
+
+    @property
+    def end(self) -> int:
+        """Number of the step after the last."""
+        return self.start_step + self.steps
 
     def transition(self, step: int, before: Tensor, after: Tensor, drive: Tensor | None) -> Transition:
         """One step as observers see it."""
         return Transition(step, before, after, drive, self.dt, self.temperature, self.mobility, self.integrator_name)
-
-    def second_colour(self) -> Tensor:
-        """Units that `integrator="alternating"` updates first, bool [unit]; ValueError if there are no two colours."""
-        pieces = self.potential.couplings.pieces()
-        places = [row for row, _, _ in pieces], [column for _, column, _ in pieces]
-        shapes = [tuple(block.shape) for _, _, block in pieces]
-        return second_colour(*places, shapes, self.potential.num_units).to(self.state.device)
 
     @property
     def noise_of_run(self) -> dict[str, Any]:
         """The fields with which a `Trajectory` can be continued."""
         return {"seed": self.seed, "stream": self.stream, "sample_ids": self.sample_ids}
 
-    def record_times(self) -> Tensor:
-        """Times of the recorded states, float64 [record]."""
-        first, last = self.start_step // self.record + 1, (self.start_step + self.steps) // self.record
-        return torch.arange(first, last + 1, dtype=torch.float64) * (self.record * self.dt)
+    def record_times(self) -> Tensor | None:
+        """Times of the recorded states, float64 [record], if there are any to record."""
+        if self.record is None:
+            return None
+        times = torch.arange(self.start_step // self.record + 1, self.end // self.record + 1, dtype=torch.float64)
+        return times * (self.record * self.dt)
 
 
 @dataclass(frozen=True)
@@ -126,7 +113,7 @@ def check(
     dt: float,
     temperature: float,
     mobility: float | Tensor,
-    seed: int,
+    seed: int | Tensor,
     sample_ids: Tensor | None,
     drive: Drive | None,
     clamp: Tensor | None,
@@ -137,7 +124,7 @@ def check(
     observers: Mapping[str, Observer] | None,
     precision: str = "ieee",
 ) -> Problem:
-    """The problem that the arguments of `simulate` describe, or the error that says what to write instead."""
+    """Return the problem that the arguments of `simulate` describe, or raise an error that says what to write."""
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
     batch, unit = _check_state(potential, state)
@@ -173,7 +160,7 @@ def check(
 
 
 def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
-    """`options[name]`, or a ValueError that lists the options and the closest match."""
+    """Return `options[name]`, or raise a ValueError that lists the options and the closest match."""
     if name not in options:
         close = get_close_matches(str(name), options, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -182,7 +169,7 @@ def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
 
 
 def wants_gradient(problem: Problem) -> bool:
-    """Whether checkpoints are worth their cost. Where this is mistaken, gradients only take more memory."""
+    """Return True if checkpoints are worth their cost. A wrong answer only makes gradients take more memory."""
     inputs = [problem.state, *problem.potential.parameters()]
     if problem.drive is not None:
         inputs.append(problem.drive(problem.start_step))
@@ -190,15 +177,13 @@ def wants_gradient(problem: Problem) -> bool:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """A finite sum says so at a tenth of the cost of asking every number; a sum may overflow,
-    hence the second question.
-    """
+    """Return True if no number is NaN or infinite. A finite sum says so at a tenth of the cost, but it may overflow."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
     """Raise where exact flows, which never diverge, leave states whose energy is beyond all floats."""
-    if problem.integrator_name in EXACT_FLOWS and not all_finite(trajectory.heat.detach()):
+    if problem.integrator.exact_flows and not all_finite(trajectory.heat.detach()):
         problem.potential.require_finite()
         furthest = trajectory.state.detach().abs().max().item() if trajectory.state.numel() else 0.0
         raise FloatingPointError(
@@ -208,7 +193,7 @@ def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
 
 
 def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
-    """The error of a step that left the finite numbers: names it, the sample, the unit, and a dt to try.
+    """Return the error of a step that left the finite numbers; it names step, sample, unit, and a dt to try.
 
     Raises:
         ValueError: the fault is that of a parameter, a buffer or the drive, which is not finite.
@@ -231,9 +216,9 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
 
 def _check_integrator(name: str, potential: Potential, observers: Mapping[str, Observer]) -> str:
     if name != "auto":
-        choose("integrator", name, {**INTEGRATORS, "auto": None})
-        if name in EXACT_FLOWS:
-            require_quartic(potential, f"integrator={name!r}")
+        require = choose("integrator", name, {**INTEGRATORS, "auto": None}).require
+        if require is not None:
+            require(potential, f"integrator={name!r}")
         return name
     if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
         return "euler_maruyama"  # whose path weight it is
@@ -283,7 +268,7 @@ def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tenso
 
 
 def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Force | None:
-    """The drive with every value's shape checked: [unit] or [batch, unit]."""
+    """Return the drive with every value's shape checked: [unit] or [batch, unit]."""
     if drive is None:
         return None
     if not (isinstance(drive, Tensor) or callable(drive)):

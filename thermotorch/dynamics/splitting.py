@@ -137,7 +137,7 @@ def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
     )
     numbers = [*couplings.parameters(), *(buffer for buffer in couplings.buffers() if buffer.is_floating_point())]
     for tensor in (half_rate, *(numbers or [couplings.matrix()])):
-        digest.update(tensor.detach().contiguous().cpu().numpy())
+        digest.update(tensor.detach().contiguous().cpu().numpy().data)
     name = digest.digest()
     if name not in _remembered:
         with torch.no_grad():

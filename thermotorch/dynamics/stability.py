@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from thermotorch.dynamics.problem import EXACT_FLOWS, Problem
+from thermotorch.dynamics.problem import Problem
 from thermotorch.transforms import values_hidden
 
 _EXACT_FLOWS_REACH = 2.0  # times stable_dt, where splitting errors of heat and variances come to 10 %
@@ -33,7 +33,7 @@ def look_ahead(problem: Problem, *, stacklevel: int) -> None:
     mobility = problem.mobility
     step = problem.dt * (mobility if isinstance(mobility, float) else float(torch.as_tensor(mobility).max()))
     arguments = (problem.state.detach(), drive, problem.temperature)
-    exact = problem.integrator_name in EXACT_FLOWS
+    exact = problem.integrator.exact_flows
     step = step / _EXACT_FLOWS_REACH if exact else step
     if step <= potential.stable_dt_bound(*arguments):  # most runs need no closer look
         return

@@ -17,16 +17,16 @@ quadratic potential have the exact variance at any stable dt, and at high fricti
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from thermotorch.arguments import per_unit, real
 from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.linear.transition import LinearTransition
+from thermotorch.dynamics.loop import Motion, Point, run_segments, stacked, step_by_step
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
 from thermotorch.dynamics.path_weights import PathWeights
@@ -110,24 +110,12 @@ def simulate_underdamped(
         velocity = state.velocity
     elif isinstance(state, Trajectory):
         raise TypeError("state: this Trajectory has no velocities; pass trajectory.state")
-    state, seed, start_step, stream, sample_ids = begin(state, seed, start_step, stream, sample_ids)
+    state, bits, first, family, sample_ids = begin(state, seed, start_step, stream, sample_ids)
     problem = check(
-        potential,
-        state,
-        steps=steps,
-        dt=dt,
-        temperature=temperature,
-        mobility=1.0,
-        seed=seed,
-        sample_ids=sample_ids,
-        drive=drive,
-        clamp=clamp,
-        integrator="euler_maruyama",
-        record=record,
-        start_step=start_step,
-        stream=stream,
+        potential, state, steps=steps, dt=dt, temperature=temperature, mobility=1.0, seed=bits, sample_ids=sample_ids,
+        drive=drive, clamp=clamp, integrator="euler_maruyama", record=record, start_step=first, stream=family,
         observers=observers,
-    )
+    )  # fmt: skip
     if not transformed():
         potential.require_finite()
     mass = per_unit("mass", mass, state.shape[1], state, positive=True)
@@ -200,74 +188,61 @@ def baoab(
 
 
 def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tensor) -> UnderdampedTrajectory:
-    """All steps, in segments of about sqrt(steps) whose insides are recomputed for a gradient, as in `reference`."""
-    gradient, dt = problem.potential.bind(), problem.dt
+    """All steps, in segments of about sqrt(steps) whose insides are recomputed for a gradient, as in `reference`.
+
+    State, velocity, heat and dV/dx move.
+    """
+    gradient, dt, drive = problem.potential.bind(), problem.dt, problem.drive
     keep = torch.exp(-friction * dt)
     shake = (problem.temperature / mass * -torch.expm1(-2 * friction * dt)).sqrt() * free
     half = 0.5 * dt * free / mass
     mobility = torch.where(free > 0, 1 / (mass * friction), 0.0)
-    last_step = problem.start_step + problem.steps
     noise = NormalStream(
-        problem.seed, problem.sample_ids, v.shape[1], last_step, Stream(problem.stream), problem.state.dtype
+        problem.seed, problem.sample_ids, v.shape[1], problem.end, Stream(problem.stream), problem.state.dtype
     )
 
     def kinetic(v: Tensor) -> Tensor:
         return 0.5 * (mass * v * v).sum(-1)
 
-    def segment(x: Tensor, v: Tensor, heat: Tensor, work: Tensor, carries: dict[str, Any], first: int, last: int):
-        slope, kept = gradient(x), []
-        for step in range(first, last):
-            force = None if problem.drive is None else problem.drive(step)
-            push = 0.0 if force is None else force
-            struck = v + half * (push - slope)
-            middle = x + 0.5 * dt * struck
-            bathed = keep * struck + shake * noise(step)
-            after = middle + 0.5 * dt * bathed
-            slope = gradient(after)
-            velocity = bathed + half * (push - slope)
-            heat = heat + kinetic(struck) - kinetic(bathed)
-            if force is not None:
-                work = work + (force * (after - x)).sum(-1)
-            if problem.observers:
-                seen = UnderdampedTransition(step, x, after, force, dt, problem.temperature, mobility, v, velocity)
-                carries = {name: observer.update(carries[name], seen) for name, observer in problem.observers.items()}
-            x, v = after, velocity
-            if problem.record is not None and (step + 1) % problem.record == 0:
-                kept.append((x, v))
-        return x, v, heat, work, carries, kept
+    def advance(motion: Motion, step: int) -> Motion:
+        x, v, heat, slope = motion
+        push = 0.0 if drive is None else drive(step)
+        struck = v + half * (push - slope)
+        middle = x + 0.5 * dt * struck
+        bathed = keep * struck + shake * noise(step)
+        after = middle + 0.5 * dt * bathed
+        slope = gradient(after)
+        return after, bathed + half * (push - slope), heat + kinetic(struck) - kinetic(bathed), slope
 
-    x, heat, work = problem.state, *(problem.state.new_zeros(2, len(v)).unbind())
-    energy = problem.potential.energy(x) + kinetic(v)
-    carries = {name: observer.start(x) for name, observer in problem.observers.items()}
-    recorded: list[tuple[Tensor, Tensor]] = []
-    length, hidden = max(1, ceil(sqrt(problem.steps))), transformed()
-    for first in range(problem.start_step, last_step, length):
-        arguments = (x, v, heat, work, carries, first, min(first + length, last_step))
-        if torch.is_grad_enabled() and not hidden:
-            x, v, heat, work, carries, kept = checkpoint(
-                segment, *arguments, use_reentrant=False, preserve_rng_state=False
-            )
-        else:
-            x, v, heat, work, carries, kept = segment(*arguments)
-        recorded += kept
-        if not hidden and not torch.isfinite(x).all():
-            stable = problem.potential.stable_dt(problem.state, temperature=problem.temperature) * mass.min().item()
-            raise FloatingPointError(
-                f"the state became non-finite between steps {first} and {arguments[-1]} (dt={dt:.3g}); "
-                f"try dt={0.5 * min(dt, (2 * stable) ** 0.5):.2g} or smaller"
-            )
-    states = velocities = times = None
-    if (every := problem.record) is not None:
-        states, velocities = (
-            torch.stack([pair[k] for pair in recorded]) if recorded else x.new_empty(0, *x.shape) for k in (0, 1)
+    def seen(step: int, before: Motion, after: Motion, force: Tensor | None) -> UnderdampedTransition:
+        where = (step, before[0], after[0], force)
+        return UnderdampedTransition(*where, dt, problem.temperature, mobility, before[1], after[1])
+
+    def diverged(before: Point, first: int, end: int) -> None:
+        stable = problem.potential.stable_dt(problem.state, temperature=problem.temperature) * mass.min().item()
+        raise FloatingPointError(
+            f"the state became non-finite between steps {first} and {end} (dt={dt:.3g}); "
+            f"try dt={0.5 * min(dt, (2 * stable) ** 0.5):.2g} or smaller"
         )
-        first_record, last_record = problem.start_step // every + 1, last_step // every + 1
-        times = torch.arange(first_record, last_record, dtype=torch.float64) * (every * dt)
-    shadow = problem.potential.energy(x) + kinetic(v) - energy - work + heat
-    observed = {name: observer.result(carries[name]) for name, observer in problem.observers.items()}
-    return UnderdampedTrajectory(
-        x, heat, work, last_step, states, times, observed, v, velocities, shadow, **problem.noise_of_run
+
+    hidden, x = transformed(), problem.state
+    point, recorded = run_segments(
+        problem,
+        Point.start(problem, v, x.new_zeros(len(x)), gradient(x)),
+        step_by_step(problem, advance, seen),
+        length=max(1, ceil(sqrt(problem.steps))),
+        replayed=torch.is_grad_enabled() and not hidden,
+        hidden=hidden,
+        diverged=diverged,
     )
+    energy, work = problem.potential.energy(x) + kinetic(v), point.work
+    x, v, heat, _ = point.motion
+    states, velocities = (stacked(problem, recorded, which) for which in (0, 1))
+    shadow = problem.potential.energy(x) + kinetic(v) - energy - work + heat
+    return UnderdampedTrajectory(
+        x, heat, work, problem.end, states, problem.record_times(), point.observed(problem), v, velocities, shadow,
+        **problem.noise_of_run,
+    )  # fmt: skip
 
 
 def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

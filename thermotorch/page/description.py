@@ -78,11 +78,7 @@ def _stage(machine: ThermodynamicGenerator) -> dict[str, Any]:
 def _groups(machine: ThermodynamicGenerator) -> list[dict[str, Any]]:
     """Return the groups of units in their order: their places, wells and mobilities, 0 for those that are held."""
     potential, couplings = machine.potential, _couplings(machine)
-    pieces = couplings.pieces()
-    second = second_colour(
-        [row for row, _, _ in pieces], [column for _, column, _ in pieces],
-        [(len(block), block.shape[1]) for _, _, block in pieces], potential.num_units,
-    )  # fmt: skip
+    second = second_colour(couplings.pieces(), potential.num_units)
     groups = []
     for name, part in couplings.slices.items():
         wells = {key: float(values[0]) for key, values in _numbers(machine, part).items()}

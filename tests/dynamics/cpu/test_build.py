@@ -15,11 +15,11 @@ from thermotorch.dynamics.cpu import operators as cpu
 def no_library(monkeypatch, tmp_path):
     """As in a process that has not asked for the library yet, with an empty cache folder."""
     monkeypatch.setenv("THERMOTORCH_CACHE", str(tmp_path))
-    for function in (build.compiler, build.library, cpu.unavailable):
+    for function in (build.compiler, build.library, cpu.library, cpu.unavailable):
         function.cache_clear()
     monkeypatch.setattr(fused, "_known", {})
     yield tmp_path
-    for function in (build.compiler, build.library, cpu.unavailable):
+    for function in (build.compiler, build.library, cpu.library, cpu.unavailable):
         function.cache_clear()
 
 

@@ -168,3 +168,19 @@ def test_help_changes_no_bit_of_a_run_or_its_gradient(integrator, precision):
         found.append([path.state, *of_loss])
     for alone, helped in zip(*found, strict=True):
         assert torch.equal(alone, helped)
+
+
+def test_structures_of_another_size_are_refused_when_the_library_loads(monkeypatch):
+    class _Force(ctypes.Structure):
+        _fields_ = cpu._Force._fields_[:-1]
+
+    monkeypatch.setattr(cpu, "_Force", _Force)
+    with pytest.raises(ImportError, match="Force: 24 bytes in native/, 16 in"):
+        cpu.library.__wrapped__()
+
+
+def test_schemes_are_found_by_their_names():
+    numbers = [cpu._number_of(name) for name in cpu.INTEGRATORS if name != "splitting"]
+    assert sorted(numbers) == list(range(4))
+    with pytest.raises(ValueError, match="the CPU backend does not have 'midpoint'"):
+        cpu._number_of("midpoint")

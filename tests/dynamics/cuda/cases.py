@@ -1,6 +1,6 @@
 """One random machine as the operator's arguments, and the same run by the reference backend in float64."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -8,6 +8,17 @@ from torch import Tensor
 import thermotorch as tt
 from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.operators import langevin as op
+from thermotorch.dynamics.operators.arguments import Langevin, Timeline
+
+
+def listed(arguments: Timeline) -> list:
+    """The arguments of an operator in their order."""
+    return list(vars(arguments).values())
+
+
+def changed(arguments: list, **others) -> list:
+    """Those of `thermotorch::langevin` with others in their place, by name."""
+    return listed(replace(Langevin(*arguments), **others))
 
 
 @dataclass
@@ -74,16 +85,17 @@ class Case:
         def put(tensor: Tensor) -> Tensor:
             return tensor.to(device, torch.float32)
 
-        seed = seed_bits(self.seed)
         pieces = self.topology().load_matrix(self.couplings).pieces() if self.groups else [(0, 0, self.couplings)]
         blocks, rows, columns = op.placed(pieces)
-        return [
-            put(self.state), [put(block.detach()) for block in blocks], rows, columns, put(self.bias), put(self.j2),
-            put(self.j3), put(self.j4),
-            put(self.mobility.masked_fill(self.clamp, 0.0)), None if self.force is None else put(self.force),
-            self.sample_ids.to(device), self.steps, self.dt, self.temperature, seed, self.start_step, 0,
-            self.integrator, self.record, self.keep, self.precision,
-        ]  # fmt: skip
+        return listed(Langevin(
+            state=put(self.state), sample_ids=self.sample_ids.to(device), steps=self.steps, seed=seed_bits(self.seed),
+            start_step=self.start_step, stream=0, record=self.record, keep=self.keep, precision=self.precision,
+            drive=None if self.force is None else put(self.force),
+            blocks=[put(block.detach()) for block in blocks], rows=rows, columns=columns,
+            bias=put(self.bias), j2=put(self.j2), j3=put(self.j3), j4=put(self.j4),
+            mobility=put(self.mobility.masked_fill(self.clamp, 0.0)), dt=self.dt, temperature=self.temperature,
+            integrator=self.integrator,
+        ))  # fmt: skip
 
     def reference(self) -> tuple[tt.Potential, Tensor, Tensor | None, tt.dynamics.Trajectory]:
         """Potential, start and force that can be differentiated, and the run from them."""

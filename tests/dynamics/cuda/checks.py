@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from tests.dynamics.cuda.cases import Case
+from tests.dynamics.cuda.cases import Case, changed
 from thermotorch.dynamics import cuda as kernels
+from thermotorch.dynamics.operators.arguments import Langevin
 
 
 def gradients(case: Case, device: str) -> tuple[list[Tensor], list[Tensor | None], list[Tensor]]:
@@ -21,10 +22,10 @@ def gradients(case: Case, device: str) -> tuple[list[Tensor], list[Tensor | None
         loss = loss + (grad_recorded * run.states).sum()
     loss.backward()
 
-    start, *others = case.arguments(device)
-    end, _, kept = kernels.langevin(start, *others)
+    arguments = case.arguments(device)
+    end, _, kept = kernels.langevin(*arguments)
     found = kernels.langevin_backward(
-        weights.to(end) + end, grad_recorded.to(end), start, kept, *others, True, force is not None
+        *arguments, weights.to(end) + end, grad_recorded.to(end), kept, True, force is not None
     )
     if force is None:
         assert found[2].numel() == 0
@@ -36,14 +37,10 @@ def gradients(case: Case, device: str) -> tuple[list[Tensor], list[Tensor | None
 
 def assert_parts_are_the_whole(case: Case, device: str) -> None:
     """Two halves of six steps, and all samples but the first five, to the bit."""
-    end = kernels.langevin(*case.arguments(device))[0]
-    first = case.arguments(device)
-    first[11] = 2
-    second = [kernels.langevin(*first)[0], *case.arguments(device)[1:]]
-    second[11], second[15] = 4, 2
-    assert torch.equal(kernels.langevin(*second)[0], end)
-    part = case.arguments(device)
-    part[0], part[10] = part[0][5:], part[10][5:]
-    if part[9] is not None and part[9].shape[1] > 1:
-        part[9] = part[9][:, 5:]
+    arguments = case.arguments(device)
+    end, a = kernels.langevin(*arguments)[0], Langevin(*arguments)
+    middle = kernels.langevin(*changed(arguments, steps=2))[0]
+    assert torch.equal(kernels.langevin(*changed(arguments, state=middle, steps=4, start_step=2))[0], end)
+    drive = a.drive if a.drive is None or a.drive.shape[1] == 1 else a.drive[:, 5:]
+    part = changed(arguments, state=a.state[5:], sample_ids=a.sample_ids[5:], drive=drive)
     assert torch.equal(kernels.langevin(*part)[0], end[5:])

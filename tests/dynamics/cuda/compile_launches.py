@@ -32,7 +32,7 @@ def langevin(case: Case, small: bool = True) -> None:
     kernels.resident.MAX_UNITS = 128 if small else 0
     arguments = case.arguments("cpu")
     end, recorded, kept = kernels.langevin(*arguments)
-    kernels.langevin_backward(end, recorded, arguments[0], kept, *arguments[1:], True, case.force is not None)
+    kernels.langevin_backward(*arguments, end, recorded, kept, True, case.force is not None)
 
 
 def main() -> None:
@@ -55,9 +55,9 @@ def main() -> None:
     langevin(Case(33, 9, 5, groups=(20, 13), record=2, keep=2, drive="step and sample", precision="bf16", **pair))
     langevin(Case(7, 3, 2, "alternating", groups=(7,), precision="tf32"))
     exact = test_flows.random_arguments(True, (5, test_flows.BATCH))
-    arguments = [*test_flows.in_float32(exact, "cpu"), 0, 2, 2, "tf32"]
+    arguments = test_flows.of_operator(exact, "cpu", 2, 2, "tf32")
     end, recorded, kept = kernels.splitting(*arguments)
-    kernels.splitting_backward(end, recorded, arguments[0], kept, *arguments[1:], True)
+    kernels.splitting_backward(*arguments, end, recorded, kept, True)
     path, matrix, weights = torch.randn(4, 3, 33), torch.randn(33, 33), torch.ones(3, 3)
     units = [torch.ones(33)] * 5
     action.path_action(path, matrix, *units, 1e-2, 0.5, True, "bf16", weights, True)

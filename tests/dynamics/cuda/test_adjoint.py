@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from tests.dynamics.cuda.cases import Case, rms_ratio
+from tests.dynamics.cuda.cases import Case, changed, rms_ratio
 from tests.dynamics.cuda.checks import gradients
 from tests.dynamics.cuda.test_paths import way  # noqa: F401
 from thermotorch.dynamics import cuda as kernels
+from thermotorch.dynamics.operators.arguments import Langevin
 
 CASES = {
     "one unit": Case(1, 1, 3, coupling=0.0),
@@ -37,12 +38,11 @@ def test_gradients_of_blocks_are_pieces_of_that_of_the_matrix(device):
     arguments = case.arguments(device)
     end, _, kept = kernels.langevin(*arguments)
     none = end.new_zeros(0, *end.shape)
-    whole = kernels.langevin_backward(end, none, arguments[0], kept, *arguments[1:], True, False)[3]
-    matrix = arguments[1][0]
-    arguments[1] = [matrix[:12, 12:].contiguous(), matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
-    arguments[2], arguments[3] = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
-    *_, right, below, corner, first = kernels.langevin_backward(
-        end, none, arguments[0], kept, *arguments[1:], True, False
-    )
+    whole = kernels.langevin_backward(*arguments, end, none, kept, True, False)[3]
+    (matrix,) = Langevin(*arguments).blocks
+    blocks = [matrix[:12, 12:].contiguous(), matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
+    rows, columns = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
+    arguments = changed(arguments, blocks=blocks, rows=rows, columns=columns)
+    *_, right, below, corner, first = kernels.langevin_backward(*arguments, end, none, kept, True, False)
     assert torch.equal(right, whole[:12, 12:]) and torch.equal(below, whole[12:, :12])
     assert torch.equal(corner, whole[12:, 12:]) and torch.equal(first, whole[:12, :12])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.dynamics.cuda.cases import Case, rms_ratio
+from tests.dynamics.cuda.cases import Case, changed, rms_ratio
 from tests.dynamics.cuda.checks import assert_parts_are_the_whole, gradients
 from thermotorch.dynamics import cuda as kernels
 
@@ -44,8 +44,7 @@ def test_paths_are_those_of_the_reference(name, device):
     assert torch.equal(end[:, case.clamp].cpu(), case.state[:, case.clamp].float())
     if case.keep:
         assert len(kept) == (case.steps - 1) // case.keep
-        arguments = case.arguments(device)
-        arguments[11] = case.keep * len(kept)
+        arguments = changed(case.arguments(device), steps=case.keep * len(kept))
         assert torch.equal(kernels.langevin(*arguments)[0], kept[-1])
 
 
@@ -95,7 +94,7 @@ def test_operands_are_rounded_and_nothing_else(precision, least, most, narrow, d
     expected = run[-1].state.detach() - case.state
     assert least < rms_ratio(end.double().cpu() - case.state, expected) < most
     run[-1].state.sum().backward()
-    found = kernels.langevin_backward(torch.ones_like(end), recorded, arguments[0], kept, *arguments[1:], True, False)
+    found = kernels.langevin_backward(*arguments, torch.ones_like(end), recorded, kept, True, False)
     assert rms_ratio(found[0], run[1].grad) < 3 * most
     assert rms_ratio(found[3] + found[4].T, next(run[0].couplings.parameters()).grad) < 3 * most
     free = replace(case, coupling=0.0)

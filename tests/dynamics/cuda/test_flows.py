@@ -47,21 +47,25 @@ def random_arguments(couplings: bool, pushes: tuple[int, int]) -> list:
     return [normal(BATCH, UNITS), whole, half, *push, *units, torch.arange(BATCH) + 4, 5, torch.tensor(3), 1]
 
 
-def in_float32(exact: list, device: str) -> list:
+def of_operator(exact: list, device: str, record: int, keep: int, precision: str) -> list:
+    """Arguments of `thermotorch::splitting`, in float32."""
+
     def put(value):
         return value.detach().to(device, torch.float32 if value.is_floating_point() else None)
 
-    return [put(value) if isinstance(value, torch.Tensor) else value for value in exact]
+    state, whole, half, *units, ids, steps, seed, first = [
+        put(value) if isinstance(value, torch.Tensor) else value for value in exact
+    ]
+    whole_push, half_push, *units = units
+    return [state, ids, steps, seed, first, 0, record, keep, precision, whole_push, half_push, whole, half, *units]
 
 
 @pytest.mark.parametrize("couplings", [True, False])
 @pytest.mark.parametrize("pushes", [(1, 1), (1, BATCH), (5, 1), (5, BATCH)])
 def test_paths_are_those_of_the_definition(couplings, pushes, device):
     exact = random_arguments(couplings, pushes)
-    arguments = in_float32(exact, device)
-    end, recorded, kept = kernels.splitting(
-        *arguments, 0, 2, 2, "ieee"
-    )  # stream 0, record every 2 from step 1, keep every 2
+    arguments = of_operator(exact, device, 2, 2, "ieee")
+    end, recorded, kept = kernels.splitting(*arguments)
     states, between = definition(*exact)
     assert rms_ratio(end, states[-1]) < 5e-7
     assert rms_ratio(recorded, states[[0, 2, 4]]) < 5e-7
@@ -81,9 +85,9 @@ def test_gradients_are_those_of_the_definition(couplings, pushes, keep, device):
     draw = torch.Generator().manual_seed(1)
     grad_recorded = torch.randn(3, BATCH, UNITS, generator=draw).double()
     (states[-1].square().sum() + (grad_recorded * states[[0, 2, 4]]).sum()).backward()
-    arguments = [*in_float32(exact, device), 0, 2, keep, "ieee"]
+    arguments = of_operator(exact, device, 2, keep, "ieee")
     end, _, kept = kernels.splitting(*arguments)
-    found = kernels.splitting_backward(2 * end, grad_recorded.to(end), arguments[0], kept, *arguments[1:], couplings)
+    found = kernels.splitting_backward(*arguments, 2 * end, grad_recorded.to(end), kept, couplings)
     expected = [exact[0], *exact[3:5], *(exact[1:3] if couplings else ())]
     assert len(found) == len(expected)
     for here, there in zip(found, expected, strict=True):

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from tests.dynamics.cuda.cases import Case, rms_ratio
+from tests.dynamics.cuda.cases import Case, changed, rms_ratio
 from tests.dynamics.cuda.checks import assert_parts_are_the_whole
 from thermotorch.dynamics import cuda as kernels
 from thermotorch.dynamics.cuda.run import Run
+from thermotorch.dynamics.operators.arguments import Langevin
 
 CASES = {
     "one unit": Case(1, 1, 3, coupling=0.0),
@@ -62,7 +63,7 @@ def test_more_units_than_a_tile_and_more_samples_than_a_program(device):
 @pytest.mark.parametrize("integrator", ["euler_maruyama", "heun"])
 def test_products_by_the_library_give_the_same_path(integrator, device):
     case = Case(70, 18, 3, integrator, drive="sample", clamped=4)
-    end = kernels.streamed.langevin(Run.of(*case.arguments(device)), library=True)[0]
+    end = kernels.streamed.langevin(Run.of(Langevin(*case.arguments(device))), library=True)[0]
     assert rms_ratio(end, case.reference()[-1].state) < 5e-7
     assert torch.equal(end[:, case.clamp].cpu(), case.state[:, case.clamp].float())
 
@@ -96,11 +97,11 @@ def test_nothing_to_do_gives_copies(device):
 def test_couplings_in_blocks_are_one_matrix(way, device):
     case = Case(30, 6, 3)
     whole = case.arguments(device)
-    matrix = whole[1][0]
-    blocks = whole.copy()
-    blocks[1] = [matrix[:12, 12:], matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
-    blocks[2], blocks[3] = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
-    assert torch.equal(kernels.langevin(*blocks)[0], kernels.langevin(*whole)[0])
+    (matrix,) = Langevin(*whole).blocks
+    blocks = [matrix[:12, 12:], matrix[:12, 12:].T, matrix[12:, 12:], matrix[:12, :12]]
+    rows, columns = torch.tensor([0, 12, 12, 0]), torch.tensor([12, 0, 12, 0])
+    parts = changed(whole, blocks=blocks, rows=rows, columns=columns)
+    assert torch.equal(kernels.langevin(*parts)[0], kernels.langevin(*whole)[0])
 
 
 def test_unknown_precision_is_refused(device):

@@ -10,6 +10,7 @@ from thermotorch.dynamics.cuda import alternating, pipeline, streamed
 from thermotorch.dynamics.cuda.alternating import Colours
 from thermotorch.dynamics.cuda.pipeline import tile_for
 from thermotorch.dynamics.cuda.run import Run
+from thermotorch.dynamics.operators.arguments import Langevin
 
 
 class Graph:
@@ -48,9 +49,9 @@ def graphs(device, monkeypatch) -> None:
         else:
             Graph.recording.append((self, arguments, options))
 
-    def seen(self) -> None:
+    def seen(self) -> Graph:
         Graph.clock = self.clock
-        capture(self)
+        return capture(self)
 
     class Stream:
         def wait_stream(self, other: "Stream") -> None:
@@ -68,7 +69,7 @@ def graphs(device, monkeypatch) -> None:
 @pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "alternating"])
 def test_a_graph_of_steps_gives_the_bits_of_single_launches(integrator, device):
     case = Case(12, 5, 5, integrator, record=3, drive="step", groups=(8, 4), pairs=((0, 1),), coupling=0.1)
-    run = Run.of(*case.arguments(device))
+    run = Run.of(Langevin(*case.arguments(device)))
     colours = Colours.of(run)
     drives = colours.split(run.drive)
     tile, every, launched = tile_for(run.batch, run.precision), slice(None), run.outputs()
@@ -76,7 +77,7 @@ def test_a_graph_of_steps_gives_the_bits_of_single_launches(integrator, device):
     def made(graph_steps: int) -> pipeline.Pipeline:
         if integrator == "alternating":
             return alternating.Alternating(run, colours, drives, run.batch, tile, graph_steps)
-        return streamed.Langevin(run, run.batch, tile, graph_steps, False)
+        return streamed.Langevin(run, run.batch, tile, False, graph_steps)
 
     def follow(steps: pipeline.Pipeline, outputs: tuple) -> None:
         steps.load(*((run, colours, drives, every) if integrator == "alternating" else (run, every)))

@@ -6,6 +6,7 @@ import torch
 from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import reverse_action as action_op
+from thermotorch.dynamics.operators.arguments import Langevin
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
@@ -16,23 +17,15 @@ def arguments(blocks: bool = True, drive: bool = True, steps: int = 6, record: i
     pieces = op.placed([(0, 3, block), (3, 0, block.detach().T.contiguous())] if blocks else [])
     on_site = torch.zeros(7, requires_grad=True), torch.ones(7), torch.zeros(7), torch.ones(7), torch.ones(7)
     force = torch.randn(1, 5, 7, requires_grad=True) if drive else None
-    return (
-        state,
-        *pieces,
-        *on_site,
-        force,
-        torch.arange(5),
-        steps,
-        0.01,
-        0.1,
-        torch.tensor(-3),
-        1,
-        0,
-        "euler_maruyama",
-        record,
-        keep,
-        "ieee",
-    )
+    timeline = state, torch.arange(5), steps, torch.tensor(-3), 1, 0, record, keep, "ieee"
+    return *timeline, force, *pieces, *on_site, 0.01, 0.1, "euler_maruyama"
+
+
+def detached(values) -> list:
+    return [
+        value.detach() if isinstance(value, torch.Tensor) else detached(value) if isinstance(value, list) else value
+        for value in values
+    ]
 
 
 @pytest.mark.parametrize("changed", [{}, {"blocks": False}, {"drive": False}, {"steps": 0}, {"record": 0, "keep": 0}])
@@ -41,23 +34,19 @@ def test_opcheck(changed):
 
 
 def test_opcheck_of_the_gradient():
-    state, *rest = arguments()
-    end, recorded, kept = op.langevin(state, *rest)
-    inputs = [t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, state, kept)]
-    rest = [t.detach() if isinstance(t, torch.Tensor) else t for t in rest]
-    rest[0] = [block.detach() for block in rest[0]]
-    torch.library.opcheck(op.langevin_backward, (*inputs, *rest, True, True))
+    inputs = arguments()
+    outputs = op.langevin(*inputs)
+    torch.library.opcheck(op.langevin_backward, (*detached(inputs), *detached(outputs), True, True))
 
 
 @pytest.mark.parametrize("changed", [{}, {"couplings": False}, {"steps": 0}])
 def test_opcheck_of_splitting(changed):
     inputs = splitting_arguments(**changed)
     torch.library.opcheck(op.splitting, inputs)
-    end, recorded, kept = op.splitting(*inputs)
-    outputs_and_inputs = [
-        t.detach() if isinstance(t, torch.Tensor) else t for t in (end, recorded, inputs[0], kept, *inputs[1:])
-    ]
-    torch.library.opcheck(op.splitting_backward, (*outputs_and_inputs, inputs[1] is not None))
+    outputs = op.splitting(*inputs)
+    torch.library.opcheck(
+        op.splitting_backward, (*detached(inputs), *detached(outputs), changed.get("couplings", True))
+    )
 
 
 def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
@@ -65,20 +54,8 @@ def splitting_arguments(couplings: bool = True, steps: int = 6) -> tuple:
     matrices = [torch.randn(7, 7, requires_grad=True) / 7 for _ in range(2)] if couplings else [None, None]
     pushes = [torch.randn(1, 5, 7, requires_grad=True) for _ in range(2)]
     units = [torch.full((7,), value) for value in (0.9, 0.1, 0.2, 0.0)]
-    return (
-        torch.randn(5, 7, requires_grad=True),
-        *matrices,
-        *pushes,
-        *units,
-        torch.arange(5),
-        steps,
-        torch.tensor(3),
-        1,
-        0,
-        2,
-        2,
-        "ieee",
-    )
+    timeline = torch.randn(5, 7, requires_grad=True), torch.arange(5), steps, torch.tensor(3), 1, 0, 2, 2, "ieee"
+    return *timeline, *pushes, *matrices, *units
 
 
 @pytest.mark.parametrize("operator, inputs", [(op.langevin, arguments), (op.splitting, splitting_arguments)])
@@ -90,11 +67,11 @@ def test_a_second_derivative_is_refused_clearly(operator, inputs):
 
 
 def test_opcheck_of_the_reverse_action():
-    _, blocks, rows, columns, bias, j2, j3, j4, *_ = arguments()
+    a = Langevin(*arguments())
+    blocks, rows, columns, bias, j2, j3, j4 = a.blocks, a.rows, a.columns, a.bias, a.j2, a.j3, a.j4
     path = torch.randn(6, 3, 7)
     torch.library.opcheck(action_op.reverse_action, (path, blocks, rows, columns, bias, j2, j3, j4, 0.01, 0.1))
-    detached = [block.detach() for block in blocks]
     torch.library.opcheck(
         action_op.reverse_action_backward,
-        (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached, rows, columns, bias.detach(), 0.1),
+        (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached(blocks), rows, columns, bias.detach(), 0.1),
     )

@@ -1,4 +1,4 @@
-"""The operators of `op.py` on the CPU: tensors as pointers into the library that `build.py` compiles."""
+"""The operators on the CPU: tensors as pointers into the library that `build.py` compiles."""
 
 import ctypes
 from collections.abc import Sequence
@@ -8,30 +8,41 @@ import torch
 from torch import Tensor
 
 from thermotorch.dynamics.alternating import second_colour
-from thermotorch.dynamics.cpu.build import CompilerUnavailable, library
+from thermotorch.dynamics.cpu import build
 from thermotorch.dynamics.cpu.forks import threads
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
+from thermotorch.dynamics.operators.arguments import (
+    Langevin,
+    LangevinBackward,
+    Splitting,
+    SplittingBackward,
+    Timeline,
+    taking,
+)
+
+INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating", "splitting")
+SUMMED = ("euler_maruyama", "alternating")  # the run itself can add up path weights
 
 
 @cache
 def unavailable() -> str | None:
-    """Why the library cannot be had on this machine, or None; tried once in a process."""
+    """Return why the library cannot be had on this machine, or None; tried once in a process."""
     try:
         library()
-    except CompilerUnavailable as error:
+    except build.CompilerUnavailable as error:
         return str(error)
     return None
 
 
 def peak_flops() -> float | None:
-    """Float32 operations per second of all threads, if each only multiplies and adds; None without the library."""
+    """Return float32 operations per second of all threads that only multiply and add; None without the library."""
     if unavailable() is not None:
         return None
     measure = library().thermotorch_peak_flops
     measure.restype = ctypes.c_double
-    return measure() * threads()
+    return float(measure()) * threads()
 
 
 _Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
@@ -109,11 +120,44 @@ class _Action(ctypes.Structure):
     ]
 
 
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled library, whose structures have the sizes of those above.
+
+    Raises:
+        CompilerUnavailable: there is no compiler, or it failed.
+        ImportError: a structure here and its C++ source differ.
+    """
+    loaded = build.library()
+    for structure in (_Block, _Run, _Force, _Langevin, _Splitting, _PathWeights, _Action):
+        name = structure.__name__[1:]
+        if (size := loaded.thermotorch_size(name.encode())) != ctypes.sizeof(structure):
+            raise ImportError(f"{name}: {size} bytes in native/, {ctypes.sizeof(structure)} in {__name__}")
+    return loaded
+
+
+@cache
+def _number_of(integrator: str) -> int:
+    """Return the number that native/langevin.h gives to a scheme.
+
+    Raises:
+        ValueError: it has no such scheme.
+    """
+    number: int = library().thermotorch_integrator(integrator.encode())
+    if number < 0:
+        raise ValueError(f"integrator: the CPU backend does not have {integrator!r}")
+    return number
+
+
+def _zeros(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
+
+
 class _Arguments:
     """Keeps alive what the pointers of one call point to."""
 
     def __init__(self) -> None:
-        self.alive: list = []
+        self.alive: list[object] = []
 
     def pointer(self, tensor: Tensor | None) -> int | None:
         if tensor is None:
@@ -131,15 +175,38 @@ class _Arguments:
         self.alive += [array, *tensors]
         return ctypes.addressof(array)
 
-    def colour(self, integrator: str, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, units: int) -> int:
-        if integrator != "alternating":
-            return 0
-        return self.pointer(
-            second_colour(rows.tolist(), columns.tolist(), [tuple(block.shape) for block in blocks], units)
-        )
-
     def force(self, drive: Tensor | None) -> _Force:
         return _Force(self.pointer(drive), *((0, 0) if drive is None else drive.shape[:2]))
+
+    def run(
+        self, a: Timeline, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, tensors: Sequence[Tensor | None],
+        of_blocks: Sequence[Tensor] = (),
+    ) -> _Run:  # fmt: skip
+        """A run; `tensors` are those of `_Run` that follow `state`."""
+        run = _Run(
+            a.batch, a.units, a.steps, a.start_step, a.stream, a.record, a.keep, threads(), a.precision == "bf16",
+            len(blocks), int(a.seed) % (1 << 64), self.blocks(blocks, rows, columns),
+            *map(self.pointer, (a.sample_ids, a.state, *tensors)),
+        )  # fmt: skip
+        if of_blocks:
+            run.grad_blocks = self.blocks(of_blocks, rows, columns)
+        return run
+
+    def langevin(self, a: Langevin, tensors: Sequence[Tensor | None], of_blocks: Sequence[Tensor] = ()) -> _Langevin:
+        run = self.run(a, a.blocks, a.rows, a.columns, tensors, of_blocks)
+        units = map(self.pointer, (a.bias, a.j2, a.j3, a.j4, a.mobility))
+        found = _Langevin(run, _number_of(a.integrator), a.dt, a.temperature, *units, self.force(a.drive))
+        if a.integrator == "alternating":
+            pieces = zip(a.rows.tolist(), a.columns.tolist(), a.blocks, strict=True)
+            found.colour = self.pointer(second_colour(pieces, a.units))
+        return found
+
+    def splitting(
+        self, a: Splitting, tensors: Sequence[Tensor | None], of_matrices: Sequence[Tensor] = ()
+    ) -> _Splitting:
+        run = self.run(a, a.matrices, _ORIGIN, _ORIGIN, tensors, of_matrices)
+        units = map(self.pointer, (a.decay, a.spread, a.stiffness, a.shift))
+        return _Splitting(run, *units, self.force(a.whole_push), self.force(a.half_push))
 
 
 def _call(name: str, argument: ctypes.Structure) -> None:
@@ -154,138 +221,76 @@ def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: in
     """
     a, end = _Arguments(), torch.empty_like(state)
     blocks, rows, columns = op.placed(pieces)
-    blocks = a.blocks([block.detach() for block in blocks], rows, columns)
-    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(),
-               block_count=len(pieces), blocks=blocks, state=a.pointer(state), end=a.pointer(end))  # fmt: skip
+    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(), block_count=len(pieces),
+               blocks=a.blocks([block.detach() for block in blocks], rows, columns),
+               state=a.pointer(state), end=a.pointer(end))  # fmt: skip
     _call("thermotorch_products", _Langevin(run))
     return end
 
 
 @op.langevin.register_kernel("cpu")
-def _langevin(
-    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-    start_step, stream, integrator, record, keep, precision,
-):  # fmt: skip
-    end = torch.empty_like(state, memory_format=torch.contiguous_format)
-    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
-    kept = op.new_kept(state, steps, keep)
-    if not state.numel():
-        return end, recorded, kept
-    a = _Arguments()
-    run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(blocks),
-        int(seed) % (1 << 64),
-        a.blocks(blocks, rows, columns),
-        *map(a.pointer, (sample_ids, state, end, recorded, kept)),
-    )  # fmt: skip
-    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
-    _call("thermotorch_langevin",
-          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive),
-                    colour=a.colour(integrator, blocks, rows, columns, state.shape[1])))  # fmt: skip
-    return end, recorded, kept
+@taking(Langevin)
+def _langevin(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = a.outputs()
+    if a.state.numel():
+        alive = _Arguments()
+        _call("thermotorch_langevin", alive.langevin(a, outputs))
+    return outputs
 
 
 @op.langevin_backward.register_kernel("cpu")
-def _langevin_backward(
-    grad_state, grad_recorded, state, kept, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps,
-    dt, temperature, seed, start_step, stream, integrator, record, keep, precision, needs_blocks, needs_drive,
-):  # fmt: skip
-    of_state = torch.empty_like(state, memory_format=torch.contiguous_format)
-    of_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
-    of_drive = torch.zeros_like(drive, memory_format=torch.contiguous_format) if needs_drive else state.new_empty(0)
-    of_blocks = [torch.zeros_like(b, memory_format=torch.contiguous_format) for b in blocks] if needs_blocks else []
-    gradients = [of_state, of_bias, of_drive, *of_blocks]
-    if not state.numel():
-        return gradients
-    a = _Arguments()
-    run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(blocks),
-        int(seed) % (1 << 64),
-        a.blocks(blocks, rows, columns),
-        *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
-        a.blocks(of_blocks, rows, columns) if of_blocks else None,
-    )  # fmt: skip
-    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
-    _call("thermotorch_langevin_backward",
-          _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive), a.pointer(of_bias),
-                    a.pointer(of_drive) if needs_drive else None,
-                    a.colour(integrator, blocks, rows, columns, state.shape[1])))  # fmt: skip
-    return gradients
+@taking(LangevinBackward)
+def _langevin_backward(a: LangevinBackward) -> list[Tensor]:
+    of_state, of_bias = torch.empty_like(a.state, memory_format=torch.contiguous_format), *_zeros([a.bias])
+    of_drive = None if a.drive is None or not a.needs_drive else _zeros([a.drive])[0]
+    of_blocks = _zeros(a.blocks) if a.needs_blocks else []
+    if a.state.numel():
+        alive = _Arguments()
+        run = alive.langevin(a, (None, None, a.kept, a.grad_state, a.grad_recorded, of_state), of_blocks)
+        run.grad_bias, run.grad_drive = alive.pointer(of_bias), alive.pointer(of_drive)
+        _call("thermotorch_langevin_backward", run)
+    return [of_state, of_bias, a.state.new_empty(0) if of_drive is None else of_drive, *of_blocks]
 
 
 @op.splitting.register_kernel("cpu")
-def _splitting(
-    state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, sample_ids, steps, seed, start_step,
-    stream, record, keep, precision,
-):  # fmt: skip
-    end = torch.empty_like(state, memory_format=torch.contiguous_format)
-    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
-    kept = op.new_kept(state, steps, keep)
-    if not state.numel():
-        return end, recorded, kept
-    a = _Arguments()
-    matrices = [] if whole is None else [whole, half]
-    run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(matrices),
-        int(seed) % (1 << 64),
-        a.blocks(matrices, _ORIGIN, _ORIGIN), *map(a.pointer, (sample_ids, state, end, recorded, kept)),
-    )  # fmt: skip
-    units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
-    _call("thermotorch_splitting", _Splitting(run, *units, a.force(whole_push), a.force(half_push)))
-    return end, recorded, kept
+@taking(Splitting)
+def _splitting(a: Splitting) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = a.outputs()
+    if a.state.numel():
+        alive = _Arguments()
+        _call("thermotorch_splitting", alive.splitting(a, outputs))
+    return outputs
 
 
 @op.splitting_backward.register_kernel("cpu")
-def _splitting_backward(
-    grad_state, grad_recorded, state, kept, whole, half, whole_push, half_push, decay, spread, stiffness, shift,
-    sample_ids, steps, seed, start_step, stream, record, keep, precision, needs_couplings,
-):  # fmt: skip
-    matrices = [] if whole is None else [whole, half]
-    of_state, *others = (
-        torch.zeros_like(tensor, memory_format=torch.contiguous_format)
-        for tensor in (state, whole_push, half_push, *(matrices if needs_couplings else ()))
-    )
-    if not state.numel():
-        return [of_state, *others]
-    a = _Arguments()
-    run = _Run(
-        *state.shape, steps, start_step, stream, record, keep, threads(), precision == "bf16", len(matrices),
-        int(seed) % (1 << 64),
-        a.blocks(matrices, _ORIGIN, _ORIGIN),
-        *map(a.pointer, (sample_ids, state, None, None, kept, grad_state, grad_recorded, of_state)),
-        a.blocks(others[2:], _ORIGIN, _ORIGIN) if needs_couplings else None,
-    )  # fmt: skip
-    units = [a.pointer(tensor) for tensor in (decay, spread, stiffness, shift)]
-    pushes = a.force(whole_push), a.force(half_push), *map(a.pointer, others[:2])
-    _call("thermotorch_splitting_backward", _Splitting(run, *units, *pushes))
-    return [of_state, *others]
+@taking(SplittingBackward)
+def _splitting_backward(a: SplittingBackward) -> list[Tensor]:
+    gradients = _zeros([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
+    of_state, of_whole, of_half, *of_matrices = gradients
+    if a.state.numel():
+        alive = _Arguments()
+        run = alive.splitting(a, (None, None, a.kept, a.grad_state, a.grad_recorded, of_state), of_matrices)
+        run.grad_whole_push, run.grad_half_push = alive.pointer(of_whole), alive.pointer(of_half)
+        _call("thermotorch_splitting_backward", run)
+    return gradients
 
 
 @weights_op.path_weights.register_kernel("cpu")
-def _path_weights(
-    state, blocks, rows, columns, bias, j2, j3, j4, mobility, drive, sample_ids, steps, dt, temperature, seed,
-    start_step, stream, integrator, record, precision,
-):  # fmt: skip
-    end = torch.empty_like(state, memory_format=torch.contiguous_format)
-    recorded = state.new_empty(op.num_recorded(steps, start_step, record), *state.shape)
-    sums = state.new_zeros(len(state), 3, dtype=torch.float64)
-    if not state.numel():
-        return end, recorded, sums
-    a = _Arguments()
-    run = _Run(
-        *state.shape, steps, start_step, stream, record, 0, threads(), precision == "bf16", len(blocks),
-        int(seed) % (1 << 64),
-        a.blocks(blocks, rows, columns), *map(a.pointer, (sample_ids, state, end, recorded)),
-    )  # fmt: skip
-    units = [a.pointer(tensor) for tensor in (bias, j2, j3, j4, mobility)]
-    langevin = _Langevin(run, op.INTEGRATORS.index(integrator), dt, temperature, *units, a.force(drive),
-                         colour=a.colour(integrator, blocks, rows, columns, state.shape[1]))  # fmt: skip
-    _call("thermotorch_path_weights", _PathWeights(langevin, a.pointer(sums)))
+@taking(Langevin)
+def _path_weights(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
+    end, recorded, _ = a.outputs()
+    sums = a.state.new_zeros(a.batch, 3, dtype=torch.float64)
+    if a.state.numel():
+        alive = _Arguments()
+        _call("thermotorch_path_weights", _PathWeights(alive.langevin(a, (end, recorded)), alive.pointer(sums)))
     return end, recorded, sums
 
 
 @action_op.reverse_action.register_kernel("cpu")
-def _reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature):
+def _reverse_action(
+    path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, bias: Tensor, j2: Tensor, j3: Tensor,
+    j4: Tensor, dt: float, temperature: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     action = path.new_empty(len(path) - 1, path.shape[1])
     residual = torch.empty_like(path[1:], memory_format=torch.contiguous_format)
     if not residual.numel():
@@ -299,15 +304,16 @@ def _reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperatu
 
 
 @action_op.reverse_action_backward.register_kernel("cpu")
-def _reverse_action_backward(grad_action, residual, path, blocks, rows, columns, bias, temperature):
-    of_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
-    of_blocks = [torch.zeros_like(block, memory_format=torch.contiguous_format) for block in blocks]
+def _reverse_action_backward(
+    grad_action: Tensor, residual: Tensor, path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor,
+    bias: Tensor, temperature: float,
+) -> list[Tensor]:  # fmt: skip
+    of_bias, *of_blocks = _zeros([bias, *blocks])
     if residual.numel():
         a = _Arguments()
         run = _Run(batch=grad_action.numel(), units=path.shape[2], threads=threads(), block_count=len(blocks),
                    blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual),
                    grad_end=a.pointer(grad_action), grad_blocks=a.blocks(of_blocks, rows, columns))  # fmt: skip
-        _call("thermotorch_reverse_action_backward",
-              _Action(run=run, samples=path.shape[1], temperature=temperature,
-                      grad_bias=a.pointer(of_bias)))  # fmt: skip
+        action = _Action(run=run, samples=path.shape[1], temperature=temperature, grad_bias=a.pointer(of_bias))
+        _call("thermotorch_reverse_action_backward", action)
     return [of_bias, *of_blocks]

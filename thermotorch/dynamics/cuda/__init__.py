@@ -4,7 +4,8 @@ Only files of this folder import triton, and nothing imports them before a CUDA 
 """
 
 import sys
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,46 +24,44 @@ from thermotorch.dynamics.cuda import (
     resident,
     streamed,
 )
-from thermotorch.dynamics.cuda.run import Run, SplittingRun, dense, pieces
+from thermotorch.dynamics.cuda.run import INTEGRATORS as INTEGRATORS
+from thermotorch.dynamics.cuda.run import Run, SplittingRun, dense, parts
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import reverse_action as action_op
+from thermotorch.dynamics.operators.arguments import Langevin, LangevinBackward, Splitting, SplittingBackward, taking
 
 
 @op.langevin.register_kernel("cuda")
-def langevin(*arguments) -> tuple[Tensor, Tensor, Tensor]:
-    """`thermotorch::langevin` of `dynamics/op.py`."""
-    run = Run.of(*arguments)
+@taking(Langevin)
+def langevin(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
+    run = Run.of(a)
     if not run.state.numel() or not run.steps:
         end, recorded, kept = run.outputs()
         return end.copy_(run.state), recorded, kept
     with _on(run.state):
         if run.integrator == "alternating":
             return alternating.langevin(run)
-        return (resident if resident.fits(run) else streamed).langevin(run)
+        return resident.langevin(run) if resident.fits(run) else streamed.langevin(run)
 
 
 @op.langevin_backward.register_kernel("cuda")
-def langevin_backward(
-    grad_state: Tensor, grad_recorded: Tensor, state: Tensor, kept: Tensor, *arguments
-) -> list[Tensor]:
-    """`thermotorch::langevin_backward` of `dynamics/op.py`."""
-    *arguments, needs_blocks, needs_drive = arguments
-    run = Run.of(state, *arguments)
+@taking(LangevinBackward)
+def langevin_backward(a: LangevinBackward) -> list[Tensor]:
+    run = Run.of(a)
     if not run.state.numel() or not run.steps:
-        of_drive = torch.zeros_like(run.drive) if needs_drive else state.new_empty(0)
-        blocks = [torch.zeros_like(block) for block in run.blocks] if needs_blocks else []
-        return [grad_state.clone(), torch.zeros_like(run.bias), of_drive, *blocks]
+        blocks = [torch.zeros_like(block) for block in run.blocks] if a.needs_blocks else []
+        return [a.grad_state.clone(), torch.zeros_like(run.bias), run.drive_gradient(a.needs_drive), *blocks]
+    given = a.grad_state.contiguous(), a.grad_recorded.contiguous(), a.kept.contiguous()
     with _on(run.state):
-        backward = alternating_adjoint if run.integrator == "alternating" else adjoint
-        return backward.langevin_backward(
-            run, grad_state.contiguous(), grad_recorded.contiguous(), kept.contiguous(), needs_blocks, needs_drive
-        )
+        if run.integrator == "alternating":
+            return alternating_adjoint.langevin_backward(run, *given, a.needs_blocks, a.needs_drive)
+        return adjoint.langevin_backward(run, *given, a.needs_blocks, a.needs_drive)
 
 
 @op.splitting.register_kernel("cuda")
-def splitting(*arguments) -> tuple[Tensor, Tensor, Tensor]:
-    """`thermotorch::splitting` of `dynamics/op.py`."""
-    run = SplittingRun.of(*arguments)
+@taking(Splitting)
+def splitting(a: Splitting) -> tuple[Tensor, Tensor, Tensor]:
+    run = SplittingRun.of(a)
     if not run.state.numel() or not run.steps:
         end, recorded, kept = run.outputs()
         return end.copy_(run.state), recorded, kept
@@ -71,43 +70,46 @@ def splitting(*arguments) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @op.splitting_backward.register_kernel("cuda")
-def splitting_backward(
-    grad_state: Tensor, grad_recorded: Tensor, state: Tensor, kept: Tensor, *arguments
-) -> list[Tensor]:
-    """`thermotorch::splitting_backward` of `dynamics/op.py`."""
-    *arguments, needs_couplings = arguments
-    run = SplittingRun.of(state, *arguments)
+@taking(SplittingBackward)
+def splitting_backward(a: SplittingBackward) -> list[Tensor]:
+    run = SplittingRun.of(a)
     if not run.state.numel() or not run.steps:
-        matrices = (run.whole, run.half) if needs_couplings else ()
-        return [grad_state.clone(), *map(torch.zeros_like, (run.whole_push, run.half_push, *matrices))]
+        matrices = run.matrices if a.needs_couplings else []
+        return [a.grad_state.clone(), *map(torch.zeros_like, (run.whole_push, run.half_push, *matrices))]
+    given = a.grad_state.contiguous(), a.grad_recorded.contiguous(), a.kept.contiguous()
     with _on(run.state):
-        return flows_adjoint.splitting_backward(
-            run, grad_state.contiguous(), grad_recorded.contiguous(), kept.contiguous(), needs_couplings
-        )
+        return flows_adjoint.splitting_backward(run, *given, a.needs_couplings)
 
 
 @action_op.reverse_action.register_kernel("cuda")
-def reverse_action(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature) -> tuple[Tensor, Tensor]:
-    """`thermotorch::reverse_action` of `dynamics/action_op.py`, products as exact as torch's own are set to be."""
+def reverse_action(
+    path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, bias: Tensor, j2: Tensor, j3: Tensor,
+    j4: Tensor, dt: float, temperature: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Products are as exact as torch's own are set to be."""
     residuals = path.new_empty(len(path) - 1, *path.shape[1:])
     if not residuals.numel():
         return path.new_zeros(residuals.shape[:2]), residuals
     precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
-    units = (tensor.contiguous() for tensor in (bias, j2, j3, j4, torch.ones_like(bias)))
+    bias, j2, j3, j4, mobility = (tensor.contiguous() for tensor in (bias, j2, j3, j4, torch.ones_like(bias)))
     with _on(path):
-        matrix = dense(blocks, rows.tolist(), columns.tolist(), path)
-        actions, _, _ = action.path_action(path, matrix, *units, dt, temperature, True, precision, residuals=residuals)
+        matrix = dense(list(zip(rows.tolist(), columns.tolist(), blocks, strict=True)), path)
+        actions, _, _ = action.path_action(
+            path, matrix, bias, j2, j3, j4, mobility, dt, temperature, True, precision, residuals=residuals
+        )
     return actions, residuals
 
 
 @action_op.reverse_action_backward.register_kernel("cuda")
-def reverse_action_backward(grad_action, residual, path, blocks, rows, columns, bias, temperature) -> list[Tensor]:
-    """`thermotorch::reverse_action_backward` of `dynamics/action_op.py`."""
+def reverse_action_backward(
+    grad_action: Tensor, residual: Tensor, path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor,
+    bias: Tensor, temperature: float,
+) -> list[Tensor]:  # fmt: skip
     of_matrix, of_bias = action.gradients_of_residuals(path, residual, grad_action, temperature)
-    return [of_bias, *pieces(of_matrix, blocks, rows.tolist(), columns.tolist())]
+    return [of_bias, *parts(of_matrix, list(zip(rows.tolist(), columns.tolist(), blocks, strict=True)))]
 
 
-def _on(tensor: Tensor):
+def _on(tensor: Tensor) -> AbstractContextManager[None]:
     """Triton launches on the current device, which need not be the tensor's."""
     if not tensor.is_cuda:
         return nullcontext()

@@ -22,7 +22,7 @@ from torch import Tensor
 from thermotorch.dynamics.cuda import resident, streamed
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
-from thermotorch.dynamics.cuda.run import Run, pieces
+from thermotorch.dynamics.cuda.run import Run, parts
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, product, put, take, take_couplings, take_units
 
 
@@ -31,20 +31,16 @@ def langevin_backward(
 ) -> list[Tensor]:
     """[dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
     costate = grad_state.clone()
-    of_matrix = torch.zeros_like(run.matrix) if needs_blocks else None
+    of_matrix = torch.zeros_like(run.matrix)
     of_bias = torch.zeros_like(run.bias)
-    of_drive = torch.zeros_like(run.drive) if needs_drive else run.state.new_empty(0)
+    of_drive = run.drive_gradient(needs_drive)
     small = resident.fits(run)
     for segment, done in segments(run, kept):
         forward = resident.langevin if small else streamed.langevin
         backward = _retrace_resident if small else _retrace_streamed
-        heun = run.integrator == "heun"
-        guesses = torch.empty_like(run.state).expand(segment.steps, -1, -1).contiguous() if heun else None
-        if run.keep == 1 and not heun:
-            later = kept
-        else:
-            later = forward(segment, guesses)[2]
-        points = [torch.cat([segment.state[None], later])] + ([guesses] if heun else [])
+        guesses = run.state.new_empty(segment.steps, run.batch, run.units) if run.integrator == "heun" else None
+        later = kept if run.keep == 1 and guesses is None else forward(segment, guesses)[2]
+        points = [torch.cat([segment.state[None], later])] + ([] if guesses is None else [guesses])
         vectors = [torch.empty_like(states) for states in points]
         costate = backward(run, segment, done, points, vectors, costate, grad_recorded)
         for states, pushed in zip(points, vectors, strict=True):
@@ -53,7 +49,7 @@ def langevin_backward(
             of_bias -= pushed.sum((0, 1))
             if needs_drive:
                 add_drive(of_drive, pushed, done)
-    of_blocks = pieces(of_matrix, run.blocks, run.rows, run.columns) if needs_blocks else []
+    of_blocks = parts(of_matrix, run.pieces) if needs_blocks else []
     return [costate, of_bias, of_drive, *of_blocks]
 
 
@@ -72,26 +68,18 @@ def entering(run: Run, grad_recorded: Tensor, step: int) -> Tensor | None:
 
 
 def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
-    """The run from one kept state to the next, last part first, and the steps done before it; each part keeps every
-    state.
+    """The run from one kept state to the next, last part first, and the steps done before it.
 
-    Where all states were kept, or none, the whole run is one part.
+    Each part keeps every state. Where all states were kept, or none, the whole run is one part.
     """
     length = run.keep if run.keep > 1 else run.steps
-    dense = replace(run, blocks=[run.matrix], rows=[0], columns=[0], record=0, keep=1)
+    whole = run.rows.new_zeros(1)
+    dense = replace(run, blocks=[run.matrix], rows=whole, columns=whole, record=0, keep=1)
     for done in range((run.steps - 1) // length * length, -1, -length):
         steps = min(length, run.steps - done)
-        stepwise = run.drive is not None and len(run.drive) > 1
-        yield (
-            replace(
-                dense,
-                state=kept[done // length - 1] if done else run.state,
-                steps=steps,
-                start_step=run.start_step + done,
-                drive=run.drive[done : done + steps] if stepwise else run.drive,
-            ),
-            done,
-        )
+        drive = run.drive[done : done + steps] if run.drive is not None and len(run.drive) > 1 else run.drive
+        state = kept[done // length - 1] if done else run.state
+        yield replace(dense, state=state, steps=steps, start_step=run.start_step + done, drive=drive), done
 
 
 def _retrace_resident(

@@ -10,6 +10,7 @@ no product has zeros of the own colour. The noise alone asks which unit of the m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import triton
@@ -40,7 +41,7 @@ class Colours:
 
     @classmethod
     def of(cls, run: Run) -> "Colours":
-        second = second_colour(run.rows, run.columns, [tuple(block.shape) for block in run.blocks], run.units)
+        second = second_colour(run.pieces, run.units)
         # Made where they are wanted: copies from the host have no place in a graph that the caller captures.
         stretches, lengths = torch.unique_consecutive(second, return_counts=True)
         ends = lengths.cumsum(0).tolist()
@@ -81,10 +82,8 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
         size = part.stop - part.start
         # A drive of many steps is read where it lies, so a graph of it serves this run only.
         sizes = size, *map(len, colours.places)
-        key = None if stepwise else ("alternating", *sizes, driven, run.stream, run.precision, tile)
-        with borrowed(
-            run, key, lambda steps, size=size: Alternating(run, colours, drives, size, tile, steps)
-        ) as pipeline:
+        key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile)
+        with borrowed(run, Alternating, key, partial(Alternating, run, colours, drives, size, tile)) as pipeline:
             pipeline.load(run, colours, drives, part)
             pipeline.follow(run, part, *outputs)
     return outputs
@@ -113,7 +112,7 @@ class Alternating(Pipeline):
             self.couplings[colour].set(colours.into[colour].T)
             self.colours.places[colour].copy_(colours.places[colour])
             self.colours.flows[colour].copy_(colours.flows[colour])
-            if drives is not None:
+            if drives is not None and self.drives is not None:
                 self.drives[colour].set(drives[colour], part)
         self.start(run, part)
 
@@ -168,20 +167,8 @@ def half_step(
     unit = tl.load(places + own, mask=own < units, other=0).to(tl.int32)
     seed = tl.load(clock)
     step = tl.load(clock + 1) + offset
-    xi = tile_normals(
-        force,
-        sample,
-        first_sample,
-        counting,
-        unit,
-        step,
-        stream,
-        seed & 0xFFFFFFFF,
-        (seed >> 32) & 0xFFFFFFFF,
-        M,
-        2,
-        FAST,
-    )
+    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    xi = tile_normals(force, sample, first_sample, counting, unit, step, stream, low, high, M, 2, FAST)
     inside = (row[:, None] < batch) & (own[None, :] < units)
     force -= take_units(bias, own, units)
     if DRIVE:

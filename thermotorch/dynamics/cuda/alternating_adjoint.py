@@ -19,7 +19,7 @@ from thermotorch.dynamics.cuda.adjoint import add_drive, entering, segments
 from thermotorch.dynamics.cuda.alternating import Colours, langevin
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
-from thermotorch.dynamics.cuda.run import Run, pieces
+from thermotorch.dynamics.cuda.run import Run, parts
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, take, take_units
 
 
@@ -31,7 +31,8 @@ def langevin_backward(
     retrace = _Retrace(run, colours, colours.split(grad_state), colours.split(grad_recorded))
     of_couplings = [torch.zeros_like(matrix) for matrix in colours.into]
     of_bias = [torch.zeros_like(own) for own in colours.split(run.bias)]
-    of_drive = [torch.zeros_like(own) for own in colours.split(run.drive)] if needs_drive else []
+    whole_drive = run.drive_gradient(needs_drive)
+    of_drive = colours.split(whole_drive) if needs_drive else []
     for segment, done in segments(run, kept):
         path = colours.split(_path(run, segment, colours, kept))
         vectors = retrace(path, done)
@@ -48,8 +49,8 @@ def langevin_backward(
         of_matrix = torch.zeros_like(run.matrix)
         for colour, found in enumerate(of_couplings):
             of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = found
-        of_blocks = pieces(of_matrix, run.blocks, run.rows, run.columns)
-    drive = colours.join(of_drive, torch.empty_like(run.drive)) if needs_drive else run.state.new_empty(0)
+        of_blocks = parts(of_matrix, run.pieces)
+    drive = colours.join(of_drive, whole_drive) if needs_drive else whole_drive
     return [
         colours.join(retrace.costate, torch.empty_like(run.state)), colours.join(of_bias, torch.empty_like(run.bias)),
         drive, *of_blocks,
@@ -63,11 +64,8 @@ def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
         return torch.cat([segment.state[None], later, end[None]])
     # Every state is there but the last, which nobody keeps: one more step from the one before it.
     states, done = torch.cat([run.state[None], kept]), run.steps - 1
-    stepwise = run.drive is not None and len(run.drive) > 1
-    last = replace(
-        run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0,
-        drive=run.drive[done:] if stepwise else run.drive,
-    )  # fmt: skip
+    drive = run.drive[done:] if run.drive is not None and len(run.drive) > 1 else run.drive
+    last = replace(run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0, drive=drive)
     return torch.cat([states, langevin(last, colours)[0][None]])
 
 

@@ -6,6 +6,8 @@ is what a launch does; the half steps of the couplings at the start, at the end 
 same launch with other couplings and, for the last two, without flows. See `thermotorch::splitting` in `dynamics/op.py`.
 """
 
+from functools import partial
+
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -24,15 +26,9 @@ def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
         part = slice(first, min(first + rows, run.batch))
         size = part.stop - part.start
         # Pushes of many steps are read where they lie, so a graph of them serves this run only.
-        driven = run.whole_push.shape[1] > 1
-        key = (
-            None
-            if len(run.whole_push) > 1
-            else ("splitting", size, run.units, run.whole is None, driven, run.stream, tile)
-        )
-        with borrowed(
-            run, key and (*key, run.precision), lambda graph_steps, size=size: Splitting(run, size, tile, graph_steps)
-        ) as pipeline:
+        driven, stepwise = run.whole_push.shape[1] > 1, len(run.whole_push) > 1
+        key = None if stepwise else (size, run.units, run.whole is None, driven, run.stream, tile, run.precision)
+        with borrowed(run, Splitting, key, partial(Splitting, run, size, tile)) as pipeline:
             pipeline.begin(run, part)
             done = 1
             for stop, slot, keep in stops(run):
@@ -51,7 +47,7 @@ class Splitting(Turns):
 
     def __init__(self, run: SplittingRun, rows: int, tile: Tile, graph_steps: int) -> None:
         self.coupled = run.whole is not None
-        matrices = (run.whole, run.half) if self.coupled else (run.state.new_zeros(run.units, run.units),) * 2
+        matrices = run.matrices or [run.state.new_zeros(run.units, run.units)] * 2
         whole, self.half = (Couplings(matrix.T, tile, run.precision) for matrix in matrices)
         super().__init__(whole, rows, graph_steps)
         self.fast_noise, self.stream = run.fast_noise, run.stream
@@ -69,9 +65,8 @@ class Splitting(Turns):
         self.start(run, part)
         for vector, values in zip(self.vectors, (run.decay, run.spread, run.stiffness, run.shift), strict=True):
             vector.copy_(values)
-        if self.coupled:
-            self.couplings.set(run.whole.T)
-            self.half.set(run.half.T)
+        for couplings, matrix in zip((self.couplings, self.half), run.matrices, strict=False):
+            couplings.set(matrix.T)
         for force, push in zip(self.pushes, (run.whole_push, run.half_push), strict=True):
             force.set(push, part)
         self.stage(None if between else self.half, 1, self.points[1], self.operands[1], 0, True, seen)
@@ -135,20 +130,8 @@ def flows(
     if FLOW:
         seed = tl.load(clock)
         step = tl.load(clock + 1) + offset
-        xi = tile_normals(
-            x,
-            sample,
-            first_sample,
-            counting,
-            unit,
-            step,
-            stream,
-            seed & 0xFFFFFFFF,
-            (seed >> 32) & 0xFFFFFFFF,
-            M,
-            2,
-            FAST,
-        )
+        low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+        xi = tile_normals(x, sample, first_sample, counting, unit, step, stream, low, high, M, 2, FAST)
         n, a = take_units(stiffness, unit, units), take_units(shift, unit, units)
         z = take_units(decay, unit, units) * relax(x, n, a) + take_units(spread, unit, units) * xi
         if SEEN:

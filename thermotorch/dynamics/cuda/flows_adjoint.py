@@ -25,43 +25,45 @@ def splitting_backward(
     gradients = _Gradients(run, needs_couplings)
     first_record, every = run.recording
     length = run.keep if run.keep > 1 else run.steps
-    lam = None
+    lam = grad_state
     for done in range((run.steps - 1) // length * length, -1, -length):
         u, z = _segment(run, kept, done, min(length, run.steps - done))
         y = _relax(z, run)
         slope = _slope(z, run) * run.decay * _slope(u, run)
         for k in range(len(u) - 1, -1, -1):
             step, of_y = done + k, torch.zeros_like(grad_state)
-            if lam is not None:
-                of_y += gradients.through(run.whole, 0, step, y[k], lam)
+            if step + 1 < run.steps:
+                of_y += gradients.through(0, step, y[k], lam)
             of_x = grad_state if step + 1 == run.steps else None
             later = step + 1 - first_record
             if run.num_recorded and later >= 0 and later % every == 0:
                 recorded = grad_recorded[later // every]
                 of_x = recorded if of_x is None else of_x + recorded
             if of_x is not None:
-                of_y += gradients.through(run.half, 1, step, y[k], of_x)
+                of_y += gradients.through(1, step, y[k], of_x)
             lam = of_y * slope[k]
-    of_state = gradients.through(run.half, 1, 0, run.state, lam)
-    return [of_state, *gradients.pushes, *(gradients.matrices if needs_couplings else ())]
+    of_state = gradients.through(1, 0, run.state, lam)
+    return [of_state, *gradients.pushes, *gradients.matrices]
 
 
 class _Gradients:
     """What is summed over the steps: gradients of the two pushes and of the two matrices."""
 
     def __init__(self, run: SplittingRun, needs_couplings: bool) -> None:
-        self.precision, self.coupled = run.precision, run.whole is not None
+        self.precision = run.precision
         self.pushes = [torch.zeros_like(run.whole_push), torch.zeros_like(run.half_push)]
-        needed = needs_couplings and self.coupled
-        self.matrices = [torch.zeros_like(matrix) for matrix in (run.whole, run.half)] if needed else []
+        self.couplings = run.matrices
+        self.matrices = [torch.zeros_like(matrix) for matrix in run.matrices] if needs_couplings else []
 
-    def through(self, matrix: Tensor | None, which: int, step: int, y: Tensor, of_out: Tensor) -> Tensor:
-        """Back through y + y @ matrix + push of `step`: the gradient by y."""
+    def through(self, which: int, step: int, y: Tensor, of_out: Tensor) -> Tensor:
+        """Back through y + y @ matrix + push of `step`, whole (0) or half (1): the gradient by y."""
         push = self.pushes[which]
         push[step if len(push) > 1 else 0] += of_out if push.shape[1] > 1 else of_out.sum(0, keepdim=True)
         if self.matrices:
             self.matrices[which] += matmul(y.T, of_out, self.precision)
-        return of_out + matmul(of_out, matrix.T, self.precision) if self.coupled else of_out.clone()
+        if not self.couplings:
+            return of_out.clone()
+        return of_out + matmul(of_out, self.couplings[which].T, self.precision)
 
 
 def _segment(run: SplittingRun, kept: Tensor, done: int, steps: int) -> tuple[Tensor, Tensor]:

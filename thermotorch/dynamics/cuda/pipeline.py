@@ -1,17 +1,18 @@
 """Many launches on the same buffers: the state in them, a clock on the device, and a graph of many steps."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
+from typing import TypeVar
 
 import torch
 import triton
 from torch import Tensor
 
-from thermotorch.dynamics.cuda.run import Timeline, strides
+from thermotorch.dynamics.cuda.run import Launch, strides
 
 CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
 GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
@@ -42,7 +43,7 @@ def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
     return Tile(128, 64 if precision == "ieee" or narrow else 128, k, 8, 3)
 
 
-def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
+def stops(run: Launch) -> Iterator[tuple[int, int | None, int | None]]:
     """(steps done, slot to record or None, slot to keep or None), up to the end of the run."""
     first, every = run.recording
     done = 0
@@ -55,11 +56,11 @@ def stops(run: Timeline) -> Iterator[tuple[int, int | None, int | None]]:
         yield done, (done - first) // every if records else None, done // run.keep - 1 if keeps else None
 
 
-def piece(run: Timeline, tile: Tile) -> int:
+def piece(run: Launch, tile: Tile) -> int:
     """Samples that run together: all of them, or equal parts whose state stays in the second-level cache."""
     bytes_of_row = run.units * (12 if run.precision == "bf16" else 8)
     pieces = max(1, round(run.batch * bytes_of_row / CACHE))
-    return triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m
+    return int(triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m)
 
 
 class Couplings:
@@ -125,7 +126,8 @@ class Pipeline:
         self.rows, self.tile = rows, tile
         self.ids = torch.zeros(rows, dtype=torch.int64, device=device)
         self.clock = torch.zeros(3, dtype=torch.int64, device=device)
-        self.graph, self.graph_steps = None, graph_steps
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.graph_steps = graph_steps
 
     def launch(self, offset: int) -> None:
         """One step, `offset` steps after the clock."""
@@ -143,17 +145,17 @@ class Pipeline:
         """The buffers that hold the state when a graph starts; an even number of steps ends in the same ones."""
         raise NotImplementedError
 
-    def start(self, run: Timeline, part: slice) -> None:
+    def start(self, run: Launch, part: slice) -> None:
         """Take the state, the samples, seed and step of samples `part` of `run`."""
         self.ids.copy_(run.sample_ids[part])
         self.put(run.state[part])
-        self.clock[0].fill_(run.seed)
+        self.clock[0].fill_(int(run.seed))
         self.clock[1].fill_(run.start_step)
         self.clock[2].fill_(0)
 
     def follow(
         self,
-        run: Timeline,
+        run: Launch,
         part: slice,
         end: Tensor,
         recorded: Tensor,
@@ -177,10 +179,9 @@ class Pipeline:
         """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
         if 0 < self.graph_steps <= steps:
             self.rewind()
-            if self.graph is None:
-                self.capture()
+            graph = self.graph = self.graph or self.capture()
             for _ in range(steps // self.graph_steps):
-                self.graph.replay()
+                graph.replay()
             steps %= self.graph_steps
         for offset in range(steps):
             self.launch(offset)
@@ -190,7 +191,7 @@ class Pipeline:
     def rewind(self) -> None:
         """Bring the state to where a graph starts."""
 
-    def capture(self) -> None:
+    def capture(self) -> torch.cuda.CUDAGraph:
         """Record a graph. Two steps outside it compile the kernels; the state they spoil is put back."""
         saved = [buffer.clone() for buffer in self.held()]
         for offset in range(2):
@@ -205,9 +206,9 @@ class Pipeline:
             self.clock[1:] += self.graph_steps
             graph.capture_end()
         current.wait_stream(side)
-        self.graph = graph
         for buffer, values in zip(self.held(), saved, strict=True):
             buffer.copy_(values)
+        return graph
 
 
 class Turns(Pipeline):
@@ -250,14 +251,15 @@ def _side_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-_pipelines: OrderedDict[tuple, Pipeline] = OrderedDict()
+_pipelines: OrderedDict[tuple[Hashable, ...], Pipeline] = OrderedDict()
 _lock = Lock()
+P = TypeVar("P", bound=Pipeline)
 
 
 @contextmanager
-def borrowed(run: Timeline, key: tuple | None, make: Callable[[int], Pipeline]) -> Iterator[Pipeline]:
-    """A pipeline made by `make(steps of a graph)`, or the one that an earlier run with the same key left, graph and
-    all.
+def borrowed(run: Launch, kind: type[P], key: tuple[Hashable, ...] | None, make: Callable[[int], P]) -> Iterator[P]:
+    """A pipeline made by `make(steps of a graph)`, or the one of this kind that an earlier run with the same key left,
+    graph and all.
 
     It belongs to a stream, so that its buffers are never used by two runs at once. Without a key, and while the caller
     captures a graph of his own, it is not kept.
@@ -268,10 +270,10 @@ def borrowed(run: Timeline, key: tuple | None, make: Callable[[int], Pipeline]) 
     else:
         between_stops = min(run.steps, run.record or run.steps, run.keep or run.steps)
         graph_steps = min(GRAPH, between_stops) // 2 * 2
-        key = key and (here, torch.cuda.current_stream(here).cuda_stream, graph_steps, *key)
+        key = key and (kind.__name__, here, torch.cuda.current_stream(here).cuda_stream, graph_steps, *key)
     with _lock:
-        pipeline = _pipelines.pop(key, None)
-    pipeline = pipeline or make(graph_steps)
+        left = None if key is None else _pipelines.pop(key, None)
+    pipeline = left if isinstance(left, kind) else make(graph_steps)
     yield pipeline
     if key is not None:
         with _lock:

@@ -21,9 +21,10 @@ from triton.compiler import ASTSource
 
 from thermotorch.dynamics.cuda import action, adjoint, alternating, alternating_adjoint, flows, resident, streamed
 from thermotorch.dynamics.cuda.pipeline import Tile, tile_for
-from thermotorch.dynamics.operators.langevin import INTEGRATORS, PRECISIONS
+from thermotorch.dynamics.cuda.run import SCHEMES
+from thermotorch.dynamics.operators.arguments import PRECISIONS
 
-FORCED = tuple(name for name in INTEGRATORS if name != "alternating")  # the schemes that ask for forces
+FORCED = tuple(name for name in SCHEMES if name != "alternating")  # the schemes that ask for forces
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
 _TYPES = {
@@ -129,8 +130,8 @@ def compiled(variant: Variant, capability: int = 90) -> Resources:
         Path(file.name).write_bytes(program.asm["cubin"])
         tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
         usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    registers, stack = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
-    return Resources(registers, stack, program.metadata.shared)
+    registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", usage)[0]
+    return Resources(int(registers), int(stack), program.metadata.shared)
 
 
 def main() -> None:

@@ -1,33 +1,33 @@
 """One call of the operator as the kernels want it: contiguous tensors, 32-bit words, and what it will return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any, Self
 
 from torch import Tensor
 
-from thermotorch.dynamics.operators.langevin import INTEGRATORS, PRECISIONS
+from thermotorch.dynamics.operators.arguments import PRECISIONS, Langevin, Splitting, Timeline
 
+SCHEMES = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating")  # of `thermotorch::langevin`
+INTEGRATORS = (*SCHEMES, "splitting")
 _WORD = 0xFFFFFFFF
 
 
-class Timeline:
-    """What the operators have in common: a state, samples, and steps with their noise, some of them stored.
+class Launch(Timeline):
+    """What the runs of both operators have in common.
 
     `precision` is that of the products' operands: "ieee" is float32, "tf32" keeps 11 significant bits of state and
     couplings, "bf16" 8; the state, the sums and everything pointwise are float32 always. Rounded operands also bring
     the noise from the special-function units, whose normals are equal to 1e-6 in the mean square.
     """
 
-    state: Tensor
-    sample_ids: Tensor
-    steps: int
-    seed: int
-    start_step: int
-    stream: int
-    record: int
-    keep: int
-    precision: str
+    @classmethod
+    def of(cls, arguments: Timeline) -> Self:
+        """Return the run with the operator's arguments, in whatever memory layout they come."""
+        values: dict[str, Any] = {field.name: getattr(arguments, field.name) for field in fields(cls)}
+        dense = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor)}
+        return cls(**values | dense)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -36,12 +36,8 @@ class Timeline:
             raise ValueError(f"steps must be below 2^31 in one CUDA run, got {self.steps}; continue it with start_step")
 
     @property
-    def batch(self) -> int:
-        return self.state.shape[0]
-
-    @property
-    def units(self) -> int:
-        return self.state.shape[1]
+    def kept_width(self) -> int:
+        return self.units
 
     @property
     def fast_noise(self) -> bool:
@@ -50,19 +46,12 @@ class Timeline:
     @property
     def key(self) -> tuple[int, int]:
         """The seed's words, low first, as signed 32-bit numbers, so that their type never depends on their value."""
-        return _signed(self.seed & _WORD), _signed((self.seed >> 32) & _WORD)
+        seed = int(self.seed)
+        return _signed(seed & _WORD), _signed((seed >> 32) & _WORD)
 
     @property
     def start(self) -> tuple[int, int]:
         return _signed(self.start_step & _WORD), _signed(self.start_step >> 32)
-
-    @property
-    def num_recorded(self) -> int:
-        return (self.start_step + self.steps) // self.record - self.start_step // self.record if self.record else 0
-
-    @property
-    def num_kept(self) -> int:
-        return max(0, (self.steps - 1) // self.keep) if self.keep else 0
 
     @property
     def recording(self) -> tuple[int, int]:
@@ -71,115 +60,63 @@ class Timeline:
             return self.steps + 1, self.steps + 1
         return self.record - self.start_step % self.record, min(self.record, self.steps)
 
-    def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        shape = self.state.shape
-        new = self.state.new_empty
-        return new(shape), new(self.num_recorded, *shape), new(self.num_kept, *shape)
 
-
-@dataclass(frozen=True)
-class Run(Timeline):
-    """The arguments of `thermotorch::langevin`, see `dynamics/op.py`."""
-
-    state: Tensor
-    blocks: Sequence[Tensor]
-    rows: Sequence[int]
-    columns: Sequence[int]
-    bias: Tensor
-    j2: Tensor
-    j3: Tensor
-    j4: Tensor
-    mobility: Tensor
-    drive: Tensor | None
-    sample_ids: Tensor
-    steps: int
-    dt: float
-    temperature: float
-    seed: int
-    start_step: int
-    stream: int
-    integrator: str
-    record: int
-    keep: int
-    precision: str
-
-    @classmethod
-    def of(cls, state: Tensor, blocks: Sequence[Tensor], rows, columns, *others) -> "Run":
-        """From the operator's arguments, in whatever memory layout they come."""
-        dense = (other.contiguous() if isinstance(other, Tensor) else other for other in others)
-        run = cls(state.contiguous(), list(blocks), rows.tolist(), columns.tolist(), *dense)
-        return replace(run, seed=int(run.seed))
+@dataclass(eq=False)
+class Run(Launch, Langevin):
+    """A call of `thermotorch::langevin`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.integrator not in INTEGRATORS:
-            expected = ", ".join(map(repr, INTEGRATORS))
-            raise ValueError(f"integrator: expected one of {expected} got {self.integrator!r}")
+        if self.integrator not in SCHEMES:
+            raise ValueError(f"integrator: expected one of {', '.join(map(repr, SCHEMES))}, got {self.integrator!r}")
 
     @property
-    def constants(self) -> tuple:
+    def constants(self) -> tuple[str, str, float, float, int]:
         """What is compiled into a captured graph."""
         return self.integrator, self.precision, self.dt, self.temperature, self.stream
 
     @cached_property
+    def pieces(self) -> list[tuple[int, int, Tensor]]:
+        """The couplings as `Couplings.pieces` has them."""
+        return list(zip(self.rows.tolist(), self.columns.tolist(), self.blocks, strict=True))
+
+    @cached_property
     def matrix(self) -> Tensor:
         """The couplings as one dense matrix [unit, unit]."""
-        return dense(self.blocks, self.rows, self.columns, self.state)
+        return dense(self.pieces, self.state)
 
     @property
     def drive_strides(self) -> tuple[int, int]:
         return (0, 0) if self.drive is None else strides(self.drive)
 
-
-@dataclass(frozen=True)
-class SplittingRun(Timeline):
-    """The arguments of `thermotorch::splitting`, see `dynamics/op.py`."""
-
-    state: Tensor
-    whole: Tensor | None
-    half: Tensor | None
-    whole_push: Tensor
-    half_push: Tensor
-    decay: Tensor
-    spread: Tensor
-    stiffness: Tensor
-    shift: Tensor
-    sample_ids: Tensor
-    steps: int
-    seed: int
-    start_step: int
-    stream: int
-    record: int
-    keep: int
-    precision: str
-
-    @classmethod
-    def of(cls, *arguments) -> "SplittingRun":
-        run = cls(*(value.contiguous() if isinstance(value, Tensor) else value for value in arguments))
-        return replace(run, seed=int(run.seed))
+    def drive_gradient(self, needed: bool) -> Tensor:
+        """Return zeros in the shape of the drive, or nothing where there is none or it is not needed."""
+        return self.drive.new_zeros(self.drive.shape) if needed and self.drive is not None else self.state.new_empty(0)
 
 
-def dense(blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int], state: Tensor) -> Tensor:
+@dataclass(eq=False)
+class SplittingRun(Launch, Splitting):
+    """A call of `thermotorch::splitting`."""
+
+
+def dense(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor) -> Tensor:
     """Blocks as one matrix [unit, unit], zero elsewhere."""
     units = state.shape[-1]
-    if len(blocks) == 1 and blocks[0].shape == (units, units):
-        return blocks[0].contiguous()
+    if len(pieces) == 1 and pieces[0][2].shape == (units, units):
+        return pieces[0][2].contiguous()
     matrix = state.new_zeros(units, units)
-    for block, row, column in zip(blocks, rows, columns, strict=True):
+    for row, column, block in pieces:
         matrix[row : row + block.shape[0], column : column + block.shape[1]] = block
     return matrix
 
 
-def pieces(matrix: Tensor, blocks: Sequence[Tensor], rows: Sequence[int], columns: Sequence[int]) -> list[Tensor]:
+def parts(matrix: Tensor, pieces: Sequence[tuple[int, int, Tensor]]) -> list[Tensor]:
     """What a matrix [unit, unit] has in the place of each block."""
-    places = zip(blocks, rows, columns, strict=True)
-    return [matrix[r : r + block.shape[0], c : c + block.shape[1]].clone() for block, r, c in places]
+    return [matrix[r : r + block.shape[0], c : c + block.shape[1]].clone() for r, c, block in pieces]
 
 
 def strides(force: Tensor) -> tuple[int, int]:
-    """Elements from one step's and one sample's force [1 or steps, 1 or batch, unit] to the next,
-    0 where it is the same.
-    """
+    """Elements from one step's and sample's force [1 or steps, 1 or batch, unit] to the next, 0 if it is the same."""
     times, samples, units = force.shape
     return samples * units if times > 1 else 0, units if samples > 1 else 0
 

@@ -11,6 +11,8 @@ That is the default for large batches with rounded operands; "ieee" stays with t
 depend on the batch. `scripts/gpu_checks.py` measures both.
 """
 
+from functools import partial
+
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -40,22 +42,17 @@ def langevin(
         size = part.stop - part.start
         # A drive of many steps is read where it lies, so a graph of it serves this run only.
         key = None if stepwise else (size, run.units, driven, *run.constants, tile, library)
-        with borrowed(
-            run, key, lambda graph_steps, size=size: Langevin(run, size, tile, graph_steps, library)
-        ) as pipeline:
+        with borrowed(run, Langevin, key, partial(Langevin, run, size, tile, library)) as pipeline:
             pipeline.load(run, part)
-
-            def guess(done: int, pipeline: Langevin = pipeline, part: slice = part) -> None:
-                pipeline.read(guesses[done, part], 2)
-
-            pipeline.follow(run, part, end, recorded, kept, None if guesses is None else guess)
+            each = None if guesses is None else partial(pipeline.read_guess, guesses, part)
+            pipeline.follow(run, part, end, recorded, kept, each)
     return end, recorded, kept
 
 
 class Langevin(Turns):
     """The schemes that ask for forces."""
 
-    def __init__(self, run: Run, rows: int, tile: Tile, graph_steps: int, library: bool) -> None:
+    def __init__(self, run: Run, rows: int, tile: Tile, library: bool, graph_steps: int) -> None:
         self.library = library
         self.integrator, self.fast_noise = run.integrator, run.fast_noise
         self.numbers = run.dt, 2 * run.temperature * run.dt, run.stream
@@ -72,8 +69,12 @@ class Langevin(Turns):
         self.couplings.set(run.matrix.T)
         for vector, values in zip(self.vectors, (run.bias, run.j2, run.j3, run.j4, run.mobility), strict=True):
             vector.copy_(values)
-        if self.drive is not None:
+        if self.drive is not None and run.drive is not None:
             self.drive.set(run.drive, part)
+
+    def read_guess(self, guesses: Tensor, part: slice, done: int) -> None:
+        """Copy Heun's guess of the step after `done` steps to its place in `guesses` [steps, batch, unit]."""
+        self.read(guesses[done, part], 2)
 
     def launch(self, offset: int) -> None:
         source, target = self.now, 1 - self.now

@@ -28,6 +28,9 @@ from thermotorch.dynamics.noise import Stream, seed_or_fresh
 
 _CHUNK = 256  # times advanced by one scan
 
+# (x [..., unit], normals [time, ..., unit], numbers of the strides [time]) -> the path [time, ..., unit]
+_Path = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 
 class OrnsteinUhlenbeck:
     """dx = -A (x - b) dt + N(0, D dt), prepared for any number of strides, samples and likelihoods.
@@ -71,7 +74,7 @@ class OrnsteinUhlenbeck:
         self.A, self.D = A.double(), D.double()
         self.b = None if b is None else b.double()
         self.force = A.new_zeros(unit).double() if force is None else force.double()
-        self._last: tuple[Tensor, Callable] | None = None
+        self._last: tuple[Tensor, _Path] | None = None
 
     def transition(self, h: float | Tensor) -> LinearTransition:
         """The law of a stride h > 0, or of several, h [stride]: fields [stride, ..., unit(, unit)], float64.
@@ -80,7 +83,8 @@ class OrnsteinUhlenbeck:
         """
         h = torch.as_tensor(h, dtype=torch.float64, device=self.A.device)
         h = h.view(*h.shape, *(1,) * self.A.dim())
-        decay, shift, covariance = self._by_exponential(h) if self.modes is None else self._by_modes(h)
+        modes = self.modes
+        decay, shift, covariance = self._by_exponential(h) if modes is None else self._by_modes(modes, h)
         if self.b is not None:
             shift = self.b - apply(decay, self.b)
         return LinearTransition(decay, shift, symmetric(covariance))
@@ -138,21 +142,20 @@ class OrnsteinUhlenbeck:
         """
         strides, which = self._strides(ts)
         self._check_states("x0", x0)
-        seed, start_step = seed_or_fresh(seed), count_of("start_step", start_step, 0)
+        bits, start_step = seed_or_fresh(seed), count_of("start_step", start_step, 0)
         ids = sample_numbers(sample_ids, x0.shape[:-1], x0.device).reshape(-1)
         x0 = x0.expand(torch.broadcast_shapes(x0.shape, (*self.A.shape[:-2], self.num_units)))
         if len(ids) != x0.shape[:-1].numel():
             raise ValueError(f"x0: expected one start for each system, shape {tuple(x0.shape)}, and expand it yourself")
-        pieces, used, forward = [x0.unsqueeze(0)], None, None
+        differentiable = self._wants_gradient(x0, self.A, self.b, self.D, self.force)
+        pieces = [x0.unsqueeze(0)]
+        last: tuple[Tensor, _Path] | None = None
         for first in range(0, len(which), _CHUNK):
             wanted, index = which[first : first + _CHUNK].unique(return_inverse=True)
-            if used is None or not torch.equal(used, wanted):
-                used, forward = (
-                    wanted,
-                    self._path(strides[wanted], self._wants_gradient(x0, self.A, self.b, self.D, self.force)),
-                )
-            noise = normals_like(x0, ids, seed, start_step + first, len(index), stream)
-            pieces.append(forward(pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
+            if last is None or not torch.equal(last[0], wanted):
+                last = wanted, self._path(strides[wanted], differentiable)
+            noise = normals_like(x0, ids, bits, start_step + first, len(index), stream)
+            pieces.append(last[1](pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
         return torch.cat(pieces)
 
     def log_prob(self, ts: Tensor, xs: Tensor) -> Tensor:
@@ -187,10 +190,7 @@ class OrnsteinUhlenbeck:
 
         A mode of relaxation rate a has the stationary variance of the process times 2 / (2 - a dt).
         """
-        if self.b is not None:
-            shift = apply(self.A, self.b) * dt
-        else:
-            shift = self.force * dt
+        shift = (self.force if self.b is None else apply(self.A, self.b)) * dt
         return LinearTransition(torch.eye(self.num_units).to(self.A) - self.A * dt, shift, self.D * dt)
 
     @property
@@ -206,16 +206,16 @@ class OrnsteinUhlenbeck:
         """Whether autograd records what is made of these tensors."""
         return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
-    def _path(self, strides: Tensor, differentiable: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """(x [..., unit], normals [time, ..., unit], numbers of the strides [time]) -> the path [time, ..., unit]."""
-        if self.modes is None or differentiable:
+    def _path(self, strides: Tensor, differentiable: bool) -> _Path:
+        modes = self.modes
+        if modes is None or differentiable:
             return _plain_path(self.transition(strides))
         if self._last is None or not torch.equal(self._last[0], strides):  # a run in pieces asks for one stride again
-            self._last = strides, modal_path(self.modes, self.transition(strides), strides)
+            self._last = strides, modal_path(modes, self.transition(strides), strides)
         return self._last[1]
 
-    def _by_modes(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        values, vectors, inverse, noise = self.modes
+    def _by_modes(self, modes: Modes, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        values, vectors, inverse, noise = modes
         h_mode = h.squeeze(-1)
         decay = (vectors * torch.exp(-values * h_mode).unsqueeze(-2)) @ inverse
         force = apply(inverse, self.force.to(inverse.dtype))
@@ -286,7 +286,7 @@ def log_prob(ts: Tensor, xs: Tensor, A: Tensor, b: Tensor, D: Tensor) -> Tensor:
     return OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)
 
 
-def _plain_path(laws: LinearTransition) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _plain_path(laws: LinearTransition) -> _Path:
     """One stride after the other, with matrices: for gradients, and without an eigenbasis."""
     root = laws.root()
 

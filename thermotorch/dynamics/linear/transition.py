@@ -37,11 +37,12 @@ class LinearTransition:
 
     def root(self) -> Tensor:
         """R with R R^T = S, [..., unit, unit]: Cholesky's, or the symmetric one where S is singular."""
+        factor: Tensor
         factor, info = torch.linalg.cholesky_ex(self.covariance)
-        if not info.any():
-            return factor
-        values, vectors = torch.linalg.eigh(self.covariance)
-        return vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+        if info.any():
+            values, vectors = torch.linalg.eigh(self.covariance)
+            factor = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+        return factor
 
     def then(self, other: "LinearTransition") -> "LinearTransition":
         """This step followed by another one. Cost: three matrix products."""
@@ -50,13 +51,13 @@ class LinearTransition:
 
     def power(self, steps: int) -> "LinearTransition":
         """`steps` >= 1 steps as one. Cost: about 2 log2(steps) compositions."""
-        steps = count_of("steps", steps)
-        result, square = None, self
-        while steps:
+        result: LinearTransition | None = None
+        square, steps = self, count_of("steps", steps)
+        while steps > 1:
             if steps & 1:
                 result = square if result is None else result.then(square)
-            square, steps = square.then(square) if steps > 1 else square, steps >> 1
-        return result
+            square, steps = square.then(square), steps >> 1
+        return square if result is None else result.then(square)
 
     def stationary(self) -> tuple[Tensor, Tensor]:
         """Mean [..., unit] and covariance [..., unit, unit] after infinitely many steps, by doubling their number.
@@ -79,13 +80,15 @@ class LinearTransition:
         Raises:
             ValueError: S is singular, so the step has no density.
         """
+        factor: Tensor
         factor, info = torch.linalg.cholesky_ex(self.covariance)
         if info.any():
             raise ValueError("log_prob: the covariance of a step is singular, so a path has no density; add diffusion")
         residual = (after - self.mean(before)).unsqueeze(-1)
         white = torch.linalg.solve_triangular(factor, residual, upper=False).squeeze(-1)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * white.square().sum(-1) - log_det - 0.5 * white.shape[-1] * log(2 * pi)
+        found: Tensor = -0.5 * white.square().sum(-1) - log_det - 0.5 * white.shape[-1] * log(2 * pi)
+        return found
 
     def run(
         self,
@@ -101,16 +104,13 @@ class LinearTransition:
 
         The noise of sample i at step k is a pure function of (seed, sample_ids[i], k).
         """
-        seed, steps, start_step = (
-            seed_or_fresh(seed),
-            count_of("steps", steps, 0),
-            count_of("start_step", start_step, 0),
-        )
+        bits, steps = seed_or_fresh(seed), count_of("steps", steps, 0)
+        start_step = count_of("start_step", start_step, 0)
         ids = sample_numbers(sample_ids, start.shape[:-1], start.device).reshape(-1)
         root, decay, shift = (tensor.to(start.dtype) for tensor in (self.root(), self.decay, self.shift))
         x, path = start, []
         for first in range(0, steps, every := max(1, _CHUNK // max(1, start.numel()))):
-            noise = normals_like(start, ids, seed, start_step + first, min(every, steps - first), stream)
+            noise = normals_like(start, ids, bits, start_step + first, min(every, steps - first), stream)
             for kick in apply(root, noise) + shift:
                 x = apply(decay, x) + kick
                 path.append(x)
@@ -134,7 +134,7 @@ def symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
 
 
-def normals_like(start: Tensor, ids: Tensor, seed: int, first_step: int, steps: int, stream: Stream) -> Tensor:
+def normals_like(start: Tensor, ids: Tensor, seed: int | Tensor, first_step: int, steps: int, stream: Stream) -> Tensor:
     """The normals of `noise.normals` in the shape [step, *start.shape]."""
     noise = normals(seed, ids, first_step, steps, start.shape[-1], stream, start.dtype)
     return noise.view(steps, *start.shape)

@@ -1,6 +1,7 @@
 """The action of time-reversed paths as one operator: force, residual and squares in one pass, `reverse_action`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def reverse_action(
 
     Args:
         path: [time, batch, unit], float32; no gradient reaches it.
-        blocks, rows, columns, bias, j2, j3, j4: the potential, as in `op.langevin`.
+        blocks, rows, columns, bias, j2, j3, j4: the potential, as in `arguments.Langevin`.
 
     Returns:
         [time - 1, batch] and [time - 1, batch, unit].
@@ -47,24 +48,27 @@ def reverse_action_backward(
 
 
 @reverse_action.register_fake
-def _(path, blocks, rows, columns, bias, j2, j3, j4, dt, temperature):
+def _(path: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     time, batch, unit = path.shape
     return path.new_empty(time - 1, batch), path.new_empty(time - 1, batch, unit)
 
 
 @reverse_action_backward.register_fake
-def _(grad_action, residual, path, blocks, rows, columns, bias, temperature):
+def _(
+    grad_action: Tensor, residual: Tensor, path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor,
+    bias: Tensor, temperature: float,
+) -> list[Tensor]:  # fmt: skip
     return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (bias, *blocks)]
 
 
-def _setup_context(ctx, inputs, output) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     path, blocks, rows, columns, bias, *_, temperature = inputs
     ctx.save_for_backward(output[1], path, rows, columns, bias, *blocks)
     ctx.temperature = temperature
     ctx.mark_non_differentiable(output[1])
 
 
-def _gradient(ctx, grad_action, _):
+def _gradient(ctx: Any, grad_action: Tensor, _: None) -> tuple[Any, ...]:
     residual, path, rows, columns, bias, *blocks = ctx.saved_tensors
     of_bias, *of_blocks = reverse_action_backward(
         grad_action.contiguous(), residual, path, blocks, rows, columns, bias, ctx.temperature

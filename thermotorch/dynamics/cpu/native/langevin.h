@@ -5,6 +5,7 @@
 #include "run.h"
 
 enum Integrator : int64_t { EULER_MARUYAMA, HEUN, LEIMKUHLER_MATTHEWS, ALTERNATING };
+static const char* const INTEGRATORS[] = {"euler_maruyama", "heun", "leimkuhler_matthews", "alternating"};
 
 struct Langevin {
     Run run;

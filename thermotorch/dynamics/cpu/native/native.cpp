@@ -1,5 +1,8 @@
-// The entry points that cpu.py calls. Returns 0, or 1 when memory ran out.
+// The entry points that operators.py calls. Returns 0, or 1 when memory ran out.
 #include <chrono>
+#include <cstring>
+#include <iterator>
+#include <utility>
 
 #include "action.h"
 #include "alternating.h"
@@ -18,6 +21,26 @@ static int guarded(Call&& call) {
 }
 
 extern "C" {
+
+// Bytes of a structure that operators.py mirrors, -1 for an unknown name.
+int thermotorch_size(const char* name) {
+    const std::pair<const char*, size_t> sizes[] = {
+        {"Block", sizeof(Block)},         {"Run", sizeof(Run)},
+        {"Force", sizeof(Force)},         {"Langevin", sizeof(Langevin)},
+        {"Splitting", sizeof(Splitting)}, {"PathWeights", sizeof(PathWeights)},
+        {"Action", sizeof(Action)},
+    };
+    for (const auto& [known, size] : sizes)
+        if (!std::strcmp(name, known)) return int(size);
+    return -1;
+}
+
+// The number of an integrator in langevin.h, -1 for an unknown name.
+int thermotorch_integrator(const char* name) {
+    for (int i = 0; i < int(std::size(INTEGRATORS)); ++i)
+        if (!std::strcmp(name, INTEGRATORS[i])) return i;
+    return -1;
+}
 
 int thermotorch_langevin(const Langevin* p) {
     return guarded([&] { p->integrator == ALTERNATING ? alternating::forward(*p) : langevin::forward(*p); });

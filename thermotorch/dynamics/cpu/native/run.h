@@ -1,4 +1,4 @@
-// What a call from Python brings (`cpu.py` mirrors these structures), and how its batch is spread over threads.
+// What a call from Python brings (`operators.py` mirrors these structures), and how its batch is spread over threads.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@ static inline void add_in(const Shape& shape, const float* from, int64_t rows, f
         for (int64_t i = 0; i < shape.units; ++i) to[r * shape.stride + i] += from[r * shape.units + i];
 }
 
-// Shared by both operators; names and shapes are those of op.py.
+// Shared by both operators; names and shapes are those of operators/arguments.py.
 struct Run {
     int64_t batch, units, steps, start_step, stream, record, keep, threads, bfloat16, block_count;
     uint64_t seed;
@@ -51,7 +51,7 @@ struct Run {
     }
 
     // Kept states lie sample after sample, [batch, kept, width], so that the rows of a chunk are in one place. The width
-    // is odd, which spreads them over the cache, and leaves a number free; op.py knows it.
+    // is odd, which spreads them over the cache, and leaves a number free; operators/arguments.py knows it.
     int64_t num_kept() const { return keep && steps ? (steps - 1) / keep : 0; }
     int64_t kept_width() const { return units + 1 + units % 2; }
     float* kept_after(int64_t k, int64_t row) const {

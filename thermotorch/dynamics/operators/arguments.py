@@ -1,0 +1,179 @@
+"""The arguments of the operators, one record for each: schemas, fakes, gradients, FLOPs and kernels all read these.
+
+The records are not frozen, since one is made in each call and freezing takes twenty times as long.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, get_type_hints
+
+import torch
+from torch import Tensor
+
+PRECISIONS = ("ieee", "tf32", "bf16")  # float32, 11 and 8 significant bits; state and sums are float32 always
+_TORCH = {
+    Tensor: "Tensor", Tensor | None: "Tensor?", Sequence[Tensor]: "Tensor[]",
+    int: "SymInt", float: "float", bool: "bool", str: "str",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Timeline:
+    """A state, its samples, and steps with their noise, some of which are stored.
+
+    Args:
+        state: [batch, unit], float32.
+        sample_ids: int64 [batch].
+        steps, start_step: number of steps, and number of the first.
+        seed: int64 scalar on the CPU, the bits of the 64-bit seed. A tensor, so that a graph can draw it.
+        stream: see `noise.py`.
+        record: keep the state after each step k with (k + 1) % record == 0, k counted from step 0; 0 records nothing.
+        keep: also keep the states after keep, 2 keep, ... < steps steps of this call, for the gradient; 0 keeps none.
+        precision: one of `PRECISIONS`, to which products with the couplings may round their operands.
+    """
+
+    state: Tensor
+    sample_ids: Tensor
+    steps: int
+    seed: Tensor
+    start_step: int
+    stream: int
+    record: int
+    keep: int
+    precision: str
+
+    @property
+    def batch(self) -> int:
+        return self.state.shape[0]
+
+    @property
+    def units(self) -> int:
+        return self.state.shape[1]
+
+    @property
+    def num_recorded(self) -> int:
+        return (self.start_step + self.steps) // self.record - self.start_step // self.record if self.record else 0
+
+    @property
+    def num_kept(self) -> int:
+        return max(0, (self.steps - 1) // self.keep) if self.keep else 0
+
+    @property
+    def kept_width(self) -> int:
+        """Numbers for each kept state. The CPU (native/run.h) takes an odd one, with at least one to spare."""
+        return self.units + 1 + self.units % 2 if self.state.device.type == "cpu" else self.units
+
+    def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Room for the end state, the recorded states [record, batch, unit], and those kept for the gradient."""
+        new, shape = self.state.new_empty, self.state.shape
+        return new(shape), new(self.num_recorded, *shape), new(self.num_kept, self.batch, self.kept_width)
+
+
+@dataclass(eq=False)
+class Langevin(Timeline):
+    """A run of a scheme that asks for forces.
+
+        field(x)[:, c : c + m] = sum over blocks of x[:, r : r + n] @ block,   block [n, m] at (row r, column c)
+        drift(x, k) = mobility * (drive[k] - bias - (2 j2 x + 3 j3 x^2 + 4 j4 x^3) - field(x))
+        kick = sqrt(2 mobility temperature dt), noise as in `noise.py`, steps as in `integrators.py`
+
+    Args:
+        drive: [1 or steps, 1 or batch, unit], constant or one force for each step; None for none.
+        blocks: couplings, see above; they do not overlap, and no block at all is no coupling.
+        rows, columns: int64 [block] on the CPU, the first row and column of each. Tensors, because versions of torch
+            disagree about the gradient of a list of numbers.
+        bias, j2, j3, j4, mobility: [unit]; mobility 0 holds a unit.
+        dt, temperature: see `simulate`.
+        integrator: name of the scheme.
+    """
+
+    drive: Tensor | None
+    blocks: Sequence[Tensor]
+    rows: Tensor
+    columns: Tensor
+    bias: Tensor
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    mobility: Tensor
+    dt: float
+    temperature: float
+    integrator: str
+
+
+@dataclass(eq=False)
+class LangevinBackward(Langevin):
+    """A run and the gradients of a scalar by its outputs. `keep == 0` is one segment that starts from `state`."""
+
+    grad_state: Tensor
+    grad_recorded: Tensor
+    kept: Tensor
+    needs_blocks: bool
+    needs_drive: bool
+
+
+@dataclass(eq=False)
+class Splitting(Timeline):
+    """A run of the splitting scheme, the couplings between two steps in one product.
+
+        u = x + x @ half + half_push[0] at the start; then for each step
+        z = decay N(u) + spread xi,   y = N(z),   N(x) = v / sqrt(1 + stiffness v^2) - shift,  v = x + shift
+        x = y + y @ half + half_push[k]        where a state is recorded, and at the end
+        u = y + y @ whole + whole_push[k]      otherwise; `keep` keeps these u
+
+    Args:
+        whole_push, half_push: [1 or steps, 1 or batch, unit], shapes alike.
+        whole, half: [unit, unit], or both None without couplings.
+        decay, spread, stiffness, shift: [unit].
+    """
+
+    whole_push: Tensor
+    half_push: Tensor
+    whole: Tensor | None
+    half: Tensor | None
+    decay: Tensor
+    spread: Tensor
+    stiffness: Tensor
+    shift: Tensor
+
+    @property
+    def matrices(self) -> list[Tensor]:
+        """[whole, half], or nothing without couplings."""
+        return [] if self.whole is None or self.half is None else [self.whole, self.half]
+
+
+@dataclass(eq=False)
+class SplittingBackward(Splitting):
+    """A run and the gradients of a scalar by its outputs."""
+
+    grad_state: Tensor
+    grad_recorded: Tensor
+    kept: Tensor
+    needs_couplings: bool
+
+
+A = TypeVar("A", bound=Timeline)
+R = TypeVar("R")
+
+
+def define(name: str, arguments: type[Timeline], returns: str) -> torch.library.CustomOpDef:
+    """Return the operator `thermotorch::<name>`, whose arguments are the fields of a record."""
+
+    def missing(state: Tensor, *others: Any) -> None:
+        raise NotImplementedError(f"thermotorch::{name} has no implementation for {state.device.type}")
+
+    hints = get_type_hints(arguments)
+    schema = ", ".join(f"{_TORCH[hints[field.name]]} {field.name}" for field in fields(arguments))
+    return torch.library.custom_op(f"thermotorch::{name}", missing, mutates_args=(), schema=f"({schema}) -> {returns}")
+
+
+def taking(arguments: type[A]) -> Callable[[Callable[[A], R]], Callable[..., R]]:
+    """Make a function of a record one of the record's fields, which is how torch calls kernels, fakes and formulas."""
+
+    def decorate(function: Callable[[A], R]) -> Callable[..., R]:
+        def flat(*values: Any, **_: Any) -> R:
+            return function(arguments(*values))
+
+        return flat
+
+    return decorate
