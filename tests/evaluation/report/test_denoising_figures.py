@@ -34,7 +34,7 @@ def test_connection_fields_are_blue_where_positive_and_red_where_negative(model)
         model.potential.couplings.blocks["visible-hidden"][0, 0] = 3.0
         model.potential.couplings.blocks["visible-hidden"][1, 0] = -3.0
         model.potential.couplings.blocks["visible-hidden"][2, 0] = 1.5
-    picture = connection_fields(model, 1)
+    picture = connection_fields(model.potential, model.image_shape, 1)
     blue, red, faint, white = (picture[:, 0, k] for k in range(4))
     assert blue.tolist() == [0.0, 0.0, 1.0]
     assert red.tolist() == [1.0, 0.0, 0.0]

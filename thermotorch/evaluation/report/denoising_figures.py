@@ -1,5 +1,6 @@
 """Pictures of the generative thermodynamic computer: noising, denoising, samples and connection fields."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Trajectory
 from thermotorch.evaluation.report.pictures import save_animation, to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.potential import Potential
 
 SNAPSHOTS = 10  # columns of the noising and denoising rows
 _SEPARATOR = 1.0
@@ -50,7 +52,7 @@ def save_figures(
     pictures = {
         "samples.png": make_grid(model.to_images(run.state), nrow=rows, pad_value=_SEPARATOR),
         "denoising.png": snapshot_rows(model, states[:, :rows]),
-        "fields.png": connection_fields(model, fields),
+        "fields.png": connection_fields(model.potential, model.image_shape, fields),
     }
     if pixels is not None:
         start, decay = model.noising().run(pixels, seed=seed, record=every)
@@ -74,12 +76,21 @@ def snapshot_rows(model: ThermodynamicGenerator, states: Tensor) -> Tensor:
     return make_grid(images, nrow=SNAPSHOTS, pad_value=_SEPARATOR)
 
 
-def connection_fields(model: ThermodynamicGenerator, count: int) -> Tensor:
-    """Return the couplings of hidden units to the visible layer over their largest: blue positive, red negative."""
-    couplings = model.potential.couplings
+def connection_fields(
+    potential: Potential, image_shape: Sequence[int], count: int, columns: int | None = None
+) -> Tensor:
+    """Return the couplings of hidden units to the visible layer over their largest: blue positive, red negative.
+
+    Args:
+        potential: block couplings whose first two groups are the visible and the hidden units.
+        image_shape: channel, height, width of the visible units; the first channel is drawn.
+        count: number of hidden units, the first of the layer.
+        columns: units in a row; by default about as many as rows.
+    """
+    couplings = potential.couplings
     assert isinstance(couplings, BlockCouplings)
     block = couplings.block(*list(couplings.groups)[:2]).detach().T[:count]
-    field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *model.image_shape)[:, :1]
+    field = (block / block.abs().amax(1, keepdim=True).clamp_min(1e-12)).view(-1, *image_shape)[:, :1]
     white = 1.0 - field.abs()
     colours = torch.cat([torch.where(field > 0, white, 1.0), white, torch.where(field > 0, 1.0, white)], 1)
-    return make_grid(colours, nrow=max(1, round(count**0.5)), pad_value=0.8)
+    return make_grid(colours, nrow=columns or max(1, round(count**0.5)), pad_value=0.8)
