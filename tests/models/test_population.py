@@ -1,14 +1,17 @@
-"""A population in one simulation is its members one by one."""
+"""A population is its members one by one, all in the same noise."""
 
+import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.models.population import PopulationCouplings, run_population
+from thermotorch.models.population import run_population
+
+RUN = {"steps": 40, "dt": 0.01, "temperature": 0.5, "seed": 3}
 
 
-def machine() -> tt.Potential:
+def machine(j3: float = 0.0) -> tt.Potential:
     couplings = tt.BlockCouplings({"hidden": 4, "output": 2}, [("hidden", "hidden"), ("hidden", "output")])
-    return tt.Potential(couplings, j2=0.5, j4=2.0)
+    return tt.Potential(couplings, j2=0.5, j3=j3, j4=2.0)
 
 
 def members(potential: tt.Potential, count: int = 3) -> dict[str, torch.Tensor]:
@@ -23,35 +26,39 @@ def load(potential: tt.Potential, population: dict[str, torch.Tensor], member: i
     return potential
 
 
-def test_every_member_runs_as_it_would_alone():
-    """Without noise, since a member's noise depends on its place in the simulation."""
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "splitting"])
+def test_every_member_runs_as_it_would_alone(integrator):
     potential = machine()
     population, drive = members(potential), torch.randn(5, 3, 6, generator=torch.Generator().manual_seed(1))
-    settings = {"steps": 40, "dt": 0.01, "temperature": 0.0}
-    together = run_population(potential, population, drive, **settings)
+    before = {name: values.clone() for name, values in potential.named_parameters()}
+    together = run_population(potential, population, drive, integrator=integrator, **RUN)
     assert together.shape == (5, 3, 6)
     for member in range(3):
         alone = tt.simulate(
-            load(machine(), population, member), torch.zeros(5, 6), drive=drive[:, member], **settings, seed=0
+            load(machine(), population, member), torch.zeros(5, 6), drive=drive[:, member], integrator=integrator, **RUN
         )
         torch.testing.assert_close(together[:, member], alone.state, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(values, before[name]) for name, values in potential.named_parameters())
 
 
-def test_members_have_independent_noise():
+def test_the_mirrored_run_is_the_one_in_the_opposite_noise():
+    """Written out: Euler-Maruyama steps in the noise xi and in -xi."""
     potential = machine()
-    population = {name: values[:1].expand(2, *values.shape[1:]) for name, values in members(potential).items()}
-    state = run_population(potential, population, torch.zeros(4000, 1, 6), steps=20, dt=0.02, temperature=1.0, seed=0)
-    first, second = state[:, 0], state[:, 1]
-    for unit in range(6):
-        correlation = torch.corrcoef(torch.stack([first[:, unit], second[:, unit]]))[0, 1]
-        assert abs(correlation) < 4 / 4000**0.5
-    assert ((first.mean(0) - second.mean(0)).abs() < 4 * (2 / 4000) ** 0.5 * first.std(0)).all()
+    population, drive = members(potential, 1), torch.randn(5, 1, 6, generator=torch.Generator().manual_seed(1))
+    mean = run_population(potential, population, drive, mirrored=True, **RUN)[:, 0]
+    alone = load(machine(), population, 0)
+    xi = tt.dynamics.normals(RUN["seed"], torch.arange(5), 0, RUN["steps"], 6)
+    ends = []
+    for sign in (1, -1):
+        x = torch.zeros(5, 6)
+        for noise in xi:
+            force = drive[:, 0] - alone.gradient(x).detach()
+            x = x + RUN["dt"] * force + sign * (2 * RUN["temperature"] * RUN["dt"]) ** 0.5 * noise
+        ends.append(x)
+    torch.testing.assert_close(mean, (ends[0] + ends[1]) / 2, rtol=1e-4, atol=1e-5)
 
 
-def test_the_couplings_are_a_block_diagonal_matrix():
-    matrices = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(2))
-    matrices = (matrices + matrices.mT) * (1 - torch.eye(4))
-    couplings, x = PopulationCouplings(matrices), torch.randn(5, 12, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(couplings(x), x @ torch.block_diag(*matrices))
-    torch.testing.assert_close(couplings.matrix(), torch.block_diag(*matrices))
-    assert couplings.frobenius_norm() >= torch.linalg.matrix_norm(couplings.matrix(), 2)
+def test_mirrored_runs_need_an_even_potential():
+    potential = machine(j3=0.1)
+    with pytest.raises(ValueError, match="mirrored: expected an even potential, j3 = 0"):
+        run_population(potential, members(potential), torch.zeros(2, 1, 6), mirrored=True, **RUN)

@@ -1,78 +1,51 @@
-"""Many machines of one topology in a single simulation, each with its own parameters."""
+"""Many machines of one topology, each with its own parameters, on the same inputs and in the same noise."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thermotorch.couplings import Couplings, Field
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential, require_quartic
 
 
-class PopulationCouplings(Couplings):
-    """Independent machines side by side: member p has the units p n ... (p + 1) n - 1.
-
-    Args:
-        matrices: J of every member, [member, unit, unit], symmetric with zero diagonal; not trained.
-
-    Field cost: n^2 multiply-adds per sample and member, in one batched product.
-    """
-
-    matrices: Tensor
-
-    def __init__(self, matrices: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("matrices", matrices.detach(), persistent=False)
-        self.members, self.size = matrices.shape[0], matrices.shape[1]
-        self.num_units = self.members * self.size
-
-    def bind(self) -> Field:
-        def field(x: Tensor) -> Tensor:
-            each = x.reshape(-1, self.members, self.size).transpose(0, 1)
-            return (each @ self.matrices).transpose(0, 1).reshape(x.shape)
-
-        return field
-
-    def pieces(self) -> list[tuple[int, int, Tensor]]:
-        return [(number * self.size, number * self.size, matrix) for number, matrix in enumerate(self.matrices)]
-
-    def matrix(self) -> Tensor:
-        return torch.block_diag(*self.matrices)
-
-    def mask(self) -> Tensor:
-        return self.matrix() != 0
-
-    def frobenius_norm(self) -> float:
-        """Return the largest norm of a member, which bounds the spectral norm too."""
-        return self.matrices.square().sum((1, 2)).amax().sqrt().item()
-
-
 @torch.no_grad()
-def run_population(potential: Potential, members: Mapping[str, Tensor], drive: Tensor, **simulation: Any) -> Tensor:
-    """Run every member from x = 0 on every input, in one simulation.
+def run_population(
+    potential: Potential, members: Mapping[str, Tensor], drive: Tensor, *, mirrored: bool = False, **simulation: Any
+) -> Tensor:
+    """Run every member from x = 0 on every input, all members in the same noise.
+
+    What the noise adds to the results is then common to members that differ little, and leaves their ranking alone.
 
     Args:
         potential: topology and on-site coefficients; its couplings and biases are not used.
         members: parameters of the potential by name, each with a leading [member].
         drive: force on every unit, [batch, member, unit] or [batch, 1, unit].
-        simulation: further arguments of `simulate`. Every member has its own noise.
+        mirrored: return the mean of two runs, in the noise and in its opposite, which cancels what a machine makes of
+            the noise to first order.
+        simulation: further arguments of `simulate`.
 
     Returns:
         End states, [batch, member, unit].
 
-    Cost: batch x members runs.
+    Raises:
+        ValueError: a potential that is not quartic, or for `mirrored` not even: j3 must be zero.
+
+    Cost: batch x members runs, twice as many if mirrored.
     """
     require_quartic(potential, "run_population")
-    prefix = "couplings."
-    bonds = {name.removeprefix(prefix): values for name, values in members.items() if name.startswith(prefix)}
-    unit_vectors = torch.eye(potential.num_units).to(drive)
-    # The fields of unit vectors are the columns of J.
-    matrices = torch.vmap(lambda bonds: torch.func.functional_call(potential.couplings, bonds, (unit_vectors,)))(bonds)
-    bias = members["bias"]
-    together = Potential(
-        PopulationCouplings(matrices), potential.j2, potential.j3, potential.j4, bias=bias.flatten().cpu()
-    ).to(drive)
-    force = drive.expand(-1, len(bias), -1).flatten(1)
-    return simulate(together, torch.zeros_like(force), drive=force, **simulation).state.unflatten(1, bias.shape)
+    if mirrored and potential.j3.any():
+        raise ValueError("mirrored: expected an even potential, j3 = 0, since its runs are those of -x in noise -xi")
+    machine, states = deepcopy(potential), []
+    for number, pushed in enumerate(drive.expand(-1, len(members["bias"]), -1).unbind(1)):
+        for name, parameter in machine.named_parameters():
+            parameter.copy_(members[name][number])
+        start = torch.zeros_like(pushed)
+        state = simulate(machine, start, drive=pushed, **simulation).state
+        if mirrored:  # -x in the noise -xi is the path of the machine with the opposite forces
+            machine.bias.neg_()
+            state = (state - simulate(machine, start, drive=-pushed, **simulation).state) / 2
+        states.append(state)
+    return torch.stack(states, 1)

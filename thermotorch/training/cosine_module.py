@@ -49,16 +49,17 @@ class CosineTask:
         return (y - target).square().mean()
 
     def errors(self, population: Mapping[str, Tensor], step: int) -> Tensor:
-        """phi of every member, [member], all inputs, samples and members in one simulation."""
+        """phi of every member in the noise of generation `step`, [member]; `mirrored` runs count as two samples."""
         z, target = self.points(population["input"])
-        model, samples = self.model, self.settings["samples"]
+        model, mirrored = self.model, self.settings["mirrored"]
+        samples = self.settings["samples"] // (2 if mirrored else 1)
         prefix = "potential."
         members = {name.removeprefix(prefix): v for name, v in population.items() if name.startswith(prefix)}
         drive = model.drive(z, population["input"]).repeat_interleave(samples, 0)
         ids = torch.arange(len(drive), device=drive.device) + step * self.runs
         state = run_population(
             model.potential, members, drive, temperature=model.temperature, seed=self.seed, sample_ids=ids,
-            integrator=self.settings["integrator"], **model.steps_of(self.settings["dt"]),
+            integrator=self.settings["integrator"], mirrored=mirrored, **model.steps_of(self.settings["dt"]),
         )  # fmt: skip
         y = (state[..., model.last] * population["output"]).sum(-1).unflatten(0, (len(z), samples)).mean(1)
         return (y - target.unsqueeze(-1)).square().mean(0)

@@ -1,4 +1,4 @@
-"""Training by the genetic algorithm: one update is one generation, of which every member runs in one simulation."""
+"""Training by the genetic algorithm: one update is one generation, of which all members run in the same noise."""
 
 from typing import Any, ClassVar
 
@@ -80,15 +80,19 @@ class _GeneticModule(LightningModule):
 
 
 class GeneticCosineModule(_GeneticModule):
-    """Whitelam & Casert's training of the layered computer; settings of the task as in `CosineTask`."""
+    """Whitelam & Casert's training of the layered computer.
 
-    # The splitting scheme would take the exponential of all members' couplings as one matrix.
-    defaults: ClassVar[dict[str, Any]] = {
-        **_GeneticModule.defaults, **CosineTask.defaults, "integrator": "euler_maruyama",
-    }  # fmt: skip
+    Args:
+        objective: beside the shared settings those of `CosineTask`, and `mirrored`: half of the samples are run in
+            the opposite noise of the other half.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults, "mirrored": True}
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
+        if self.settings["mirrored"] and self.settings["samples"] % 2:
+            raise ValueError(f"samples: expected an even number of mirrored runs, found {self.settings['samples']}")
         self.task = CosineTask(self.model, self.settings, seed)
 
     def fan_in(self) -> dict[str, float]:
