@@ -29,11 +29,8 @@ def images_module(**objective) -> GeneticClassifierModule:
 
 
 def test_the_error_of_a_member_is_that_of_the_model():
-    """Noiseless, since members have noise of their own; and a constant answer of zero scores the variance of the
-    cosine.
-    """
-    module = cosine(GeneticCosineModule, population=4, keep=2)
-    module.model.temperature = 0.0
+    """In the same noise; and a constant answer of zero scores the variance of the cosine."""
+    module = cosine(GeneticCosineModule, population=4, keep=2, mirrored=False)
     errors = module.task.errors(module.population, step=3)
     for member in range(4):
         for name, parameter in module.model.named_parameters():
@@ -43,6 +40,38 @@ def test_the_error_of_a_member_is_that_of_the_model():
     z, target = module.task.points(module.model.input)
     assert len(z) == 9
     torch.testing.assert_close(module.task.error(0).detach(), target.square().mean())
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_common_noise_ranks_members_exactly(mirrored):
+    """Members whose answers lie further and further from the best constant, by less than the noise of the four runs at
+    each point, in each of ten generations.
+    """
+    module = cosine(GeneticCosineModule, population=6, keep=2, mirrored=mirrored)
+    population = {name: values[:1].expand_as(values).clone() for name, values in module.population.items()}
+    population["output"][:] = 1.0
+    population["potential.bias"][:, -1] = 0.4 + torch.tensor([0.003, 0.0, 0.005, 0.001, 0.004, 0.002])
+    errors = torch.stack([module.task.errors(population, step) for step in range(10)])
+    assert errors.std(0).min() > errors[0].max() - errors[0].min()
+    assert (errors.argsort(1) == torch.tensor([1, 3, 5, 0, 4, 2])).all()
+
+
+def test_mirrored_runs_halve_the_noise_of_the_error_and_more():
+    """Of the average answer: to first order a machine turns opposite noise into opposite errors."""
+    spread = {}
+    for mirrored in (False, True):
+        module = cosine(GeneticCosineModule, population=4, keep=2, mirrored=mirrored)
+        population = {name: values * 4 for name, values in module.population.items()}
+        spread[mirrored] = torch.stack([module.task.errors(population, step) for step in range(40)]).std(0)
+    assert (spread[True] < spread[False] / 2).all(), spread
+    with pytest.raises(ValueError, match="samples: expected an even number of mirrored runs, found 3"):
+        cosine(GeneticCosineModule, samples=3)
+
+
+def test_mutations_halve_in_a_half_life():
+    module = cosine(GeneticCosineModule, strength=0.4, half_life=10)
+    assert [module.strength(generation) for generation in (0, 10, 20)] == pytest.approx([0.4, 0.2, 0.1])
+    assert cosine(GeneticCosineModule, strength=0.4).strength(1000) == 0.4
 
 
 def test_generations_lower_the_error_and_gradients_lower_it_faster():
@@ -88,6 +117,7 @@ def test_every_parameter_of_a_classifier_has_a_fan_in():
     fan_in = module.fan_in()
     assert fan_in.keys() == dict(module.model.named_parameters()).keys()
     assert fan_in["layer.input.weight"].flatten().tolist() == [64.0] * 6 + [70.0] * 10
+    assert images_module(bias_fan_in=9).fan_in()["layer.potential.bias"] == 9.0
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):

@@ -25,11 +25,14 @@ class _GeneticModule(LightningModule):
         model: `{"name": architecture, "config": {...}}`.
         optimizer: counts the generations and does nothing else.
         objective: `population`, `keep`, `strength` of mutations and `std` of the first generation, see
-            `objectives.genetic`; and the settings of a task.
+            `objectives.genetic`; `half_life`, generations in which the strength halves (None: it stays); and the
+            settings of a task.
         seed: of parameters, mutations and noise.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"population": 50, "keep": 5, "strength": 0.1, "std": 0.1}
+    defaults: ClassVar[dict[str, Any]] = {
+        "population": 50, "keep": 5, "strength": 0.1, "half_life": None, "std": 0.1,
+    }  # fmt: skip
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
@@ -57,6 +60,11 @@ class _GeneticModule(LightningModule):
     def fan_in(self) -> dict[str, float | Tensor]:
         raise NotImplementedError
 
+    def strength(self, generation: int) -> float:
+        """Return the strength of the mutations that end this generation."""
+        half_life = self.settings["half_life"]
+        return self.settings["strength"] * (0.5 ** (generation / half_life) if half_life else 1.0)
+
     @torch.no_grad()
     def training_step(self, batch: dict, batch_idx: int) -> None:
         if self.trainer.world_size > 1:
@@ -67,10 +75,10 @@ class _GeneticModule(LightningModule):
         for name, parameter in self.model.named_parameters():
             parameter.copy_(population[name][winner])
         self.log("train/loss", losses[winner], prog_bar=True, batch_size=1)
-        settings = {key: self.settings[key] for key in ("keep", "strength")}
         offspring = next_generation(
-            population, losses, self.fan_in(), **settings, seed=self.seed, generation=batch["step"] + 1
-        )
+            population, losses, self.fan_in(), keep=self.settings["keep"], strength=self.strength(batch["step"]),
+            seed=self.seed, generation=batch["step"] + 1,
+        )  # fmt: skip
         for number, values in enumerate(offspring.values()):
             getattr(self, f"population_{number}").copy_(values)
         self.optimizers().step()
@@ -110,21 +118,24 @@ class GeneticClassifierModule(_GeneticModule):
     """The genetic algorithm on images: cross-entropy of one run on each image of the batch, the same for all members.
 
     Args:
-        objective: beside the shared settings, `dt` and `integrator` of the training runs.
+        objective: beside the shared settings, `dt` and `integrator` of the training runs, and `bias_fan_in`, C of the
+            biases: a bias pushes every image alike, so mutations that suit the weights may be too strong for it.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, "dt": None, "integrator": "euler_maruyama"}
+    defaults: ClassVar[dict[str, Any]] = {
+        **_GeneticModule.defaults, "dt": None, "integrator": "euler_maruyama", "bias_fan_in": 1.0,
+    }  # fmt: skip
     model: ThermodynamicClassifier
 
     def fan_in(self) -> dict[str, float]:
-        """A hidden unit is entered by the pixels, an output unit by the pixels and the hidden units; biases by one."""
+        """A hidden unit is entered by the pixels, an output unit by the pixels and the hidden units."""
         layer = self.model.layer
         pixels, everything = layer.in_features, layer.in_features + layer.hidden
         blocks = {"hidden-hidden": pixels, "hidden-output": (pixels + everything) / 2, "output-output": everything}
         entering = torch.full((layer.potential.num_units, 1), float(pixels))
         entering[layer.potential.couplings.slices["output"]] = everything
         fan_in = {f"layer.potential.couplings.blocks.{name}": float(count) for name, count in blocks.items()}
-        return fan_in | {"layer.input.weight": entering, "layer.potential.bias": 1.0}
+        return fan_in | {"layer.input.weight": entering, "layer.potential.bias": float(self.settings["bias_fan_in"])}
 
     def losses(self, population: Population, batch: dict) -> Tensor:
         layer, dt = self.model.layer, self.settings["dt"] or self.model.layer.dt
