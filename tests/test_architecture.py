@@ -134,3 +134,57 @@ def test_public_names_exist():
         "create_model", "list_models", "register_model",
     }  # fmt: skip
     assert contract <= set(thermotorch.__all__)
+
+
+WRITERS = {"write_text", "write_bytes", "save", "savefig", "save_image", "save_file", "tofile", "copyfile", "copy2"}
+TORN_IS_NO_HARM = {  # file, receiver: what else is called by such a name
+    ("evaluation/speed/memory.py", "write_text"),  # a switch of the kernel
+    ("dynamics/cuda/resources.py", "write_bytes"),  # a file of this function alone
+    ("evaluation/report/wandb_log.py", "save"),  # wandb's upload
+    ("evaluation/cache.py", "save"),  # a method of its own, and bytes of safetensors
+    ("evaluation/compare.py", "save"),  # that method
+    ("training/sampling.py", "save"),  # bytes of safetensors
+    ("files.py", "write_bytes"),
+}
+
+
+def unguarded_writes(tree: ast.AST) -> list[tuple[str, int]]:
+    """Return name and line of the calls that write a file outside a `with replacing(...)` and not into memory."""
+    guarded, found = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With) and any("replacing(" in ast.unparse(item.context_expr) for item in node.items):
+            guarded |= {id(part) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or id(node) in guarded:
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        words = [ast.unparse(argument) for argument in (*node.args, *(word.value for word in node.keywords))]
+        modes = {word for word in words if word in ("'w'", "'wb'", "'a'", "'ab'", "'x'", "'xb'", "'w+'", "'w+b'")}
+        if name in WRITERS or (name == "open" and modes):
+            found.append((name, node.lineno))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("path.write_text(text)", ["write_text"]),
+        ("open(path, 'w')", ["open"]),
+        ("open(path)", []),
+        ("with replacing(path) as partial:\n    figure.savefig(partial)", []),
+        ("with replacing(path) as partial:\n    pass\nfigure.savefig(path)", ["savefig"]),
+    ],
+)
+def test_writes_are_recognised(source, found):
+    assert [name for name, _ in unguarded_writes(ast.parse(source))] == found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_file_is_written_whole(path):
+    """One helper, `thermotorch/files.py`, writes every file of the package; a kill or a full disk leaves none torn."""
+    place, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+    in_memory = ("file", "written", "drawn")  # names of io.BytesIO and io.StringIO
+    for name, line in unguarded_writes(tree):
+        text = path.read_text(encoding="utf-8").splitlines()[line - 1]
+        harmless = (place, name) in TORN_IS_NO_HARM or any(f"{name}({word}," in text for word in in_memory)
+        assert harmless, f"{place}:{line} writes with {name}: use write_file or replacing of thermotorch/files.py"

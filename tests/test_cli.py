@@ -589,3 +589,15 @@ def test_a_model_may_be_an_address(model):
     with initialize_config_dir(str(cli.CONFIG_DIR / "zoo"), version_base="1.3"):
         for name in ("sample", "evaluate"):
             assert compose(name, [f"model={model}"]).model == model
+
+
+def test_a_full_disk_does_not_hide_why_a_run_failed(tmp_path, monkeypatch):
+    """The traceback cannot be written for the same reason that ended the run."""
+    from thermotorch import cli
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "write_file", full)
+    told = cli._tell_failed(tmp_path / "FAILED")
+    assert "FAILED cannot be written" in told and "No space left" in told

@@ -120,6 +120,28 @@ def test_many_threads_write_one_file_and_none_sees_a_part(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_threads_and_processes_write_three_hundred_times_and_tear_nothing(tmp_path):
+    """Readers beside them see a whole file each time, whoever wrote it last."""
+    path = write_file(tmp_path / "file", b"0" * 50_000)
+    program = f"""
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
+    from thermotorch.files import write_file
+    path = Path({str(path)!r})
+    def write(number):
+        write_file(path, str(number % 10).encode() * 50_000)
+        data = path.read_bytes()
+        assert len(data) == 50_000 and len(set(data)) == 1, "torn"
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(write, range(100)))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], said
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_lock_lets_one_in_at_a_time(tmp_path):
     inside, most = 0, 0
     guard = threading.Lock()

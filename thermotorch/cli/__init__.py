@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thermotorch.cli.loader import checked_configurations
 from thermotorch.cli.targets import instantiate
+from thermotorch.files import write_file
 from thermotorch.names import unknown_name
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
         "logged": {name: value if math.isfinite(value) else None for name, value in logged.items()},  # last values
     }
-    (run / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_file(run / RECORD, json.dumps(record, indent=2) + "\n")
     log.info("run folder: %s", run)
     return logged
 
@@ -135,7 +136,7 @@ def sample(cfg: DictConfig) -> Path:
     rows = sample_rows(written, seconds, cfg.seed, _command("thermotorch-sample"))
     paths = list(written.paths)
     record = {"model": cfg.model, "task": "sample", "seed": cfg.seed, "options": options, **by_kind(rows)}
-    (run / "samples.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_file(run / "samples.json", json.dumps(record, indent=2) + "\n")
     if cfg.figures:
         from thermotorch.training.tasks import save_figures_of
 
@@ -171,8 +172,7 @@ def evaluate(cfg: DictConfig) -> Path:
     found = {"model": cfg.model, "task": task, **changes, "protocol": protocol, **by_kind(rows)}
     for row in rows:
         print(f"{row.metric}: {with_unit(row)} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
-    path = Path(cfg.output_dir, "evaluation.json")
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    path = write_file(Path(cfg.output_dir, "evaluation.json"), json.dumps(found, indent=2) + "\n")
     print(path)
     return path.parent
 
@@ -260,8 +260,8 @@ def benchmark(cfg: DictConfig) -> Path:
     settings = OmegaConf.to_container(cfg, resolve=True)
     keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "processor_time", "model")
     result = speed.benchmark(**{key: settings[key] for key in keys}, device=named_device(cfg.device))
-    (run / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (run / "benchmark.md").write_text(speed.as_markdown(result), encoding="utf-8")
+    write_file(run / "benchmark.json", json.dumps(result, indent=2) + "\n")
+    write_file(run / "benchmark.md", speed.as_markdown(result))
     speed.save_figure(result, run / "benchmark.png")
     print(speed.as_markdown(result))
     return run
@@ -330,12 +330,11 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
         try:
             return task(cfg)
         except Exception as error:
-            failed = Path(HydraConfig.get().runtime.output_dir, "FAILED")
-            failed.write_text(traceback.format_exc(), encoding="utf-8")
+            told = _tell_failed(Path(HydraConfig.get().runtime.output_dir, "FAILED"))
             in_full = HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ
             if in_full or not isinstance(error, USER_ERRORS):
                 raise
-            sys.exit(f"error: {error}\n(where: {failed})")
+            sys.exit(f"error: {error}\n({told})")
 
     if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
         sys.exit("error: --experimental-rerun: expected settings; a pickled configuration could run any code")
@@ -348,6 +347,14 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
             hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(run)()
     finally:
         SweepReport.write_table()
+
+
+def _tell_failed(path: Path) -> str:
+    """Write the traceback of the present error, and return where it is; a full disk does not take the error's place."""
+    try:
+        return f"where: {write_file(path, traceback.format_exc())}"
+    except OSError as error:
+        return f"{path} cannot be written: {error}"
 
 
 def _train_and_score(cfg: DictConfig) -> float | None:

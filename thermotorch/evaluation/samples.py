@@ -141,7 +141,8 @@ def write_samples(parts: Tensors | Iterable[Tensors], num_samples: int, folder: 
         if written != num_samples:
             raise ValueError(f"parts: expected {num_samples} samples (num_samples), found {written}")
     grid = torch.cat(shown)
-    save_image(grid, picture, nrow=max(1, round(len(grid) ** 0.5)))
+    with replacing(picture) as partial:
+        save_image(grid, partial, format="png", nrow=max(1, round(len(grid) ** 0.5)))
     if not heat:
         return Written([picture, tensors], written, None)
     heats = torch.cat(heat)

@@ -13,6 +13,7 @@ from torchvision.utils import save_image
 
 from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
+from thermotorch.files import replacing
 from thermotorch.models.protocol import abilities, makes_images
 from thermotorch.zoo import load_checkpoint
 
@@ -78,9 +79,9 @@ class SampleGrid(Callback):
         images = self._gather(trainer, pl_module, samples.images)
         heat = None if samples.heat is None else self._gather(trainer, pl_module, samples.heat)
         if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"step-{step:06d}.png"
-            save_image(images, path, nrow=self.columns)
+            with replacing(path) as partial:
+                save_image(images, partial, format="png", nrow=self.columns)
             for logger in trainer.loggers:
                 if heat is not None:
                     logger.log_metrics(

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from thermotorch.evaluation.samples import draw_samples
+from thermotorch.files import write_file
 
 ID = "sample_ids"
 _PARTS = "rank-*.safetensors"
@@ -129,7 +130,7 @@ class SampleFiles(Callback):
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         whole = {name: torch.cat([part[name] for part in self._drawn]).contiguous() for name in self._drawn[0]}
         self._drawn = []
-        save_file(whole, self.folder / _PARTS.replace("*", f"{trainer.global_rank:05d}"))
+        write_file(self.folder / _PARTS.replace("*", f"{trainer.global_rank:05d}"), save(whole))
         trainer.strategy.barrier()
 
 

@@ -21,6 +21,7 @@ from thermotorch.evaluation.quality.classification import ClassificationProtocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.speed.hardware import device_of
+from thermotorch.files import write_file
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.protocol import TitledProgress, task_of
 from thermotorch.names import unknown_name
@@ -84,8 +85,7 @@ def _generate(settings: Mapping, model: nn.Module, command: str, progress: Title
     device = device_of(model)
     space, known = FeatureSpace.from_zoo(settings["judge"]).to(device), known_images(name, settings["data_dir"])
     result = evaluate(name, model, protocol, space, known=known, command=command, progress=progress)
-    path = Path(settings["output_dir"], "energy.md")
-    path.write_text(ledgers_text(result.ledgers), encoding="utf-8")
+    path = write_file(Path(settings["output_dir"], "energy.md"), ledgers_text(result.ledgers))
     print("", ledgers_tables(result.ledgers), path, sep="\n")
     return protocol.to_dict(), result.rows
 

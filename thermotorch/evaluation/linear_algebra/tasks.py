@@ -5,6 +5,7 @@ data of a figure, `draw(curves)` draws it.
 """
 
 import importlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
+from thermotorch.files import replacing, write_file
 from thermotorch.models.protocol import Progress
 from thermotorch.names import unknown_name
 from thermotorch.zoo.rows import Row
@@ -57,12 +59,13 @@ def run_task(
 
 def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
     """Write `<name>.json`, the curves, and `<name>.png`; return the paths."""
-    data = folder / f"{name}.json"
-    data.write_text(json.dumps(result.curves) + "\n", encoding="utf-8")
+    data = write_file(folder / f"{name}.json", json.dumps(result.curves) + "\n")
     import matplotlib
 
     matplotlib.use("agg")
     picture = folder / f"{name}.png"
-    importlib.import_module(TASKS[name]).draw(result.curves).savefig(picture, dpi=110, bbox_inches="tight")
-    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)  # lines need no more colours
+    drawn = io.BytesIO()
+    importlib.import_module(TASKS[name]).draw(result.curves).savefig(drawn, dpi=110, bbox_inches="tight")
+    with replacing(picture) as partial:
+        Image.open(drawn).convert("RGB").quantize(64).save(partial, "PNG", optimize=True)  # lines need few colours
     return [data, picture]

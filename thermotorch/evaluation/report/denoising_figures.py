@@ -9,7 +9,7 @@ from torchvision.utils import make_grid
 
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Trajectory
-from thermotorch.evaluation.report.pictures import save_animation, to_pillow
+from thermotorch.evaluation.report.pictures import save_animation, save_png, to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.potential import Potential
 
@@ -58,7 +58,7 @@ def save_figures(
         start, decay = model.noising().run(pixels, seed=seed, record=every)
         pictures["noising.png"] = snapshot_rows(model, _with_start(start, decay))
     for name, picture in pictures.items():
-        to_pillow(picture, scale=2).save(folder / name, optimize=True)
+        save_png(to_pillow(picture, scale=2), folder / name)
     save_animation(model.to_images(states[:, : rows * _MOVIE_ROWS]), folder / "denoising.gif", columns=rows)
     return [folder / name for name in (*pictures, "denoising.gif")]
 

@@ -1,10 +1,10 @@
 """A checkpoint as a folder that uploads to the Hugging Face Hub as it is, and loads back from there or from disk."""
 
 import os
-import shutil
 from pathlib import Path
 
 from thermotorch.evaluation.report.hub_card import hub_card
+from thermotorch.files import write_file
 from thermotorch.zoo import load_card, load_checkpoint, load_reference
 from thermotorch.zoo.cards import check_card, write_card
 from thermotorch.zoo.lookup import FOLDER_CARD, FOLDER_WEIGHTS
@@ -51,7 +51,7 @@ def export_folder(
         fields["reference"] = {"file": REFERENCE, "sha256": write_tensors(folder / REFERENCE, load_reference(name))}
     if picture is not None:
         written.append(folder / f"{PICTURE}{Path(picture).suffix}")
-        shutil.copyfile(picture, written[-1])
+        write_file(written[-1], Path(picture).read_bytes())
     write_card(config, fields)
-    readme.write_text(hub_card(fields, model, written[-1].name if picture is not None else None), encoding="utf-8")
+    write_file(readme, hub_card(fields, model, written[-1].name if picture is not None else None))
     return written

@@ -12,6 +12,7 @@ from torchvision.utils import make_grid
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.content import PNG, Gallery, Picture
 from thermotorch.evaluation.results import ModelResult
+from thermotorch.files import replacing
 
 _COLUMNS = 8
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
@@ -80,7 +81,15 @@ def save_animation(frames: Tensor, path: Path, columns: int = 8) -> Path:
         for images in frames
     ]
     durations = [80] * (len(movie) - 1) + [1500]
-    movie[0].save(path, save_all=True, append_images=movie[1:], loop=0, duration=durations)
+    with replacing(path) as partial:
+        movie[0].save(partial, "GIF", save_all=True, append_images=movie[1:], loop=0, duration=durations)
+    return path
+
+
+def save_png(image: Image.Image, path: Path) -> Path:
+    """Write an image as the smallest PNG, whole or not at all, and return its path."""
+    with replacing(path) as partial:
+        image.save(partial, "PNG", optimize=True)
     return path
 
 

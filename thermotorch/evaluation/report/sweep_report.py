@@ -7,6 +7,7 @@ from typing import Any
 from thermotorch.evaluation.metrics import metric_of
 from thermotorch.evaluation.report.markdown import number, table
 from thermotorch.evaluation.sweep import REPEATED, Point, Sweep, failures, read_sweep
+from thermotorch.files import replacing, write_file
 
 
 def write_sweep(folder: Path) -> tuple[str, list[Path]]:
@@ -31,7 +32,7 @@ def write_sweep(folder: Path) -> tuple[str, list[Path]]:
         lines = [[failure.run, failure.told, failure.reason] for failure in failed]
         parts += [f"Not in the table, {len(failed)} without a result:", table(["run", "told", "reason"], lines)]
     text = "\n\n".join(parts) + "\n"
-    (folder / "sweep.md").write_text(text, encoding="utf-8")
+    write_file(folder / "sweep.md", text)
     return text, [folder / "sweep.md", *figure]
 
 
@@ -124,7 +125,8 @@ def save_sweep_figure(sweep: Sweep, path: Path) -> Path:
     if others:
         figure.axes[0].legend(fontsize="small")
     figure.suptitle(sweep_caption(sweep), fontsize="medium")
-    figure.savefig(path, dpi=110)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
     return path
 
 

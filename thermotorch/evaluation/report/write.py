@@ -9,7 +9,7 @@ from typing import Any
 from thermotorch.evaluation.report.as_html import as_html
 from thermotorch.evaluation.report.as_markdown import as_markdown
 from thermotorch.evaluation.report.content import Films, Gallery
-from thermotorch.evaluation.report.pictures import side_by_side
+from thermotorch.evaluation.report.pictures import save_png, side_by_side
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.results import Comparison
 from thermotorch.files import write_file
@@ -51,8 +51,7 @@ def write_report(comparison: Comparison, folder: Path, cards: Mapping[str, Mappi
         of = f"of {comparison.protocol.num_samples:,} samples, seed {comparison.protocol.seed}"
         results = comparison.results.values()
         panels = [(result.label, f"the first {len(result.images)} {of}", result.images) for result in results]
-        paths.append(folder / "samples.png")
-        side_by_side(panels).save(paths[-1], optimize=True)
+        paths.append(save_png(side_by_side(panels), folder / "samples.png"))
     return paths
 
 

@@ -17,6 +17,7 @@ from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.evaluation.report.markdown import table
 from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.evaluation.speed.rivals import Equation, installed, plain_loop, torch_rivals
+from thermotorch.files import replacing
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import Noising
@@ -308,5 +309,6 @@ def save_figure(result: dict, path: Path) -> Path:
             colour = "#1f6f8b" if row["program"].startswith("thermotorch") else "#b0b0b0"
             draw.rectangle((left, y + 3, max(left + 1, end), y + line - 4), colour)
             draw.text((max(left, end) + 6, y), f"{row['times_as_fast']:.2g}", "black", font)
-    image.save(path)
+    with replacing(path) as partial:
+        image.save(partial, "PNG")
     return path
