@@ -106,6 +106,7 @@ def test_a_user_without_a_home_has_a_cache_folder(monkeypatch):
 OTHER_PROCESSORS = {
     "x86-64": ("-march=x86-64",),
     "x86-64 with AVX2": ("-march=x86-64-v3",),
+    "this one without its matrix unit": ("-march=native", "-mno-amx-tile", "-mno-amx-bf16"),
     "this one, if it did not add beside its multiply-adds": ("-march=native", *(f"-U__znver{i}__" for i in (3, 4, 5))),
 }
 
@@ -133,6 +134,11 @@ def test_what_other_processors_would_compile_computes_the_same(processor, no_lib
             potential.zero_grad()
         for ours, expected in zip(*found.values(), strict=True):
             assert (ours - expected).norm() < 1e-5 * expected.norm()
+        run = {"steps": 20, "dt": 0.01, "temperature": 0.3, "seed": 5, "backend": "cpu"}
+        rounded = [tt.simulate(potential, start, precision=name, **run).state for name in ("ieee", "tf32", "bf16")]
+        assert (rounded[2] - rounded[0]).norm() < 2**-8 * rounded[0].norm()
+        if not cpu.library().thermotorch_has_matrix_unit():
+            assert torch.equal(rounded[0], rounded[1])
 
 
 @pytest.mark.slow

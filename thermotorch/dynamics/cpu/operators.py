@@ -14,6 +14,7 @@ from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.operators.arguments import (
+    PRECISIONS,
     Langevin,
     LangevinBackward,
     Splitting,
@@ -60,7 +61,7 @@ class _Run(ctypes.Structure):
 
     _fields_ = [
         *((name, _Long) for name in ("batch", "units", "steps", "start_step", "stream", "record", "keep", "threads")),
-        ("bfloat16", _Long),
+        ("precision", _Long),
         ("block_count", _Long),
         ("seed", ctypes.c_uint64),
         ("blocks", _Pointer),
@@ -184,8 +185,8 @@ class _Arguments:
     ) -> _Run:  # fmt: skip
         """A run; `tensors` are those of `_Run` that follow `state`."""
         run = _Run(
-            a.batch, a.units, a.steps, a.start_step, a.stream, a.record, a.keep, threads(), a.precision == "bf16",
-            len(blocks), int(a.seed) % (1 << 64), self.blocks(blocks, rows, columns),
+            a.batch, a.units, a.steps, a.start_step, a.stream, a.record, a.keep, threads(),
+            PRECISIONS.index(a.precision), len(blocks), int(a.seed) % (1 << 64), self.blocks(blocks, rows, columns),
             *map(self.pointer, (a.sample_ids, a.state, *tensors)),
         )  # fmt: skip
         if of_blocks:
@@ -214,14 +215,15 @@ def _call(name: str, argument: ctypes.Structure) -> None:
         raise MemoryError(f"{name} ran out of memory")
 
 
-def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: int) -> Tensor:
+def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: int, precision: str = "ieee") -> Tensor:
     """The field of `state`, [batch, unit], computed `times` times over: the least time of a run of so many steps.
 
     With the packed blocks, tiles and threads of such a run. Needs the library.
     """
     a, end = _Arguments(), torch.empty_like(state)
     blocks, rows, columns = op.placed(pieces)
-    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(), block_count=len(pieces),
+    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(),
+               precision=PRECISIONS.index(precision), block_count=len(pieces),
                blocks=a.blocks([block.detach() for block in blocks], rows, columns),
                state=a.pointer(state), end=a.pointer(end))  # fmt: skip
     _call("thermotorch_products", _Langevin(run))

@@ -132,6 +132,7 @@ def _simulations(
             Program("thermotorch, reference backend", ours(backend="reference"), structured * batch * steps, normals),
             Program("thermotorch", ours(), structured * batch * steps, normals),
             Program("thermotorch, whole matrix", ours(whole), dense, normals),
+            Program("thermotorch, tf32", ours(precision="tf32"), structured * batch * steps, normals),
             Program("thermotorch, bf16", ours(precision="bf16"), structured * batch * steps, normals),
             Program(f"thermotorch, splitting, {COARSE} x dt", splitting, dense / COARSE + dense / steps,
                     normals / COARSE),

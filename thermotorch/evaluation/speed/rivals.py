@@ -6,7 +6,7 @@ They have no heat, no work, no clamps and no noise per sample: they are what a u
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import torch
@@ -43,6 +43,9 @@ class Equation:
 def torch_rivals(equation: Equation) -> dict[str, Run]:
     """Return the installed rivals that run on torch, the eager loop first."""
     runs: dict[str, Run] = {"eager torch loop": lambda state: plain_loop(equation, state)}
+    if equation.field is None:
+        rounded = with_bfloat16_products(equation)
+        runs["eager torch loop, bfloat16 products"] = lambda state: plain_loop(rounded, state)
     if find_spec("torchsde") and equation.bias.device.type == "cpu":
         runs["torchsde euler"] = lambda state: torchsde_euler(equation, state)
     return runs
@@ -63,6 +66,12 @@ def plain_loop(equation: Equation, state: Tensor) -> Tensor:
     for _ in range(equation.steps):
         state = state - equation.dt * equation.gradient(state) + equation.amplitude * torch.randn_like(state)
     return state
+
+
+def with_bfloat16_products(equation: Equation) -> Equation:
+    """Return the equation whose field rounds state and couplings to bfloat16; everything else stays in float32."""
+    couplings = equation.couplings.bfloat16()
+    return replace(equation, field=lambda x: (x.bfloat16() @ couplings).float())
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ static void forward(const Action& p) {
     const Run& run = p.run;
     const langevin::Units on_site = units(p, std::vector<float>(run.units, 1.0f));
     const Shape& shape = on_site.shape;
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.precision);
     Buffer push(shape.stride);
     for (int64_t i = 0; i < shape.units; ++i) push.data()[i] = -p.bias[i];
     for_chunks(run, rows_per_chunk(run, shape, 4), [&](int64_t, int64_t row, int64_t rows) {

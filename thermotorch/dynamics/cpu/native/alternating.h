@@ -76,8 +76,8 @@ struct Field {
 
     Field(const Langevin& p, const Shape& shape, int colour, bool backward)
         : blocks(of(p, p.run.blocks, colour)), grad_blocks(of(p, p.run.grad_blocks, colour)),
-          couplings(shape, blocks.data(), blocks.size(), false, p.run.bfloat16),
-          transposed(shape, blocks.data(), backward ? blocks.size() : 0, true, p.run.bfloat16) {}
+          couplings(shape, blocks.data(), blocks.size(), false, p.run.precision),
+          transposed(shape, blocks.data(), backward ? blocks.size() : 0, true, p.run.precision) {}
 
   private:
     static std::vector<Block> of(const Langevin& p, const Block* all, int colour) {

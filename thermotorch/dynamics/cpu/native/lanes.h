@@ -19,8 +19,9 @@ static inline bool suit(const Langevin& p) {
     const Run& run = p.run;
     const int64_t chunks = (run.batch + SAMPLES - 1) / SAMPLES, share = (run.batch + run.threads - 1) / run.threads;
     const int64_t busiest = std::min((chunks + run.threads - 1) / run.threads * SAMPLES, run.batch);
-    return p.integrator == EULER_MARUYAMA && !run.bfloat16 && run.units <= MOST_UNITS && run.keep <= 1 &&
-           p.drive.steps <= 1 && run.batch >= FEWEST_SAMPLES && 8 * busiest <= 9 * share;
+    const bool exact = run.precision != BF16 && !::Product::on_tiles(run.precision);
+    return p.integrator == EULER_MARUYAMA && exact && run.units <= MOST_UNITS && run.keep <= 1 && p.drive.steps <= 1 &&
+           run.batch >= FEWEST_SAMPLES && 8 * busiest <= 9 * share;
 }
 
 // Whether the samples of a chunk share Philox blocks.

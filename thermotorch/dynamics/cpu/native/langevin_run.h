@@ -13,7 +13,7 @@ static void forward(const Langevin& p) {
     const Shape& shape = units.shape;
     const Run& run = p.run;
     const bool in_lanes = lanes::suit(p);
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.precision);
     std::optional<lanes::Product> for_lanes;
     if (in_lanes) for_lanes.emplace(shape, run.blocks, run.block_count, false);
     const int64_t most = in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2);
@@ -37,8 +37,8 @@ static void backward(const Langevin& p) {
     const Run& run = p.run;
     const float* mark = lanes::mark(run);
     const bool in_lanes = mark && *mark;
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
-    const Product transposed(shape, run.blocks, run.block_count, true, run.bfloat16);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.precision);
+    const Product transposed(shape, run.blocks, run.block_count, true, run.precision);
     std::optional<lanes::Product> for_lanes;
     if (in_lanes) for_lanes.emplace(shape, run.blocks, run.block_count, true);
     std::vector<Gradients> gradients;
@@ -69,7 +69,7 @@ static void products(const Langevin& p) {
     const Run& run = p.run;
     const Shape shape(run.units);
     const bool in_lanes = lanes::suit(p);
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.precision);
     const lanes::Product for_lanes(shape, run.blocks, run.block_count, false);
     const int64_t most = in_lanes ? lanes::SAMPLES : rows_per_chunk(run, shape, 2);
     for_chunks(run, most, [&](int64_t, int64_t row, int64_t rows) {

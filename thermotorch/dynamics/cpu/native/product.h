@@ -5,7 +5,11 @@
 
 #include <optional>
 
+#include "amx.h"
 #include "paired.h"
+
+// To which products with the couplings may round their operands; the order of operators/arguments.py.
+enum Precision : int64_t { IEEE, TF32, BF16 };
 
 // How a product reads its operands; sums are float32 always. Bfloat16 halves the time of a plain product where the
 // processor multiplies it, and is the same as float32 where it does not.
@@ -79,9 +83,15 @@ static void product_panel(const Panel& panel, const float* packed, const typenam
 // The map x -> x J, or x -> x J^T, [rows, stride] each.
 class Product {
   public:
-    Product(const Shape& shape, const Block* blocks, int64_t count, bool transposed, bool bfloat16)
-        : shape_(shape), bfloat16_(bfloat16 && Bfloat16::ROWS_OF_J == 2), couplings_(shape, blocks, count, transposed),
-          panels_(couplings_.panels()) {
+    Product(const Shape& shape, const Block* blocks, int64_t count, bool transposed, int64_t precision)
+        : shape_(shape), bfloat16_(precision == BF16 && Bfloat16::ROWS_OF_J == 2),
+          couplings_(shape, blocks, count, transposed), panels_(couplings_.panels()) {
+#if THERMOTORCH_AMX
+        if (on_tiles(precision)) {
+            tiles_.emplace(shape, blocks, count, transposed, precision == BF16 ? 1 : 2);
+            return;
+        }
+#endif
         if (ADDS_BESIDE_MULTIPLIES && !bfloat16_)
             paired_.emplace(shape, blocks, count, transposed);
         else
@@ -89,10 +99,16 @@ class Product {
         if (bfloat16_) pack_bfloat16();
     }
 
+    // Whether the processor's matrix unit does it, with bits of its own.
+    static bool on_tiles(int64_t precision) { return precision != IEEE && amx::available(); }
+
     bool empty() const { return couplings_.empty(); }
     const Couplings& couplings() const { return couplings_; }
 
     void operator()(const float* x, int64_t rows, float* out) const {
+#if THERMOTORCH_AMX
+        if (tiles_) return (*tiles_)(x, rows, out);
+#endif
 #if defined(__AVX512BF16__)
         if (bfloat16_) {
             thread_local std::vector<uint16_t> rounded;
@@ -145,6 +161,9 @@ class Product {
     std::vector<Panel> panels_;
     Buffer packed_;
     std::optional<paired::Product> paired_;
+#if THERMOTORCH_AMX
+    std::optional<amx::Product> tiles_;
+#endif
 };
 
 template <int ROWS, int VECTORS>

@@ -29,7 +29,7 @@ static inline void add_in(const Shape& shape, const float* from, int64_t rows, f
 
 // Shared by both operators; names and shapes are those of operators/arguments.py.
 struct Run {
-    int64_t batch, units, steps, start_step, stream, record, keep, threads, bfloat16, block_count;
+    int64_t batch, units, steps, start_step, stream, record, keep, threads, precision, block_count;
     uint64_t seed;
     const Block* blocks;
     const int64_t* ids;

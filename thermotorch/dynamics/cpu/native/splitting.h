@@ -21,8 +21,8 @@ struct Kick {
     Force push;
 
     Kick(const Shape& shape, const Run& run, int64_t which, const Force& push, bool backward)
-        : couplings(shape, run.blocks + which, run.block_count ? 1 : 0, false, run.bfloat16),
-          transposed(shape, run.blocks + which, backward && run.block_count ? 1 : 0, true, run.bfloat16), push(push) {}
+        : couplings(shape, run.blocks + which, run.block_count ? 1 : 0, false, run.precision),
+          transposed(shape, run.blocks + which, backward && run.block_count ? 1 : 0, true, run.precision), push(push) {}
 
     // to = y + y matrix + push of step k; `to` is not `y`.
     void operator()(const Shape& shape, int64_t k, const float* y, int64_t row, int64_t rows, float* to) const {

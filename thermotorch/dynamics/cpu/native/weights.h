@@ -64,7 +64,7 @@ static void euler_maruyama(const PathWeights& p) {
     const Run& run = l.run;
     const langevin::Units units(l);
     const Shape& shape = units.shape;
-    const Product couplings(shape, run.blocks, run.block_count, false, run.bfloat16);
+    const Product couplings(shape, run.blocks, run.block_count, false, run.precision);
     const Buffer half = per_unit(shape, [&](int64_t i) { return l.mobility[i] > 0 ? 0.5f : 0.0f; });
     const float scale = float(0.25 / l.temperature);
     for_chunks(run, rows_per_chunk(run, shape, 4), [&](int64_t, int64_t row, int64_t rows) {
