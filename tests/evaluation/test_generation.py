@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import torch
 
 from thermotorch.evaluation import Protocol, generation
 from thermotorch.evaluation.entries import Entry
+from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.models.protocol import abilities
 
 
 def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(monkeypatch):
@@ -30,3 +34,18 @@ def test_the_film_of_a_chain_shows_the_end_of_every_phase():
     assert made.strip is not None and len(made.strip) == 1 + len(phases) == 8
     for frame, phase in zip(made.strip[1:], phases, strict=True):
         torch.testing.assert_close(frame, chain.to_images(phase.shown))
+
+
+def test_a_network_runs_in_the_execution_that_it_measured_to_be_fastest_and_its_rows_say_so(monkeypatch):
+    model = DiffusionModel(image_size=8, block_out_channels=[8, 16], num_train_timesteps=20).eval()
+    measured = []
+    monkeypatch.setattr(model, "fastest_execution", lambda batch: measured.append(batch) or "bfloat16")
+    protocol = Protocol(num_samples=5, steps=3, kernel_subset_size=2, neighbours=1)
+    options = generation.sampler_options(abilities(model), protocol)
+    assert options == {"sampler": "dpm++", "steps": 3, "execution": "bfloat16"}
+    assert measured == [5]  # the batch that will be drawn
+    assert "execution bfloat16" in generation.in_words(abilities(model), options)
+    images = generation.generate(Entry("net", "net", model, protocol)).images
+    assert torch.equal(images, model.generate(5, steps=3, execution="bfloat16"))
+    kept = generation.generate(Entry("net", "net", model, replace(protocol, execution="float32"))).images
+    assert torch.equal(kept, model.generate(5, steps=3)) and not torch.equal(kept, images)

@@ -93,14 +93,18 @@ def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -
     del protocol["name"]
     able = abilities(entry.model)
     if not able.takes_sampler:
-        del protocol["sampler"], protocol["steps"]
+        del protocol["sampler"], protocol["steps"], protocol["execution"]
     config = dict(sorted(able.config.items()))
     return {"what": "model", "weights": weights, "config": config, **_common(protocol, space, hardware)}
 
 
 def real_key(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) -> dict[str, Any]:
     """Return everything that the rows of real images depend on."""
-    settings = {key: value for key, value in protocol.items() if key not in ("name", "sampler", "steps", "batch_size")}
+    settings = {
+        key: value
+        for key, value in protocol.items()
+        if key not in ("name", "sampler", "steps", "execution", "batch_size")
+    }
     return {"what": "real images", **_common(settings, space, hardware)}
 
 

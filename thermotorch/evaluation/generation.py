@@ -69,7 +69,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     title = f"{entry.label}: generating"
     tell(title, 0, 1)
     times = able.readable_times([0.5**halvings for halvings in range(protocol.curve_points)])
-    batch_size = protocol.batch_size or (able.cpu_batch_size if device.type == "cpu" else BATCH_SIZE)
+    batch_size = batch_of(able, protocol)
     meters, seconds = [], []
     made: Samples
 
@@ -93,7 +93,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     per_sample = sum(seconds) / len(seconds) / n
 
     speed = joined(
-        f"{describe_hardware(device)}, {min(n, batch_size)} at a time, without the warm-up",
+        f"{describe_hardware(device)}, {batch_size} at a time, without the warm-up",
         f"read at {len(times)} times{f', the first {_AT_ONCE:,} of them' if n > _AT_ONCE else ''}" if times else "",
         how,
     )
@@ -132,8 +132,18 @@ def _made(run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[
 
 
 def sampler_options(able: Abilities, protocol: Protocol) -> dict[str, Any]:
-    """Return the sampler and steps of the protocol for a model that takes them; an empty dict for any other."""
-    return {key: getattr(protocol, key) for key in ("sampler", "steps") if key in able.options}
+    """Return the options of the protocol that a model takes: sampler, steps, execution."""
+    wanted = ("sampler", "steps", "execution")
+    options: dict[str, Any] = {key: getattr(protocol, key) for key in wanted if key in able.options}
+    if options.get("execution") == "auto":
+        options["execution"] = able.fastest_execution(batch_of(able, protocol))
+    return options
+
+
+def batch_of(able: Abilities, protocol: Protocol) -> int:
+    """Return the number of images that are made together: the protocol's, or the one that suits model and device."""
+    suits = able.cpu_batch_size if device_of(able.model).type == "cpu" else BATCH_SIZE
+    return min(protocol.num_samples, protocol.batch_size or suits)
 
 
 def classes_in_turn(able: Abilities, num_samples: int) -> Tensor | None:

@@ -18,6 +18,8 @@ class Protocol:
         batch_size: images generated together, which changes speed only; None suits the model and its device.
         sampler: sampler of the digital models.
         steps: network evaluations for each image of a digital model; None is the sampler's default.
+        execution: number format and memory layout of a digital model that has several; "auto" measures which of them is
+            fastest on the processor at hand. See `DiffusionModel.generate`.
         kernel_subsets: random subsets that the kernel distance averages.
         kernel_subset_size: images of each side in a subset.
         neighbours: k of precision, recall, density and coverage.
@@ -34,6 +36,7 @@ class Protocol:
     batch_size: int | None = None
     sampler: str = "dpm++"
     steps: int | None = 10
+    execution: str = "auto"
     kernel_subsets: int = 100
     kernel_subset_size: int = 100
     neighbours: int = 5
@@ -41,7 +44,7 @@ class Protocol:
     curve_points: int = 6
 
     def __post_init__(self) -> None:
-        for name in ("name", "sampler"):
+        for name in ("name", "sampler", "execution"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name}: expected a text, found {getattr(self, name)!r}")
         least_of = {"num_samples": 3, "seed": 0, "batch_size": 1, "steps": 1, "kernel_subsets": 1,

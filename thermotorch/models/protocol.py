@@ -50,6 +50,8 @@ class Generator(Protocol):
         labels: classes to draw, int64 [sample], 0 ... config["num_classes"] - 1.
         watch: called as `watch(step, images)` with the images of the current batch before the first step (step 0) and
             after each.
+        execution: number format and memory layout of a network, "float32" by default; `fastest_execution(batch_size)`
+            returns the fastest.
     """
 
     def generate(
@@ -235,6 +237,11 @@ class Abilities:
             ValueError: a sampler or a number of steps that the model refuses.
         """
         return self.model.steps_of(sampler, steps) if isinstance(self.model, DigitalSampler) else steps
+
+    def fastest_execution(self, batch_size: int) -> str:
+        """Return the `execution` in which the model draws a batch fastest, as it measures, or "float32"."""
+        measure = getattr(self.model, "fastest_execution", None)
+        return measure(batch_size) if measure else "float32"
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times nearest to these fractions of the observation time; none for a digital model."""

@@ -19,6 +19,8 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermotorch.models.baselines.execution import check_execution, executed_in, fastest_execution
+
 SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of steps; None: as many as in training
 Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMatchEulerDiscreteScheduler
 _NORM_GROUPS = 8
@@ -102,6 +104,7 @@ class DiffusionModel(nn.Module):
         )
         with torch.device("cpu"):  # tensors outside a module must not be on the meta device
             self.noising = self._ddpm()
+        self._fastest: dict[tuple, str] = {}
 
     def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the prediction for noisy images [batch, c, h, w] at timesteps [batch].
@@ -194,6 +197,7 @@ class DiffusionModel(nn.Module):
         steps: int | None = None,
         labels: Tensor | None = None,
         guidance: float | None = None,
+        execution: str = "float32",
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Return images from noise.
@@ -210,6 +214,8 @@ class DiffusionModel(nn.Module):
             guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, by default the model's own;
                 unless it is 1, or 0 for any class, each step costs two evaluations (Ho, Salimans, 2022, equation 6,
                 where w is one less).
+            execution: "float32", "bfloat16" (products of 8 significant bits, accumulated in float32), either followed
+                by " channels_last", or "auto" for the fastest of these, which is measured (`fastest_execution`).
             watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the current batch
                 before the first step (step 0) and after each.
 
@@ -217,8 +223,8 @@ class DiffusionModel(nn.Module):
             float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
-            TypeError, ValueError: an unknown sampler, a value of the wrong type or out of range, or ids or labels that
-                do not fit.
+            TypeError, ValueError: an unknown sampler or execution, a value of the wrong type or out of range, or ids or
+                labels that do not fit.
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
@@ -242,31 +248,50 @@ class DiffusionModel(nn.Module):
                     f"labels: expected {num_samples} of the {classes} classes of the model, found {labels!r}"
                 )
         guidance = self.config["guidance"] if guidance is None else _finite("guidance", guidance)
+        check_execution(execution)
 
         device = next(self.parameters()).device
+        if execution == "auto":
+            execution = self.fastest_execution(min(batch_size, num_samples), guidance)
         images = torch.empty(num_samples, *self.image_shape, device=device)
         done, total = 0, num_samples * steps
-        for rows in torch.arange(num_samples).split(batch_size) if num_samples else ():
-            generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
-            # The ancestral sampler draws noise in every step from the same generators.
-            draws: dict[str, Any] = {"generator": generators} if sampler == "ddpm" else {}
-            state = torch.stack([torch.randn(self.image_shape, generator=generator) for generator in generators]).to(
-                device
-            )
-            asked = wanted[rows].to(device)
-            scheduler.set_timesteps(steps, device=device)
-            if watch is not None:
-                watch(0, _shown(state))
-            for step, timestep in enumerate(scheduler.timesteps, 1):
-                prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
-                (state,) = scheduler.step(prediction, timestep, state, return_dict=False, **draws)[:1]
-                done += len(state)
+        with executed_in(self.unet, execution) as number_format:
+            for rows in torch.arange(num_samples).split(batch_size) if num_samples else ():
+                generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
+                # The ancestral sampler draws noise in every step from the same generators.
+                draws: dict[str, Any] = {"generator": generators} if sampler == "ddpm" else {}
+                noise = [torch.randn(self.image_shape, generator=generator) for generator in generators]
+                state = torch.stack(noise).to(device)
+                asked = wanted[rows].to(device)
+                scheduler.set_timesteps(steps, device=device)
                 if watch is not None:
-                    watch(step, _shown(state))
-                if progress is not None:
-                    progress(done, total)
-            images[rows] = _shown(state)
+                    watch(0, _shown(state))
+                for step, timestep in enumerate(scheduler.timesteps, 1):
+                    with number_format:
+                        prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
+                    (state,) = scheduler.step(prediction.float(), timestep, state, return_dict=False, **draws)[:1]
+                    done += len(state)
+                    if watch is not None:
+                        watch(step, _shown(state))
+                    if progress is not None:
+                        progress(done, total)
+                images[rows] = _shown(state)
         return images
+
+    @torch.no_grad()
+    def fastest_execution(self, batch_size: int, guidance: float | None = None) -> str:
+        """Return the `execution` of `generate` that takes the least time here, measured at the first call.
+
+        Cost: 16 predictions for a batch, once for each batch size.
+        """
+        guidance = self.config["guidance"] if guidance is None else guidance
+        device = next(self.parameters()).device
+        key = (batch_size, guidance in (0.0, 1.0), device, torch.get_num_threads())
+        if key not in self._fastest:
+            state = torch.zeros(max(1, batch_size), *self.image_shape, device=device)
+            zeros = torch.zeros(len(state), dtype=torch.int64, device=device)
+            self._fastest[key] = fastest_execution(self.unet, lambda: self._predict(state, zeros, zeros, guidance))
+        return self._fastest[key]
 
     def _predict(self, state: Tensor, timesteps: Tensor, labels: Tensor, guidance: float) -> Tensor:
         """Return the prediction for a class, guided away from the one for any class."""
