@@ -11,6 +11,7 @@ ngspice is the Debian package `ngspice`; writing a netlist does not need it.
 """
 
 from thermotorch.circuit.machine import AnalogMachine, Segment, analog_machine, from_potential
+from thermotorch.circuit.measured import MeasuredWells
 from thermotorch.circuit.netlist import netlist
 from thermotorch.circuit.ngspice import CircuitRun, find_ngspice, run_netlist
 from thermotorch.circuit.scale import Scale
@@ -18,6 +19,7 @@ from thermotorch.circuit.scale import Scale
 __all__ = [
     "AnalogMachine",
     "CircuitRun",
+    "MeasuredWells",
     "Scale",
     "Segment",
     "analog_machine",

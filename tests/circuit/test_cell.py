@@ -1,0 +1,78 @@
+"""One unit from devices: its measured force, and the potential that it makes."""
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL, measure, transconductor, well
+from thermotorch.circuit.measured import MeasuredWells
+
+
+@pytest.mark.parametrize(("cell", "j2"), [(SINGLE_WELL, 0.5), (DOUBLE_WELL, -0.5)])
+def test_a_cell_of_devices_is_the_quartic_well(ngspice, cell, j2):
+    curve = measure(list(well(cell, 0)))
+    away = (curve.force - 2 * j2 * curve.state - 4 * curve.state**3).abs()
+    assert away[curve.state.abs() <= 0.75].max() < 0.06
+    assert away[curve.state.abs() <= 1.2].max() < 0.13
+    assert away.max() > 0.2  # a real device: not the ideal source, and further off at 1.5
+    assert curve.supply[150] == pytest.approx(cell.tail, rel=0.01)  # at x = 0 the tail current, and leakage
+
+
+def test_a_transconductor_has_the_slope_of_tail_over_overdrive(ngspice):
+    curve = measure(list(transconductor("a", "0", "x0", "x0", 4e-6, 0.2)))  # negative feedback: a conductance
+    slope = (curve.force[151] - curve.force[149]) / (curve.state[151] - curve.state[149])
+    assert slope * CELL_SCALE.siemens == pytest.approx(4e-6 / 0.2, rel=0.03)
+
+
+def test_a_sweep_beyond_the_supply_is_refused():
+    with pytest.raises(ValueError, match=r"reach: x = 20 is 1.66 V, and half the supply is 0.9 V"):
+        measure(list(well(SINGLE_WELL, 0)), reach=20.0)
+
+
+def measured(points: int = 3001) -> tuple[tt.Potential, MeasuredWells]:
+    x = torch.linspace(-1.5, 1.5, points).double()
+    force = torch.stack([x + 4 * x**3, -x + 4 * x**3])
+    matrix = torch.tensor([[0.0, 0.4, -0.3], [0.4, 0.0, 0.2], [-0.3, 0.2, 0.0]]).double()
+    couplings = tt.DenseCouplings.from_matrix(matrix)
+    bias = torch.tensor([0.1, -0.2, 0.0]).double()
+    ideal = tt.Potential(couplings, torch.tensor([0.5, -0.5, 0.5]).double(), 0.0, 1.0, bias=bias)
+    return ideal, MeasuredWells(couplings, force, 1.5, [0, 1, 0], bias=bias)
+
+
+def test_measured_wells_of_ideal_forces_are_the_quartic_machine():
+    ideal, wells = measured()
+    x = 2 * torch.rand(20, 3, generator=torch.Generator().manual_seed(0)).double() - 1
+    torch.testing.assert_close(wells.energy(x), ideal.energy(x), rtol=0, atol=1e-5)
+    arguments = {"steps": 100, "dt": 0.01, "temperature": 0.1, "seed": 0, "backend": "reference"}
+    found, exact = (tt.simulate(potential, x, **arguments) for potential in (wells, ideal))
+    torch.testing.assert_close(found.state, exact.state, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.heat, exact.heat, rtol=0, atol=1e-4)
+
+
+def test_the_force_is_the_slope_of_the_energy_everywhere():
+    _, wells = measured(31)
+    x = torch.tensor([[-2.0, -1.43, 1.7], [0.03, 0.91, -0.52]]).double().requires_grad_()  # beyond the ends, too
+    (slope,) = torch.autograd.grad(wells.energy(x).sum(), x)
+    torch.testing.assert_close(wells.gradient(x), slope)
+    assert torch.autograd.gradcheck(wells.gradient, (x,))
+    assert wells.energy(torch.zeros(1, 3).double()).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_machines_can_be_trained_for_measured_wells():
+    _, wells = measured()
+    run = tt.simulate(wells, torch.zeros(4, 3).double(), steps=20, dt=0.01, temperature=0.1, seed=0)
+    run.state.sum().backward()
+    assert wells.bias.grad.abs().min() > 0 and wells.couplings.bonds.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("force", "kind", "message"),
+    [
+        (torch.zeros(5), None, r"force: expected finite values, \[kind, point\], 3 points or more"),
+        (torch.zeros(1, 5), None, "force: expected wells that hold a unit"),
+        (torch.linspace(-1, 1, 5)[None], [0, 1], "kind: expected 2 numbers below 1"),
+    ],
+)
+def test_forces_that_do_not_fit_are_refused(force, kind, message):
+    with pytest.raises(ValueError, match=message):
+        MeasuredWells(tt.DenseCouplings(2), force, 1.0, kind)

@@ -1,0 +1,136 @@
+"""A rendering of one unit from devices: diodes for the well, MOS differential pairs for linear currents.
+
+    well        two strings of two diodes, antiparallel, with a resistor in series: 2 I_S sinh(w / (2 V_T)), w = v - R I
+    its slope   a differential pair with positive feedback takes off the diodes' linear conductance, and more of it
+                where the well is double
+    couplings   a differential pair for each direction of a bond, with its gate at the other unit
+
+Pairs are five-transistor transconductors of level-1 MOSFETs with overdrive V_ov: transconductance tail / V_ov, linear
+within a few tenths of V_ov. Noise is injected, at `Scale.kelvin`: the thermal noise of the nodes alone moves a unit by
+less than a millivolt, where diodes are straight lines.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thermotorch.arguments import number_of
+from thermotorch.circuit.ngspice import run_netlist
+from thermotorch.circuit.scale import Scale
+
+CELL_SCALE = Scale(0.03, second=1e-8, kelvin=3e6, supply=1.8)  # x = 1 is 83 mV
+_NMOS, _PMOS = 1e-4, 4e-5  # KP, A/V^2
+MODELS = (
+    ".model well d(is=1 n=1)",  # the area of a diode is its I_S in ampere
+    f".model nch nmos(level=1 vto=0.4 kp={_NMOS:g} lambda=0.02)",
+    f".model pch pmos(level=1 vto=-0.4 kp={_PMOS:g} lambda=0.02)",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Component values of a well; the defaults were fitted to the square law by least squares within |x| < 1.2.
+
+    Args:
+        saturation: I_S of each diode, ampere.
+        resistance: R in series with the diodes, ohm.
+        tail: tail current of the pair that takes their slope off, ampere.
+        overdrive: V_ov of its transistors, volt.
+        trim: current into the node that takes off the offset of the pair, whose mirror is not in balance, ampere.
+
+    Raises:
+        ValueError: a number that is not positive, but for the trim.
+    """
+
+    saturation: float = 6.478e-6
+    resistance: float = 378.6
+    tail: float = 41.77e-6
+    overdrive: float = 0.2
+    trim: float = -0.2484e-6
+
+    def __post_init__(self) -> None:
+        number_of("trim", self.trim, signed=True)
+        for name in ("saturation", "resistance", "tail", "overdrive"):
+            number_of(name, getattr(self, name), positive=True)
+
+
+SINGLE_WELL = Cell()  # j2 = 1/2, j4 = 1
+DOUBLE_WELL = Cell(6.426e-6, 384.6, 49.37e-6, trim=-0.2936e-6)  # j2 = -1/2, j4 = 1
+
+
+def transconductor(name: str, plus: str, minus: str, out: str, tail: float, overdrive: float) -> Iterator[str]:
+    """Yield a five-transistor transconductor that drives (tail / overdrive) (v_plus - v_minus) into `out`.
+
+    Args:
+        name: suffix of its elements and inner nodes.
+        plus, minus, out: nodes.
+        tail: supply current at all times, ampere.
+        overdrive: V_ov of the pair in balance, volt; it sets the widths of the transistors.
+    """
+    square = tail / overdrive**2
+    pair, mirror = f"nch w={square / _NMOS:.6g} l=1", f"pch w={square / _PMOS:.6g} l=1"
+    yield f"Mp{name} d{name} {plus} s{name} s{name} {pair}"
+    yield f"Mm{name} {out} {minus} s{name} s{name} {pair}"
+    yield f"Md{name} d{name} d{name} vdd vdd {mirror}"
+    yield f"Mo{name} {out} d{name} vdd vdd {mirror}"
+    yield f"It{name} s{name} vss dc {tail:.6g}"
+
+
+def well(cell: Cell, unit: int) -> Iterator[str]:
+    """Yield the well of the unit at node `x<unit>`."""
+    x, y = f"x{unit}", f"w{unit}"
+    yield f"Rw{unit} {x} {y} {cell.resistance:.6g}"
+    for string, (top, bottom) in enumerate(((y, "0"), ("0", y))):
+        yield f"Da{unit}_{string} {top} y{unit}_{string} well area={cell.saturation:.6g}"
+        yield f"Db{unit}_{string} y{unit}_{string} {bottom} well area={cell.saturation:.6g}"
+    yield from transconductor(f"w{unit}", x, "0", x, cell.tail, cell.overdrive)
+    yield f"Iw{unit} 0 {x} dc {cell.trim:.6g}"
+
+
+def rails(scale: Scale = CELL_SCALE) -> tuple[str, str]:
+    """Return the two supplies, half of `scale.supply` on either side of ground."""
+    return f"Vdd vdd 0 dc {scale.supply / 2:g}", f"Vss vss 0 dc {-scale.supply / 2:g}"
+
+
+class CellCurve(NamedTuple):
+    """A measured sweep; reduced units, but for the supply current."""
+
+    state: Tensor  # [point], x
+    force: Tensor  # [point], dV/dx
+    supply: Tensor  # [point], ampere out of the positive supply
+
+
+def sweep_netlist(
+    elements: Sequence[str], scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301, *, node: str = "x0"
+) -> str:
+    """Return a DC sweep of a driven node; `read.txt` is a stub, the sweep is in `waveform.raw`.
+
+    Raises:
+        ValueError: a reach beyond the supply.
+    """
+    volts = number_of("reach", reach, positive=True) * scale.volt
+    if volts > scale.supply / 2:
+        raise ValueError(f"reach: x = {reach:g} is {volts:.3g} V, and half the supply is {scale.supply / 2:g} V")
+    sweep = f"dc Vx {-volts:.12g} {volts:.12g} {2 * volts / (points - 1):.12g}"
+    lines = [
+        "* DC sweep of a cell, by thermotorch; run with ngspice -b", *MODELS, *rails(scale), *elements,
+        f"Vx {node} 0 dc 0", ".options reltol=1e-6 abstol=1e-13 vntol=1e-9 gmin=1e-15", ".control", sweep,
+        "echo unit x > read.txt", "write waveform.raw", "quit", ".endc", ".end",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def measure(elements: Sequence[str], scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301) -> CellCurve:
+    """Return the current that elements draw from node x0 at each voltage of it, by ngspice.
+
+    Raises:
+        ValueError: a reach beyond the supply.
+        FileNotFoundError: ngspice is not installed.
+    """
+    waves = run_netlist(sweep_netlist(elements, scale, reach, points)).waveforms
+    state = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    force = -waves["i(vx)"] / (scale.siemens * scale.volt)
+    return CellCurve(state, force, -waves["i(vdd)"])
