@@ -147,3 +147,14 @@ def test_held_out_distance_is_that_of_validation_images(features, tmp_path):
     assert 0 <= trainer.callback_metrics["val/recognised"] <= 1
     with pytest.raises(ValueError, match="val_size"):
         train(module, tmp_path, 3, HeldOutDistance(judge=features))
+
+
+def test_contrasted_runs_take_the_time_steps_in_turn(monkeypatch, tmp_path):
+    module, seen = ObservationTimeModule(machine(), ADAM, {"time_steps": [0.1, 0.05]}), []
+    run = type(module.model).denoise
+    monkeypatch.setattr(type(module.model), "denoise", lambda self, *a, **k: seen.append(self.dt) or run(self, *a, **k))
+    before = module.model.potential.bias.detach().clone()
+    train(module, tmp_path, 4)
+    assert seen == [0.1, 0.05, 0.1, 0.05]
+    assert not torch.equal(module.model.potential.bias, before)  # what is contrasted is the machine that is trained
+    assert module.model.dt == 0.1

@@ -37,9 +37,10 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
             whether these runs go on from update to update instead of starting from noise each time; `features`, the
             checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must
             not be the network that judges samples. `gradient_time`, the last part of the run through which gradients
-            flow (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which on a
-            GPU take turns in the distance phase in place of the machine's own, so that what is learned is not the step;
-            an update is then one CUDA graph, with the gradient through the whole run. `at_once` says so on any device.
+            flow (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which take
+            turns in place of the machine's own, so that what is learned is not the step: while it contrasts, and on a
+            GPU in the distance phase, where an update is then one CUDA graph, with the gradient through the whole run.
+            `at_once` says so on any device.
             `distance_rate`, learning rate of the distance phase relative to that of the contrastive one. `label_gain`,
             by which the differences between the labels' couplings are multiplied when the distance phase begins:
             contrast leaves them too weak to be obeyed. `precision` of the products in training. `initial_std`
@@ -104,7 +105,9 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
 
     def contrast(self, batch: dict) -> Tensor:
         """The contrastive loss of a batch of images and as many samples."""
-        model, noise, time = self.model, self._noise(batch), self.settings["contrastive_time"]
+        noise, time = self._noise(batch), self.settings["contrastive_time"]
+        times = self.settings["time_steps"] or [self.model.dt]
+        model = self.model.at_step(times[batch["step"] % len(times)])
         steps = None if time is None else whole_steps("objective time", time, model.dt)
         with torch.no_grad():
             start = model.start(len(batch["slot"]), labels=batch["label"], **noise)

@@ -132,6 +132,16 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
     def derived_buffers(self) -> dict[str, Tensor]:
         return {"mobility": torch.as_tensor(by_group("mobility", self.config["mobility"], self.groups))}
 
+    def at_step(self, dt: float) -> "ThermodynamicGenerator":
+        """Return this machine, with the same potential, simulated in steps of `dt`.
+
+        Raises:
+            ValueError: a step that does not divide the observation or the read-out time.
+        """
+        other = type(self)(**{**self.config, "dt": dt}).to(self.potential.bias)
+        other.potential, other.precision = self.potential, self.precision
+        return other
+
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
         """Return the noising protocol that this machine reverses, with its units, temperature and time step.
 
