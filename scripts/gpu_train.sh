@@ -4,6 +4,7 @@
 # and what was measured. Needs Python 3.12, torch 2.11 and MNIST (THERMOTORCH_DATA). Run from the root of a clone.
 #   scripts/gpu_train.sh [folder]
 # SECONDS_OF_TRAINING says how long all of them train, side by side. SMALL=1 runs it dry, on a CPU, in minutes.
+# GENETIC=1 trains by the genetic algorithm instead: the cosine with the paper's runs, and the classifier.
 set -uo pipefail
 out=$(realpath -m "${1:-${OUT:-outputs/gpu_train}}")
 seconds=${SECONDS_OF_TRAINING:-380} samples=${SAMPLES:-10000} log=$out/logs
@@ -32,6 +33,28 @@ train() {  # NAME overrides...
   echo "$name: status $status after $SECONDS s"
   return $status
 }
+
+genetic() {  # NAME overrides...; no averaged weights and no learning rate that falls: neither has a meaning here
+  local name=$1 limit=(trainer=gpu "+trainer.max_time.seconds=$seconds")
+  shift
+  [ -z "${SMALL:-}" ] || limit=(trainer=cpu +trainer.max_time.seconds=300 trainer.max_steps=2 trainer.log_every_n_steps=1 objective.population=10)
+  "${PYTHON:-python}" scripts/train.py "${limit[@]}" trainer.enable_model_summary=false hydra.run.dir="$runs/$name" "$@" \
+    >"$log/$name.txt" 2>&1
+  local status=$?
+  cp "$runs/$name"/csv/version_0/metrics.csv "$log/$name.csv" 2>/dev/null
+  cp "$runs/$name"/checkpoints/last.ckpt "$out/$name.ckpt" 2>/dev/null
+  echo "$name: status $status after $SECONDS s"
+  return $status
+}
+
+if [ -n "${GENETIC:-}" ]; then
+  paper=(objective.samples=1000 objective.integrator=euler_maruyama objective.dt=0.001) images=(data.batch_size=5000)
+  [ -z "${SMALL:-}" ] || paper=(objective.samples=2 objective.inputs=4) images=(data.batch_size=16)
+  genetic cosine_genetic experiment=cosine_genetic "${paper[@]}" & cosine=$!
+  genetic classifier_genetic experiment=classifier_genetic "${images[@]}" & classifier=$!
+  wait $cosine && wait $classifier
+  exit
+fi
 
 train chain_early experiment=mnist_chain "objective.stages=[0,1]" &
 train chain_late experiment=mnist_chain "objective.stages=[2,3,4]" &

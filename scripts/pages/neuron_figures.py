@@ -63,7 +63,7 @@ def cosine_error(
 def cosine_figure(
     histories: Mapping[str, tuple[Tensor, Tensor]],
     models: Mapping[str, LayeredComputer],
-    samples: int = 50,
+    samples: int = 400,
     seed: int = 1,
 ) -> "Figure":
     """Draw training curves with their plateau, the fit, and the error against the observation time.
