@@ -4,7 +4,7 @@
 # and what was measured. Needs Python 3.12, torch 2.11 and MNIST (THERMOTORCH_DATA). Run from the root of a clone.
 #   scripts/gpu_train.sh [folder]
 # SECONDS_OF_TRAINING says how long all of them train, side by side. SMALL=1 runs it dry, on a CPU, in minutes.
-# GENETIC=1 trains by the genetic algorithm instead: the cosine with the paper's runs, and the classifier.
+# GENETIC=1 trains by the genetic algorithm instead: the cosine with 1,000 runs at each of 32 points, and the classifier.
 set -uo pipefail
 out=$(realpath -m "${1:-${OUT:-outputs/gpu_train}}")
 seconds=${SECONDS_OF_TRAINING:-380} samples=${SAMPLES:-10000} log=$out/logs
@@ -48,9 +48,9 @@ genetic() {  # NAME overrides...; no averaged weights and no learning rate that 
 }
 
 if [ -n "${GENETIC:-}" ]; then
-  paper=(objective.samples=1000 objective.integrator=euler_maruyama objective.dt=0.001) images=(data.batch_size=5000)
-  [ -z "${SMALL:-}" ] || paper=(objective.samples=2 objective.inputs=4) images=(data.batch_size=16)
-  genetic cosine_genetic experiment=cosine_genetic "${paper[@]}" & cosine=$!
+  many=(objective.samples=1000 objective.integrator=euler_maruyama objective.dt=0.001) images=(data.batch_size=5000)
+  [ -z "${SMALL:-}" ] || many=(objective.samples=2 objective.inputs=4) images=(data.batch_size=16)
+  genetic cosine_genetic experiment=cosine_genetic "${many[@]}" & cosine=$!
   genetic classifier_genetic experiment=classifier_genetic "${images[@]}" & classifier=$!
   wait $cosine && wait $classifier
   exit
