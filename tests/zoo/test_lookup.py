@@ -128,3 +128,13 @@ def test_a_home_of_no_known_user_is_named(monkeypatch):
     monkeypatch.setenv("THERMOTORCH_HOME", "~no_such_user/zoo")
     with pytest.raises(ValueError, match="THERMOTORCH_HOME: expected a folder, found '~no_such_user/zoo'"):
         checkpoint_folders()
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "feature_net." + "y" * 5000, "/" + "x" * 5000, "hf://a/" + "b" * 5000])
+@pytest.mark.parametrize("as_path", [False, True])
+def test_a_name_of_thousands_of_characters_is_refused_in_a_line(places, name, as_path):
+    """The operating system's own error came before, with all of the name."""
+    for ask in (find_checkpoint, create_model, load_card):
+        with pytest.raises(ValueError, match=f"checkpoint '.*expected a name .*, found {len(name)}") as refused:
+            ask(Path(name) if as_path and not name.startswith("hf") else name)
+        assert len(str(refused.value)) < 200

@@ -57,6 +57,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     import torch
 
     from thermotorch.evaluation.speed.hardware import describe_hardware
+    from thermotorch.training.checkpoint_files import WholeCheckpoints, fault_of, readable_checkpoint
+    from thermotorch.training.finite import FiniteGradients
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
     from thermotorch.training.resume import LAST, last_checkpoint, local_checkpoint
@@ -70,6 +72,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
         resume = last_checkpoint(run, OmegaConf.to_container(cfg))
     if resume is not None:
         resume = local_checkpoint(resume)
+        if cfg.ckpt_path in ("last", "requeue"):
+            damaged, (resume, fault) = resume, readable_checkpoint(resume)
+            if fault:
+                log.warning("%s is damaged (%s); the newest checkpoint beside it is taken", damaged, fault)
+        elif fault := fault_of(resume):
+            raise ValueError(f"ckpt_path: {resume} is damaged ({fault})")
         log.info("continuing from %s", resume)
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
@@ -77,7 +85,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
     trainer = instantiate(
         cfg.trainer,
-        callbacks=[StopTogether(), *(instantiate(node) for node in cfg.callbacks.values() if node)],
+        plugins=[WholeCheckpoints()],
+        callbacks=[StopTogether(), FiniteGradients(), *(instantiate(node) for node in cfg.callbacks.values() if node)],
         logger=[instantiate(node) for node in cfg.logger.values() if node],
     )
     started = time.perf_counter()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from thermotorch.zoo.checkpoints import load_card, load_checkpoint
-from thermotorch.zoo.lookup import is_address, list_checkpoints, unknown_checkpoint
+from thermotorch.zoo.lookup import check_length, is_address, list_checkpoints, unknown_checkpoint
 from thermotorch.zoo.registry import architectures, build_model
 
 
@@ -32,7 +32,7 @@ def create_model(
         ValueError: the name is unknown (the message lists the close matches), or the checkpoint cannot be trusted.
         TypeError: `config` holds an argument that the architecture does not take.
     """
-    if is_address(name):
+    if is_address(check_length(name)):
         if checkpoint is not None:
             raise ValueError(f"checkpoint: expected none beside the address {os.fspath(name)!r}, found {checkpoint!r}")
         return load_checkpoint(name, config=config)

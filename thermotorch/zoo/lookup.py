@@ -22,6 +22,7 @@ from thermotorch.names import unknown_name
 from thermotorch.zoo.hub import SCHEME, download
 from thermotorch.zoo.plugins import plugin_folders
 
+_LONGEST_PATH, _LONGEST_PART = 4096, 255  # characters of a path and bytes of a name on most systems
 FOLDER_WEIGHTS, FOLDER_CARD = "model.safetensors", "config.json"
 
 
@@ -49,6 +50,22 @@ def list_checkpoints() -> list[str]:
     return sorted(files | {path.parent.name for folder in folders for path in folder.glob(f"*.*/{FOLDER_CARD}")})
 
 
+def check_length(name: str | os.PathLike) -> str | os.PathLike:
+    """Return the name or path of a checkpoint, unless no system takes one so long.
+
+    Raises:
+        ValueError: more than 4,096 characters, a folder of more than 255 bytes, or a name that leaves no room for the
+            ending of a file.
+    """
+    text = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(text, str):  # which `is_address` tells
+        return name
+    *folders, last = (len(os.fsencode(part)) for part in text.split(os.sep))
+    if len(text) > _LONGEST_PATH or max([*folders, last + len(".safetensors")]) > _LONGEST_PART:
+        raise ValueError(f"checkpoint {text[:40]!r}...: expected a name or path of fewer characters, found {len(text)}")
+    return name
+
+
 def is_address(name: str | os.PathLike) -> bool:
     """Whether `name` says where a checkpoint is, rather than what it is called.
 
@@ -73,8 +90,8 @@ def find_checkpoint(name: str | os.PathLike) -> Path:
         ValueError: no checkpoint of that name; the message lists the close matches.
         FileNotFoundError: a path was given and nothing is there, or the Hub could not be asked.
     """
+    text = os.fspath(check_length(name))
     named = not is_address(name)
-    text = os.fspath(name)
     if named:
         if places := _places(text):
             return places[0]
