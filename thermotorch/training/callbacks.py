@@ -12,9 +12,10 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torchvision.utils import save_image
 
 from thermotorch.evaluation.quality.distances import frechet_distance
-from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
+from thermotorch.evaluation.quality.recognition import FeatureNet, class_probabilities, features, recognised_fraction
 from thermotorch.files import replacing
 from thermotorch.models.protocol import abilities, makes_images
+from thermotorch.training.given import callbacks_of, images_of, model_in
 from thermotorch.zoo import load_checkpoint
 
 
@@ -56,8 +57,9 @@ class SampleGrid(Callback):
         self._drawn_at = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not makes_images(pl_module.model):
-            raise TypeError(f"SampleGrid: expected a model with `generate`, found {type(pl_module.model).__name__}")
+        model = model_in(pl_module)
+        if not makes_images(model):
+            raise TypeError(f"SampleGrid: expected a model with `generate`, found {type(model).__name__}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         if trainer.global_step % self.every_n_steps == 0:
@@ -75,7 +77,7 @@ class SampleGrid(Callback):
         ids = torch.arange(share) + share * trainer.global_rank
         options = {"seed": self.seed, "sample_ids": ids, **self.options}
         with averaged_weights(trainer, pl_module):
-            samples = abilities(pl_module.model).draw(share, **options)
+            samples = abilities(model_in(pl_module)).draw(share, **options)
         images = self._gather(trainer, pl_module, samples.images)
         heat = None if samples.heat is None else self._gather(trainer, pl_module, samples.heat)
         if trainer.is_global_zero:
@@ -93,7 +95,7 @@ class SampleGrid(Callback):
     def _gather(self, trainer: Trainer, pl_module: LightningModule, values: torch.Tensor) -> torch.Tensor:
         """The values of all processes in the order of the sample ids."""
         if trainer.world_size > 1:
-            values = pl_module.all_gather(values.to(pl_module.device)).flatten(0, 1)
+            values = torch.as_tensor(pl_module.all_gather(values.to(pl_module.device))).flatten(0, 1)
         return values[: self.num_samples]
 
 
@@ -162,10 +164,13 @@ class HeldOutDistance(Callback):
         self, every_n_steps: int = 250, num_samples: int = 1000, seed: int = 1 << 20, judge: str = "feature_net.mnist"
     ) -> None:
         self.every_n_steps, self.num_samples, self.seed = every_n_steps, num_samples, seed
-        self.net = load_checkpoint(judge)
+        net = load_checkpoint(judge)
+        if not isinstance(net, FeatureNet):
+            raise TypeError(f"judge: expected a feature network, found {judge!r}, a {type(net).__name__}")
+        self.net: FeatureNet = net
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loaders = trainer.datamodule.val_dataloader()
+        loaders = images_of(trainer).val_dataloader()
         images = torch.cat([batch["image"] for loader in loaders for batch in loader]) if loaders else torch.empty(0)
         if len(images) < 3:
             raise ValueError("HeldOutDistance: there are no validation images; set data.val_size")
@@ -175,9 +180,9 @@ class HeldOutDistance(Callback):
         if trainer.global_step % self.every_n_steps or not trainer.is_global_zero:
             return
         with averaged_weights(trainer, pl_module):
-            images = pl_module.model.generate(len(self._real), seed=self.seed).cpu()
-        distance, _ = frechet_distance(features(self.net, images), self._real)
-        recognised, _ = recognised_fraction(class_probabilities(self.net, images))
+            images = abilities(model_in(pl_module)).draw(len(self._real), seed=self.seed).images.cpu()
+        distance = frechet_distance(features(self.net, images), self._real)[0]
+        recognised = recognised_fraction(class_probabilities(self.net, images))[0]
         pl_module.log_dict(
             {"val/frechet": distance, "val/recognised": recognised}, prog_bar=True, rank_zero_only=True,
         )  # fmt: skip
@@ -208,7 +213,7 @@ class ExponentialAverage:
 @contextmanager
 def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Inside, the module has its averaged weights, if a `WeightAveraging` callback keeps some; afterwards its own."""
-    callbacks = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+    callbacks = [callback for callback in callbacks_of(trainer) if isinstance(callback, WeightAveraging)]
     for callback in callbacks:  # Lightning swaps weights around validation; these are its public hooks for that
         callback.on_validation_epoch_start(trainer, pl_module)
     try:

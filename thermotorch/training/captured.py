@@ -1,11 +1,23 @@
 """A loss and its gradient as one CUDA graph: the host launches once for each update, however many kernels there are."""
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.cuda import _POOL_HANDLE
 
 _WARM_UP = 3  # runs before a capture: compilation, autotuning and lazy allocations have no place in a graph
+
+
+class _Capture(NamedTuple):
+    graph: torch.cuda.CUDAGraph
+    places: list[Tensor]  # of the inputs
+    value: Tensor
+    gradients: tuple[Tensor, ...]
 
 
 class CapturedGradient:
@@ -20,11 +32,11 @@ class CapturedGradient:
 
     def __init__(self, capture: bool = True) -> None:
         self.capture = capture
-        self._graphs: dict[Hashable, tuple] = {}
-        self._pool: tuple[int, int] | None = None  # memory that the graphs share: they never run at the same time
+        self._graphs: dict[Hashable, _Capture] = {}
+        self._pool: _POOL_HANDLE | None = None  # memory that the graphs share: they never run at the same time
 
     def __call__(
-        self, key: Hashable, loss: Callable[..., Tensor], parameters: Sequence[nn.Parameter], *inputs: Tensor
+        self, key: Hashable, loss: Callable[..., Tensor], parameters: Sequence[Tensor], *inputs: Tensor
     ) -> Tensor:
         """Return the loss, detached, and leave its gradient in `grad` of the parameters.
 
@@ -46,7 +58,9 @@ class CapturedGradient:
             parameter.grad = gradient
         return value
 
-    def _captured(self, loss: Callable[..., Tensor], parameters: Sequence[nn.Parameter], inputs: Sequence[Tensor]):
+    def _captured(
+        self, loss: Callable[..., Tensor], parameters: Sequence[Tensor], inputs: Sequence[Tensor]
+    ) -> "_Capture":
         places = [given.clone() for given in inputs]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -62,11 +76,11 @@ class CapturedGradient:
                 value, gradients = _evaluate(loss, parameters, places)
         finally:
             torch.set_autocast_cache_enabled(cached)
-        return graph, places, value, gradients
+        return _Capture(graph, places, value, gradients)
 
 
-class GradientAtHand:
-    """Mixed into a LightningModule: a `training_step` that returns a detached loss has left its gradient in `grad`."""
+class GradientAtHand(LightningModule):
+    """A module in which a `training_step` that returns a detached loss has left its gradient in `grad`."""
 
     def on_fit_start(self) -> None:
         if self.device.type == "cuda":  # products of float32 keep 11 significant bits; sums and states are as they were
@@ -76,20 +90,20 @@ class GradientAtHand:
     def optimizer_zero_grad(self, *_: object) -> None:
         pass  # Lightning calls this after `training_step`
 
-    def backward(self, loss: Tensor, *arguments: object, **keywords: object) -> None:
+    def backward(self, loss: Tensor, *arguments: Any, **keywords: Any) -> None:
         if loss.requires_grad:
             for parameter in self.parameters():
                 parameter.grad = None
             super().backward(loss, *arguments, **keywords)
 
 
-def wants_graph(module: nn.Module, at_once: bool | None) -> bool:
+def wants_graph(module: LightningModule, at_once: bool | None) -> bool:
     """Return whether a module's update is to be made for one CUDA graph: as it is told, or else if it is on a GPU."""
     return module.device.type == "cuda" if at_once is None else at_once
 
 
 def _evaluate(
-    loss: Callable[..., Tensor], parameters: Sequence[nn.Parameter], inputs: Sequence[Tensor]
+    loss: Callable[..., Tensor], parameters: Sequence[Tensor], inputs: Sequence[Tensor]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     with torch.enable_grad():
         value = loss(*inputs)

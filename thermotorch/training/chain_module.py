@@ -1,9 +1,10 @@
 """Training of a chain of thermodynamic machines: each stage by itself, by a proper score of what it draws."""
 
+from functools import partial
 from math import cos, sin
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,17 +16,18 @@ from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.objectives import feature_scales, feature_score
 from thermotorch.objectives.energy_distance import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
+from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model
 from thermotorch.training.observation_module import net_blocks
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.training.rollout import rollout
-from thermotorch.zoo import create_model, load_card, load_checkpoint
+from thermotorch.zoo import load_card, load_checkpoint
 
 _SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
 _TWIN = 1 << 33  # sample ids of the second draw of each image
 _LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
 
 
-class ChainModule(GradientAtHand, LightningModule):
+class ChainModule(GradientAtHand):
     """The conditional energy score of each stage; the stages take turns, update by update.
 
     A stage gets real images, noised as its angle says, draws two images from each, and is scored in pixels and in the
@@ -66,20 +68,20 @@ class ChainModule(GradientAtHand, LightningModule):
         model = {"name": model["name"], "config": config}
         self.save_hyperparameters()
         self.settings, self.seed = settings, seed
-        self.model: ThermodynamicChain = create_model(model["name"], **config)
+        self.model = new_model(model, ThermodynamicChain)
         self._prepare(seed)
         count = len(self.model.stages)
         self.stages = list(range(count)) if settings["stages"] is None else list(settings["stages"])
         if not self.stages or not set(self.stages) <= set(range(count)):
             raise ValueError(f"objective.stages: expected some of 0 ... {count - 1}, got {settings['stages']}")
         # Frozen, and no part of what is saved.
-        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
+        self._features = [frozen_features("objective.features", settings["features"])] if settings["features"] else []
         self._scales: list[float] = []
         self._gradient = CapturedGradient()
 
     def _prepare(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
-        for stage in self.model.stages:
+        for stage in map(self.model.stage, range(len(self.model.stages))):
             for bonds in (*stage.potential.couplings.parameters(), stage.held_hidden):
                 nn.init.normal_(bonds, std=self.settings["initial_std"], generator=generator)
             nn.init.constant_(stage.held_visible, -0.4)
@@ -92,13 +94,13 @@ class ChainModule(GradientAtHand, LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         turn, place = divmod(batch["step"], len(self.stages))
         number, times = self.stages[place], self.settings["time_steps"]
-        stage, dt = self.model.stages[number], times[turn % len(times)]
+        stage, dt = self.model.stage(number), times[turn % len(times)]
         told = batch["image"].new_zeros(len(batch["image"]), 1)
         if classes := self.model.num_classes:
             told = F.one_hot(batch["label"], classes).to(told)
         if not self._scales:
             self._scales = feature_scales(
-                self.trainer.datamodule.train_images()[0][:1000].to(self.device), self._blocks()
+                images_of(self.trainer).train_images()[0][:1000].to(self.device), self._blocks()
             )
         run = self._run_at_once if wants_graph(self, self.settings["at_once"]) else self._run
 
@@ -109,7 +111,7 @@ class ChainModule(GradientAtHand, LightningModule):
             one, other = (clipped + _LEAK * (shown - clipped)).view(2, *images.shape)
             return feature_score(one, other, images, self._blocks(), self._scales)
 
-        ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        ids = batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
         parameters = [value for value in stage.parameters() if value.numel()]
         value = self._gradient((number, dt), loss, parameters, batch["image"], told, ids)
         self.log(f"train/stage{number}", value, prog_bar=True, batch_size=len(ids))
@@ -123,27 +125,27 @@ class ChainModule(GradientAtHand, LightningModule):
 
     def _run(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
         """Two draws from each image by `simulate`, [2 x sample, visible]."""
-        seed, visible = self.seed + _SEED_OFFSET, stage.potential.couplings.groups["visible"]
+        seed, visible = self.seed + _SEED_OFFSET, blocks_of(stage.potential).groups["visible"]
         xi = normals(seed, ids, 0, 1, visible + 1, Stream.DATA)[0].to(images)
         kept = torch.special.ndtr(xi[:, -1:]) >= self.settings["label_dropout"]
         held = self._noisy(stage, images, xi[:, :-1]).repeat(2, 1)
         ids = torch.cat([ids, ids + _TWIN])
         state = torch.cat([held, stage.hidden_start(ids, seed=seed, step=0)], 1)
-        common = {
-            "dt": dt, "temperature": stage.temperature, "integrator": "alternating", "seed": seed, "sample_ids": ids,
-            "drive": stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None),
-        }  # fmt: skip
+        go = partial(
+            simulate, stage.potential, dt=dt, temperature=stage.temperature, integrator="alternating", seed=seed,
+            sample_ids=ids, drive=stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None),
+        )  # fmt: skip
         steps, readout = self._steps(stage, dt)
-        run = simulate(stage.potential, state, steps=steps - readout, **common)
-        run = simulate(stage.potential, run.state, steps=readout, start_step=steps - readout, record=1, **common)
-        return run.states[..., stage.visible].mean(0)
+        run = go(state, steps=steps - readout)
+        run = go(run.state, steps=readout, start_step=steps - readout, record=1)
+        return run.recorded[..., stage.visible].mean(0)
 
     def _run_at_once(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
         """The same with the noise of torch's generator, made for a CUDA graph."""
         kept = torch.rand_like(told[:, :1]) >= self.settings["label_dropout"]
         held = self._noisy(stage, images, torch.randn_like(images.flatten(1))).repeat(2, 1)
         hidden = stage.hidden_spread * torch.randn(
-            len(held), stage.potential.couplings.groups["hidden"], device=held.device
+            len(held), blocks_of(stage.potential).groups["hidden"], device=held.device
         )
         force = stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None)
         steps, readout = self._steps(stage, dt)
@@ -167,6 +169,6 @@ class ChainModule(GradientAtHand, LightningModule):
         for parameter in self.model.parameters():  # the optimiser passes over the stages whose turn it is not
             parameter.grad = None
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         trained = [value for value in self.parameters() if value.requires_grad and value.numel()]
-        return build_optimizer(trained, self.hparams.optimizer)
+        return build_optimizer(trained, self.hparams["optimizer"])

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,7 @@ from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.imperfections import imperfect_parameters
 from thermotorch.models.protocol import NoisyModule
+from thermotorch.training.given import images_of
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
@@ -56,7 +58,7 @@ class ClassifierModule(LightningModule):
 
     def sample_ids(self, batch: dict) -> Tensor:
         """The noise streams of a training batch."""
-        return batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        return batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
 
     def augmented(self, batch: dict) -> Tensor:
         """The jittered images of a batch."""
@@ -77,8 +79,8 @@ class ClassifierModule(LightningModule):
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self._score(batch, "test")
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])
 
     def _score(self, batch: dict, stage: str) -> None:
         noise = (self.seed + _VALIDATION_SEED_OFFSET, batch["index"]) if self.noisy else ()

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.population import run_population
+from thermotorch.training.given import new_model
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model
 
 _VALIDATION_SAMPLES = 1 << 32  # first sample of the noise that validation uses; training never gets there
 
@@ -93,7 +94,7 @@ class CosineModule(LightningModule):
         settings = {**self.defaults, **(objective or {})}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model: LayeredComputer = create_model(model["name"], **model.get("config", {}))
+            self.model = new_model(model, LayeredComputer)
             self.model.reset_parameters(settings["std"])
         self.task = CosineTask(self.model, settings, seed)
 
@@ -105,5 +106,5 @@ class CosineModule(LightningModule):
     def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
         self.task.validate(self, batch["step"])
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])

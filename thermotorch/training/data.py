@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
 from thermotorch.names import unknown_name
@@ -88,11 +88,11 @@ class Batches:
         for epoch in np.unique(epochs):
             here = epochs == epoch
             rows[here] = _permutation(len(self.images), self.seed, int(epoch))[within[here]]
-        rows = torch.from_numpy(rows)
+        chosen = torch.from_numpy(rows)
         return {
-            "image": self.images[rows],
-            "label": self.labels[rows],
-            "index": self.indices[rows],
+            "image": self.images[chosen],
+            "label": self.labels[chosen],
+            "index": self.indices[chosen],
             "slot": torch.from_numpy(self._slots),
             "step": step,
         }
@@ -163,7 +163,7 @@ class ImageData(LightningDataModule):
             raise ValueError(f"normalisation: expected one of {list(NORMALISATIONS)}, found {normalisation!r}")
         unknown = [digit for digit in digits or () if digit not in range(self.num_classes)]
         if unknown or digits is not None and not len(digits):
-            raise ValueError(f"digits: expected some of 0 ... {self.num_classes - 1}, found {list(digits)}")
+            raise ValueError(f"digits: expected some of 0 ... {self.num_classes - 1}, found {list(digits or ())}")
         if images_per_digit is not None and images_per_digit < 1:
             raise ValueError(f"images_per_digit: expected at least 1, found {images_per_digit}")
         self.data_dir = Path(data_dir).expanduser()
@@ -215,12 +215,11 @@ class ImageData(LightningDataModule):
         trainer = self.trainer
         if trainer is None:
             return Batches(*self._train, self.batch_size, self.seed)
-        progress = trainer.fit_loop.epoch_loop.batch_progress.total
         return Batches(
             *self._train,
             self.batch_size,
             self.seed,
-            position=lambda count: progress.processed,
+            position=_batches_so_far(trainer),
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
@@ -313,9 +312,17 @@ class Updates(LightningDataModule):
         super().__init__()
 
     def train_dataloader(self) -> Batches:
-        nothing = torch.zeros(_UPDATES_PER_EPOCH, 0), *torch.zeros(2, _UPDATES_PER_EPOCH, dtype=torch.int64)
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        return Batches(*nothing, 1, 0, position=lambda count: progress.processed)
+        images, numbers = torch.zeros(_UPDATES_PER_EPOCH, 0), torch.zeros(_UPDATES_PER_EPOCH, dtype=torch.int64)
+        if self.trainer is None:
+            return Batches(images, numbers, numbers, 1, 0)
+        return Batches(images, numbers, numbers, 1, 0, position=_batches_so_far(self.trainer))
+
+
+def _batches_so_far(trainer: Trainer) -> Callable[[int], int]:
+    """Return the trainer's own count of the batches of all epochs, as `position` of `Batches`."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress.total
+    # Lightning declares a tracker without this count, and keeps one with it.
+    return lambda count: progress.processed  # type: ignore[attr-defined]
 
 
 DATA_SETS = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}  # by the names that model cards use

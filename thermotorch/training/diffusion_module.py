@@ -1,18 +1,22 @@
 """Training of the digital diffusion baseline."""
 
+from typing import Any
+
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.dynamics.noise import Stream, normals
+from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
+from thermotorch.training.given import new_model, of_kind
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model, load_checkpoint
+from thermotorch.zoo import load_checkpoint
 
 _GOLDEN = 0.6180339887498949
 
 
-class DiffusionModule(GradientAtHand, LightningModule):
+class DiffusionModule(GradientAtHand):
     """Train a `DiffusionModel` or a `FlowMatchingModel` on its own loss.
 
     Noise and noise levels are functions of (seed, step, slot in the global batch), so a resumed run equals an
@@ -31,19 +35,20 @@ class DiffusionModule(GradientAtHand, LightningModule):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        settings = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
+        settings: dict[str, Any] = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
         if unknown := set(objective or {}) - set(settings):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {', '.join(settings)}")
         settings |= objective or {}
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = create_model(model["name"], **model.get("config", {}))
+            self.model = new_model(model, DiffusionModel)
         if settings["start_from"]:
-            self.model.unet.load_state_dict(load_checkpoint(settings["start_from"]).unet.state_dict())
-        self.label_dropout, self.compile, self.at_once = (
-            settings["label_dropout"], settings["compile"], settings["at_once"],
-        )  # fmt: skip
+            start = load_checkpoint(settings["start_from"])
+            start = of_kind("objective.start_from", settings["start_from"], start, DiffusionModel)
+            self.model.unet.load_state_dict(start.unet.state_dict())
+        self.label_dropout, self.at_once = settings["label_dropout"], settings["at_once"]
+        self.compiles = settings["compile"]  # `compile` is a method of modules
         self.seed = seed
         self._gradient = CapturedGradient()
 
@@ -77,7 +82,7 @@ class DiffusionModule(GradientAtHand, LightningModule):
         super().on_fit_start()
         if self.device.type == "cuda":
             self.model.unet.to(memory_format=torch.channels_last)
-            if self.compile:
+            if self.compiles:
                 self.model.unet.compile()
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
@@ -94,5 +99,5 @@ class DiffusionModule(GradientAtHand, LightningModule):
         loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])

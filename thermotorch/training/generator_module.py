@@ -4,21 +4,29 @@ All three see the same noising paths. Path number `step x batch_size + slot` is 
 resumed run equals an uninterrupted one and several processes equal one.
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
 from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
+from thermotorch.training.given import images_of, new_model, sole_optimizer, sole_scheduler
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model
 
 _VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
 _CHUNK = 500  # steps of validation paths per product
+
+
+class PathOf(TypedDict):
+    """Arguments of every loss of a noising path."""
+
+    dt: float
+    temperature: float
 
 
 class _NoisingModule(LightningModule):
@@ -37,20 +45,20 @@ class _NoisingModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
+        self.model = new_model(model, ThermodynamicGenerator)
         defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 12, **self.defaults}
         if unknown := set(objective or {}) - set(defaults):
             raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
         settings = {**defaults, **(objective or {})}
         self.settings, self.seed = settings, seed
         self.noising = self.model.noising(settings["strength"], settings["ramp"])
-        self.path = {"dt": self.model.dt, "temperature": self.model.temperature}
+        self.path = PathOf(dt=self.model.dt, temperature=self.model.temperature)
 
     def forward(self, state: Tensor) -> Tensor:
         return self.model(state)
 
     def path_ids(self, batch: dict) -> Tensor:
-        return batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        return batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
 
     def paths(
         self, images: Tensor, seed: int, path_ids: Tensor | None = None, noising: Noising | None = None
@@ -58,7 +66,7 @@ class _NoisingModule(LightningModule):
         """Noising paths of normalised images, [time, batch, unit]."""
         noising = noising or self.noising
         start, decay = noising.run(images.flatten(1), seed=seed, sample_ids=path_ids, record=1)
-        return torch.cat([start[None], decay.states])
+        return torch.cat([start[None], decay.recorded])
 
     def training_paths(self, batch: dict) -> Tensor:
         return self.paths(batch["image"], self.seed, self.path_ids(batch))
@@ -70,7 +78,7 @@ class _NoisingModule(LightningModule):
     @torch.no_grad()
     def validation_action(self) -> Tensor:
         """Mean reverse-path action per step on the held-out paths; the noise alone gives (number of units) / 2."""
-        data, count = self.trainer.datamodule, self.settings["validation_paths"]
+        data, count = images_of(self.trainer), self.settings["validation_paths"]
         images = data.normalise(data.train_images()[0])
         images = images[torch.arange(count) % len(images)].to(self.device)
         path = self.paths(images, self.seed + _VALIDATION_SEED_OFFSET)
@@ -80,8 +88,8 @@ class _NoisingModule(LightningModule):
         ]
         return torch.cat(parts).mean()
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])
 
 
 class TrajectoryModule(_NoisingModule):
@@ -111,8 +119,8 @@ class _ManualModule(_NoisingModule):
         self.automatic_optimization = False
 
     def count_step(self) -> None:
-        self.optimizers().step()
-        self.lr_schedulers().step()
+        sole_optimizer(self).step()
+        sole_scheduler(self).step()
 
 
 class OnlineModule(_ManualModule):
@@ -121,7 +129,7 @@ class OnlineModule(_ManualModule):
     def training_step(self, batch: dict, batch_idx: int) -> None:
         if self.trainer.world_size > 1:
             raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
-        rate = self.optimizers().param_groups[0]["lr"] / self.noising.steps
+        rate = sole_optimizer(self).param_groups[0]["lr"] / self.noising.steps
         actions = [
             online_update(self.model.potential, path, rate=rate, **self.path)
             for path in self.training_paths(batch).unbind(1)
@@ -183,4 +191,4 @@ class ClosedFormModule(_ManualModule):
         )
 
     def _over_processes(self, value: Tensor) -> Tensor:
-        return value if self.trainer.world_size == 1 else self.all_gather(value).sum(0)
+        return value if self.trainer.world_size == 1 else torch.as_tensor(self.all_gather(value)).sum(0)

@@ -1,17 +1,21 @@
 """Training by the genetic algorithm: one update is one generation, of which all members run in the same noise."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from thermotorch.arguments import whole_steps
+from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
 from thermotorch.training.cosine_module import CosineTask
+from thermotorch.training.given import blocks_of, of_kind, sole_optimizer
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
@@ -57,7 +61,8 @@ class _GeneticModule(LightningModule):
         """What is to become small, [member]."""
         raise NotImplementedError
 
-    def fan_in(self) -> dict[str, float | Tensor]:
+    def fan_in(self) -> Mapping[str, float | Tensor]:
+        """Return the connections into a unit by parameter, which its mutations are scaled by."""
         raise NotImplementedError
 
     def strength(self, generation: int) -> float:
@@ -81,10 +86,10 @@ class _GeneticModule(LightningModule):
         )  # fmt: skip
         for number, values in enumerate(offspring.values()):
             getattr(self, f"population_{number}").copy_(values)
-        self.optimizers().step()
+        sole_optimizer(self).step()
 
-    def configure_optimizers(self) -> Any:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)["optimizer"]
+    def configure_optimizers(self) -> Optimizer:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])["optimizer"]
 
 
 class GeneticCosineModule(_GeneticModule):
@@ -96,14 +101,16 @@ class GeneticCosineModule(_GeneticModule):
     """
 
     defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults, "mirrored": True}
+    model: LayeredComputer
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
         if self.settings["mirrored"] and self.settings["samples"] % 2:
             raise ValueError(f"samples: expected an even number of mirrored runs, found {self.settings['samples']}")
+        of_kind("model.name", model["name"], self.model, LayeredComputer)
         self.task = CosineTask(self.model, self.settings, seed)
 
-    def fan_in(self) -> dict[str, float]:
+    def fan_in(self) -> Mapping[str, float | Tensor]:
         return self.model.fan_in()
 
     def losses(self, population: Population, batch: dict) -> Tensor:
@@ -127,15 +134,18 @@ class GeneticClassifierModule(_GeneticModule):
     }  # fmt: skip
     model: ThermodynamicClassifier
 
-    def fan_in(self) -> dict[str, float]:
+    def fan_in(self) -> Mapping[str, float | Tensor]:
         """A hidden unit is entered by the pixels, an output unit by the pixels and the hidden units."""
         layer = self.model.layer
         pixels, everything = layer.in_features, layer.in_features + layer.hidden
         blocks = {"hidden-hidden": pixels, "hidden-output": (pixels + everything) / 2, "output-output": everything}
         entering = torch.full((layer.potential.num_units, 1), float(pixels))
-        entering[layer.potential.couplings.slices["output"]] = everything
-        fan_in = {f"layer.potential.couplings.blocks.{name}": float(count) for name, count in blocks.items()}
-        return fan_in | {"layer.input.weight": entering, "layer.potential.bias": float(self.settings["bias_fan_in"])}
+        entering[blocks_of(layer.potential).slices["output"]] = everything
+        return {
+            **{f"layer.potential.couplings.blocks.{name}": float(count) for name, count in blocks.items()},
+            "layer.input.weight": entering,
+            "layer.potential.bias": float(self.settings["bias_fan_in"]),
+        }
 
     def losses(self, population: Population, batch: dict) -> Tensor:
         layer, dt = self.model.layer, self.settings["dt"] or self.model.layer.dt
@@ -148,7 +158,7 @@ class GeneticClassifierModule(_GeneticModule):
             seed=self.seed, sample_ids=batch["step"] * len(force) + batch["slot"],
             integrator=self.settings["integrator"],
         )  # fmt: skip
-        logits = self.model.sharpness * state[..., layer.potential.couplings.slices["output"]]
+        logits = self.model.sharpness * state[..., blocks_of(layer.potential).slices["output"]]
         labels = batch["label"].repeat_interleave(logits.shape[1])
         return F.cross_entropy(logits.flatten(0, 1), labels, reduction="none").view(logits.shape[:2]).mean(0)
 

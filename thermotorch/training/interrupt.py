@@ -30,7 +30,8 @@ def interrupt_ends_the_step(trainer: Trainer) -> Iterator[None]:
         log.warning("interrupted: finishing the step and writing last.ckpt (Ctrl-C again stops at once)")
         spawned = _spawned_by(trainer)
         for process in spawned:
-            os.kill(process.pid, signal.SIGINT)  # a terminal tells them too, which does no harm
+            if process.pid is not None:  # as in one that has started
+                os.kill(process.pid, signal.SIGINT)  # a terminal tells them too, which does no harm
         if not spawned:
             signal.raise_signal(signal.SIGTERM)
 

@@ -6,7 +6,7 @@ is a pure function of the seed, so a resumed run equals an uninterrupted one.
 """
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,17 +16,19 @@ from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.judge import FeatureNet
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
+from thermotorch.objectives.energy_distance import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model, of_kind
+from thermotorch.training.optimizers import build_optimizer, rate_factor
 from thermotorch.training.rollout import rollout
-from thermotorch.zoo import create_model, load_checkpoint
+from thermotorch.zoo import load_checkpoint
 
 _SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
 _LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
 _POOLED = 7  # maps of features larger than this are averaged over 2 x 2
 
 
-class ObservationTimeModule(GradientAtHand, LightningModule):
+class ObservationTimeModule(GradientAtHand):
     """Contrastive learning for the first updates, then the distance of whole runs to the data.
 
     Args:
@@ -53,6 +55,8 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
         TypeError: an unknown objective.
     """
 
+    chains: Tensor
+
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         defaults = {
@@ -74,16 +78,17 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
             )
         self.save_hyperparameters()
         self.settings, self.seed = settings, seed
-        self.model: ThermodynamicGenerator = create_model(model["name"], **model.get("config", {}))
+        self.model = new_model(model, ThermodynamicGenerator)
         generator = torch.Generator().manual_seed(seed)
         for bonds in self.model.potential.couplings.parameters():
             nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
         if settings["start_from"]:
-            self._start_from(load_checkpoint(settings["start_from"], expect="generator"))
+            start = load_checkpoint(settings["start_from"], expect="generator")
+            self._start_from(of_kind("objective.start_from", settings["start_from"], start, ThermodynamicGenerator))
         # Where persistent runs are; in the checkpoint, so that a resumed run equals an uninterrupted one.
         self.register_buffer("chains", torch.empty(0), persistent=settings["persistent"])
         # Frozen, and no part of what is saved.
-        self._features = [load_checkpoint(settings["features"]).requires_grad_(False)] if settings["features"] else []
+        self._features = [frozen_features("objective.features", settings["features"])] if settings["features"] else []
         self._scales: list[float] | None = None
         self._gradient = CapturedGradient()
 
@@ -161,7 +166,7 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
                     model.potential, first, second, (0.0, 0.0), temperature=model.temperature, coupled=False, **clock
                 )
             field = (
-                -(told @ model.potential.couplings.block("hidden", "label").T)
+                -(told @ blocks_of(model.potential).block("hidden", "label").T)
                 if model.num_classes
                 else first.new_zeros(())
             )
@@ -178,30 +183,28 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
         parameters = [*model.potential.couplings.parameters(), model.potential.bias]
         return self._gradient(dt, loss, parameters, batch["image"], told)
 
-    def _measures(self) -> tuple:
-        """Blocks of features, and their scales."""
+    def _measures(self) -> tuple[Features, list[float]]:
+        """Return the blocks of features, and their scales."""
         blocks = net_blocks(self._features[0].to(self.device))
         if self._scales is None:
-            images = self.trainer.datamodule.train_images()[0][:1000].to(self.device)
+            images = images_of(self.trainer).train_images()[0][:1000].to(self.device)
             self._scales = feature_scales(images, blocks)
         return blocks, self._scales
 
-    def configure_optimizers(self) -> dict:
-        spec, first = dict(self.hparams.optimizer), self.settings["contrastive_steps"]
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        spec, first = dict(self.hparams["optimizer"]), self.settings["contrastive_steps"]
         if first is None or spec.get("decay_steps") is None or not 0 < first < spec["decay_steps"]:
             return build_optimizer(self.parameters(), spec)
         last = spec.pop("decay_steps")
-        phases = [build_optimizer(self.parameters(), {**spec, "decay_steps": steps}) for steps in (first, last - first)]
-        one, other = (phase["lr_scheduler"]["scheduler"].lr_lambdas[0] for phase in phases)
-        rate = self.settings["distance_rate"]
-        schedule = LambdaLR(
-            phases[0]["optimizer"], lambda step: one(step) if step < first else rate * other(step - first)
-        )
-        return {"optimizer": phases[0]["optimizer"], "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        warmup, rate = spec.get("warmup_steps", 0), self.settings["distance_rate"]
+        one, other = rate_factor(warmup, first), rate_factor(warmup, last - first)
+        optimizer = build_optimizer(self.parameters(), spec)["optimizer"]
+        schedule = LambdaLR(optimizer, lambda step: one(step) if step < first else rate * other(step - first))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @torch.no_grad()
     def _strengthen_labels(self, gain: float) -> None:
-        for name, bonds in self.model.potential.couplings.blocks.items():
+        for name, bonds in blocks_of(self.model.potential).blocks.items():
             if name.endswith("-label"):  # what all labels have in common stays
                 bonds.lerp_(bonds.mean(1, keepdim=True).expand_as(bonds), 1.0 - gain)
 
@@ -222,13 +225,14 @@ class ObservationTimeModule(GradientAtHand, LightningModule):
             self.chains = torch.empty_like(checkpoint["state_dict"]["chains"])
 
     def _noise(self, batch: dict) -> dict:
-        ids = batch["step"] * self.trainer.datamodule.batch_size + batch["slot"]
+        ids = batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
         return {"seed": self.seed + _SEED_OFFSET, "sample_ids": ids}
 
 
-def net_blocks(net: FeatureNet):
-    """Images -> the blocks of `feature_distance`: pixels, every layer of the network, features, logits,
-    probabilities.
+def net_blocks(net: FeatureNet) -> Features:
+    """Return the map from images to the blocks of `feature_distance`.
+
+    They are the pixels, every layer of the network, its features, logits and probabilities.
     """
 
     def blocks(images: Tensor) -> list[Tensor]:

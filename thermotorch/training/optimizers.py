@@ -2,17 +2,33 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> dict:
-    """What `LightningModule.configure_optimizers` returns.
+def rate_factor(warmup: int = 0, decay: int | None = None) -> Callable[[int], float]:
+    """Return the learning rate, relative to its largest, as a function of the number of the update."""
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        return rise * (0.5 * (1.0 + math.cos(math.pi * min(1.0, step / decay))) if decay else 1.0)
+
+    return factor
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> OptimizerLRSchedulerConfig:
+    """Return an optimiser with its schedule, as `LightningModule.configure_optimizers` does.
 
     The learning rate rises linearly over `warmup_steps`, then falls as a half cosine to zero at `decay_steps`:
     `lr(k) = lr min(1, (k + 1) / warmup) (1 + cos(pi min(1, k / decay))) / 2`. It depends on the update number alone, so
@@ -32,11 +48,6 @@ def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> dict:
     if name not in OPTIMIZERS:
         close = difflib.get_close_matches(str(name), OPTIMIZERS) or sorted(OPTIMIZERS)
         raise ValueError(f"optimizer.name: expected one of {close}, found {name!r}")
-    warmup, decay = spec.pop("warmup_steps", 0), spec.pop("decay_steps", None)
-
-    def factor(step: int) -> float:
-        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
-        return rise * (0.5 * (1.0 + math.cos(math.pi * min(1.0, step / decay))) if decay else 1.0)
-
+    factor = rate_factor(spec.pop("warmup_steps", 0), spec.pop("decay_steps", None))
     optimizer = OPTIMIZERS[name](parameters, **spec)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}

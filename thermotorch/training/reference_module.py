@@ -2,13 +2,14 @@
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.dynamics import Stream, normals
 from thermotorch.models.baselines.boltzmann import RestrictedBoltzmannMachine
 from thermotorch.models.baselines.gaussians import Gaussians
+from thermotorch.training.given import images_of, new_model, sole_optimizer
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model
 
 
 class GaussiansModule(LightningModule):
@@ -27,15 +28,15 @@ class GaussiansModule(LightningModule):
             raise TypeError(f"objective: unknown {sorted(objective)}, expected nothing")
         self.save_hyperparameters()
         self.automatic_optimization = False
-        self.model: Gaussians = create_model(model["name"], **model.get("config", {}))
+        self.model = new_model(model, Gaussians)
 
     def training_step(self, batch: dict, batch_idx: int) -> None:
-        self.model.fit(*(part.to(self.device) for part in self.trainer.datamodule.fitted_images()))
-        self.optimizers().step()
+        self.model.fit(*(part.to(self.device) for part in images_of(self.trainer).fitted_images()))
+        sole_optimizer(self).step()
         self.trainer.should_stop = True
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])
 
 
 class BoltzmannModule(LightningModule):
@@ -56,6 +57,8 @@ class BoltzmannModule(LightningModule):
     Source: Tieleman, ICML 2008; binary images: Salakhutdinov, Murray, ICML 2008.
     """
 
+    chains: Tensor
+
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         settings = {"chains": 500, "sweeps": 1, **(objective or {})}
@@ -64,7 +67,7 @@ class BoltzmannModule(LightningModule):
         self.save_hyperparameters()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model: RestrictedBoltzmannMachine = create_model(model["name"], **model.get("config", {}))
+            self.model = new_model(model, RestrictedBoltzmannMachine)
         self.settings, self.seed = settings, seed
         self.register_buffer("chains", torch.zeros(settings["chains"], len(self.model.hidden_bias)))
 
@@ -77,7 +80,7 @@ class BoltzmannModule(LightningModule):
         if self.trainer.world_size > 1:
             raise ValueError("the chains persist in one process; use trainer=cpu or trainer=gpu with one device")
         if self.trainer.ckpt_path is None:
-            images, _ = self.trainer.datamodule.fitted_images()
+            images, _ = images_of(self.trainer).fitted_images()
             share = (images.flatten(1).sum(0) + 1.0) / (len(images) + 2.0)
             self.model.visible_bias.copy_(torch.logit(share))
 
@@ -99,10 +102,10 @@ class BoltzmannModule(LightningModule):
         return visible
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        chains = self.advance(batch["step"], first_chain=self.trainer.datamodule.batch_size)
+        chains = self.advance(batch["step"], first_chain=images_of(self.trainer).batch_size)
         difference = self(self.binary(batch)).mean() - self(chains).mean()
         self.log("train/free_energy_difference", difference, prog_bar=True, batch_size=len(batch["slot"]))
         return difference
 
-    def configure_optimizers(self) -> dict:
-        return build_optimizer(self.parameters(), self.hparams.optimizer)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])

@@ -18,8 +18,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from thermotorch.evaluation.report.hub_folder import export_folder
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.training.data import RECORDED
-from thermotorch.training.resume import LAST
+from thermotorch.training.given import of_kind
+from thermotorch.training.resume import LAST, plain_mapping
 from thermotorch.zoo import create_model, record_rows, save_checkpoint
 
 RECORD = "training.json"
@@ -55,8 +57,9 @@ def release(
     for path in (run / LAST, run / RECORD):
         if not path.is_file():
             raise FileNotFoundError(f"run: {path} is missing, so this is no finished training run")
-    config = OmegaConf.load(run / ".hydra" / "config.yaml")
-    data = OmegaConf.to_container(config.data, resolve=True)
+    settings = run / ".hydra" / "config.yaml"
+    config = OmegaConf.load(settings)
+    data = plain_mapping(config.data, settings, resolve=True)
     steps = torch.load(run / LAST, map_location="cpu", weights_only=True)["global_step"]
     fields = {
         "data": {
@@ -73,9 +76,10 @@ def release(
     model = trained_model(run / LAST)
     for part in map(Path, parts):
         stages = OmegaConf.load(part / ".hydra" / "config.yaml").objective.stages
-        trained = trained_model(part / LAST)
+        chain = of_kind("name", name, model, ThermodynamicChain)
+        trained = of_kind("parts", str(part), trained_model(part / LAST), ThermodynamicChain)
         for number in stages:
-            model.stages[number].load_state_dict(trained.stages[number].state_dict())
+            chain.stages[number].load_state_dict(trained.stages[number].state_dict())
     return save_checkpoint(model, name, folder, fields, store=store)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 LAST = Path("checkpoints") / "last.ckpt"
 MUST_AGREE = ("model", "data", "objective", "optimizer", "seed")
@@ -53,7 +53,19 @@ def local_checkpoint(path: str | Path) -> Path:
     return found
 
 
+def plain_mapping(config: DictConfig | ListConfig, source: Path, *, resolve: bool = False) -> dict[str, Any]:
+    """Return a configuration as a dict of plain values.
+
+    Raises:
+        ValueError: it is a list; the message names `source`.
+    """
+    plain = OmegaConf.to_container(config, resolve=resolve)
+    if not isinstance(plain, dict):
+        raise ValueError(f"{source}: expected a mapping, found a {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
 def _differences(path: Path, config: Mapping[str, Any]) -> list[str]:
     """The entries that decide what is trained and in which the configuration at `path` is not `config`."""
-    earlier = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    earlier = plain_mapping(OmegaConf.load(path), path) if path.is_file() else {}
     return [key for key in MUST_AGREE if earlier.get(key) != config.get(key)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.splitting import on_site_flows
 from thermotorch.potential import Potential
+from thermotorch.training.given import blocks_of
 
 Normals = Callable[[int, Tensor], Tensor]  # (step, like) -> standard normals of the shape of `like`
 
@@ -48,23 +49,23 @@ def rollout(
     Returns:
         The average of the first group and the ends of both, differentiable in the potential's parameters and the force.
     """
-    names, cut, units = list(potential.couplings.groups), first.shape[1], first.shape[1] + second.shape[1]
-    block, bias = potential.couplings.block(*names[:2]), potential.live_bias()[:units]
+    couplings = blocks_of(potential)
+    names, cut, units = list(couplings.groups), first.shape[1], first.shape[1] + second.shape[1]
+    block, bias = couplings.block(names[0], names[1]), potential.live_bias()[:units]
     j2, j3, j4 = (value.expand(potential.num_units)[:units] for value in (potential.j2, potential.j3, potential.j4))
     flows = on_site_flows(torch.zeros_like(j2), j2, j3, j4, torch.full_like(j2, dt), temperature)
     terms = [[value[:cut], value[cut:]] for value in (flows.decay, flows.gain, flows.spread, flows.stiffness)]
     one, other = ([pair[group] for pair in terms] for group in range(2))
-    move = _compiled_move() if first.is_cuda else _move
-    if coupled:
-        force = tuple(
-            (part - own).expand_as(state).contiguous()
-            for part, own, state in zip(force, (bias[:cut], bias[cut:]), (first, second), strict=True)
-        )
+    move: Callable[..., Tensor] = _compiled_move() if first.is_cuda else _move
+    on_first, on_second = (
+        (part - own).expand_as(state).contiguous()
+        for part, own, state in zip(force, (bias[:cut], bias[cut:]), (first, second), strict=True)
+    )
     total = torch.zeros_like(first)
     for step in range(steps):
-        field = torch.addmm(force[1], first, block, alpha=-1) if coupled else torch.zeros_like(second)
+        field = torch.addmm(on_second, first, block, alpha=-1) if coupled else torch.zeros_like(second)
         second = move(second, field, *other, normals[1](step, second))
-        field = torch.addmm(force[0], second, block.T, alpha=-1) if coupled else torch.zeros_like(first)
+        field = torch.addmm(on_first, second, block.T, alpha=-1) if coupled else torch.zeros_like(first)
         first = move(first, field, *one, normals[0](step, first))
         if step >= steps - readout_steps:
             total = total + first

@@ -55,17 +55,20 @@ class SampleIds(LightningDataModule):
         return [{ID: chunk, **{name: values[chunk] for name, values in self.given.items()}} for chunk in batches]
 
     def predict_dataloader(self) -> "_Share":
-        """This process's share.
+        """Return this process's share; all samples where there is no trainer.
 
         Raises:
             ValueError: more processes than samples, of which some would have nothing to do.
         """
-        if self.trainer.world_size > self.num_samples:
+        trainer = self.trainer
+        if trainer is None:
+            return _Share(self.share(0, 1))
+        if trainer.world_size > self.num_samples:
             raise ValueError(
-                f"num_samples: expected at least {self.trainer.world_size} (the number of processes), found "
+                f"num_samples: expected at least {trainer.world_size} (the number of processes), found "
                 f"{self.num_samples}"
             )
-        return _Share(self.share(self.trainer.global_rank, self.trainer.world_size))
+        return _Share(self.share(trainer.global_rank, trainer.world_size))
 
 
 class _Share:

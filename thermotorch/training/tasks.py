@@ -22,6 +22,7 @@ from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
 from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.files import write_file
+from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.protocol import TitledProgress, task_of
 from thermotorch.names import unknown_name
@@ -93,6 +94,8 @@ def _generate(settings: Mapping, model: nn.Module, command: str, progress: Title
 def _classify(settings: Mapping, model: nn.Module, command: str, progress: TitledProgress) -> tuple[dict, list[Row]]:
     """The test images of the data set that the model was trained on."""
     protocol = ClassificationProtocol(**settings["classification"])
+    if not isinstance(model, ThermodynamicClassifier):
+        raise ValueError(f"model: expected a thermodynamic classifier, found a {type(model).__name__}")
     data = named_data(load_card(settings["model"])["data"]["name"], settings["data_dir"])
     device = device_of(model)
     images, labels = (part.to(device) for part in data.test_images())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from thermotorch.evaluation.quality.recognition import FeatureNet
@@ -54,6 +55,6 @@ class FeatureSpace:
             sha256=f"{card['sha256']} {card['reference']['sha256']}",
         )
 
-    def to(self, device: str) -> "FeatureSpace":
+    def to(self, device: str | torch.device) -> "FeatureSpace":
         """Return the space with its network and reference on another device."""
         return replace(self, net=self.net.to(device), reference=self.reference.to(device))

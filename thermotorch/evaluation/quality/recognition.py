@@ -22,7 +22,7 @@ class FeatureNet(Protocol):
         """Return the logits of the classes, [n, class]."""
         ...
 
-    def to(self, device: str) -> Self:
+    def to(self, device: str | torch.device) -> Self:
         """Move the network to a device."""
         ...
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class LayeredComputer(nn.Module):
         steps_until(t_final, dt)
         t_final, dt = float(t_final), float(dt)
         j2, j4 = number_of("j2", j2, signed=True), number_of("j4", j4)
-        self.config = {
+        self.config: dict[str, Any] = {
             "layers": layers, "temperature": temperature, "t_final": t_final, "dt": dt, "j2": j2, "j4": j4,
         }  # fmt: skip
         if len(layers) < 2:

@@ -58,7 +58,7 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         j2, j4 = number_of("j2", j2, signed=True), number_of("j4", j4)
         sharpness, pixel_std = number_of("sharpness", sharpness), number_of("pixel_std", pixel_std, positive=True)
         pixel_mean = number_of("pixel_mean", pixel_mean, signed=True)
-        self.config = {
+        self.config: dict[str, Any] = {
             "image_shape": image_shape, "num_classes": num_classes, "hidden": hidden, "temperature": temperature,
             "t_final": t_final, "dt": dt, "j2": j2, "j4": j4, "sharpness": sharpness, "pixel_mean": pixel_mean,
             "pixel_std": pixel_std,

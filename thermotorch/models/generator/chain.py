@@ -182,8 +182,12 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
         return sorted(nearest)
 
+    def stage(self, number: int) -> DenoisingStage:
+        """Return the stage of angle `number`."""
+        return cast(DenoisingStage, self.stages[number])
+
     def _sequence(self) -> Iterator[DenoisingStage]:
-        return (cast(DenoisingStage, self.stages[number]) for number in self.order)
+        return map(self.stage, self.order)
 
     def _clock(self) -> list[float]:
         clock = [0.0, self.first.t_final]
@@ -230,7 +234,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         values = None if known is None else first.to_state(known)
         step, noise_step = first.steps, first.steps
         for number in self.order:
-            stage = cast(DenoisingStage, self.stages[number])
+            stage = self.stage(number)
             loaded = shown.clamp(first.black, first.white)
             noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
             # To load or to switch is to do the work by which the energy changes. Noising keeps detailed balance.
