@@ -8,7 +8,7 @@ from time import perf_counter
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torchvision.utils import save_image
 
 from thermotorch.evaluation.quality.distances import frechet_distance
@@ -143,8 +143,11 @@ class TimeBudget(Callback):
         trainer.should_stop = spent >= 1.0
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
-        if self.seconds is not None and trainer.checkpoint_callback is not None:  # which only saves between epochs
-            trainer.save_checkpoint(Path(trainer.checkpoint_callback.dirpath) / "last.ckpt")
+        keeper = trainer.checkpoint_callback
+        if (
+            self.seconds is not None and isinstance(keeper, ModelCheckpoint) and keeper.dirpath
+        ):  # which only saves between epochs
+            trainer.save_checkpoint(Path(keeper.dirpath) / "last.ckpt")
 
 
 class HeldOutDistance(Callback):

@@ -75,7 +75,7 @@ def images_of(trainer: Trainer) -> ImageData:
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
-    return trainer.callbacks  # type: ignore[attr-defined]  # likewise
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets them, and declares them nowhere
 
 
 def sole_optimizer(module: LightningModule) -> LightningOptimizer:

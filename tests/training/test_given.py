@@ -1,0 +1,40 @@
+"""A training is told at once when it is given a model that it does not train."""
+
+import pytest
+import torch
+
+import thermotorch as tt
+from thermotorch.training.chain_module import ChainModule
+from thermotorch.training.diffusion_module import DiffusionModule
+from thermotorch.training.genetic_module import GeneticCosineModule
+from thermotorch.training.given import blocks_of
+from thermotorch.training.reference_module import BoltzmannModule
+
+BOLTZMANN = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 3}}
+GAUSSIANS = {"name": "gaussians", "config": {"image_shape": [1, 8, 8]}}
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "wanted"),
+    [
+        (BoltzmannModule, GAUSSIANS, "RestrictedBoltzmannMachine"),
+        (DiffusionModule, BOLTZMANN, "DiffusionModel"),
+        (GeneticCosineModule, BOLTZMANN, "LayeredComputer"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_by_name(module, model, wanted):
+    with pytest.raises(TypeError, match=rf"^model\.name: expected a {wanted}, found '{model['name']}'"):
+        module(model, {"lr": 0.1})
+
+
+def test_a_network_without_features_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr("thermotorch.training.given.load_checkpoint", lambda name: torch.nn.Linear(1, 1))
+    objective = {"features": "some.network"}
+    model = {"name": "chain", "config": {"image_shape": [1, 8, 8], "hidden": 4, "angles": [45.0]}}
+    with pytest.raises(TypeError, match=r"^objective\.features: expected a FeatureNet, found 'some.network'"):
+        ChainModule(model, {"lr": 0.1}, objective)
+
+
+def test_groups_are_asked_of_couplings_that_have_them():
+    with pytest.raises(TypeError, match=r"^potential\.couplings: expected a BlockCouplings"):
+        blocks_of(tt.Potential(tt.DenseCouplings(3)))
