@@ -10,6 +10,7 @@ import torch
 import thermotorch as tt
 from thermotorch import cli
 from thermotorch.circuit import Scale, Segment, analog_machine, from_potential, netlist, run_netlist
+from thermotorch.models.imperfections import realise
 
 START = torch.tensor([0.2, 0.4, -0.6]).double()
 
@@ -174,3 +175,12 @@ def test_the_command_writes_and_runs(ngspice, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [*words, "format=verilog"])
     with pytest.raises(SystemExit, match="verilog"):
         cli.export_main()
+
+
+def test_an_imperfect_device_is_the_same_in_both(ngspice, three_units):
+    nominal = tt.simulate(three_units, START[None], steps=2000, dt=1e-3, temperature=0.0, integrator="heun").state
+    device = realise(three_units, mismatch=0.1, seed=3, device_id=2)
+    machine = from_potential(device, 2.0, 1e-3, 0.0, start=START)
+    exact = tt.simulate(device, START[None], steps=2000, dt=1e-3, temperature=0.0, integrator="heun").state
+    assert (run_netlist(netlist(machine, step=0.002, reltol=1e-7)).read - exact[0]).abs().max() < 1e-5
+    assert (exact - nominal).abs().max() > 5e-3  # another device
