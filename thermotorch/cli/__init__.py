@@ -30,6 +30,7 @@ from thermotorch.cli.loader import checked_configurations
 from thermotorch.cli.targets import instantiate
 from thermotorch.files import write_file
 from thermotorch.names import unknown_name
+from thermotorch.training.plain import plain_mapping
 
 if TYPE_CHECKING:
     from thermotorch.evaluation.quality.novelty import KnownImages
@@ -48,7 +49,7 @@ OmegaConf.register_new_resolver("or", lambda value, default: default if value is
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Trains what `cfg` describes (`configs/train.yaml`) and returns the last value of every logged quantity.
+    """Train what `cfg` describes (`configs/train.yaml`) and return the last value of every logged quantity.
 
     Raises:
         ValueError: a combination that cannot work, or a name that is not known.
@@ -69,7 +70,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if resume == "requeue":
         resume = str(run / LAST) if (run / LAST).is_file() else None
     elif resume == "last":
-        resume = last_checkpoint(run, OmegaConf.to_container(cfg))
+        resume = last_checkpoint(run, plain_mapping(cfg))
     if resume is not None:
         resume = local_checkpoint(resume)
         if cfg.ckpt_path in ("last", "requeue"):
@@ -100,7 +101,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         "seconds": round(time.perf_counter() - started, 1),
         "resumed": resume is not None,  # then the seconds are those since
         "hardware": describe_hardware(module.device),
-        "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
+        "hyper_parameters": plain_mapping(cfg.module, resolve=True),
         "logged": {name: value if math.isfinite(value) else None for name, value in logged.items()},  # last values
     }
     write_file(run / RECORD, json.dumps(record, indent=2) + "\n")
@@ -126,7 +127,7 @@ def sample(cfg: DictConfig) -> Path:
 
         print(write_page(model, load_card(cfg.model)["name"], run / "page.html", seed=cfg.seed))
         return run
-    options = OmegaConf.to_container(cfg.options, resolve=True)
+    options = plain_mapping(cfg.options, resolve=True)
     started = time.perf_counter()
     common = {"seed": cfg.seed, "batch_size": cfg.batch_size, "options": options}
     if cfg.devices != 1:
@@ -155,7 +156,7 @@ def sample(cfg: DictConfig) -> Path:
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Measures one trained model (`configs/zoo/evaluate.yaml`), prints its rows, and writes them.
+    """Measure one trained model (`configs/zoo/evaluate.yaml`), print its rows, and write them.
 
     `task` is one of those in `training/tasks.py`; null means the one that the model names as its own, or else
     generating images.
@@ -168,7 +169,7 @@ def evaluate(cfg: DictConfig) -> Path:
     from thermotorch.zoo import load_checkpoint
     from thermotorch.zoo.rows import by_kind
 
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings = plain_mapping(cfg, resolve=True)
     changes = {key: settings[key] for key in ("config", "imperfections")}
     model = realise(load_checkpoint(cfg.model, config=changes["config"]), **{"seed": 0, **changes["imperfections"]})
     with progress_bar(cfg.model) as bar:
@@ -209,7 +210,7 @@ class SweepReport(Callback):
 
 
 def compare(cfg: DictConfig) -> Path:
-    """Compares trained models (`configs/zoo/compare.yaml`) and returns the folder of the report.
+    """Compare trained models (`configs/zoo/compare.yaml`) and return the folder of the report.
 
     The report is written anew after each model, so that Ctrl-C keeps what is done.
     """
@@ -229,7 +230,7 @@ def compare(cfg: DictConfig) -> Path:
         return known_images(name, cfg.data_dir)
 
     run, device = Path(cfg.output_dir), named_device(cfg.device)
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings = plain_mapping(cfg, resolve=True)
     protocol = Protocol.of(settings["protocol"], cfg.num_samples, cfg.seed)
     space = FeatureSpace.from_zoo(cfg.judge)
     models = {name: model.to(device) for name, model in load_generators(settings["models"], space.net).items()}
@@ -261,12 +262,12 @@ def compare(cfg: DictConfig) -> Path:
 
 
 def benchmark(cfg: DictConfig) -> Path:
-    """Times the simulator (`configs/zoo/benchmark.yaml`), prints the table, and writes it into the run folder."""
+    """Time the simulator (`configs/zoo/benchmark.yaml`), print the table, and write it into the run folder."""
     from thermotorch.evaluation.speed import benchmark as speed
     from thermotorch.evaluation.speed.hardware import named_device
 
     run = Path(cfg.output_dir)
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings = plain_mapping(cfg, resolve=True)
     keys = ("cases", "batch_sizes", "steps", "repeats", "seed", "processor_time", "model")
     result = speed.benchmark(**{key: settings[key] for key in keys}, device=named_device(cfg.device))
     write_file(run / "benchmark.json", json.dumps(result, indent=2) + "\n")
@@ -283,7 +284,7 @@ def export(cfg: DictConfig) -> Path:
 
     if cfg.format != "spice":
         raise unknown_name("format", cfg.format, ("spice",))
-    settings = OmegaConf.to_container(cfg, resolve=True)
+    settings = plain_mapping(cfg, resolve=True)
     options = {key: settings[key] for key in ("label", "inputs", "step", "bits", "metered", "run")}
     scale = {key: settings[key] for key in ("farad", "second", "supply")}
     for path in write_netlist(load_checkpoint(cfg.model), Path(cfg.output_dir), name=cfg.model, scale=scale, **options):

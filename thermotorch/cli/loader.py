@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from thermotorch.cli.targets import check_name, is_class_of, targets
+from thermotorch.training.plain import plain_mapping
 from thermotorch.zoo.plugins import plugin_packages
 
 PLUGINS_OF_HYDRA = ("hydra._internal.core_plugins.", "hydra_plugins.")
@@ -77,12 +78,12 @@ class CheckedLoader(ConfigLoaderImpl):
 @contextmanager
 def checked_configurations() -> Iterator[None]:
     """Let Hydra programs that start within use `CheckedLoader`."""
-    before = hydra._internal.hydra.ConfigLoaderImpl
-    hydra._internal.hydra.ConfigLoaderImpl = CheckedLoader
+    names = vars(hydra._internal.hydra)
+    before, names["ConfigLoaderImpl"] = names["ConfigLoaderImpl"], CheckedLoader
     try:
         yield
     finally:
-        hydra._internal.hydra.ConfigLoaderImpl = before
+        names["ConfigLoaderImpl"] = before
 
 
 def check_configuration(config: DictConfig, overrides: list[str]) -> None:
@@ -95,8 +96,7 @@ def check_configuration(config: DictConfig, overrides: list[str]) -> None:
     Raises:
         RefusedConfiguration: names the key, what was expected and what was found.
     """
-    raw = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(raw, dict)
+    raw = plain_mapping(config)
     own = raw.pop("hydra")
     try:
         for path, target in targets(raw):
@@ -121,7 +121,7 @@ def check_configuration(config: DictConfig, overrides: list[str]) -> None:
 def _check_built(config: DictConfig, key: str) -> None:
     """Check one of `BUILT_BY_HYDRA` as it will be when resolved, and keep it so."""
     try:
-        node = OmegaConf.to_container(config.hydra, resolve=False)[key]  # type: ignore[call-overload,index]
+        node = plain_mapping(config.hydra)[key]
         for path, target in targets(node, f"hydra.{key}"):
             if "${" in str(target):
                 raise ValueError(f"{path}._target_: expected a name in full, found {target!r:.200}")
@@ -177,8 +177,9 @@ def _check_typed(own: dict, overrides: list[str]) -> None:
         expected = OmegaConf.to_container(expected) if OmegaConf.is_config(expected) else expected
         if key == "hydra.job.env_set" and isinstance(found, dict):
             copied = own["job"]["env_copy"]  # Hydra has entered these, once it is known that they were typed
-            found = {name: value for name, value in found.items() if name not in copied or name in (expected or {})}
-            expected = {name: str(value) for name, value in (expected or {}).items()}
+            asked = expected if isinstance(expected, dict) else {}
+            found = {name: value for name, value in found.items() if name not in copied or name in asked}
+            expected = {name: str(value) for name, value in asked.items()}
         if found and found != expected:
             raise ValueError(f"{key}: expected on the command line only, found {found!r:.200} in a configuration file")
 

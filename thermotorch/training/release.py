@@ -21,7 +21,8 @@ from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.training.data import RECORDED
 from thermotorch.training.given import of_kind
-from thermotorch.training.resume import LAST, plain_mapping
+from thermotorch.training.plain import plain_mapping
+from thermotorch.training.resume import LAST
 from thermotorch.zoo import create_model, record_rows, save_checkpoint
 
 RECORD = "training.json"

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from thermotorch.training.plain import plain_mapping
 
 LAST = Path("checkpoints") / "last.ckpt"
 MUST_AGREE = ("model", "data", "objective", "optimizer", "seed")
 
 
 def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
-    """The `last.ckpt` that `ckpt_path=last` means.
+    """Return the `last.ckpt` that `ckpt_path=last` means.
 
     That of the run folder itself when it holds one (a run continued in place); otherwise the newest among the runs of
     the same experiment, the siblings of `run`, whose model, data, objective, optimizer and seed are the same.
@@ -53,19 +55,7 @@ def local_checkpoint(path: str | Path) -> Path:
     return found
 
 
-def plain_mapping(config: DictConfig | ListConfig, source: Path, *, resolve: bool = False) -> dict[str, Any]:
-    """Return a configuration as a dict of plain values.
-
-    Raises:
-        ValueError: it is a list; the message names `source`.
-    """
-    plain = OmegaConf.to_container(config, resolve=resolve)
-    if not isinstance(plain, dict):
-        raise ValueError(f"{source}: expected a mapping, found a {type(plain).__name__}")
-    return {str(key): value for key, value in plain.items()}
-
-
 def _differences(path: Path, config: Mapping[str, Any]) -> list[str]:
-    """The entries that decide what is trained and in which the configuration at `path` is not `config`."""
+    """Return the entries that decide what is trained and in which the configuration at `path` is not `config`."""
     earlier = plain_mapping(OmegaConf.load(path), path) if path.is_file() else {}
     return [key for key in MUST_AGREE if earlier.get(key) != config.get(key)]

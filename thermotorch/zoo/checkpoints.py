@@ -24,7 +24,7 @@ from thermotorch.zoo.tensor_files import packed, read_tensors
 
 
 def load_card(name: str | os.PathLike[str]) -> Card:
-    """The card of a checkpoint: a dict, with `.path`, where it was found, and `.hides`, what it comes before.
+    """Return the card of a checkpoint: a dict, with `.path`, where it was found, and `.hides`, what it comes before.
 
     Args:
         name: a name, a path, or an address of the Hub, as in `find_checkpoint`.
@@ -86,11 +86,11 @@ def save_checkpoint(
     model: nn.Module,
     name: str,
     folder: str | os.PathLike[str],
-    card_fields: Mapping,
+    card_fields: Mapping[str, Any],
     *,
     store: torch.dtype | None = None,
 ) -> tuple[Path, Path]:
-    """Writes `<name>.safetensors` and the card `<name>.json`, and returns both paths.
+    """Write `<name>.safetensors` and the card `<name>.json`, and return both paths.
 
     Args:
         model: an instance of the architecture that `name` begins with, or of one of its family; its `.config` rebuilds
@@ -104,7 +104,7 @@ def save_checkpoint(
 
     Raises:
         ValueError: the name has no tag, or the card would be incomplete.
-        TypeError: the model is of another architecture.
+        TypeError: the model is of another architecture, or has no `config`.
     """
     kind, _, tag = name.partition(".")
     if not tag:
@@ -115,11 +115,14 @@ def save_checkpoint(
             kind, builder = member, type(model)
     if isinstance(builder, type) and not isinstance(model, builder):
         raise TypeError(f"model: expected a {builder.__name__} for {name!r}, found a {type(model).__name__}")
+    config = getattr(model, "config", None)
+    if not isinstance(config, Mapping):
+        raise TypeError(f"model: expected one with a dict `config` to rebuild it from, found {config!r:.200}")
     card = {
         "format": CARD_FORMAT,
         "name": name,
         "architecture": kind,
-        "config": dict(model.config),
+        "config": dict(config),
         "sha256": "",
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **card_fields,
@@ -144,9 +147,9 @@ def save_checkpoint(
 
 
 def record_rows(
-    name: str | os.PathLike[str], *, metrics: Sequence[Mapping] = (), energy: Sequence[Mapping] = ()
+    name: str | os.PathLike[str], *, metrics: Sequence[Mapping[str, Any]] = (), energy: Sequence[Mapping[str, Any]] = ()
 ) -> Path:
-    """Enters rows into the card of a checkpoint, in place of those with the same metric, and returns the card's path.
+    """Enter rows into the card of a checkpoint, in place of those with the same metric, and return the card's path.
 
     Raises:
         ValueError: a row that does not say what it counts, how, and with which seed.
@@ -177,7 +180,7 @@ def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) 
 
 
 def load_reference(name: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The reference statistics that belong to a checkpoint: tensors by name.
+    """Return the reference statistics that belong to a checkpoint: tensors by name.
 
     Raises:
         ValueError: the card lists none, or the file is truncated or altered.

@@ -3,6 +3,7 @@
 import fnmatch
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -12,9 +13,12 @@ from thermotorch.zoo.registry import architectures, build_model
 
 
 def create_model(
-    name: str | os.PathLike, pretrained: bool = False, checkpoint: str | os.PathLike | None = None, **config
+    name: str | os.PathLike[str],
+    pretrained: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **config: Any,
 ) -> nn.Module:
-    """A model by name, fresh or trained.
+    """Return a model by name, fresh or trained.
 
     Args:
         name: `architecture`, or `architecture.tag` for the configuration (and weights) of a checkpoint. The path of a
@@ -36,6 +40,7 @@ def create_model(
         if checkpoint is not None:
             raise ValueError(f"checkpoint: expected none beside the address {os.fspath(name)!r}, found {checkpoint!r}")
         return load_checkpoint(name, config=config)
+    name = os.fspath(name)
     kind, _, tag = name.partition(".")
     if kind not in architectures():
         raise unknown_checkpoint("model", name, [*architectures(), *list_checkpoints()])

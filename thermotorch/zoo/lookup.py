@@ -44,13 +44,13 @@ def checkpoint_folders() -> list[Path]:
 
 
 def list_checkpoints() -> list[str]:
-    """The names of all checkpoints that can be loaded, sorted."""
+    """Return the names of all checkpoints that can be loaded, sorted."""
     folders = checkpoint_folders()
     files = {path.stem for folder in folders for path in folder.glob("*.json")}
     return sorted(files | {path.parent.name for folder in folders for path in folder.glob(f"*.*/{FOLDER_CARD}")})
 
 
-def check_length(name: str | os.PathLike) -> str | os.PathLike:
+def check_length(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Return the name or path of a checkpoint, unless no system takes one so long.
 
     Raises:
@@ -66,8 +66,8 @@ def check_length(name: str | os.PathLike) -> str | os.PathLike:
     return name
 
 
-def is_address(name: str | os.PathLike) -> bool:
-    """Whether `name` says where a checkpoint is, rather than what it is called.
+def is_address(name: str | os.PathLike[str]) -> bool:
+    """Return True if `name` says where a checkpoint is, rather than what it is called.
 
     That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare
     word is a name, even when the working directory holds a folder of that name.
@@ -79,8 +79,8 @@ def is_address(name: str | os.PathLike) -> bool:
     return "/" in name or os.sep in name or name.endswith(".safetensors")
 
 
-def find_checkpoint(name: str | os.PathLike) -> Path:
-    """The path of the weights of a checkpoint.
+def find_checkpoint(name: str | os.PathLike[str]) -> Path:
+    """Return the path of the weights of a checkpoint.
 
     Args:
         name: a name; the path of a `.safetensors` file or of a folder in the form of the Hub; or
@@ -106,7 +106,7 @@ def find_checkpoint(name: str | os.PathLike) -> Path:
     return path
 
 
-def hidden_checkpoints(name: str | os.PathLike) -> list[Path]:
+def hidden_checkpoints(name: str | os.PathLike[str]) -> list[Path]:
     """The weights of the same name that `find_checkpoint` passes over, because another place comes first."""
     return [] if is_address(name) else _places(os.fspath(name))[1:]
 

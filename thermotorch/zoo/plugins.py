@@ -17,7 +17,9 @@ A plugin that cannot work warns, names itself and its package, and leaves everyb
 """
 
 import warnings
+from collections.abc import Iterable
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, distributions, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +31,7 @@ MODELS, CHECKPOINTS = "thermotorch.models", "thermotorch.checkpoints"
 def announced(group: str) -> tuple[EntryPoint, ...]:
     """The entry points of a group, sorted by name and package; installed packages are looked through once."""
     try:
-        found = entry_points(group=group)
+        found: Iterable[EntryPoint] = entry_points(group=group)
     except Exception as error:  # damaged metadata of one package spoil the list of all
         damaged = ", ".join(_unreadable_packages()) or "unknown"
         warnings.warn(f"no plugins: the entry points of package {damaged} cannot be read ({error})", stacklevel=3)
@@ -103,7 +105,7 @@ def _locations(package: str) -> list[str]:
     return list(spec.submodule_search_locations or [spec.origin or package])
 
 
-def _spec(package: str):
+def _spec(package: str) -> ModuleSpec | None:
     try:
         return find_spec(package)
     except (ImportError, ValueError):  # a name that is no name, or a half-installed package

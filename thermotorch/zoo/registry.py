@@ -8,8 +8,9 @@ imported first through an entry point (see `plugins.py`).
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
+from typing import Any
 
 from torch import nn
 
@@ -74,12 +75,12 @@ def register_model(name: str, *, override: bool = False) -> Callable[[Builder], 
 
 
 def architectures() -> list[str]:
-    """The names of all registered architectures, sorted; imports none of them."""
+    """Return the names of all registered architectures, sorted; imports none of them."""
     return sorted(_known())
 
 
 def architecture(name: str) -> Builder:
-    """The class registered as `name`, imported if needed.
+    """Return the class registered as `name`, imported if needed.
 
     Raises:
         ValueError: no such architecture; the message lists the close matches.
@@ -97,8 +98,8 @@ def architecture(name: str) -> Builder:
     return found
 
 
-def build_model(name: str, config: dict) -> nn.Module:
-    """A fresh module of architecture `name` built from its plain `config`.
+def build_model(name: str, config: Mapping[str, Any]) -> nn.Module:
+    """Return a fresh module of architecture `name`, built from its plain `config`.
 
     Raises:
         ValueError: no such architecture.
@@ -135,7 +136,7 @@ def _known() -> dict[str, str | EntryPoint | Builder]:
 def _load(name: str, plugin: EntryPoint) -> Builder:
     """What a plugin announces, imported now."""
     try:
-        found = plugin.load()
+        found: Builder = plugin.load()
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         raise ImportError(f"architecture {name!r} of {_origin(plugin)} cannot be loaded: {problem}") from error

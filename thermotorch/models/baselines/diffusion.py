@@ -104,7 +104,7 @@ class DiffusionModel(nn.Module):
         )
         with torch.device("cpu"):  # tensors outside a module must not be on the meta device
             self.noising = self._ddpm()
-        self._fastest: dict[tuple, str] = {}
+        self._fastest: dict[tuple[int, bool, torch.device, int], str] = {}
 
     def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the prediction for noisy images [batch, c, h, w] at timesteps [batch].
@@ -269,7 +269,9 @@ class DiffusionModel(nn.Module):
                 for step, timestep in enumerate(scheduler.timesteps, 1):
                     with number_format:
                         prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
-                    (state,) = scheduler.step(prediction.float(), timestep, state, return_dict=False, **draws)[:1]
+                    # diffusers declares a FloatTensor in some schedulers, and takes any tensor.
+                    following = scheduler.step(prediction.float(), timestep, state, return_dict=False, **draws)  # type: ignore[arg-type]
+                    state = following[0]
                     done += len(state)
                     if watch is not None:
                         watch(step, _shown(state))

@@ -12,7 +12,8 @@ from thermotorch.models.baselines.diffusion import DiffusionModel
 class EqualSteps(FlowMatchEulerDiscreteScheduler):
     """Levels of equal distance from 1 to 1 / steps; the scheduler's own end so near 0 that the last step is wasted."""
 
-    def set_timesteps(self, steps: int, device: torch.device | None = None) -> None:  # type: ignore[override]
+    # diffusers has four more arguments here, which `generate` does not use.
+    def set_timesteps(self, steps: int, device: str | torch.device = "cpu") -> None:  # type: ignore[override]
         super().set_timesteps(device=device, sigmas=[1 - step / steps for step in range(steps)])
 
 

@@ -10,7 +10,7 @@ Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
 
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -146,12 +146,14 @@ class _Response(torch.autograd.Function):
     """d^order <x> / dI^order, whose derivative is the next order."""
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, _Well, int], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Well, int], output: Tensor) -> None:
         force, ctx.well, ctx.order = inputs
         ctx.save_for_backward(force)
 
     @staticmethod
-    def vmap(info, in_dims: tuple, force: Tensor, well: _Well, order: int) -> tuple[Tensor, int | None]:
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], force: Tensor, well: _Well, order: int
+    ) -> tuple[Tensor, int | None]:
         return _Response.apply(force, well, order), in_dims[0]  # element by element
 
     @staticmethod
@@ -166,7 +168,7 @@ class _Response(torch.autograd.Function):
         return well.shift + sign * value if order == 0 else value * sign ** (order + 1)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
         if ctx.order == _HIGHEST_ORDER:
             raise NotImplementedError(f"neuron_activation has {_HIGHEST_ORDER} derivatives, not more")
         (force,) = ctx.saved_tensors
