@@ -6,7 +6,7 @@ from mkdocs.structure.files import File, Files
 from thermotorch.page.write import page
 from thermotorch.zoo import load_checkpoint
 
-LIVE = ("generator.mnist", "generator.mnist_conditional")
+LIVE = ("generator.mnist", "generator.mnist_conditional", "generator.mnist_chain")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -22,7 +22,7 @@ def values(numbers) -> torch.Tensor:
 
 def test_the_levels_are_those_of_the_machine_on_eight_bits():
     machine = load_checkpoint("generator.mnist")
-    (stage,) = json.loads(json.dumps(describe(machine, "generator.mnist")))["stages"]
+    stage = json.loads(json.dumps(describe(machine, "generator.mnist")))["first"]
     realise(machine, bits=8)
     (block,) = stage["couplings"]
     assert (block["rows"], block["columns"]) == ("visible", "hidden")
@@ -43,13 +43,13 @@ def test_describing_leaves_the_machine_as_it_was():
 
 
 def test_labels_are_held():
-    groups = describe(small(), "small")["stages"][0]["groups"]
+    groups = describe(small(), "small")["first"]["groups"]
     assert {group["name"]: group["mobility"] for group in groups} == pytest.approx(
         {"visible": 1.0, "hidden1": 0.7, "hidden2": 0.7, "label": 0.0}
     )
 
 
-SHOWN = {"generator.mnist", "generator.mnist_conditional", "generator.digits8x8"}
+SHOWN = {"generator.mnist", "generator.mnist_conditional", "generator.mnist_chain", "generator.digits8x8"}
 REASONS = {
     "generator.three_digits": "runs by integrator='euler_maruyama'",
     "generator.mnist_scheduled": "follows a schedule",

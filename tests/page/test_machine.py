@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.page.engines import ENGINES, answer
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.imperfections import realise
 from thermotorch.page.description import describe
@@ -60,9 +61,72 @@ def test_a_digit_asked_for_half_of_it_given_at_another_temperature_and_observati
     mask = torch.arange(9).view(SHAPE) % 2 == 0
     known = torch.linspace(0, 1, 9, dtype=torch.float64).view(SHAPE)
     given = {"mask": mask.flatten().int().tolist(), "pixels": known.flatten().tolist()}
-    found = run(engine, small(), tmp_path, labels=2, known=given, steps=20, temperature=0.25)
+    found = run(engine, small(), tmp_path, labels=2, known=given, steps=20, factor=2.5)
     expected = machine.sample(4, seed=0, labels=torch.full((4,), 2), known=known.expand(4, *SHAPE), mask=mask)
     agree(found, expected, machine)
+
+
+def small_chain(**first) -> ThermodynamicChain:
+    """A chain of two stages, of which one runs twice, with strong random couplings on 6 bits."""
+    settings = {
+        "hidden": 5, "hidden_hidden": False, "visible_bias": True, "num_classes": 3, "temperature": 0.2,
+        "t_final": 2.0, "dt": 0.1, "integrator": "alternating", "j2": {"visible": 0.5, "hidden": -0.5},
+    }  # fmt: skip
+    chain = ThermodynamicChain(
+        SHAPE, settings | first, angles=[60.0, 25.0], order=[1, 0, 1], hidden=7, t_stage=1.2, dt=0.1, temperature=0.1,
+        readout_time=0.3,
+    ).double().requires_grad_(False)  # fmt: skip
+    generator = torch.Generator().manual_seed(2)
+    for values in chain.parameters():
+        values.copy_(0.7 * torch.randn(values.shape, generator=generator))
+    chain.first.potential.bias[chain.first.hidden.stop :] = 0.0
+    return realise(chain, bits=6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("classes", [3, 0])
+def test_a_chain_noises_holds_and_draws_as_python_does(engine, classes, tmp_path):
+    """Images and heat at the end, with labels and without."""
+    chain = small_chain(num_classes=classes)
+    found = run(engine, chain, tmp_path, seed=11, quartets=[1, 5])
+    ids = torch.cat([torch.arange(4, 8), torch.arange(20, 24)])
+    agree(found, chain.sample(8, seed=11, sample_ids=ids), chain)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_half_a_digit_is_held_through_a_chain(engine, tmp_path):
+    chain = small_chain()
+    mask = torch.arange(9).view(SHAPE) % 2 == 0
+    known = torch.linspace(0, 1, 9, dtype=torch.float64).view(SHAPE)
+    given = {"mask": mask.flatten().int().tolist(), "pixels": known.flatten().tolist()}
+    found = run(engine, chain, tmp_path, labels=1, known=given)
+    expected = chain.sample(
+        4, seed=0, labels=torch.ones(4, dtype=torch.int64), known=known.expand(4, *SHAPE), mask=mask
+    )
+    agree(found, expected, chain)
+
+
+def on_the_grid_of_the_page(chain: ThermodynamicChain) -> ThermodynamicChain:
+    """Return a chain of 6-bit couplings with level x scale in float64, as the page has them, for float32 products.
+
+    The runs amplify the rounding of the couplings: 1e-7 becomes 4e-5 of white after six machines.
+    """
+    for values in chain.requires_grad_(False).parameters():
+        if values.numel() and (scale := values.abs().amax() / 31) > 0:
+            values.copy_((values / scale).round() * scale)
+    return chain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sample_7_of_seed_0_of_the_chain(engine, tmp_path):
+    """In float64, to 1e-5 of white: six machines run one after the other."""
+    chain = load_checkpoint("generator.mnist_chain")
+    found = run(engine, chain, tmp_path, quartets=[1])
+    exact = on_the_grid_of_the_page(realise(chain, bits=6).double())
+    exact = exact.sample(1, seed=0, sample_ids=torch.tensor([7]))
+    torch.testing.assert_close(found["images"][3].view(1, 28, 28), exact.images[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["heat"][3:] / chain.temperature, exact.heat, rtol=1e-6, atol=0)
 
 
 @pytest.mark.slow

@@ -1,15 +1,6 @@
-// Couplings between two groups of units, J = scale x level with levels of 8 bits, and the field that they make.
+// Couplings between two groups of units, J = scale x level with levels of a few bits, and the field that they make.
 
 import { LANES } from "./noise.js";
-
-// The bytes of base64 text.
-export function bytesOf(text) {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-
-export function levelsOf(text) {
-  return new Int8Array(bytesOf(text).buffer);
-}
 
 function transposed(levels, rows, columns) {
   const turned = new Int8Array(levels.length);
@@ -65,10 +56,10 @@ export class Pull {
 export function pullsOf(groups, blocks) {
   const named = Object.fromEntries(groups.map((group) => [group.name, group]));
   return blocks.flatMap(({ rows, columns, scale, levels }) => {
-    const [row, column, numbers] = [named[rows], named[columns], levelsOf(levels)];
+    const [row, column] = [named[rows], named[columns]];
     return [
-      new Pull(row, column, scale, numbers),
-      new Pull(column, row, scale, transposed(numbers, row.size, column.size)),
+      new Pull(row, column, scale, levels),
+      new Pull(column, row, scale, transposed(levels, row.size, column.size)),
     ];
   });
 }

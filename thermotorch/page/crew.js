@@ -3,8 +3,9 @@
 import { LANES } from "./noise.js";
 
 class Member {
-  constructor(address) {
+  constructor(address, failed) {
     this.worker = new Worker(address);
+    this.worker.onerror = (event) => failed(event.message);
     this.waiting = [];  // answers come in the order of the orders
     this.worker.onmessage = ({ data }) => this.waiting.shift()(data);
   }
@@ -22,14 +23,15 @@ function joined(Type, arrays) {
 }
 
 export class Crew {
-  // `source` is the text of the worker; `quartets` their number on the wall.
-  constructor(source, stage, quartets) {
+  // `source` is the text of the worker, `quartets` their number on the wall; `failed(reason)` is called where a worker
+  // does not run.
+  constructor(source, description, quartets, failed) {
     const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     const size = Math.max(1, Math.min(2, navigator.hardwareConcurrency || 1));
-    this.members = Array.from({ length: size }, () => new Member(address));
+    this.members = Array.from({ length: size }, () => new Member(address, failed));
     this.share = Math.ceil(quartets / size);
     this.quartets = quartets;
-    for (const member of this.members) member.send({ order: "load", stage });
+    for (const member of this.members) member.send({ order: "load", description });
   }
 
   // Begin the samples first ... first + 4 quartets - 1; `first` is a multiple of four.
@@ -62,6 +64,7 @@ export class Crew {
       energy: joined(Float64Array, frames.map((frame) => frame.energy)),
       heat: joined(Float64Array, frames.map((frame) => frame.heat)),
       units: frames[owner].units,
+      film: frames[owner].film,
     };
   }
 }

@@ -1,9 +1,9 @@
-"""What a page needs of a trained machine: wells, clock and read-out, and couplings and biases of 8 bits each.
+"""What a page needs of a trained machine or chain: wells, clocks and read-out, couplings and biases of a few bits each.
 
-The numbers are those of `realise(model, bits=8)`: every kind on 255 levels up to its largest magnitude.
+The numbers are those of `realise(model, bits=...)`: every kind on 2^bits - 1 levels up to its largest magnitude. One
+machine has 8 bits. A chain has some twenty times its couplings and six bits, which are one character of text each.
 """
 
-import base64
 from typing import Any, cast
 
 import torch
@@ -11,32 +11,52 @@ from torch import Tensor, nn
 
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics.alternating import second_colour
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.imperfections import quantised
+from thermotorch.models.generator.stage import DenoisingStage
+from thermotorch.page.levels import written
+from thermotorch.potential import Potential
 from thermotorch.units import energy_to_joule
 
-BITS = 8
-FORMAT = 1
+MACHINE_BITS = 8
+CHAIN_BITS = 6
+FORMAT = 2
 
 
 def describe(model: nn.Module, name: str) -> dict[str, Any]:
     """Return the description of a machine that a page can run, as plain numbers, strings, lists and dicts.
 
     Args:
-        model: a `ThermodynamicGenerator` that runs by the alternating scheme, without a schedule.
+        model: a `ThermodynamicGenerator` that runs by the alternating scheme, without a schedule, or a
+            `ThermodynamicChain` that begins with one.
         name: how the page calls it.
 
     Raises:
         ValueError: a model that a page cannot show, with the reason.
     """
-    if type(model) is not ThermodynamicGenerator:
+    if type(model) not in (ThermodynamicGenerator, ThermodynamicChain):
         raise ValueError(
-            f"model: a page shows a ThermodynamicGenerator, and {name} is a {type(model).__name__}; "
-            "try model=generator.mnist"
+            f"model: a page shows a ThermodynamicGenerator or a ThermodynamicChain, and {name} is a "
+            f"{type(model).__name__}; try model=generator.mnist"
         )
-    if reason := _not_shown(model):
+    chain = model if isinstance(model, ThermodynamicChain) else None
+    first = cast(ThermodynamicGenerator, chain.first if chain else model)
+    if reason := _not_shown(first):
         raise ValueError(f"model: a page cannot show {name}, which {reason}; try model=generator.mnist")
-    return {"format": FORMAT, "name": name, "stages": [_stage(model)]}
+    bits = CHAIN_BITS if chain else MACHINE_BITS
+    temperature = chain.temperature if chain else first.temperature
+    return {
+        "format": FORMAT,
+        "name": name,
+        "bits": bits,
+        "image_shape": list(first.image_shape[1:]),
+        "display_range": list(first.config["display_range"]),
+        "temperature": temperature,  # the kT that heat is counted in, that of 300 K
+        "joule_per_energy": energy_to_joule(1.0, temperature) if temperature else 0.0,
+        "first": _first(first, bits) | ({"readout_steps": 0} if chain else {}),  # a chain takes the state at the end
+        "stages": [_stage(cast(DenoisingStage, stage), bits) for stage in chain.stages] if chain else [],
+        "order": list(chain.order) if chain else [],
+    }
 
 
 def _not_shown(machine: ThermodynamicGenerator) -> str:
@@ -49,60 +69,87 @@ def _not_shown(machine: ThermodynamicGenerator) -> str:
         return f"draws {machine.image_shape[0]} channels where the page has one"
     if not machine.potential.quartic:
         return "has a potential of its own"
-    parts = _couplings(machine).slices.values()
-    if any(len(values.unique()) > 1 for part in parts for values in _numbers(machine, part).values()):
+    parts = _couplings(machine.potential).slices.values()
+    if any(
+        len(values.unique()) > 1
+        for part in parts
+        for values in _numbers(machine.potential, machine.mobility, part).values()
+    ):
         return "has different wells or mobilities within a group of units"
     return ""
 
 
 @torch.no_grad()
-def _stage(machine: ThermodynamicGenerator) -> dict[str, Any]:
-    couplings, config = _couplings(machine), machine.config
+def _first(machine: ThermodynamicGenerator, bits: int) -> dict[str, Any]:
+    groups = _groups(machine.potential, machine.mobility)
+    for group in groups:
+        if group["start"] >= machine.hidden.stop:
+            group["mobility"] = 0.0
     return {
-        "image_shape": list(machine.image_shape[1:]),
         "temperature": machine.temperature,
-        "joule_per_energy": energy_to_joule(1.0, machine.temperature) if machine.temperature else 0.0,
         "dt": machine.dt,
         "steps": machine.steps,
         "readout_steps": machine.readout_steps,
-        "display_range": list(config["display_range"]),
-        "groups": _groups(machine),
-        "couplings": [
-            {"rows": rows, "columns": columns, **_levels(couplings.block(rows, columns))}
-            for rows, columns in couplings.pairs
-        ],
-        "bias": _levels(machine.potential.bias),
+        "groups": groups,
+        **_levels(machine.potential, bits),
     }
 
 
-def _groups(machine: ThermodynamicGenerator) -> list[dict[str, Any]]:
-    """Return the groups of units in their order: their places, wells and mobilities, 0 for those that are held."""
-    potential, couplings = machine.potential, _couplings(machine)
+@torch.no_grad()
+def _stage(stage: DenoisingStage, bits: int) -> dict[str, Any]:
+    """Return a machine of a chain, and what holds it: the noisy image and the labels, written as [unit, held unit]."""
+    given = {
+        "held_hidden": written(stage.held_hidden.T, bits),
+        "held_visible": written(stage.held_visible, bits),
+        "label_hidden": written(stage.label_hidden.T, bits),
+    }
+    return {
+        "temperature": stage.temperature,
+        "dt": stage.dt,
+        "steps": stage.steps,
+        "readout_steps": stage.readout_steps,
+        "angle": stage.angle,
+        "noising_time": stage.noising_time,
+        "amplitude": stage.amplitude,
+        "hidden_spread": stage.hidden_spread,
+        "classes": len(stage.label_hidden),
+        "groups": _groups(stage.potential, torch.tensor(1.0)),
+        **_levels(stage.potential, bits),
+        **given,
+    }
+
+
+def _levels(potential: Potential, bits: int) -> dict[str, Any]:
+    """Return the couplings, block by block, and the biases."""
+    couplings = _couplings(potential)
+    blocks = [
+        {"rows": rows, "columns": columns, **written(couplings.block(rows, columns), bits)}
+        for rows, columns in couplings.pairs
+    ]
+    return {"couplings": blocks, "bias": written(potential.bias, bits)}
+
+
+def _groups(potential: Potential, mobility: Tensor) -> list[dict[str, Any]]:
+    """Return the groups of units in their order: their places, wells and mobilities."""
+    couplings = _couplings(potential)
     second = second_colour(couplings.pieces(), potential.num_units)
-    groups = []
-    for name, part in couplings.slices.items():
-        wells = {key: float(values[0]) for key, values in _numbers(machine, part).items()}
-        if part.start >= machine.hidden.stop:
-            wells["mobility"] = 0.0
-        place = {"start": part.start, "size": part.stop - part.start, "second": bool(second[part.start])}
-        groups.append({"name": name, **place, **wells})
-    return groups
+    return [
+        {
+            "name": name,
+            "start": part.start,
+            "size": part.stop - part.start,
+            "second": bool(second[part.start]),
+            **{key: float(values[0]) for key, values in _numbers(potential, mobility, part).items()},
+        }
+        for name, part in couplings.slices.items()
+    ]
 
 
-def _couplings(machine: ThermodynamicGenerator) -> BlockCouplings:
-    return cast(BlockCouplings, machine.potential.couplings)
+def _couplings(potential: Potential) -> BlockCouplings:
+    return cast(BlockCouplings, potential.couplings)
 
 
-def _numbers(machine: ThermodynamicGenerator, part: slice) -> dict[str, Tensor]:
+def _numbers(potential: Potential, mobility: Tensor, part: slice) -> dict[str, Tensor]:
     """Return the wells and mobilities of a group of units, [unit] each."""
-    potential = machine.potential
-    values = {"j2": potential.j2, "j3": potential.j3, "j4": potential.j4, "mobility": machine.mobility}
+    values = {"j2": potential.j2, "j3": potential.j3, "j4": potential.j4, "mobility": mobility}
     return {name: value.expand(potential.num_units)[part] for name, value in values.items()}
-
-
-def _levels(values: Tensor) -> dict[str, Any]:
-    """Return `quantised(values, BITS)` as scale x level; the levels in base64, one byte each, row by row."""
-    values = quantised(values.detach().float().cpu(), BITS)
-    scale = values.abs().amax().item() / (2 ** (BITS - 1) - 1)
-    levels = (values / scale).round() if scale else torch.zeros_like(values)
-    return {"scale": scale, "levels": base64.b64encode(levels.to(torch.int8).numpy().tobytes()).decode()}

@@ -1,21 +1,12 @@
 // The hidden units of the digit in hand, and the coupling field of the one that is pointed at.
 
-import { levelsOf } from "./couplings.js";
 import { arrowTo, cellAt, paintSigned } from "./paint.js";
 
 export class Hidden {
-  // The first hidden group of a stage; the canvases are of its units and of the field on the pixels.
-  constructor(canvas, field, stage, say) {
-    const block = stage.couplings.find(({ rows }) => rows === "visible");
-    this.group = stage.groups.find(({ name }) => name === block.columns);
-    this.visible = stage.groups.find(({ name }) => name === block.rows);
-    this.levels = levelsOf(block.levels);
-    Object.assign(this, { canvas, field, say, chosen: 0, states: null });
-    this.columns = 2 ** Math.ceil(Math.log2(Math.sqrt(this.group.size)));
-    this.rows = Math.ceil(this.group.size / this.columns);
-    Object.assign(canvas, { width: this.columns, height: this.rows });
-    [field.height, field.width] = stage.image_shape;
-    canvas.style.aspectRatio = `${this.columns} / ${this.rows}`;
+  // The canvases are of the hidden units and of the field of one of them on the pixels.
+  constructor(canvas, field, [height, width], say) {
+    Object.assign(this, { canvas, field, say, chosen: 0, states: null, stage: null });
+    Object.assign(field, { height, width });
     const point = (event) => this.choose(cellAt(canvas, event, this.columns, this.rows));
     for (const kind of ["pointermove", "pointerdown"]) canvas.addEventListener(kind, point);
     canvas.addEventListener("keydown", (event) => {
@@ -23,7 +14,20 @@ export class Hidden {
       const to = arrowTo(event, from, this.columns, this.rows);
       if (to) this.choose(to);
     });
-    this.choose([0, 0]);
+  }
+
+  // The first hidden group of a machine of the description.
+  use(stage) {
+    if (stage === this.stage) return;
+    const block = stage.couplings.find(({ rows }) => rows === "visible");
+    this.group = stage.groups.find(({ name }) => name === block.columns);
+    this.visible = stage.groups.find(({ name }) => name === block.rows);
+    Object.assign(this, { stage, levels: block.levels, states: null });
+    this.columns = 2 ** Math.ceil(Math.log2(Math.sqrt(this.group.size)));
+    this.rows = Math.ceil(this.group.size / this.columns);
+    Object.assign(this.canvas, { width: this.columns, height: this.rows });
+    this.canvas.style.aspectRatio = `${this.columns} / ${this.rows}`;
+    this.choose([this.chosen % this.columns, Math.floor(this.chosen / this.columns)]);
   }
 
   choose([column, row]) {

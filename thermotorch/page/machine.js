@@ -2,17 +2,16 @@
 //
 // Sample i of a seed is sample i of `generate(seed=...)` in Python with the same couplings, to rounding.
 
-import { bytesOf, pullsOf } from "./couplings.js";
+import { pullsOf } from "./couplings.js";
 import { LANES, keyOf } from "./noise.js";
 import { Law, Quartet } from "./quartet.js";
 
 export class Machine {
-  // One stage of a description (thermotorch/page/description.py).
-  constructor(stage) {
-    this.stage = stage;
+  // One machine of an unpacked description (thermotorch/page/description.py); black and white are states of a pixel.
+  constructor(stage, [black, white]) {
+    Object.assign(this, { stage, black, white });
     this.pulls = pullsOf(stage.groups, stage.couplings);
-    const levels = new Int8Array(bytesOf(stage.bias.levels).buffer);
-    this.bias = Float64Array.from(levels, (level) => stage.bias.scale * level);
+    this.bias = Float64Array.from(stage.bias.levels, (level) => stage.bias.scale * level);
     const [visible] = stage.groups;
     this.visible = visible;
     this.law = new Law(stage, this.pulls, stage.temperature);
@@ -22,9 +21,20 @@ export class Machine {
   // Begin with quartets of samples at x = 0. `steps` is the observation time; labels are by sample, null for id % classes.
   begin({ seed, quartets, steps = this.stage.steps, labels = null }) {
     const { stage, bias } = this, key = keyOf(seed);
-    this.quartets = quartets.map((number) => new Quartet(stage, bias, key, number));
-    Object.assign(this, { steps, noiseSteps: steps, labels });
+    this.#prepare(quartets.map((number) => new Quartet(stage, bias, key, number)), { steps, labels, firstStep: 0 });
+    this.noiseSteps = steps;
     this.clock = -steps;  // in steps; the couplings are switched on at 0
+  }
+
+  // Switch the couplings on for quartets whose states are set. `firstStep` is the number of the first step's noise.
+  switchOn(quartets, firstStep) {
+    this.#prepare(quartets, { steps: this.stage.steps, labels: null, firstStep });
+    this.clock = 0;
+    this.#place();
+  }
+
+  #prepare(quartets, numbers) {
+    Object.assign(this, { quartets, ...numbers });
     const samples = LANES * quartets.length;
     this.energy = new Float64Array(samples);
     this.heat = new Float64Array(samples);
@@ -68,7 +78,7 @@ export class Machine {
     const end = Math.min(this.steps, this.clock + steps), before = this.energy;
     if (this.clock >= end) return;
     for (; this.clock < end; this.clock++) {
-      for (const quartet of this.quartets) quartet.step(this.law, this.clock);
+      for (const quartet of this.quartets) quartet.step(this.law, this.firstStep + this.clock);
       if (this.clock >= this.steps - this.stage.readout_steps) this.#read();
     }
     this.energy = this.#energies(true);
@@ -77,7 +87,7 @@ export class Machine {
 
   // Put labels and known pixels on their units. The work of that is not heat, so the energy is counted anew.
   #place() {
-    const { stage, known, labels, visible } = this, [low, high] = stage.display_range;
+    const { stage, known, labels, visible, black, white } = this;
     const label = stage.groups.find((group) => group.name === "label");
     for (const { x, held, number } of this.quartets) {
       if (label) {
@@ -90,7 +100,7 @@ export class Machine {
         held[visible.start + pixel] = known ? known.mask[pixel] : 0;
         if (!known?.mask[pixel]) continue;
         const at = (visible.start + pixel) * LANES;
-        x.fill(low + (high - low) * known.pixels[pixel], at, at + LANES);
+        x.fill(black + (white - black) * known.pixels[pixel], at, at + LANES);
       }
     }
     this.energy = this.#energies(false);
@@ -115,16 +125,20 @@ export class Machine {
     this.summed++;
   }
 
-  // What sample q x 4 + lane shows, in [0, 1]: the read-out once it is complete, else the present state.
-  image(sample) {
-    const { size, start } = this.visible, [low, high] = this.stage.display_range;
+  // The visible units of sample q x 4 + lane: the read-out once it is complete, else the present state.
+  shown(sample) {
+    const { size, start } = this.visible;
     const { x } = this.quartets[Math.floor(sample / LANES)], lane = sample % LANES;
-    const readout = this.finished && this.summed > 0, shown = new Float32Array(size);
-    for (let pixel = 0; pixel < size; pixel++) {
-      const state = readout ? this.sums[sample * size + pixel] / this.summed : x[(start + pixel) * LANES + lane];
-      shown[pixel] = Math.min(1, Math.max(0, (state - low) / (high - low)));
-    }
-    return shown;
+    const readout = this.finished && this.summed > 0;
+    return Float64Array.from({ length: size }, (_, pixel) =>
+      readout ? this.sums[sample * size + pixel] / this.summed : x[(start + pixel) * LANES + lane],
+    );
+  }
+
+  // The same between black and white, in [0, 1].
+  image(sample) {
+    const { black, white } = this;
+    return Float32Array.from(this.shown(sample), (state) => Math.min(1, Math.max(0, (state - black) / (white - black))));
   }
 
   // All units of a sample.

@@ -1,8 +1,10 @@
 // Puts the page together: the machine's description and the worker's text are in the document.
 
 import { Crew } from "./crew.js";
+import { Film } from "./film.js";
 import { Hand } from "./hand.js";
 import { Hidden } from "./hidden.js";
+import { unpacked } from "./levels.js";
 import { Meters, scientific, thousands } from "./meters.js";
 import { MOTION, THEME } from "./paint.js";
 import { Player } from "./player.js";
@@ -43,22 +45,29 @@ function startUnit() {
 }
 
 function startMachine(description) {
-  const [stage] = description.stages, parameters = new URLSearchParams(location.hash.slice(1));
-  const crew = new Crew(at("worker").textContent, stage, QUARTETS);
-  const meters = new Meters(
-    Object.fromEntries(["clock", "heat", "joule", "energy", "rate", "curve"].map((name) => [name, at(name)])), stage,
+  const { first: stage, stages, order, image_shape } = description, machines = [stage, ...stages];
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const crew = new Crew(at("worker").textContent, description, QUARTETS, (reason) =>
+    say(`This browser does not run a worker made from text, which the simulation needs: ${reason}`),
   );
-  const wall = new Wall(at("wall"), 4 * QUARTETS, stage.image_shape, choose);
-  const hand = new Hand(at("hand"), stage.image_shape, { changed: (known, done) => player.hold(known, done), say });
-  const hidden = new Hidden(at("hidden"), at("field"), stage, (text) => (at("hidden-said").textContent = text));
-  const pixels = wall.size;
+  const meters = new Meters(
+    Object.fromEntries(["clock", "heat", "joule", "energy", "rate", "curve"].map((name) => [name, at(name)])), description,
+  );
+  const wall = new Wall(at("wall"), 4 * QUARTETS, image_shape, choose);
+  const hand = new Hand(at("hand"), image_shape, { changed: (known, done) => player.hold(known, done), say });
+  const hidden = new Hidden(at("hidden"), at("field"), image_shape, (text) => (at("hidden-said").textContent = text));
+  const pixels = wall.size, film = order.length ? new Film(at("film"), description) : null;
+  at("stages").hidden = !film;
+  at("times").hidden = Boolean(film);
 
-  const player = new Player(crew, stage, {
+  const player = new Player(crew, stage.steps, {
     show: (frame) => {
       wall.draw(frame.images);
       hand.draw(frame.images.subarray(player.chosen * pixels, (player.chosen + 1) * pixels));
+      hidden.use(machines[frame.number]);
       hidden.draw(frame.units);
-      if (frame.clock === 0) meters.forget();
+      film?.draw(frame.film);
+      if (frame.time === 0) meters.forget();
       meters.show(frame, player.chosen);
     },
     changed: () => {
@@ -71,8 +80,8 @@ function startMachine(description) {
   });
 
   function finishedText(frame) {
-    const heat = frame.heat[player.chosen], joule = scientific(heat * stage.joule_per_energy);
-    return `Read out. Sample ${player.first + player.chosen} gave off ${thousands(heat / (stage.temperature || 1))} kT, ${joule} joule.`;
+    const heat = frame.heat[player.chosen], joule = scientific(heat * description.joule_per_energy);
+    return `Read out. Sample ${player.first + player.chosen} gave off ${thousands(heat / (description.temperature || 1))} kT, ${joule} joule.`;
   }
 
   function choose(place) {
@@ -88,21 +97,25 @@ function startMachine(description) {
   }
 
   function showSettings() {
-    const { temperature, end } = player.settings, factor = Number(at("temperature").value);
-    at("temperature-shown").textContent = `${Math.round(KELVIN * 2 ** factor)} K, kT = ${temperature.toPrecision(2)}`;
+    const { factor, end } = player.settings, temperature = stage.temperature * factor;
+    at("temperature-shown").textContent = `${Math.round(KELVIN * factor)} K, kT = ${(description.temperature * factor).toPrecision(2)}`;
     at("time-shown").textContent = (end * stage.dt).toFixed(1);
+    if (film && factor !== 1) {
+      at("python").textContent = "At the temperature of 300 K only: a chain's machines have their own.";
+      return;
+    }
     const own = [];
     if (temperature !== stage.temperature) own.push(`"temperature": ${temperature}`);
     if (end !== stage.steps) own.push(`"t_final": ${Number((end * stage.dt).toPrecision(12))}`);
     const config = own.length ? `, config={${own.join(", ")}}` : "";
-    at("python").textContent = `realise(load_checkpoint("${description.name}"${config}), bits=8).sample(1, seed=${player.seed}, sample_ids=tensor([n]))`;
+    at("python").textContent = `realise(load_checkpoint("${description.name}"${config}), bits=${description.bits}).sample(1, seed=${player.seed}, sample_ids=tensor([n]))`;
   }
 
   at("time").max = 2 * stage.steps;
   at("time").min = Math.max(10, stage.readout_steps + 1);
   at("time").value = stage.steps;
   at("temperature").addEventListener("input", (event) => {
-    player.settings.temperature = stage.temperature * 2 ** Number(event.target.value);
+    player.settings.factor = 2 ** Number(event.target.value);
     showSettings();
     player.turned();
   });
@@ -128,7 +141,7 @@ function startMachine(description) {
   for (const tool of document.querySelectorAll("input[name=tool]")) {
     tool.addEventListener("change", () => (hand.tool = tool.value));
   }
-  const [height, width] = stage.image_shape, regions = {
+  const [height, width] = image_shape, regions = {
     upper: (_, row) => row < height / 2,
     left: (column) => column < width / 2,
     all: () => true,
@@ -152,6 +165,7 @@ function startMachine(description) {
   from(sample - player.chosen);
   wall.select(player.chosen);
   showSettings();
+  hidden.use(stage);
   player.begin().then(() => {
     say("Thermal noise. Press play.");
     if (parameters.has("play")) player.play();
@@ -164,7 +178,7 @@ if (lacking.length) {
   say(`This browser lacks ${lacking.join(" and ")}, which the simulation needs.`);
   at("play").disabled = true;
 } else {
-  const unit = startUnit(), repaint = startMachine(JSON.parse(at("description").textContent));
+  const unit = startUnit(), repaint = startMachine(unpacked(JSON.parse(at("description").textContent)));
   const redraw = () => {
     unit.draw();
     repaint();

@@ -20,8 +20,8 @@ export function thousands(value) {
 
 export class Meters {
   // `elements` by name: clock, heat, joule, energy, rate, and the canvas of the curve.
-  constructor(elements, stage) {
-    Object.assign(this, { elements, stage });
+  constructor(elements, description) {
+    Object.assign(this, { elements, description });
     this.forget();
   }
 
@@ -31,16 +31,16 @@ export class Meters {
   }
 
   show(frame, chosen) {
-    const { stage, elements } = this, unit = stage.temperature || 1, time = Math.max(0, frame.clock) * stage.dt;
+    const { description, elements } = this, unit = description.temperature || 1, { time, duration } = frame;
     const later = this.history.at(-1)?.[0] !== time;
     if (later) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
     const heat = frame.heat[chosen];
-    elements.clock.textContent = `${time.toFixed(1)} of ${(frame.steps * stage.dt).toFixed(1)}`;
+    elements.clock.textContent = `${time.toFixed(1)} of ${duration.toFixed(1)}`;
     elements.heat.textContent = `${thousands(heat / unit)} kT`;
-    elements.joule.textContent = `${scientific(heat * stage.joule_per_energy)} J`;
+    elements.joule.textContent = `${scientific(heat * description.joule_per_energy)} J`;
     elements.energy.textContent = `${thousands(frame.energy[chosen] / unit)} kT`;
     this.#rate(frame.finished);
-    if (!later || frame.finished || this.history.length % CURVE_EVERY === 1) this.draw(chosen, frame.steps * stage.dt);
+    if (!later || frame.finished || this.history.length % CURVE_EVERY === 1) this.draw(chosen, duration);
   }
 
   #rate(finished) {

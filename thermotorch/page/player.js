@@ -10,11 +10,11 @@ function nextFrame() {
 }
 
 export class Player {
-  // `show(frame)` paints; `changed()` is called when playing begins and ends.
-  constructor(crew, stage, { show, changed }) {
-    Object.assign(this, { crew, stage, show, changed });
+  // `steps` is the observation time; `show(frame)` paints; `changed()` is called when playing begins and ends.
+  constructor(crew, steps, { show, changed }) {
+    Object.assign(this, { crew, show, changed });
     this.samples = crew.quartets * LANES;
-    this.settings = { temperature: stage.temperature, end: stage.steps };
+    this.settings = { factor: 1, end: steps };  // of the temperature, and the observation time in steps
     Object.assign(this, { seed: 0, first: 0, chosen: 0, label: null, known: null, pace: 1, frame: null, playing: false, run: 0 });
   }
 
@@ -22,9 +22,9 @@ export class Player {
   async begin() {
     const run = ++this.run;
     this.playing = false;
-    const { temperature, end: steps } = this.settings;
+    const { factor, end: steps } = this.settings;
     const asked = { seed: this.seed, steps, labels: this.label };
-    const frame = await this.crew.begin(this.first, asked, { temperature, known: this.known }, this.chosen);
+    const frame = await this.crew.begin(this.first, asked, { factor, known: this.known }, this.chosen);
     if (run !== this.run) return;
     this.frame = frame;
     this.show(frame);
@@ -64,7 +64,7 @@ export class Player {
 
   // After a change that takes effect at once: a run that has not begun, or is over, begins again.
   async turned() {
-    if (!this.playing && (!this.frame || this.frame.clock <= 0 || this.frame.finished)) await this.again();
+    if (!this.playing && (!this.frame || this.frame.time <= 0 || this.frame.finished)) await this.again();
   }
 
   // Known pixels, or null. While they are being drawn the run takes them as they come.

@@ -19,6 +19,7 @@ export class Quartet {
     this.x = new Float64Array(units * LANES);  // [unit, lane]
     this.xi = new Float64Array(units * LANES);
     this.field = new Float64Array(units * LANES);
+    this.given = new Float64Array(units * LANES);  // a constant field, that of what holds a stage of a chain
     this.held = new Uint8Array(units);
   }
 
@@ -53,25 +54,25 @@ export class Quartet {
   }
 
   #moveGroup(group, flows) {
-    const { x, xi, field, bias, held } = this;
+    const { x, xi, field, given, bias, held } = this;
     for (let unit = group.start, at = unit * LANES; unit < group.start + group.size; unit++) {
       if (held[unit]) {
         at += LANES;
         continue;
       }
-      for (const end = at + LANES; at < end; at++) x[at] = move(x[at], -bias[unit] - field[at], xi[at], flows);
+      for (const end = at + LANES; at < end; at++) x[at] = move(x[at], -bias[unit] - given[at] - field[at], xi[at], flows);
     }
   }
 
   // V(x) of each sample. After a step the fields of the first colour are those of the present state of the second.
   energy(law, fieldsAreFresh = true) {
     if (!fieldsAreFresh) this.#feel(law, false);
-    const { x, field, bias } = this, total = new Float64Array(LANES);
+    const { x, field, given, bias } = this, total = new Float64Array(LANES);
     for (const group of law.stage.groups) {
       for (let unit = group.start, at = unit * LANES; unit < group.start + group.size; unit++) {
         for (let lane = 0; lane < LANES; lane++, at++) {
           const coupled = group.second ? 0 : field[at];
-          total[lane] += wellEnergy(x[at], group) + (bias[unit] + coupled) * x[at];
+          total[lane] += wellEnergy(x[at], group) + (bias[unit] + given[at] + coupled) * x[at];
         }
       }
     }

@@ -57,7 +57,7 @@ export class Unit {
     const y = (energy) => half - 12 - (energy - lowest) * (half - 40) / 0.9;
     context.save();
     context.beginPath();
-    context.rect(0, 0, width, half);
+    context.rect(0, 24, width, half - 24);  // the text above stays free
     context.clip();
     curve(context, [[0, y(lowest + this.temperature)], [width, y(lowest + this.temperature)]], colour("line"), 1);
     curve(context, places.map((place) => [x(place), y(this.energy(place))]), colour("ink"));

@@ -1,39 +1,37 @@
-// A machine in a worker: orders come in as messages, and each is answered by a frame, what there is to see.
+// A chain of machines, or one, in a worker: each order that comes in is answered by a frame, what there is to see.
 
-import { LANES } from "./noise.js";
-import { Machine } from "./machine.js";
+import { Chain } from "./chain.js";
 
-let machine = null;
+let chain = null;
 
 const ORDERS = {
-  load: ({ stage }) => {
-    machine = new Machine(stage);
+  load: ({ description }) => {
+    chain = new Chain(description);
   },
   // The thermal noise that a run starts from, at once: it takes no products.
-  begin: ({ run, temperature, known }) => {
-    machine.temperature = temperature;
-    machine.hold(known);
-    machine.begin(run);
-    machine.advance(run.steps);
+  begin: ({ run, factor, known }) => {
+    chain.warmth = factor;
+    chain.known = known;
+    chain.begin(run);
+    chain.advance(run.steps);
   },
-  advance: ({ steps, temperature, end }) => {
-    machine.temperature = temperature;
-    machine.end = end;
-    machine.advance(steps);
+  advance: ({ steps, factor, end }) => {
+    chain.warmth = factor;
+    chain.end = end;
+    chain.advance(steps);
   },
-  hold: ({ known }) => machine.hold(known),
+  hold: ({ known }) => chain.hold(known),
 };
 
-// `watched` is the sample whose units are all wanted, or null.
+// `watched` is the sample whose units and film are wanted, or null.
 function frame(watched) {
-  if (!machine.quartets) return null;
-  const { clock, finished, steps, energy, heat, visible } = machine;
-  const images = new Uint8ClampedArray(machine.quartets.length * LANES * visible.size);
-  for (let sample = 0, at = 0; at < images.length; sample++, at += visible.size) {
-    const shown = machine.image(sample);
-    for (let pixel = 0; pixel < shown.length; pixel++) images[at + pixel] = 255 * shown[pixel];
-  }
-  return { clock, finished, steps, energy, heat, images, units: watched === null ? null : machine.state(watched) };
+  if (!chain.quartets) return null;
+  const { number, time, duration, finished, energy, heat } = chain, none = watched === null;
+  return {
+    number, time, duration, finished, energy, heat, images: chain.images(),
+    units: none ? null : chain.machine.state(watched),
+    film: none ? null : chain.filmOf(watched),
+  };
 }
 
 self.onmessage = ({ data }) => {
