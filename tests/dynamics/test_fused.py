@@ -220,7 +220,7 @@ def test_a_diverging_run_names_step_sample_and_unit_as_the_reference_does():
 @pytest.mark.parametrize(
     "backend, message, changed",
     [
-        ("cpu", "it computes in float32 and the state is torch.float64", {"dtype": torch.float64}),
+        ("cpu", "it computes in float32, but the state is torch.float64", {"dtype": torch.float64}),
         ("cuda", "the state is on cpu; write state.to", {}),
     ],
 )

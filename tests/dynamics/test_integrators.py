@@ -18,25 +18,25 @@ EXPECTATIONS = {"mean": lambda x: x, "second moment": torch.square}
 def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> float:
     """E[function(x_steps)] of the integrator, by u(x) <- E_xi[u(step(x, xi))] on a Chebyshev grid.
 
-    Leimkuhler-Matthews steps share a normal with the next step, so what is Markov is y_k = x_k - kick xi_k / 2: a step
-    starts from x = y + kick xi / 2, with its own xi, and with zero for the next one.
+    Leimkuhler-Matthews steps share a normal with the next step, so y_k = x_k - amplitude xi_k / 2 is Markov: a step
+    starts from x = y + amplitude xi / 2, with its own xi, and with zero for the next one.
     """
     nodes, weights = (torch.tensor(v) for v in np.polynomial.hermite_e.hermegauss(24))
     weights = weights / weights.sum()
     reach, order = 4.5, 64
     angle = torch.pi * (torch.arange(order, dtype=torch.float64) + 0.5) / order
     grid = reach * angle.cos()
-    kick = (2 * TEMPERATURE * dt) ** 0.5
+    amplitude = (2 * TEMPERATURE * dt) ** 0.5
     parts = flows(single_unit(J2, 0.0, J4), dt=dt, temperature=TEMPERATURE)
     push = parts.push(torch.tensor(FORCE, dtype=torch.float64)).item()
-    shared = 0.5 * kick if name == "leimkuhler_matthews" else 0.0
+    shared = 0.5 * amplitude if name == "leimkuhler_matthews" else 0.0
 
     def advance(y: torch.Tensor, step: int = 0) -> torch.Tensor:
         """All outcomes of one step from each y, [y, node]."""
         x, xi = torch.broadcast_tensors(y[:, None] + (shared if step else 0.0) * nodes, nodes)
         common = {
             "drift": lambda x, _: FORCE - (2 * J2 * x + 4 * J4 * x**3),
-            "kick": kick,
+            "amplitude": amplitude,
             "dt": dt,
             "noise": lambda k: xi if k == 0 else torch.zeros_like(xi),
         }

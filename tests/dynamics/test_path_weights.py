@@ -74,7 +74,7 @@ def test_weighing_changes_no_bit_of_the_path_and_a_run_in_two_adds_up(integrator
 
 @EACH
 def test_forward_weight_of_its_own_run_is_that_of_the_normals_that_were_drawn(integrator):
-    """ln p = -xi^2 / 2 - ln(sqrt(2 pi) kick) for each free unit and step; a linear unit has no other width."""
+    """ln p = -xi^2 / 2 - ln(sqrt(2 pi) amplitude) for each free unit and step; a linear unit has no other width."""
     potential, clamp = random_potential(6, bipartite=True, j4=0.0), torch.arange(6) == 2
     _, weights = weighed(potential, start_states(), integrator=integrator, clamp=clamp, mobility=MOBILITY, drive=drive)
     xi = normals(4, torch.arange(7), 0, 40, 6, dtype=float64)[..., ~clamp]

@@ -117,10 +117,10 @@ def test_the_exponential_is_remembered_until_the_couplings_change(monkeypatch):
     )
     potential = random_potential(6)
     with torch.no_grad():
-        first = flows(potential, dt=0.1, temperature=0.1).kick
-        assert flows(potential, dt=0.1, temperature=0.3).kick is first
+        first = flows(potential, dt=0.1, temperature=0.1).coupling
+        assert flows(potential, dt=0.1, temperature=0.3).coupling is first
         potential.couplings.bonds.data[3] += 1e-3  # without autograd's version counter noticing
-        assert not torch.equal(flows(potential, dt=0.1, temperature=0.1).kick.half, first.half)
+        assert not torch.equal(flows(potential, dt=0.1, temperature=0.1).coupling.half, first.half)
         flows(potential, dt=0.2, temperature=0.1)
     assert len(asked) == 3
 
@@ -144,7 +144,7 @@ def paired_errors(units: int, paths: int, strength: float, coarse: int) -> dict[
                 drift=lambda x, _: -gradient(x),
                 noise=lambda step, name=name: noise[name],
                 dt=dt,
-                kick=(2 * temperature * dt) ** 0.5,
+                amplitude=(2 * temperature * dt) ** 0.5,
                 flows=parts,
                 push=lambda step, push=push: push,
             ),

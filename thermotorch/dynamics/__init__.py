@@ -1,4 +1,4 @@
-"""Simulation of thermodynamic computers: one entry point, interchangeable integrators, observers and backends."""
+"""Simulate thermodynamic computers: one entry point, interchangeable integrators, observers and backends."""
 
 from collections.abc import Callable, Mapping
 
@@ -71,50 +71,51 @@ def simulate(
 
         dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi
 
-    Differentiable in the state, the drive and the potential's parameters (pathwise: the noise is fixed by the seed),
-    with memory for about 2 sqrt(steps) states; under `torch.no_grad()` it keeps one. Sample i depends on the seed,
-    `sample_ids[i]` and the step numbers only: not on whether the run was split in two, and, up to the rounding of
-    matrix products, not on the batch it is in or the device.
+    Gradients reach the state, the drive and the potential's parameters (pathwise: the seed fixes the noise). They take
+    memory for about 2 sqrt(steps) states; under `torch.no_grad()` a run keeps one. Sample i depends only on the seed,
+    `sample_ids[i]` and the step numbers. It does not depend on a split of the run into parts nor, up to the rounding of
+    matrix products, on its batch or device.
 
-    Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) it runs by the reference; see `transforms.py`. There, a seed
+    Inside `torch.func` (`grad`, `vmap`, `jacrev`, `jvp`) the reference backend runs; see `transforms.py`. There, a seed
     of None follows vmap's `randomness`, and each call counts its own samples from 0: map `sample_ids` or the seed.
 
     Args:
-        potential: V, of n units.
-        state: [batch, unit], float32 or float64, the same as the potential; or the `Trajectory` of an earlier run,
-            which is continued with the noise that would have come, so that two halves equal the whole.
+        potential: the potential V of n units.
+        state: [batch, unit], float32 or float64, in the dtype of the potential; or the `Trajectory` of an earlier run,
+            to continue it with the noise that would have come next, so that two halves equal the whole.
         steps: number of time steps.
-        dt: length of one, in units of 1 / (mobility x energy).
-        temperature: kT in the potential's energy unit; 0 gives gradient descent.
-        mobility: mu, a number or [unit].
-        seed: of the thermal noise, 0 <= seed < 2^64; None draws one from torch's global generator, so that
-            `torch.manual_seed` governs it. `trajectory.seed` tells which.
-        sample_ids: int64 [batch], which noise streams; default 0 ... batch - 1.
-        drive: external force f, [unit], [batch, unit], or a pure function of the step number that returns one (it is
-            asked more than once per step); held during a step.
-        clamp: bool [unit]; those units keep their values in `state`.
-        integrator: one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
+        dt: time step, in units of 1 / (mobility x energy).
+        temperature: thermal energy kT in the potential's energy unit; 0 gives gradient descent.
+        mobility: mobility mu, a number or [unit].
+        seed: seed of the thermal noise, 0 <= seed < 2^64; None draws one from torch's global generator, so that
+            `torch.manual_seed` governs it. `trajectory.seed` holds the seed of the run.
+        sample_ids: number of each sample's noise, int64 [batch]; default 0 ... batch - 1.
+        drive: external force f, [unit] or [batch, unit], or a pure function of the step number, called
+            more than once per step. It is constant during a step.
+        clamp: mask of the units that keep their values in `state`, bool [unit].
+        integrator: scheme, one of `INTEGRATORS`: "euler_maruyama", "heun", "leimkuhler_matthews", "splitting",
             "alternating" (couplings between two sets of groups only); or "auto": the splitting scheme, Heun where the
             dense exponential of the couplings costs too much, Euler-Maruyama for an observed `PathAction` or
             `PathWeights`.
-        record: keep the state after every `record`-th step (counted from step 0, not from `start_step`).
+        record: interval between recorded states, in steps from step 0, not from `start_step`; None records none.
         backend: "reference" (plain torch, any device, float32 and float64), "cpu" (compiled at its first use, float32),
-            "cuda" (Triton, float32), or "auto" for the fastest that can do what is asked here.
-        start_step: number of the first step, default 0 or where the given trajectory stopped.
-        stream: which family of noise; runs that prepare a start use `Stream.INITIAL`.
-        observers: by name; see `observe.py`, and `path_weights.py` for entropy production.
-        precision: what a backend may round state and couplings to in their product, "ieee" (float32), "tf32" or "bf16"
-            (11 and 8 significant bits); state, sums and everything else keep theirs. The reference never rounds.
+            "cuda" (Triton, float32), or "auto" for the fastest one that supports these arguments.
+        start_step: number of the first step; default 0, or the step at which the given trajectory stopped.
+        stream: family of noise; runs that prepare an initial state use `Stream.INITIAL`.
+        observers: observers by name; see `observe.py`, and `path_weights.py` for entropy production.
+        precision: format to which a backend may round state and couplings in their product: "ieee" (float32),
+            "tf32" or "bf16" (11 and 8 significant bits). State, sums and everything else keep their format. The
+            reference never rounds.
 
     Returns:
-        A `Trajectory`: end state, heat, work, and what was recorded and observed.
+        A `Trajectory` with the end state, heat, work, recorded states and results of the observers.
 
     Raises:
-        ValueError, TypeError: an argument that does not fit, before any compute.
+        ValueError, TypeError: an argument is invalid; raised before any compute.
         FloatingPointError: the state or its energy became non-finite; names step, sample, unit and a dt to try.
 
     Warns:
-        UserWarning: the run repeats the noise that led to the very `state` it starts from.
+        UserWarning: the run repeats the noise that produced the very `state` from which it starts.
         StabilityWarning: dt exceeds the linear stability bound of Euler-Maruyama, `potential.stable_dt`; twice that
             bound for the exact flows of "splitting" and "alternating".
     """
@@ -146,7 +147,7 @@ def simulate(
 
 
 def _backend(name: str, problem: Problem) -> str:
-    """The backend to run on; one asked for by name runs or says why it cannot."""
+    """Return the backend for a problem; raise if the backend requested by name does not support it."""
     if name == "reference":
         return name
     if transformed():

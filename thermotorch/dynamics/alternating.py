@@ -1,7 +1,7 @@
-"""What `integrator="alternating"` needs: units in two colours, with couplings only between the colours.
+"""Two-colour partitions of the units for `integrator="alternating"`: no couplings within a colour.
 
 One step updates all units of colour 1 in the frozen field of colour 0, then all units of colour 0 in that of colour 1,
-each by the exact flows of its on-site terms (`splitting.py`), the constant force in the middle one.
+each by the exact flows of its on-site terms (`splitting.py`). The middle flow includes the constant force.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,14 @@ from torch import Tensor
 
 
 def second_colour(pieces: Iterable[tuple[int, int, Tensor]], units: int) -> Tensor:
-    """Return which units have colour 1, bool [units]; in every connected part the first group has colour 0.
+    """Return the mask of the units of colour 1, bool [units]; the first group of every connected part has colour 0.
 
     Args:
-        pieces: blocks of the couplings, as `Couplings.pieces` has them, each between two groups of units.
+        pieces: blocks of the couplings between two groups of units each, as from `Couplings.pieces`.
+        units: number of units.
 
     Raises:
-        ValueError: the groups cannot be coloured so.
+        ValueError: the groups have no such colouring.
     """
     neighbours: dict[tuple[int, int], set[tuple[int, int]]] = {}
     for row, column, block in pieces:

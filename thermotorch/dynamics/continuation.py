@@ -1,4 +1,4 @@
-"""Where the noise of a run begins: a fresh seed, an explicit one, or where an earlier trajectory stopped."""
+"""The start of a run's noise: a fresh seed, an explicit one, or the end of an earlier trajectory."""
 
 import warnings
 import weakref
@@ -24,7 +24,7 @@ def begin(
     """Return the state, seed, first step, stream and sample numbers of a run.
 
     Raises:
-        ValueError: an argument contradicts the trajectory that is continued, or the trajectory does not know its noise.
+        ValueError: an argument contradicts the trajectory to continue, or the trajectory does not know its noise.
     """
     if not isinstance(state, Trajectory):
         drawn = fresh_seed() if seed is None else seed
@@ -53,7 +53,7 @@ _ended: deque[tuple[weakref.ref[Tensor], "_Noise"]] = deque(maxlen=_REMEMBERED)
 
 
 class _Noise:
-    """The noise that a finished run has used, without its tensors' graph."""
+    """The noise that a finished run used, detached from its graph."""
 
     def __init__(self, problem: Problem) -> None:
         self.seed, self.stream = problem.seed, problem.stream
@@ -69,7 +69,7 @@ class _Noise:
 
 
 def warn_of_repeated_noise(state: Tensor, problem: Problem) -> None:
-    """Warn when `state`, the very tensor that a recent run returned, is shaken by the noise of that run again."""
+    """Warn if a run starts from the very tensor that a recent run returned and repeats the noise of that run."""
     noise = _Noise(problem)
     for ended, used in _ended:
         if ended() is state and problem.temperature > 0 and used.overlaps(noise):
@@ -83,5 +83,5 @@ def warn_of_repeated_noise(state: Tensor, problem: Problem) -> None:
 
 
 def remember(trajectory: Trajectory, problem: Problem) -> None:
-    """Keep in mind, weakly, which noise led to this end state."""
+    """Remember, by weak reference, the noise that produced this end state."""
     _ended.append((weakref.ref(trajectory.state), _Noise(problem)))

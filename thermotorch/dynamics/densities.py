@@ -1,4 +1,4 @@
-"""Transition densities of the schemes that have one: how likely a step is to end where it did."""
+"""Transition densities p(end | start) of one step, for the schemes that have one."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from thermotorch.potential import Potential
 
 
 class StepDensity(NamedTuple):
-    """ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi) for each free unit; none where not reachable."""
+    """The terms of ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi) for each free unit, and its support."""
 
     residual: Tensor
     width: Tensor
     reachable: Tensor
 
 
-# (potential, step, start, end, drive) -> the density of going from `start` to `end` in the conditions of `step`
+# (potential, step, start, end, drive) -> density of the move from `start` to `end` under the conditions of `step`
 Density = Callable[[Potential, Transition, Tensor, Tensor, Tensor | None], StepDensity]
 
 
@@ -29,8 +29,10 @@ def euler_maruyama(
 ) -> StepDensity:
     gradient = potential.gradient(start) if drive is None else potential.gradient(start) - drive
     rate = torch.as_tensor(step.mobility, dtype=start.dtype, device=start.device).expand(start.shape[1]) * step.dt
-    kick = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
-    return StepDensity((end - start + rate * gradient) / kick, kick.log(), torch.ones_like(start, dtype=torch.bool))
+    amplitude = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
+    return StepDensity(
+        (end - start + rate * gradient) / amplitude, amplitude.log(), torch.ones_like(start, dtype=torch.bool)
+    )
 
 
 def alternating(
@@ -38,7 +40,9 @@ def alternating(
 ) -> StepDensity:
     flows = flows_of.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     second = second_colour(potential.couplings.pieces(), potential.num_units).to(start.device)
-    between = torch.where(second, step.after, step.before)  # in either direction: the other colour's state in each move
+    between = torch.where(
+        second, step.after, step.before
+    )  # the other colour's state during each move, in either direction
     force = (0.0 if drive is None else drive) - flows.bias - potential.couplings(between)
     z, slope, reachable = flows.unrelax(end)
     spread = torch.where(flows.spread > 0, flows.spread, 1.0)
@@ -49,7 +53,7 @@ def alternating(
 def splitting(potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None) -> StepDensity:
     flows = flows_of.flows(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     push = flows.push(drive)
-    back = flows_of.kick(potential.couplings, -0.5 * flows.rate)
+    back = flows_of.coupling_flow(potential.couplings, -0.5 * flows.rate)
     moved = end - push if back is None else end - push + (end - push) @ back.half
     z, slope, reachable = flows.unrelax(moved)
     spread = torch.where(flows.spread > 0, flows.spread, 1.0)

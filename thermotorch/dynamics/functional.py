@@ -1,4 +1,4 @@
-"""A simulation with other numbers in place of a potential's parameters and buffers."""
+"""Simulations with other values in place of a potential's parameters and buffers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +17,9 @@ def simulate_with(
     state: Tensor | Trajectory,
     **arguments: Any,
 ) -> Trajectory:
-    """Run `simulate(potential, state, **arguments)` as if the potential held `tensors`, by name;
-    differentiable in them.
+    """Run `simulate(potential, state, **arguments)` with `tensors` in place of the potential's own, by name.
+
+    Gradients reach these tensors.
     """
     named = {f"potential.{name}": value for name, value in tensors.items()}
     run: Trajectory = torch.func.functional_call(_Run(simulate, potential), named, (state,), arguments)
@@ -26,7 +27,7 @@ def simulate_with(
 
 
 class _Run(nn.Module):
-    """`simulate` as the forward pass of a module, whose tensors `functional_call` can replace."""
+    """Wrap `simulate` as the forward pass of a module, whose tensors `functional_call` can replace."""
 
     def __init__(self, simulate: Callable[..., Trajectory], potential: Potential) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The fast backends: the whole run as one call of an operator of `operators/`, whose implementation is the device's.
+"""The fast backends: a whole run as one call of an operator of `operators/`, implemented for the device.
 
-A drive that changes in time, and observers, see the run in chunks of steps whose states are all recorded.
+With a time-dependent drive or observers, the run proceeds in chunks of steps whose states are all recorded.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, wants_
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
-_CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk: not its batch, on which no sample's result may depend
+_CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk; not x batch, since no sample's result may depend on its batch
 _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a second forward pass
 
 
@@ -31,13 +31,15 @@ def refusal(problem: Problem, device: str) -> str | None:
     """Return why the operators on `device` do not cover this problem, or None."""
     found = problem.state.device.type
     if not problem.potential.quartic:
-        return f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference knows"
+        return (
+            f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference supports"
+        )
     if device not in _BACKENDS:
         return f"there is no fast backend for {device}"
     if found != device:
         return f"the state is on {found}; write state.to({device!r}) and potential.to({device!r})"
     if problem.state.dtype != torch.float32:
-        return f"it computes in float32 and the state is {problem.state.dtype}"
+        return f"it computes in float32, but the state is {problem.state.dtype}"
     reason, integrators = _backend(device)
     if reason is None and problem.integrator_name not in integrators:
         return f"it does not have the integrator {problem.integrator_name!r}"
@@ -45,13 +47,13 @@ def refusal(problem: Problem, device: str) -> str | None:
 
 
 def covers_action(path: Tensor) -> bool:
-    """Return True if `reverse_action` has an implementation for this path."""
+    """Return True if the operator `reverse_action` is implemented for this path."""
     device = path.device.type
     return not transformed() and path.dtype == torch.float32 and device in _BACKENDS and _backend(device)[0] is None
 
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
-    """`objectives.reverse_action` by the operator; gradients reach the potential, not the path."""
+    """Compute `objectives.reverse_action` by the operator; gradients reach the potential, not the path."""
     couplings = op.placed(potential.couplings.pieces())
     units = [
         value.expand(potential.num_units).contiguous()
@@ -61,7 +63,7 @@ def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: f
     return action
 
 
-_Backend = tuple[str | None, Sequence[str]]  # why it cannot be had, or None, and the integrators that it has
+_Backend = tuple[str | None, Sequence[str]]  # reason for its absence, or None; names of its integrators
 
 
 def _cpu() -> _Backend:
@@ -77,7 +79,7 @@ def _cuda() -> _Backend:
 
 
 _BACKENDS: dict[str, Callable[[], _Backend]] = {"cpu": _cpu, "cuda": _cuda}
-_known: dict[str, _Backend] = {}  # asked before any tracing: torch.compile can read a dict, but not build a library
+_known: dict[str, _Backend] = {}  # filled before any tracing: torch.compile can read a dict, but not build a library
 
 
 def _backend(device: str) -> _Backend:
@@ -116,9 +118,9 @@ def _energy_at_start(problem: Problem) -> Tensor:
 
 
 class _Operator:
-    """The problem as arguments of an operator.
+    """A problem as the arguments of an operator.
 
-    `force` [1 or steps, 1 or batch, unit] is the drive of some steps, or None for the problem's constant one.
+    `force` [1 or steps, 1 or batch, unit] is the drive of some steps, or None for the problem's constant drive.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -130,7 +132,7 @@ class _Operator:
     def __call__(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The state after `steps` steps, and the recorded ones."""
+        """Return the state after `steps` steps, and the recorded states."""
         raise NotImplementedError
 
     def per_unit(self, value: Tensor | float) -> Tensor:
@@ -138,15 +140,15 @@ class _Operator:
         return torch.as_tensor(value, dtype=state.dtype, device=state.device).expand(state.shape[1]).contiguous()
 
     def timeline(self, state: Tensor, first: int, steps: int, record: int, keep: int) -> tuple[Any, ...]:
-        """The fields of `arguments.Timeline`."""
+        """Return the fields of `arguments.Timeline`."""
         ids, precision = self.problem.sample_ids, self.problem.precision
         return state.contiguous(), ids, steps, self.seed, first, self.stream, record, keep, precision
 
     def keep(self, state: Tensor, steps: int) -> int:
-        """Steps between states kept for the gradient: each one where memory is plenty, else sqrt(steps) apart."""
+        """Return the interval between states kept for the gradient: 1 if memory allows, else about sqrt(steps)."""
         if not self.gradient or steps == 0:
             return 0
-        if torch.compiler.is_compiling():  # asking for the batch's size would tie the graph to it
+        if torch.compiler.is_compiling():  # reading the batch size would specialise the graph to it
             return ceil(sqrt(steps))
         return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
 
@@ -179,7 +181,7 @@ class _Langevin(_Operator):
     def with_sums(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Also the sums of `weights_op.path_weights`."""
+        """Return these two and the sums of the operator `path_weights`."""
         drive, timeline = self.constant if force is None else force, self.timeline(state, first, steps, record, 0)
         end, recorded, sums = weights_op.path_weights(*timeline, drive, *self.machine)
         return end, recorded, sums
@@ -191,20 +193,20 @@ class _Splitting(_Operator):
         self.flows = flows = splitting.flows(
             problem.potential, dt=problem.dt, temperature=problem.temperature, mobility=problem.mobility
         )
-        kicks = (None, None) if flows.kick is None else (flows.kick.whole, flows.kick.half)
+        matrices = (None, None) if flows.coupling is None else (flows.coupling.whole, flows.coupling.half)
         # The fields of `arguments.Splitting` after the pushes.
-        self.machine = *kicks, *map(self.per_unit, (flows.decay, flows.spread, flows.stiffness, flows.shift))
+        self.machine = *matrices, *map(self.per_unit, (flows.decay, flows.spread, flows.stiffness, flows.shift))
         self.pushes = self._pushes(self.constant)
 
     def _pushes(self, force: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What C adds besides the couplings' product, between two steps and in half a step.
+        """Return the displacements by drive and biases in C, between two steps and in half a step.
 
         [1 or steps, 1 or batch, unit] each.
         """
         half = self.flows.push(force)
         half = half.expand(1, 1, -1) if force is None else half
         following = half if len(half) == 1 else torch.cat([half[1:], half[-1:]])
-        # In float64 as the pushes themselves: torch's float32 products have other bits with other numbers of threads.
+        # In float64, like the pushes themselves: torch's float32 products change with the number of threads.
         between = self.flows.couple(half.double(), following.double()).to(half.dtype)
         return between, half
 
@@ -221,7 +223,7 @@ _OPERATORS: dict[str, type[_Operator]] = {"splitting": _Splitting}  # of all oth
 
 
 def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | None, Tensor | None]:
-    """The drive of `count` steps, one by one and as [count, 1 or batch, unit]."""
+    """Return the drive of `count` steps, as a list and as [count, 1 or batch, unit]."""
     if problem.drive is None:
         return None, None
     forces = [problem.drive(step) for step in range(first, first + count)]
@@ -229,12 +231,12 @@ def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | No
 
 
 def _joined(problem: Problem, recorded: list[Motion]) -> Tensor:
-    """The states that chunks recorded, [record, batch, unit]."""
+    """Return the recorded states of all chunks, [record, batch, unit]."""
     return torch.cat([problem.state.new_empty(0, *problem.state.shape), *(states for (states,) in recorded)])
 
 
 def _sums_alone(problem: Problem, steps: _Operator) -> bool:
-    """Return True if single steps are wanted for nothing but work and the path weights of the run itself."""
+    """Return True if single steps serve only the work and the path weights of the run itself."""
     if problem.state.device.type != "cpu" or problem.integrator_name not in cpu.SUMMED or steps.gradient:
         return False
     found = problem.observers.values()
@@ -242,7 +244,7 @@ def _sums_alone(problem: Problem, steps: _Operator) -> bool:
 
 
 def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
-    """As `_run_in_chunks`, with work and weights added up by the operator; in chunks only if the drive changes."""
+    """Run with work and weights summed by the operator, in chunks only if the drive depends on time."""
     changing = problem.drive is not None and steps.constant is None
 
     def chunk(before: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
@@ -270,7 +272,7 @@ def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, 
 
 
 def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
-    """State, work, recorded states and observations, chunk by chunk; with gradients each chunk is a checkpoint."""
+    """Return state, work, recorded states and observations, chunk by chunk; with gradients each is a checkpoint."""
 
     def chunk(point: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
         (before,), work, carries = point

@@ -1,7 +1,7 @@
-"""Dynamics in single precision inside autocast regions and modules of half precision.
+"""Single-precision dynamics inside autocast regions and half-precision modules.
 
-A time step adds increments of order dt to a state of order one: eight bits would lose them. So a run leaves autocast,
-as torch's own sensitive functions do, and a potential in bfloat16 or half is simulated with its values in float32.
+A time step adds increments of order dt to a state of order one, and eight bits would lose them. So a run leaves
+autocast, as torch's own sensitive functions do, and casts a potential in bfloat16 or half to float32.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _HALVES = (torch.bfloat16, torch.float16)
 
 
 def needs_float32(potential: Potential, state: Tensor | Trajectory) -> bool:
-    """Return whether a run would otherwise be computed in half precision."""
+    """Return True if a run would otherwise compute in half precision."""
     at = state if isinstance(state, Tensor) else state.state
     return potential.bias.dtype in _HALVES or at.dtype in _HALVES or torch.is_autocast_enabled(at.device.type)
 
@@ -27,10 +27,10 @@ def needs_float32(potential: Potential, state: Tensor | Trajectory) -> bool:
 def in_float32(
     simulate: Callable[..., Trajectory], potential: Potential, state: Tensor | Trajectory, **arguments: Any
 ) -> Trajectory:
-    """Run `simulate` outside autocast, with potential and state in float32 where they are in half precision.
+    """Run `simulate` outside autocast, with a half-precision potential and state cast to float32.
 
     Returns:
-        A trajectory whose `state` has the dtype of the given one; heat, work and recorded states keep float32.
+        A trajectory whose `state` has the dtype of the given state; heat, work and recorded states stay in float32.
     """
     at = state if isinstance(state, Tensor) else state.state
     exact = at.float() if at.dtype in _HALVES else at

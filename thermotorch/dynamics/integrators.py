@@ -1,8 +1,8 @@
 """Time steps of overdamped Langevin dynamics, dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi.
 
-One function per scheme, `(x, step, system) -> x at step + 1`, and one record of what the rest of the library needs to
-know of it; the loop lives in the backend. The drive f is held during a step (a controller that updates once per step),
-so the work `f . (x' - x)` is exact for every scheme. Weak orders are for expectations at a fixed time.
+Each scheme is a function `(x, step, system) -> x at step + 1` with one record of its properties for the rest of the
+library. The loop over the steps is in `loop.py`. The drive f is constant during a step (a controller that updates once
+per step), so that the work `f . (x' - x)` is exact for every scheme. Weak orders are for expectations at a fixed time.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from thermotorch.dynamics.densities import Density
 from thermotorch.potential import Potential, require_quartic
 
 
-@dataclass(eq=False)  # not frozen: torch 2.11 cannot trace the making of a frozen one that holds a function
+@dataclass(eq=False)  # not frozen: torch 2.11 cannot trace the construction of a frozen one that holds a function
 class Force:
-    """A checked drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
+    """A validated drive: `force(step)` is [unit] or [batch, unit]; `constant` is that tensor if it never changes."""
 
     at: Callable[[int], Tensor]
     constant: Tensor | None = None
@@ -32,17 +32,17 @@ class Force:
 
 @dataclass(frozen=True)
 class System:
-    """Forces and noise: `drift(x, step)` is mu (f - dV/dx), `kick` sqrt(2 mu kT dt), `noise(step)` [batch, unit]."""
+    """Forces and noise: `drift(x, step)` mu (f - dV/dx), `amplitude` sqrt(2 mu kT dt), `noise(step)` [batch, unit]."""
 
     drift: Callable[[Tensor, int], Tensor]
     noise: Callable[[int], Tensor]
-    kick: Tensor | float
+    amplitude: Tensor | float
     dt: float
 
 
 @dataclass(frozen=True)
 class SplitSystem(System):
-    """Also exact flows, and `push(step)`, the effect of drive and biases in half a step."""
+    """A system with exact flows and `push(step)`, the displacement by drive and biases in half a step of C."""
 
     flows: exact.Flows
     push: Callable[[int], Tensor]
@@ -62,7 +62,7 @@ class SplitSystem(System):
 
 @dataclass(frozen=True)
 class ColouredSystem(System):
-    """Also on-site flows, `force(x, step)`, which is f - b - J x, and `second`, the units of the second colour."""
+    """A system with on-site flows, `force(x, step)` = f - b - J x, and `second`, the mask of the second colour."""
 
     flows: exact.OnSite
     force: Callable[[Tensor, int], Tensor]
@@ -83,33 +83,33 @@ class ColouredSystem(System):
 
 
 def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
-    """x + dt drift(x) + kick xi. Weak order 1, one force. The scheme of all the published thermodynamic computers."""
-    return x + system.dt * system.drift(x, step) + system.kick * system.noise(step)
+    """Return x + dt drift(x) + amplitude xi. Weak order 1, one force; the scheme of the published simulations."""
+    return x + system.dt * system.drift(x, step) + system.amplitude * system.noise(step)
 
 
 def heun(x: Tensor, step: int, system: System) -> Tensor:
-    """Trapezoidal drift along an Euler-Maruyama guess, same noise in both.
+    """Average the drift at both ends of an Euler-Maruyama step, with the same noise in predictor and corrector.
 
     Weak order 2 (additive noise), two forces.
     """
-    kick = system.kick * system.noise(step)
+    increment = system.amplitude * system.noise(step)
     drift = system.drift(x, step)
-    guess = x + system.dt * drift + kick
-    return x + 0.5 * system.dt * (drift + system.drift(guess, step)) + kick
+    guess = x + system.dt * drift + increment
+    return x + 0.5 * system.dt * (drift + system.drift(guess, step)) + increment
 
 
 def leimkuhler_matthews(x: Tensor, step: int, system: System) -> Tensor:
-    """x + dt drift(x) + kick (xi_k + xi_{k+1}) / 2. One force.
+    """Return x + dt drift(x) + amplitude (xi_k + xi_{k+1}) / 2. One force.
 
     Order 2 for equilibrium averages, exact for the variance of a quadratic potential; order 1 before that.
     Source: Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34 (2013).
     """
     noise = 0.5 * (system.noise(step) + system.noise(step + 1))
-    return x + system.dt * system.drift(x, step) + system.kick * noise
+    return x + system.dt * system.drift(x, step) + system.amplitude * noise
 
 
 def splitting(x: Tensor, step: int, system: SplitSystem) -> Tensor:
-    """C(h/2) N(h/2) O(h) N(h/2) C(h/2): couplings and forces, quartic part, quadratic part with noise, each exact.
+    """Compose exact flows C(h/2) N(h/2) O(h) N(h/2) C(h/2): couplings and forces, quartic part, quadratic with noise.
 
     Weak order 2, one normal, stable at any dt in the quartic part. Two products with a dense [unit, unit] matrix as
     written here; the fast backends merge the last of a step with the first of the next. `splitting.py` has the flows.
@@ -120,11 +120,11 @@ def splitting(x: Tensor, step: int, system: SplitSystem) -> Tensor:
 
 
 def alternating(x: Tensor, step: int, system: ColouredSystem) -> Tensor:
-    """The units of the second colour, then those of the first, each by N(h/2) O(h) N(h/2) in the field of the others.
+    """Move the second colour, then the first, each by N(h/2) O(h) N(h/2) in the field of the other units.
 
     O with a constant force F is e x + F gain + s xi. For couplings between two colours only (`alternating.py`). Weak
-    order 1 in general, as strong a splitting as `splitting` up to half a step of one colour; every block of the
-    couplings once per step, no exponential, stable at any dt in the quartic part.
+    order 1 in general; equal to a symmetric splitting up to half a step of one colour. Each step multiplies by every
+    block of the couplings once and needs no exponential; it is stable at any dt in the quartic part.
     """
     flows, xi = system.flows, system.noise(step)
     for colour in (system.second, ~system.second):
@@ -143,18 +143,18 @@ S = TypeVar("S", bound=System)
 
 @dataclass(frozen=True)
 class Integrator(Generic[S]):
-    """A scheme, and what the rest of the library needs to know of it.
+    """The record of a scheme: its step function and the properties that the rest of the library reads.
 
     Args:
-        step: (state, number of the step, system) -> state one step later.
+        step: step function (state, step number, system) -> state one step later.
         order: weak order at a fixed time.
-        fields: coupling fields of a step; the FLOPs of `thermotorch::langevin` count them.
-        system: (forces and noise, potential, drive, temperature, mobility) -> what `step` is given; None where forces
-            and noise are enough.
-        require: raises a ValueError for a potential that the scheme cannot take; it is given the scheme in words, too.
-        exact_flows: the scheme is made of exact flows of the quartic well. It never diverges, and its noise has the
-            spread of the flow O.
-        density: the transition density of a step, if there is one; see `path_weights.py`.
+        fields: number of coupling fields per step, for the FLOPs of `thermotorch::langevin`.
+        system: function (System, potential, drive, temperature, mobility) -> system for `step`; None if forces
+        and noise suffice.
+        require: check (potential, name of the argument) that raises a ValueError for a potential outside the scheme.
+        exact_flows: True for a composition of exact flows of the quartic well, which never diverges and whose noise has
+        the spread of the flow O.
+        density: transition density of a step, or None; see `path_weights.py`.
     """
 
     step: Callable[[Tensor, int, S], Tensor]

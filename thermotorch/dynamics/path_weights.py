@@ -55,7 +55,7 @@ class PathWeights:
 
     Three integrators have a transition density:
 
-        euler_maruyama   x' = x + mu dt (f - dV/dx) + kick xi, in the reverse x = x' + mu dt (f - dV/dx(x')) + kick xi'
+        euler_maruyama   x' = x + mu dt (f - dV/dx) + a xi, in the reverse x = x' + mu dt (f - dV/dx(x')) + a xi'
         alternating      the reverse moves the first colour before the second, each in the field that it moved in
         splitting        C N O N C is its own reverse; couplings without a diagonal keep volumes, so only N has a slope
 

@@ -1,8 +1,8 @@
-"""The reference backend: plain torch, any device, float32 or float64. It defines what correct means.
+"""The reference backend: plain torch, any device, float32 or float64. It defines the correct result.
 
 Cost per step: one coupling field (two for Heun), the normals, and about ten passes over the state. Memory: a few states
 and one chunk of noise; with gradients, one state per segment of sqrt(steps) steps plus the inside of a single segment,
-because a segment is recomputed, noise and all, when its gradient is asked for.
+because the backward pass recomputes a segment with its noise.
 """
 
 from math import ceil, sqrt
@@ -29,7 +29,7 @@ def run(problem: Problem) -> Trajectory:
     def diverged(before: Point, first: int, end: int) -> None:
         report_divergence(problem, lambda x, step: scheme(x, step, system), before.motion[0], first, end)
 
-    hidden = transformed()  # where neither checkpoints nor values can be had
+    hidden = transformed()  # checkpoints and values are unavailable there
     point, recorded = run_segments(
         problem,
         Point.start(problem),
@@ -47,7 +47,7 @@ def run(problem: Problem) -> Trajectory:
 
 
 def _system(problem: Problem) -> Any:
-    """What the scheme of a problem is given: couplings bound, noise opened."""
+    """Return the system of a problem's scheme, with bound couplings and its noise stream."""
     gradient, drive, mobility = problem.potential.bind(), problem.drive, problem.mobility
 
     def drift(x: Tensor, step: int) -> Tensor:
@@ -56,8 +56,8 @@ def _system(problem: Problem) -> Any:
 
     units, stream = problem.potential.num_units, Stream(problem.stream)
     noise = NormalStream(problem.seed, problem.sample_ids, units, problem.end, stream, problem.state.dtype)
-    kick = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
-    system = System(drift, noise, kick, problem.dt)
+    amplitude = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
+    system = System(drift, noise, amplitude, problem.dt)
     if (special := problem.integrator.system) is None:
         return system
     return special(system, problem.potential, drive, problem.temperature, mobility)

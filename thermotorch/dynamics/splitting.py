@@ -1,4 +1,4 @@
-"""The exact flows behind `integrator="splitting"`: couplings C, quartic N, and quadratic with noise O.
+"""The exact flows of `integrator="splitting"`: couplings C, quartic N, and quadratic with noise O.
 
     C  dx = mu (f - b - J x) dt                         x -> x e^G + (mu (f - b) t) phi(G),   G = -t J mu, x a row
     N  dx = -4 mu j4 y^3 dt,  y = x + a                 y -> y / sqrt(1 + 8 mu j4 t y^2)
@@ -22,10 +22,10 @@ from thermotorch.couplings import Couplings
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
-_CACHED_EXPONENTIALS = 4  # machines whose exponentials are remembered
+_CACHED_EXPONENTIALS = 4  # machines with cached exponentials
 
 
-class Kick(NamedTuple):
+class CouplingFlow(NamedTuple):
     """The coupling flow over half a step: x -> x + x @ half + (displacement without couplings) @ mean."""
 
     half: Tensor  # e^G - 1, [unit, unit]
@@ -40,7 +40,7 @@ class OnSite:
     rate: Tensor  # mobility x dt
     bias: Tensor
     decay: Tensor
-    gain: Tensor  # what a constant force adds during O
+    gain: Tensor  # displacement per unit of constant force during O
     spread: Tensor
     stiffness: Tensor
     shift: Tensor
@@ -51,7 +51,7 @@ class OnSite:
         return y * torch.rsqrt(1 + self.stiffness * y * y) - self.shift
 
     def unrelax(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The state that N(h/2) takes to x, the logarithm of its slope there, and whether there is one (else 0, 0)."""
+        """Return the state that N(h/2) maps to x, the log of its slope there, and a mask of existence (else 0, 0)."""
         y = x + self.shift
         inside = 1 - self.stiffness * y * y
         reachable = inside > 0
@@ -68,23 +68,23 @@ class OnSite:
 class Flows(OnSite):
     """One step of C(h/2) N(h/2) O(h) N(h/2) C(h/2)."""
 
-    kick: Kick | None  # None without couplings
+    coupling: CouplingFlow | None  # None without couplings
 
     def push(self, force: Tensor | None) -> Tensor:
-        """What the external force and the biases add in half a step of C, [..., unit]."""
+        """Return the displacement by external force and biases in half a step of C, [..., unit]."""
         displacement = 0.5 * self.rate * (-self.bias if force is None else force - self.bias)
-        if self.kick is None:
+        if self.coupling is None:
             return displacement
-        # In float64, so that a sample's push does not depend on how many others there are.
-        return (displacement.double() @ self.kick.mean.double()).to(displacement.dtype)
+        # In float64, so that a sample's push does not depend on the batch size.
+        return (displacement.double() @ self.coupling.mean.double()).to(displacement.dtype)
 
     def couple(self, x: Tensor, push: Tensor) -> Tensor:
         """C(h/2)."""
-        return x + push if self.kick is None else x + x @ self.kick.half.to(x.dtype) + push
+        return x + push if self.coupling is None else x + x @ self.coupling.half.to(x.dtype) + push
 
 
 def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> OnSite:
-    """The on-site flows of `potential`, differentiable in its biases."""
+    """Return the on-site flows of `potential`, differentiable in its biases."""
     like = potential.bias
     j2, j3, j4, mobility = (
         torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(potential.num_units)
@@ -94,8 +94,8 @@ def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Te
 
 
 def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor, temperature: float) -> OnSite:
-    """The same from numbers for each unit, [unit]; `rate` is mobility x dt."""
-    moves = (j4 > 0) & (rate > 0)  # adding and taking away a shift would move a clamped unit by its rounding
+    """Return the on-site flows for coefficients [unit]; `rate` is mobility x dt."""
+    moves = (j4 > 0) & (rate > 0)  # a shift, added and subtracted, would move a clamped unit by its rounding error
     shift = torch.where(moves, j3 / (4 * torch.where(moves, j4, 1.0)), 0.0)
     exponent = 2 * rate * (j2 - 6 * j4 * shift**2)
     return OnSite(
@@ -110,22 +110,22 @@ def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor
 
 
 def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tensor | float = 1.0) -> Flows:
-    """The flows of `potential` over one step, differentiable in couplings and biases.
+    """Return the flows of `potential` over one step, differentiable in couplings and biases.
 
     Cost: the exponential of the coupling matrix, 6 products [unit, unit]^2 for weak couplings and 2 more for every
-    factor of two in dt |J|; remembered for the last few machines as long as no gradient is asked for.
+    factor of two in dt |J|; cached for the last few machines in the absence of gradients.
     """
     parts = on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
-    return Flows(**vars(parts), kick=kick(potential.couplings, 0.5 * parts.rate))
+    return Flows(**vars(parts), coupling=coupling_flow(potential.couplings, 0.5 * parts.rate))
 
 
 def _mean_decay(z: Tensor) -> Tensor:
-    """(1 - e^-z) / z, 1 at z = 0."""
+    """Return (1 - e^-z) / z, which is 1 at z = 0."""
     return torch.where(z == 0, 1.0, -torch.expm1(-z) / torch.where(z == 0, 1.0, z))
 
 
-def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
-    """C(h/2) for mobility x h / 2 of each unit, [unit]; with the opposite sign the way back."""
+def coupling_flow(couplings: Couplings, half_rate: Tensor) -> CouplingFlow | None:
+    """Return C(h/2) for mobility x h / 2 of each unit, [unit]; the opposite sign gives its inverse."""
     if not couplings.coupled:
         return None
     if transformed():
@@ -148,20 +148,20 @@ def kick(couplings: Couplings, half_rate: Tensor) -> Kick | None:
     return _remembered[name]
 
 
-def _whole_exponential(generator: Tensor) -> Kick:
-    """`exponential` without a look at the matrix: e^[[G, 1], [0, 0]] = [[e^G, phi(G)], [0, 1]], in float64."""
+def _whole_exponential(generator: Tensor) -> CouplingFlow:
+    """Compute `exponential` without reading values: e^[[G, 1], [0, 0]] = [[e^G, phi(G)], [0, 1]], in float64."""
     one = torch.eye(len(generator), dtype=torch.float64, device=generator.device)
     rows = torch.cat([generator.double(), one], 1), torch.zeros(len(one), 2 * len(one)).to(one)
     upper = torch.linalg.matrix_exp(torch.cat(rows))[: len(one)]
     half, mean = upper[:, : len(one)] - one, upper[:, len(one) :]
-    return Kick(*(part.to(generator.dtype) for part in (half, 2 * half + half @ half, mean)))
+    return CouplingFlow(*(part.to(generator.dtype) for part in (half, 2 * half + half @ half, mean)))
 
 
-_remembered: OrderedDict[bytes, Kick] = OrderedDict()
+_remembered: OrderedDict[bytes, CouplingFlow] = OrderedDict()
 
 
-def exponential(generator: Tensor) -> Kick:
-    """e^G - 1 and phi(G) = (e^G - 1) / G of a square matrix, without the cancellation of subtracting 1.
+def exponential(generator: Tensor) -> CouplingFlow:
+    """Return e^G - 1 and phi(G) = (e^G - 1) / G of a square matrix, without the cancellation in e^G - 1.
 
     Taylor series of phi (Paterson-Stockmeyer, degree 8 in float32, 15 in float64) for G / 2^n, then n doublings,
     e^2G - 1 = 2 D + D^2 and phi(2G) = phi + D phi / 2 with D = e^G - 1.
@@ -187,4 +187,4 @@ def exponential(generator: Tensor) -> Kick:
     for _ in range(doublings):
         mean = mean + 0.5 * half @ mean
         half = 2 * half + half @ half
-    return Kick(half, 2 * half + half @ half, mean)
+    return CouplingFlow(half, 2 * half + half @ half, mean)

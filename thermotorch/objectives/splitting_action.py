@@ -49,9 +49,9 @@ def splitting_action(
     parts = flows(potential, dt=dt, temperature=temperature, mobility=mobility)
     before, after = (path[1:], path[:-1]) if reverse else (path[:-1], path[1:])
     relaxed, push = parts.relax(before), parts.push(None)
-    if parts.kick is None:
-        kicked = relaxed + 2 * push
+    if parts.coupling is None:
+        coupled = relaxed + 2 * push
     else:
-        kicked = relaxed + relaxed @ parts.kick.whole + parts.couple(push, push)
-    residual = after - parts.decay * parts.relax(kicked)
+        coupled = relaxed + relaxed @ parts.coupling.whole + parts.couple(push, push)
+    residual = after - parts.decay * parts.relax(coupled)
     return (residual / parts.spread).square().sum(-1) / 2

@@ -87,13 +87,13 @@ def trajectory(
     size = batch.to(tl.int64) * units
     a = tl.arange(0, FIRST)
     x_a = take(state, row, a, batch, units)
-    scale_a, kick_a, a2_a, a3_a, a4_a = coefficients(j2, j3, j4, mobility, dt, noise_scale, a, units)
+    scale_a, amplitude_a, a2_a, a3_a, a4_a = coefficients(j2, j3, j4, mobility, dt, noise_scale, a, units)
     force_a = force_on(bias, drive, scale_a, row, a, batch, units, drive_row, DRIVE)
     aa, aa_low = take_couplings(matrix, 0, 0, scale_a, units, FIRST, FIRST, PRECISION)
     if SECOND > 0:
         b = FIRST + tl.arange(0, SECOND)
         x_b = take(state, row, b, batch, units)
-        scale_b, kick_b, a2_b, a3_b, a4_b = coefficients(j2, j3, j4, mobility, dt, noise_scale, b, units)
+        scale_b, amplitude_b, a2_b, a3_b, a4_b = coefficients(j2, j3, j4, mobility, dt, noise_scale, b, units)
         force_b = force_on(bias, drive, scale_b, row, b, batch, units, drive_row, DRIVE)
         ab, ab_low = take_couplings(matrix, 0, FIRST, scale_b, units, FIRST, SECOND, PRECISION)
         ba, ba_low = take_couplings(matrix, FIRST, 0, scale_a, units, SECOND, FIRST, PRECISION)
@@ -128,9 +128,9 @@ def trajectory(
                 new_b = noise_b
                 noise_b = 0.5 * (old_b + new_b)
                 old_b = new_b
-        noise_a = kick_a * noise_a
+        noise_a = amplitude_a * noise_a
         if SECOND > 0:
-            noise_b = kick_b * noise_b
+            noise_b = amplitude_b * noise_b
 
         if DRIVE == 2:
             now = drive + tl.cast(k, tl.int64) * drive_step

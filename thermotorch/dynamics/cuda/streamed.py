@@ -142,11 +142,11 @@ def advance(
         force += tl.load(now + row[:, None] * drive_row + unit[None, :], mask=inside, other=0.0)
     a2, a3, a4 = 2 * take_units(j2, unit, units), 3 * take_units(j3, unit, units), 4 * take_units(j4, unit, units)
     drift = mu * dt * (force - on_site(x, a2, a3, a4) - field)
-    kick = tl.sqrt(mu * noise_scale) * noise
+    increment = tl.sqrt(mu * noise_scale) * noise
     if STAGE == "heun":
-        x = 0.5 * (tl.load(origin + where, mask=inside, other=0.0) + x) + 0.5 * (drift + kick)
+        x = 0.5 * (tl.load(origin + where, mask=inside, other=0.0) + x) + 0.5 * (drift + increment)
     else:
-        x = x + drift + kick
+        x = x + drift + increment
     tl.store(out + where, x, mask=inside)
     if PRECISION == "bf16":
         tl.store(out_operand + where, x.to(tl.bfloat16), mask=inside)

@@ -67,10 +67,10 @@ def modal_path(modes: Modes, laws: LinearTransition, strides: Tensor) -> Callabl
         if len(strides) == 1:
             forcing, factor = apply(root[0], noise.to(root.dtype)) + shift[0], decay.view(1, *missing, *values.shape)
         else:
-            kick = root[which].view(len(which), *missing, *root.shape[1:])
+            spread = root[which].view(len(which), *missing, *root.shape[1:])
             drift = shift[which].view(len(which), *missing, *shift.shape[1:])
             factor = decay[which].view(len(which), *missing, *values.shape)
-            forcing = apply(kick, noise.to(root.dtype)) + drift
+            forcing = apply(spread, noise.to(root.dtype)) + drift
         return apply(vectors, scan(factor, forcing, apply(inverse, x.to(inverse.dtype)))).real
 
     return path

@@ -111,8 +111,8 @@ class LinearTransition:
         x, path = start, []
         for first in range(0, steps, every := max(1, _CHUNK // max(1, start.numel()))):
             noise = normals_like(start, ids, bits, start_step + first, min(every, steps - first), stream)
-            for kick in apply(root, noise) + shift:
-                x = apply(decay, x) + kick
+            for increment in apply(root, noise) + shift:
+                x = apply(decay, x) + increment
                 path.append(x)
         return torch.stack(path) if path else start.new_empty(0, *start.shape)
 

@@ -75,7 +75,7 @@ class Langevin(Timeline):
 
         field(x)[:, c : c + m] = sum over blocks of x[:, r : r + n] @ block,   block [n, m] at (row r, column c)
         drift(x, k) = mobility * (drive[k] - bias - (2 j2 x + 3 j3 x^2 + 4 j4 x^3) - field(x))
-        kick = sqrt(2 mobility temperature dt), noise as in `noise.py`, steps as in `integrators.py`
+        amplitude = sqrt(2 mobility temperature dt), noise as in `noise.py`, steps as in `integrators.py`
 
     Args:
         drive: [1 or steps, 1 or batch, unit], constant or one force for each step; None for none.
