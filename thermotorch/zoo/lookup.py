@@ -54,12 +54,13 @@ def check_length(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Return the name or path of a checkpoint, unless no system takes one so long.
 
     Raises:
+        TypeError: neither a text nor a path.
         ValueError: more than 4,096 characters, a folder of more than 255 bytes, or a name that leaves no room for the
             ending of a file.
     """
     text = os.fspath(name) if isinstance(name, os.PathLike) else name
-    if not isinstance(text, str):  # which `is_address` tells
-        return name
+    if not isinstance(text, str):
+        raise TypeError(f"name: expected a name or a path, got {name!r}")
     *folders, last = (len(os.fsencode(part)) for part in text.split(os.sep))
     if len(text) > _LONGEST_PATH or max([*folders, last + len(".safetensors")]) > _LONGEST_PART:
         raise ValueError(f"checkpoint {text[:40]!r}...: expected a name or path of fewer characters, found {len(text)}")
@@ -72,11 +73,7 @@ def is_address(name: str | os.PathLike[str]) -> bool:
     That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare
     word is a name, even when the working directory holds a folder of that name.
     """
-    if not isinstance(name, str | os.PathLike):
-        raise TypeError(f"name: expected a name or a path, got {name!r}")
-    if not isinstance(name, str):
-        return True
-    return "/" in name or os.sep in name or name.endswith(".safetensors")
+    return not isinstance(name, str) or "/" in name or os.sep in name or name.endswith(".safetensors")
 
 
 def find_checkpoint(name: str | os.PathLike[str]) -> Path:
