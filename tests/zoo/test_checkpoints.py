@@ -77,6 +77,22 @@ def test_config_entries_can_be_replaced(saved):
     assert load_checkpoint(saved[1], config={"scale": 3.0}).config == {"width": 4, "scale": 3.0}
 
 
+def test_replacing_entries_builds_one_model(saved, monkeypatch):
+    built = []
+    monkeypatch.setitem(registry._architectures, "affine", lambda width, scale: built.append(width) or Affine(width))
+    load_checkpoint(saved[1], config={"scale": 3.0})
+    assert built == [4]
+
+
+def test_an_error_in_replaced_entries_is_the_callers_and_one_in_the_card_names_the_card(saved):
+    with pytest.raises(TypeError, match="unknown argument of architecture 'affine': 'scael'"):
+        load_checkpoint(saved[1], config={"scael": 3.0})
+    card = saved[1].with_suffix(".json")
+    card.write_text(card.read_text().replace('"width": 4', '"width": -4'))
+    with pytest.raises(ValueError, match=rf"card {card}: config: RuntimeError"):
+        load_checkpoint(saved[1], config={"scale": 3.0})
+
+
 @pytest.mark.parametrize("keep", [4, 50, -1])
 def test_truncated_weights_are_said_to_be_truncated(saved, keep):
     path = saved[1]

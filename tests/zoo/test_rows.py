@@ -36,7 +36,7 @@ def test_a_value_of_zero_is_kept():
         ({"value": "0.25"}, "value of row 'time': expected a finite number, found '0.25'"),
         ({"num_samples": 2.5}, "num_samples of row 'time': expected an integer, found 2.5"),
         ({"seed": "0"}, "seed of row 'time': expected an integer, found '0'"),
-        ({"note": None}, "note of row 'time': expected a text, found None"),
+        ({"note": None}, "note of row 'time': expected a string, found None"),
     ],
 )
 def test_a_row_that_cannot_be_trusted_is_refused(change, message):

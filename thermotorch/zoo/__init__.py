@@ -1,4 +1,4 @@
-"""Models by name, and their trained weights."""
+"""Registry of models and of their trained weights."""
 
 from thermotorch.zoo.checkpoints import (
     load_card,

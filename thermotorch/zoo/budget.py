@@ -1,6 +1,6 @@
-"""Models built within the bounds of their weights.
+"""Construction of models within the bounds of their weights.
 
-The configuration in a card may be anybody's, and a few digits of it can ask for more memory or time than there is.
+Anybody can write the configuration in a card, and a few of its digits can ask for more memory or time than there is.
 """
 
 import math
@@ -16,12 +16,12 @@ _SPARE = 1 << 22  # elements of tables that any configuration may imply
 _TIMES = 8  # elements of such tables for each one of the weights
 
 
-class TooLarge(Exception):
-    """A configuration asks for much more than the weights at hand can fill."""
+class TooLarge(ValueError):
+    """A configuration that asks for far more tensor elements than its weights hold."""
 
 
 class _Budget(TorchDispatchMode):
-    """Stop before a tensor is made that, with those before, has many more elements than the weights."""
+    """Limit on the tensors that a constructor allocates, in their number and in their elements."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Budget(TorchDispatchMode):
         self.tensors = 100 * len(weights) + 10_000
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if not any(isinstance(value, Tensor) for value in args):  # makes a tensor of a size
+        if not any(isinstance(value, Tensor) for value in args):  # allocates a new tensor
             sizes = next((value for value in args if isinstance(value, list | tuple)), args)
             self.elements -= math.prod(max(1, size) for size in sizes if type(size) is int)
             self.tensors -= 1
@@ -39,11 +39,11 @@ class _Budget(TorchDispatchMode):
 
 
 def build_within(weights: Mapping[str, Tensor], kind: str, config: Mapping[str, Any]) -> nn.Module:
-    """Return a fresh model of architecture `kind`, which is to be filled with `weights`.
+    """Return a fresh model of architecture `kind`, of a size that fits `weights`.
 
     Raises:
-        TooLarge: its tensors would have far more elements than the weights.
-        Exception: whatever the constructor raises.
+        TooLarge: the model would have far more tensor elements than the weights.
+        Exception: any error of the constructor.
     """
     with _Budget(weights):
         return build_model(kind, dict(config))

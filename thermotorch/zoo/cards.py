@@ -1,4 +1,4 @@
-"""The card of a checkpoint, JSON: its weights, how they were made, and the numbers measured on them."""
+"""The card of a checkpoint, a JSON file: identity and origin of its weights, and the numbers measured on them."""
 
 import json
 import math
@@ -15,7 +15,7 @@ CARD_FORMAT = 1
 WRITTEN_BY_SAVE = ("format", "name", "architecture", "config", "sha256", "parameters", "git_revision", "versions")
 GIVEN_TO_SAVE = ("data", "metrics", "energy", "training", "licence", "notes")
 OPTIONAL_FIELDS = ("reference", "stored")
-MAX_BYTES = 1 << 20  # of a card; those that ship have up to 14,000
+MAX_BYTES = 1 << 20  # largest card; those that ship have up to 14,000 bytes
 _KINDS: dict[str, type] = {
     "name": str, "architecture": str, "config": dict, "sha256": str, "parameters": int, "versions": dict, "data": dict,
     "metrics": list, "energy": list, "training": dict, "licence": str, "notes": str, "reference": dict, "stored": str,
@@ -24,11 +24,11 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Card(dict[str, Any]):
-    """The fields of a card, and where it was found.
+    """The fields of a card, and its place.
 
     Attributes:
-        path: the file it was read from.
-        hides: the weights of the same name that were not taken, because this one comes first.
+        path: file of the card.
+        hides: weights files of the same name in places that are searched later.
     """
 
     def __init__(self, fields: Mapping[str, Any], path: Path, hides: Sequence[Path] = ()) -> None:
@@ -58,15 +58,15 @@ def read_card(path: Path, hides: Sequence[Path] = ()) -> Card:
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card whole."""
+    """Write a card; an interruption leaves the old file or the new one, never a part."""
     write_file(path, json.dumps(card, indent=2, allow_nan=False) + "\n")
 
 
 def check_card(card: Mapping[str, Any]) -> None:
-    """Check that a card is complete and that each of its rows says how it was found and with which seed.
+    """Check that a card is complete and that each of its rows states its command and its seed.
 
     Raises:
-        ValueError: names the field that is missing, not known, or wrong.
+        ValueError: a field is missing, unknown or wrong; the message names it.
     """
     for field in card.keys() - {*WRITTEN_BY_SAVE, *GIVEN_TO_SAVE, *OPTIONAL_FIELDS}:
         raise unknown_name("card field", field, {*WRITTEN_BY_SAVE, *GIVEN_TO_SAVE})

@@ -1,7 +1,7 @@
-"""Trained weights on disk: a safetensors file with its card beside it (see `lookup.py` for the places and forms).
+"""Trained weights on disk: a safetensors file with its card beside it (see `lookup.py` for places and layouts).
 
-The card says what the weights are (architecture, configuration, sha256), how they were made, and what was measured
-on them. Nothing is unpickled, and nothing is built before the digest has been checked.
+The card holds the identity of the weights (architecture, configuration, sha256), their origin, and the numbers measured
+on them. Nothing is unpickled, and no model is built before the digest has been checked.
 """
 
 import os
@@ -24,14 +24,14 @@ from thermotorch.zoo.tensor_files import packed, read_tensors
 
 
 def load_card(name: str | os.PathLike[str]) -> Card:
-    """Return the card of a checkpoint: a dict, with `.path`, where it was found, and `.hides`, what it comes before.
+    """Return the card of a checkpoint, a dict with the file's `.path` and the checkpoints of the same name it `.hides`.
 
     Args:
-        name: a name, a path, or an address of the Hub, as in `find_checkpoint`.
+        name: a name, a path, or an address on the Hub, as in `find_checkpoint`.
 
     Raises:
-        ValueError: unknown name, or the card is damaged or of another format.
-        FileNotFoundError: the weights file has no card beside it.
+        ValueError: an unknown name, or a card that is damaged or of another format.
+        FileNotFoundError: weights without a card beside them.
     """
     return read_card(card_path(find_checkpoint(name)), hidden_checkpoints(name))
 
@@ -43,14 +43,14 @@ def load_checkpoint(
 
     Args:
         name: a checkpoint's name; the path of its `.safetensors` file or of its folder; or `hf://owner/repository`.
-        expect: the architecture that the caller needs; None takes any.
-        config: entries that replace those of the card (not the shape of the weights), such as a temperature.
+        expect: required architecture; None accepts any.
+        config: entries that replace those of the card, such as a temperature; they cannot change the weights' shapes.
 
     Raises:
         ValueError: the card or the weights are truncated, altered (sha256), malformed or of another architecture, or
-            the name is unknown. The message says which, with the path and whatever it hides.
+            the name is unknown. The message gives the path and the checkpoints that it hides.
         FileNotFoundError: a file is missing.
-        TypeError: the architecture takes no such entry of `config`.
+        TypeError: `config` holds an entry that the architecture does not take.
     """
     path, hides = find_checkpoint(name), hidden_checkpoints(name)
     label = f"{path} (which hides {', '.join(map(str, hides))})" if hides else str(path)
@@ -70,14 +70,8 @@ def load_checkpoint(
         except (ValueError, FileNotFoundError):
             if read_card(card.path)["sha256"] == card["sha256"]:
                 raise  # else a release came between the card and the weights
-    try:
-        model = build_within(weights, kind, card["config"])
-    except Exception as error:
-        raise ValueError(f"card {card.path}: config: {type(error).__name__}: {error}"[:500]) from error
+    model = _built(card, weights, config or {})
     _check_fit(label, kind, model.state_dict(), weights, card.get("stored"))
-    if config:
-        model = build_model(kind, {**card["config"], **config})
-        _check_fit(label, kind, model.state_dict(), weights, card.get("stored"))
     model.load_state_dict(weights)
     return model.eval()
 
@@ -96,15 +90,14 @@ def save_checkpoint(
         model: an instance of the architecture that `name` begins with, or of one of its family; its `.config` rebuilds
             it.
         name: `architecture.tag`.
-        folder: where to write; made if missing.
+        folder: output folder, created if missing.
         card_fields: the part of the card that only the caller knows: data, metrics, energy, training, licence, notes.
-        store: dtype that matrices of float32 are rounded to in the file, such as `torch.bfloat16`; the card says so,
-            and a model that is loaded computes in float32 with the rounded numbers. Vectors and numbers are kept as
-            they are.
+        store: dtype of float32 matrices in the file, such as `torch.bfloat16`, which the card records. A loaded model
+            computes in float32 with the rounded numbers. Vectors and scalars are not rounded.
 
     Raises:
-        ValueError: the name has no tag, or the card would be incomplete.
-        TypeError: the model is of another architecture, or has no `config`.
+        ValueError: a name without a tag, or an incomplete card.
+        TypeError: a model of another architecture, or without a `config`.
     """
     kind, _, tag = name.partition(".")
     if not tag:
@@ -152,7 +145,7 @@ def record_rows(
     """Enter rows into the card of a checkpoint, in place of those with the same metric, and return the card's path.
 
     Raises:
-        ValueError: a row that does not say what it counts, how, and with which seed.
+        ValueError: a row without its command, kind, number of samples or seed.
     """
     with locked(card_path(find_checkpoint(name)).parent):
         card = load_card(name)
@@ -165,7 +158,7 @@ def record_rows(
 
 
 def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
-    """Write `<name>.reference.safetensors` beside a checkpoint, enter it with its sha256 in the card, return its path.
+    """Write `<name>.reference.safetensors` beside a checkpoint, record its sha256 in the card, and return its path.
 
     Raises:
         ValueError: a tensor holds numbers that are not finite.
@@ -180,7 +173,7 @@ def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) 
 
 
 def load_reference(name: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the reference statistics that belong to a checkpoint: tensors by name.
+    """Return the reference statistics of a checkpoint, tensors by name.
 
     Raises:
         ValueError: the card lists none, or the file is truncated or altered.
@@ -192,10 +185,21 @@ def load_reference(name: str | os.PathLike[str]) -> dict[str, Tensor]:
     return _read_entered(path, card["reference"]["sha256"], str(path))
 
 
-def _enter(path: Path, data: bytes, sha256: str, card_file: Path, card: Mapping[str, Any]) -> None:
-    """Write tensors, and the card that holds their digest, so that both are new or both old whatever interrupts.
+def _built(card: Card, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.Module:
+    """Return a model of the card's configuration with the entries of `config`, whose errors are the caller's."""
+    try:
+        return build_within(weights, card["architecture"], {**card["config"], **config})
+    except Exception as error:
+        if config:
+            _built(card, weights, {})  # raises if the card alone is at fault
+            raise
+        raise ValueError(f"card {card.path}: config: {type(error).__name__}: {error}"[:500]) from error
 
-    Until the card is written the new tensors lie beside the old ones, named by their digest.
+
+def _enter(path: Path, data: bytes, sha256: str, card_file: Path, card: Mapping[str, Any]) -> None:
+    """Write tensors and the card that holds their digest; an interruption leaves both old or both new.
+
+    Until the card is written, the new tensors lie beside the old ones under a name made of their digest.
     """
     staged = write_file(_staged(path, sha256), data)
     try:
@@ -208,12 +212,12 @@ def _enter(path: Path, data: bytes, sha256: str, card_file: Path, card: Mapping[
 
 
 def _read_entered(path: Path, sha256: str, label: str) -> dict[str, Tensor]:
-    """Return what `_enter` wrote, also if it was killed after the card."""
+    """Return the tensors that `_enter` wrote, even if it was killed after writing the card."""
     staged = _staged(path, sha256)
     if staged.is_file():
         try:
             return read_tensors(staged, sha256, label)
-        except FileNotFoundError:  # it has just taken its place
+        except FileNotFoundError:  # it has just been renamed to `path`
             pass
     return read_tensors(path, sha256, label)
 
@@ -225,7 +229,7 @@ def _staged(path: Path, sha256: str) -> Path:
 def _check_fit(
     label: str, kind: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], stored: str | None
 ) -> None:
-    """Raise if the weights are not those of the module, in shape and dtype.
+    """Refuse weights that differ from the module's in name, shape or dtype.
 
     Args:
         stored: dtype of the file's matrices, if not that of the module.
@@ -248,9 +252,9 @@ def _check_fit(
 
 
 def _takes(value: Tensor, dtype: torch.dtype, stored: str | None) -> bool:
-    """Return whether a tensor of the model may be stored in a dtype.
+    """Return True if a tensor of the model may be stored in a dtype.
 
-    A model is built in torch's default dtype, which need not be that of the day when the checkpoint was written.
+    A model is built in torch's default dtype, which may have been another when the checkpoint was written.
     """
     if dtype == value.dtype or (dtype == torch.float32 and value.dtype == torch.get_default_dtype()):
         return True
@@ -265,9 +269,9 @@ def _version(package: str) -> str:
 
 
 def _git_revision() -> str | None:
-    """The commit of the clone this package runs from; None when it runs from an installed wheel."""
+    """Return the commit of the clone that this package runs from, or None for an installed wheel."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return head.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""The door to the zoo: `create_model("generator.three_digits", pretrained=True)`."""
+"""Models by name: `create_model("generator.three_digits", pretrained=True)`."""
 
 import fnmatch
 import os
@@ -22,18 +22,18 @@ def create_model(
 
     Args:
         name: `architecture`, or `architecture.tag` for the configuration (and weights) of a checkpoint. The path of a
-            checkpoint (its `.safetensors` file or its folder) or `hf://owner/repository[@revision]` means its trained
-            model, whatever `pretrained` says. `lookup.py` tells where names are looked for.
-        pretrained: load the weights of `architecture.tag`. False gives fresh weights in the same configuration.
-        checkpoint: path of a `.safetensors` file or folder to load instead of a named checkpoint, or an address of the
+            checkpoint (its `.safetensors` file or its folder) or `hf://owner/repository[@revision]` gives its trained
+            model, whatever `pretrained` is. `lookup.py` lists the places that are searched for a name.
+        pretrained: True for the weights of `architecture.tag`, False for fresh weights in the same configuration.
+        checkpoint: path of a `.safetensors` file or folder to load instead of a named checkpoint, or an address on the
             Hub; it must hold `architecture`.
-        config: constructor arguments of the architecture; beside a checkpoint they replace those of its card.
+        config: constructor arguments of the architecture; with a checkpoint they replace those of its card.
 
     Returns:
-        An `nn.Module` on the CPU; trained ones are in evaluation mode.
+        An `nn.Module` on the CPU, in evaluation mode if it is trained.
 
     Raises:
-        ValueError: the name is unknown (the message lists the close matches), or the checkpoint cannot be trusted.
+        ValueError: an unknown name (the message lists the close matches), or a checkpoint that fails its checks.
         TypeError: `config` holds an argument that the architecture does not take.
     """
     if is_address(check_length(name)):
@@ -58,9 +58,13 @@ def create_model(
 
 
 def list_models(pattern: str | Sequence[str] = "*", pretrained: bool = False) -> list[str]:
-    """Return the sorted names that match a shell-style pattern, or any of several: architectures, or trained models.
+    """Return the sorted names of architectures, or of trained models, that match a shell-style pattern.
 
-    Both include what other installed packages add (see `plugins.py`); `load_card(name).path` says where one is.
+    Args:
+        pattern: pattern, or several of which a name must match one.
+        pretrained: True for trained models.
+
+    Both include those of other installed packages (see `plugins.py`); `load_card(name).path` gives the file.
     """
     patterns = [pattern] if isinstance(pattern, str) or not isinstance(pattern, Iterable) else list(pattern)
     if not all(isinstance(each, str) for each in patterns):

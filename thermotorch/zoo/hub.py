@@ -10,16 +10,17 @@ _ADDRESS = re.compile(rf"{SCHEME}(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[
 
 @cache
 def download(address: str) -> Path:
-    """The folder of a repository in the Hub's cache, fetched if needed.
+    """Return the folder of a repository in the Hub's cache, after a download if needed.
 
-    Within a process an address is resolved once, so that its card and its weights are of one revision.
+    A process resolves each address once, so that a card and its weights are of one revision.
 
     Args:
         address: `hf://owner/repository`, or `hf://owner/repository@revision` with a branch, tag or commit.
 
     Raises:
-        ValueError: no such address can exist.
-        FileNotFoundError: it is not in the cache and the Hub did not give it; the message says what to do.
+        ValueError: a malformed address.
+        FileNotFoundError: a repository that is neither in the cache nor available from the Hub; the message suggests
+            a remedy.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
@@ -29,7 +30,7 @@ def download(address: str) -> Path:
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # its classes differ between versions and HTTP libraries
+    except Exception as error:  # the classes of its errors differ between versions and HTTP libraries
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         at = f" --revision {revision}" if revision else ""
         raise FileNotFoundError(

@@ -1,14 +1,14 @@
-"""Where a checkpoint is: by path, by address on the Hugging Face Hub, or by name.
+"""The files of a checkpoint, found by path, by address on the Hugging Face Hub, or by name.
 
-A path or an address means itself. A name is looked for, first match wins, in
+The first match for a name wins, in
 
 1. the folder $THERMOTORCH_HOME, if set;
 2. the checkpoints that ship with thermotorch;
 3. the folders of other packages (see `plugins.py`), in the order of their entry points' names.
 
-A checkpoint is two files side by side, or a folder in the form of the Hub:
+A checkpoint is two files side by side, or a folder in the layout of the Hub:
 
-| form | weights | card |
+| layout | weights | card |
 | --- | --- | --- |
 | files | `<name>.safetensors` | `<name>.json` |
 | folder | `<name>/model.safetensors` | `<name>/config.json` |
@@ -27,14 +27,14 @@ FOLDER_WEIGHTS, FOLDER_CARD = "model.safetensors", "config.json"
 
 
 def packaged_folder() -> Path:
-    """The folder of the checkpoints that ship with the package: inside it when installed, beside it in a clone."""
+    """Return the folder of the checkpoints that ship with the package: inside it if installed, beside it in a clone."""
     package = Path(__file__).resolve().parent.parent
     inside, beside = package / "checkpoints", package.parent / "checkpoints"
     return inside if inside.is_dir() else beside
 
 
 def checkpoint_folders() -> list[Path]:
-    """Where names are looked for, first match first: $THERMOTORCH_HOME if set, our own, those of plugins."""
+    """Return the folders to search for a name, in order: $THERMOTORCH_HOME if set, our own, those of plugins."""
     home = os.environ.get("THERMOTORCH_HOME")
     try:
         own = [Path(home).expanduser()] if home else []
@@ -51,12 +51,12 @@ def list_checkpoints() -> list[str]:
 
 
 def check_length(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the name or path of a checkpoint, unless no system takes one so long.
+    """Return the name or path of a checkpoint, unless it is too long for a file system.
 
     Raises:
-        TypeError: neither a text nor a path.
+        TypeError: neither a string nor a path.
         ValueError: more than 4,096 characters, a folder of more than 255 bytes, or a name that leaves no room for the
-            ending of a file.
+            extension of a file.
     """
     text = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(text, str):
@@ -68,10 +68,9 @@ def check_length(name: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 
 def is_address(name: str | os.PathLike[str]) -> bool:
-    """Return True if `name` says where a checkpoint is, rather than what it is called.
+    """Return True for a place: a `Path`, an address `hf://...`, or a string with a path separator or `.safetensors`.
 
-    That is a `Path`, an address `hf://...`, or a text that holds a path separator or ends in `.safetensors`. A bare
-    word is a name, even when the working directory holds a folder of that name.
+    A bare word is a name, even when the working directory holds a folder of that name.
     """
     return not isinstance(name, str) or "/" in name or os.sep in name or name.endswith(".safetensors")
 
@@ -80,16 +79,15 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
     """Return the path of the weights of a checkpoint.
 
     Args:
-        name: a name; the path of a `.safetensors` file or of a folder in the form of the Hub; or
+        name: a name; the path of a `.safetensors` file or of a folder in the layout of the Hub; or
             `hf://owner/repository[@revision]`, which is downloaded unless it is in the Hub's cache.
 
     Raises:
         ValueError: no checkpoint of that name; the message lists the close matches.
-        FileNotFoundError: a path was given and nothing is there, or the Hub could not be asked.
+        FileNotFoundError: no file at a path, or no answer from the Hub.
     """
     text = os.fspath(check_length(name))
-    named = not is_address(name)
-    if named:
+    if not is_address(name):
         if places := _places(text):
             return places[0]
         raise unknown_checkpoint("checkpoint", text, list_checkpoints())
@@ -104,18 +102,18 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
 
 
 def hidden_checkpoints(name: str | os.PathLike[str]) -> list[Path]:
-    """The weights of the same name that `find_checkpoint` passes over, because another place comes first."""
+    """Return the weights files of the same name that `find_checkpoint` passes over."""
     return [] if is_address(name) else _places(os.fspath(name))[1:]
 
 
 def card_path(weights: Path) -> Path:
-    """Where the card of a weights file is."""
+    """Return the path of the card of a weights file."""
     beside = weights.with_suffix(".json")
     return weights.with_name(FOLDER_CARD) if weights.name == FOLDER_WEIGHTS and not beside.is_file() else beside
 
 
 def unknown_checkpoint(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not known, which may have been meant as a folder of the working directory."""
+    """Return the error for an unknown name, with a hint if the working directory holds a checkpoint of that name."""
     error = unknown_name(kind, name, known)
     if (Path(name) / FOLDER_CARD).is_file():
         return ValueError(f"{error}; for the folder of that name write './{name}'")
@@ -123,7 +121,7 @@ def unknown_checkpoint(kind: str, name: str, known: Iterable[str]) -> ValueError
 
 
 def _places(name: str) -> list[Path]:
-    """The weights of every checkpoint of a name, the one that is taken first."""
+    """Return the weights files of every checkpoint of a name, in the order of the search."""
     places = []
     for folder in checkpoint_folders():
         if (folder / f"{name}.json").is_file():

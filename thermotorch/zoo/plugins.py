@@ -1,9 +1,9 @@
-"""What other installed packages add to the zoo, by entry points. Finding it imports nothing of theirs.
+"""Architectures and checkpoints of other installed packages, announced by entry points and listed without imports.
 
 | group | name | value |
 | --- | --- | --- |
 | `thermotorch.models` | an architecture | its class, or a function that builds it: `package.module:Class` |
-| `thermotorch.checkpoints` | anything | a folder inside the package that holds checkpoints: `package.folder` |
+| `thermotorch.checkpoints` | any | a folder of checkpoints inside the package: `package.folder` |
 
 In the `pyproject.toml` of such a package:
 
@@ -13,7 +13,7 @@ In the `pyproject.toml` of such a package:
     [project.entry-points."thermotorch.checkpoints"]
     pixel_wells = "pixel_wells.checkpoints"
 
-A plugin that cannot work warns, names itself and its package, and leaves everybody else's models alone.
+A plugin that does not work causes a warning with its name and package, and affects no other model.
 """
 
 import warnings
@@ -29,48 +29,49 @@ MODELS, CHECKPOINTS = "thermotorch.models", "thermotorch.checkpoints"
 
 @cache
 def announced(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group, sorted by name and package; installed packages are looked through once."""
+    """Return the entry points of a group, sorted by name and value; the first call reads the installed packages."""
     try:
-        found: Iterable[EntryPoint] = entry_points(group=group)
-    except Exception as error:  # damaged metadata of one package spoil the list of all
+        plugins: Iterable[EntryPoint] = entry_points(group=group)
+    except Exception as error:  # the damaged metadata of one package spoil the list of all
         damaged = ", ".join(_unreadable_packages()) or "unknown"
         warnings.warn(f"no plugins: the entry points of package {damaged} cannot be read ({error})", stacklevel=3)
-        found = ()
-    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.value)))
+        plugins = ()
+    return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.value)))
 
 
 def origin(plugin: EntryPoint) -> str:
-    """How messages name a plugin."""
+    """Return the name of a plugin in messages."""
     return f"plugin {plugin.value!r} (package {plugin.dist.name if plugin.dist else 'unknown'})"
 
 
 def warn_about(plugin: EntryPoint, problem: str) -> None:
-    """Says which plugin does not work, and why."""
+    """Warn that a plugin does not work."""
     warnings.warn(f"{origin(plugin)} {problem}", stacklevel=4)
 
 
 @cache
 def plugin_folders() -> tuple[Path, ...]:
-    """The folders of checkpoints that other packages ship; those that are not there are left out with a warning."""
+    """Return the checkpoint folders of other packages, with a warning for one that does not exist."""
     folders = []
     for plugin in announced(CHECKPOINTS):
-        found = [folder for folder in _folders_named(plugin.value) if folder.is_dir()]
-        if not found:
+        package, *rest = plugin.value.split(".")
+        existing = [folder for place in _locations(package) if (folder := Path(place, *rest)).is_dir()]
+        if not existing:
             warn_about(plugin, f"announces checkpoints, but there is no folder {plugin.value.replace('.', '/')}")
-        folders += found[:1]
+        folders += existing[:1]
     return tuple(folders)
 
 
 def can_be_found(plugin: EntryPoint) -> bool:
-    """Whether the top-level package that a plugin names exists; whether the rest works shows when it is loaded."""
+    """Return True if the plugin's top-level package exists; an error in the rest appears on loading it."""
     return bool(_locations(plugin.value.partition(":")[0].partition(".")[0]))
 
 
 def plugin_packages() -> tuple[str, ...]:
-    """Names of the packages that announce models or checkpoints: one component, or two inside a namespace package.
+    """Return the names of packages that announce models or checkpoints: one component, or two in a namespace package.
 
-    Configurations may name the classes of these packages (see `cli/targets.py`): whoever installs a package
-    that announces itself to thermotorch trusts its code, and no other installed package is opened by that.
+    Configurations may name the classes of these packages and of no others (see `cli/targets.py`): to install a package
+    that announces itself to thermotorch is to trust its code.
     """
     packages = set()
     for plugin in (*announced(MODELS), *announced(CHECKPOINTS)):
@@ -85,20 +86,14 @@ def _unreadable_packages() -> list[str]:
     names = []
     for package in distributions():
         try:
-            package.entry_points  # noqa: B018  (read when asked for)
+            package.entry_points  # noqa: B018  (a property that reads a file)
         except Exception:
             names.append(package.name)
     return names
 
 
-def _folders_named(dotted: str) -> list[Path]:
-    """Where `package.folder` may lie; `package` is found but not imported."""
-    package, *rest = dotted.split(".")
-    return [Path(location, *rest) for location in _locations(package)]
-
-
 def _locations(package: str) -> list[str]:
-    """The folders of a top-level package, or the file of a top-level module; empty if there is none."""
+    """Return the folders of a top-level package, or the file of a top-level module, without importing it."""
     spec = _spec(package)
     if spec is None:
         return []
@@ -108,5 +103,5 @@ def _locations(package: str) -> list[str]:
 def _spec(package: str) -> ModuleSpec | None:
     try:
         return find_spec(package)
-    except (ImportError, ValueError):  # a name that is no name, or a half-installed package
+    except (ImportError, ValueError):  # an invalid name, or a half-installed package
         return None

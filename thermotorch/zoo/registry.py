@@ -1,9 +1,9 @@
 """Architectures by name.
 
-A name is `architecture` or `architecture.tag`: the architecture is a class registered here, the tag is one trained
-set of weights for it (see `checkpoints.py`). Built-in classes are named by their dotted path and imported on first
-use, so that importing the zoo imports no model. Other packages add theirs with `register_model`, or without being
-imported first through an entry point (see `plugins.py`).
+A name is `architecture` or `architecture.tag`: the architecture is a class registered here, the tag one set of trained
+weights for it (see `checkpoints.py`). Built-in classes are registered by their dotted path and imported on first use,
+so that importing the zoo imports no model. Other packages add theirs with `register_model`, or by an entry point, which
+needs no import (see `plugins.py`).
 """
 
 import importlib
@@ -32,27 +32,27 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
     "layered": "thermotorch.models.classifier.layered:LayeredComputer",
     "thermo_conv": "thermotorch.models.classifier.thermo_conv:ThermodynamicConvNet",
 }
-# Architectures whose trained models are named after another one, with which they share what they do.
+# Architectures whose trained models bear the name of another one with the same task.
 _families = {"chain": "generator"}
 _plugins_found = False
 
 
 def family_of(name: str) -> str:
-    """Return the first part of the names of trained models of architecture `name`: itself, but for a few."""
+    """Return the first part of the names of trained models of architecture `name`, in most cases `name` itself."""
     return _families.get(name, name)
 
 
 def register_model(name: str, *, override: bool = False) -> Callable[[Builder], Builder]:
-    """Decorator that makes a class (or a function returning a module) available as architecture `name`.
+    """Return a decorator that registers a class (or a function returning a module) as architecture `name`.
 
-    The constructor takes only plain numbers, strings, lists and dicts, and the module gives them back as `.config`.
+    The constructor takes only plain numbers, strings, lists and dicts, and the module keeps them as `.config`.
 
     Args:
-        name: the architecture's name, without a dot (what follows a dot is the tag of a checkpoint).
-        override: replace an architecture of the same name instead of raising.
+        name: the architecture's name, without a dot, which separates it from the tag of a checkpoint.
+        override: True to replace an architecture of the same name instead of raising.
 
     Raises:
-        ValueError: the name holds a dot or is taken; the message names both places.
+        ValueError: a name with a dot, or one that is taken; the message names both owners.
     """
     if not isinstance(name, str):
         raise TypeError(f"name: expected an architecture name without a dot, found {name!r}")
@@ -75,7 +75,7 @@ def register_model(name: str, *, override: bool = False) -> Callable[[Builder], 
 
 
 def architectures() -> list[str]:
-    """Return the names of all registered architectures, sorted; imports none of them."""
+    """Return the names of all registered architectures, sorted, without importing any."""
     return sorted(_known())
 
 
@@ -84,22 +84,22 @@ def architecture(name: str) -> Builder:
 
     Raises:
         ValueError: no such architecture; the message lists the close matches.
-        ImportError: another package announced it but cannot be imported; the message names that package.
+        ImportError: a failing import of the package that announced it; the message names that package.
     """
     known = _known()
     if name not in known:
         raise unknown_name("architecture", name, known)
-    found = known[name]
-    if isinstance(found, str):
-        module, _, attribute = found.partition(":")
-        found = _architectures[name] = getattr(importlib.import_module(module), attribute)
-    elif isinstance(found, EntryPoint):
-        found = _architectures[name] = _load(name, found)
-    return found
+    entry = known[name]
+    if isinstance(entry, str):
+        module, _, attribute = entry.partition(":")
+        entry = _architectures[name] = getattr(importlib.import_module(module), attribute)
+    elif isinstance(entry, EntryPoint):
+        entry = _architectures[name] = _load(name, entry)
+    return entry
 
 
 def build_model(name: str, config: Mapping[str, Any]) -> nn.Module:
-    """Return a fresh module of architecture `name`, built from its plain `config`.
+    """Return a fresh module of architecture `name` with the constructor arguments `config`.
 
     Raises:
         ValueError: no such architecture.
@@ -114,7 +114,7 @@ def build_model(name: str, config: Mapping[str, Any]) -> nn.Module:
 
 
 def _known() -> dict[str, str | EntryPoint | Builder]:
-    """The table of architectures, with those of other installed packages, which are looked for once."""
+    """Return the table of architectures; the first call adds those of other installed packages."""
     global _plugins_found
     if not _plugins_found:
         _plugins_found = True
@@ -134,27 +134,27 @@ def _known() -> dict[str, str | EntryPoint | Builder]:
 
 
 def _load(name: str, plugin: EntryPoint) -> Builder:
-    """What a plugin announces, imported now."""
+    """Import and return the builder that a plugin announces."""
     try:
-        found: Builder = plugin.load()
+        builder: Builder = plugin.load()
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         raise ImportError(f"architecture {name!r} of {_origin(plugin)} cannot be loaded: {problem}") from error
-    if not callable(found):
+    if not callable(builder):
         raise ImportError(
-            f"architecture {name!r} of {_origin(plugin)} is a {type(found).__name__}; "
+            f"architecture {name!r} of {_origin(plugin)} is a {type(builder).__name__}; "
             f"its entry point should name a class: {name} = 'package.module:Class'"
         )
-    return found
+    return builder
 
 
 def _announces(entry: str | EntryPoint | Builder, builder: Builder) -> bool:
-    """Whether an entry of the table is the announcement of this very builder, which its package decorates as well."""
+    """Return True if an entry of the table announces this very builder, which its package also decorates."""
     return isinstance(entry, EntryPoint) and entry.value == f"{builder.__module__}:{builder.__qualname__}"
 
 
 def _origin(entry: str | EntryPoint | Builder) -> str:
-    """Where an entry of the table comes from, for messages."""
+    """Return the owner of an entry of the table, for messages."""
     if isinstance(entry, str):
         return entry.replace(":", ".")
     if isinstance(entry, EntryPoint):

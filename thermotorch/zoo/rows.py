@@ -1,4 +1,4 @@
-"""One number with what it takes to trust it: the row of a model card, of a comparison and of a report."""
+"""One number with its provenance: the row of a model card, of a comparison and of a report."""
 
 import math
 import operator
@@ -11,7 +11,7 @@ from thermotorch.names import unknown_name
 KINDS = ("measured", "modelled", "unavailable")
 ENERGY_UNITS = ("J", "kT", "FLOP")  # the first words of units of heat, work and arithmetic
 _REQUIRED = ("metric", "value", "unit", "num_samples", "seed", "kind")
-_OMITTED = ("stderr", "note", "low", "high")  # from a card, when they are empty
+_OMITTED = ("stderr", "note", "low", "high")  # left out of a card when empty
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Row:
     def __post_init__(self) -> None:
         for name in ("metric", "unit", "kind", "command", "note"):
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} of row {self.metric!r}: expected a text, found {getattr(self, name)!r}")
+                raise ValueError(f"{name} of row {self.metric!r}: expected a string, found {getattr(self, name)!r}")
         for name in ("num_samples", "seed"):
             try:
                 object.__setattr__(self, name, operator.index(getattr(self, name)))
@@ -69,7 +69,7 @@ class Row:
             raise ValueError(f"row {self.metric!r}: low and high are given together, and only with a value")
         for name in ("value", "stderr", "low", "high"):
             value = getattr(self, name)
-            if hasattr(value, "__float__") and not isinstance(value, int | float):  # of numpy or torch
+            if hasattr(value, "__float__") and not isinstance(value, int | float):  # a scalar of numpy or torch
                 value = float(value)
                 object.__setattr__(self, name, value)
             if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
@@ -77,14 +77,14 @@ class Row:
 
     @property
     def known(self) -> float:
-        """The value of a row that has one; ValueError for one that is unavailable."""
+        """Return the value, or raise a ValueError if it is unavailable."""
         if self.value is None:
             raise ValueError(f"row {self.metric!r} is unavailable")
         return self.value
 
     @property
     def is_energy(self) -> bool:
-        """True for a unit of heat, work or arithmetic; cards and reports list such rows separately."""
+        """Return True for a unit of heat, work or arithmetic; cards and reports list such rows separately."""
         return self.unit.partition(" ")[0] in ENERGY_UNITS
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Row:
         """Return the row that `to_dict` wrote.
 
         Raises:
-            ValueError: not a mapping, or a field that is missing, unknown or wrong.
+            ValueError: no mapping, or a field that is missing, unknown or wrong.
         """
         if not isinstance(row, Mapping):
             raise ValueError(f"row: expected a mapping, found {row!r:.80}")

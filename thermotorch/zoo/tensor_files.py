@@ -1,4 +1,4 @@
-"""Tensors in safetensors files: written whole, and parsed only after size and digest have been checked."""
+"""Tensors in safetensors files, which are parsed only after a check of size and digest."""
 
 import hashlib
 import json
@@ -13,33 +13,29 @@ from torch import Tensor
 
 from thermotorch.files import write_file
 
-MAX_BYTES = 1 << 32  # of a file, which is read into memory whole
+MAX_BYTES = 1 << 32  # largest file, since all of it is read into memory
 MAX_HEADER = 1 << 22  # bytes of names and shapes
 
 
 def packed(tensors: Mapping[str, Tensor], label: str) -> tuple[bytes, str]:
-    """Return the bytes of the safetensors file of tensors, a function of them alone, and their sha256.
+    """Return the bytes of a safetensors file, a function of the tensors alone, and their sha256.
 
     Args:
-        tensors: by name.
+        tensors: tensors by name.
         label: name of the file in messages.
 
     Raises:
-        ValueError: a tensor holds numbers that are not finite, or the file would be too large to load.
+        ValueError: numbers that are not finite, or a file too large to load.
     """
     check_finite(tensors, label)
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    data = safetensors_save(plain, metadata={"format": "pt"})  # the Hub and its libraries ask for the framework
+    data = safetensors_save(plain, metadata={"format": "pt"})  # the Hub and its libraries require the framework
     _check_size(label, len(data), struct.unpack("<Q", data[:8])[0])
     return data, hashlib.sha256(data).hexdigest()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write tensors by name and return the sha256 of the file.
-
-    Raises:
-        ValueError: as `packed`.
-    """
+    """Write tensors by name and return the sha256 of the file. Errors as in `packed`."""
     data, sha256 = packed(tensors, str(path))
     write_file(path, data)
     return sha256
@@ -55,10 +51,10 @@ def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is too large, truncated or altered, in which case nothing has been parsed; or it is no
-            safetensors file, or holds numbers that are not finite.
+        ValueError: the file is too large, truncated or altered, and was not parsed; or it is no safetensors file, or
+            holds numbers that are not finite.
 
-    Cost: the file is in memory twice while it is parsed.
+    Cost: memory for two copies of the file.
     """
     label = label or str(path)
     if not path.is_file():
@@ -77,18 +73,14 @@ def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
         raise ValueError(f"checkpoint {label} was altered: its card says sha256 {sha256}, found {found}")
     try:
         tensors = safetensors_load(data)
-    except Exception as error:  # its classes differ between versions
+    except Exception as error:  # the classes of its errors differ between versions
         raise ValueError(f"checkpoint {label} is no safetensors file of torch: {error}"[:500]) from error
     check_finite(tensors, label)
     return tensors
 
 
 def check_finite(tensors: Mapping[str, Tensor], label: str) -> None:
-    """Check that every number is finite.
-
-    Raises:
-        ValueError: names the first tensor in which one is not.
-    """
+    """Refuse tensors with a number that is not finite; the ValueError names the first of them."""
     for key, value in tensors.items():
         if not value.is_floating_point() or not value.numel():
             continue
@@ -104,7 +96,7 @@ def _check_size(label: str, size: int, header: int) -> None:
 
 
 def _expected_length(data: bytes, header: int) -> int:
-    """Return the length that the header of a damaged file announces; 0 if it is damaged, too."""
+    """Return the length that the header of a damaged file announces, or 0 if the header is damaged too."""
     try:
         entries = json.loads(data[8 : 8 + header])
         ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
