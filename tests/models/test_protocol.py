@@ -63,6 +63,9 @@ def test_a_device_reports_heat_and_work_and_says_when_it_can_be_read():
     same = model.sample(2, seed=4, times=times)
     assert all(map(torch.equal, samples, same)) and len(samples.frames) == 2
     assert isinstance(model, Thermodynamic) and task_of(model) == "generate"
+    assert torch.equal(model.generate(2, seed=4, labels=[2, 1]), model.sample(2, seed=4, labels=[2, 1]).images)
+    with pytest.raises(TypeError, match="lables"):
+        model.generate(2, lables=[2, 1])
 
 
 def test_a_digital_sampler_says_its_samplers_and_steps():

@@ -1,4 +1,4 @@
-"""Small random shifts, rotations and changes of size."""
+"""Augmentation of images by small random shifts, rotations and changes of size."""
 
 import math
 
@@ -19,9 +19,9 @@ def affine(images: Tensor, angle: Tensor, scale: Tensor, shift: Tensor) -> Tenso
     _, _, height, width = images.shape
     size = torch.tensor([width, height], dtype=images.dtype, device=images.device)
     cos, sin = angle.cos() / scale, angle.sin() / scale
-    # The source of output pixel q: p = R(angle) (q - shift) / scale, in pixels; the y axis points down.
+    # Output pixel q comes from p = R(angle) (q - shift) / scale, in pixels; the y axis points down.
     matrix = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), dim=-2)
-    matrix = matrix * size / size[:, None]  # torch measures in half sizes
+    matrix = matrix * size / size[:, None]  # torch's unit of length is half the size
     offset = matrix @ (-2.0 * shift / size)[..., None]
     grid = F.affine_grid(torch.cat((matrix, offset), dim=-1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)

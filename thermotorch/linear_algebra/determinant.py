@@ -48,8 +48,8 @@ def logdet_by_integration(
     Args:
         A: symmetric positive definite, [unit, unit].
         device: simulated device.
-        readout: read-out of all nodes, which share its reads.
-        nodes: nodes of the quadrature. Its error falls as rho^(-2 nodes) with rho = z + sqrt(z^2 - 1),
+        readout: read-out, whose reads are divided among the nodes.
+        nodes: number of nodes of the quadrature. Its error falls as rho^(-2 nodes) with rho = z + sqrt(z^2 - 1),
             z = (1 + a) / (1 - a), a the smallest eigenvalue of S A S: 16 nodes give 1e-5 down to a = 0.02.
         seed, check: as in `linalg.solve`.
 
@@ -65,11 +65,11 @@ def logdet_by_integration(
     total, time = A.new_zeros(share.blocks, share.replicas), 0.0
     for k, (point, weight) in enumerate(zip(points, weights, strict=True)):
         loaded = torch.eye(len(A)).to(A) + 0.5 * (1 + point) * coupling
-        # One replica number for each node, so that no two nodes share noise.
-        blocks, spent = device.average(
+        # Each node has its own replica numbers, so that no two nodes share noise.
+        blocks, duration = device.average(
             loaded, lambda x: coupling_energy(x, coupling), share, seed=seed, first_sample=k * share.replicas
         )
-        total, time = total + 0.5 * weight * blocks / device.temperature, time + spent
+        total, time = total + 0.5 * weight * blocks / device.temperature, time + duration
     value, stderr = combine(total)
     return Estimate(value - 2 * scale.log().sum(), stderr, time, nodes * share.reads * share.replicas, nodes)
 
@@ -93,8 +93,8 @@ def logdet_by_switching(
         replicas: number of independent switchings.
         stages: number of jumps.
         duration: duration of one switching, in relaxation times of an uncoupled unit. Faster switching dissipates more,
-            and rare switchings then dominate the average of exp(-W/kT): do not trust an estimate that dissipates more
-            than a few kT.
+            and rare switchings then dominate the average of exp(-W/kT): an estimate that dissipates more than a few kT
+            is unreliable.
         device, seed, check: as in `linalg.solve`.
 
     Returns:
@@ -105,7 +105,7 @@ def logdet_by_switching(
     duration, seed = number_of("duration", duration, positive=True), int(seed_or_fresh(seed))
     scale = prepare(A, None, "diagonal", check)
     coupling = scaled(A, scale) - torch.eye(len(A)).to(A)
-    work, rest = A.new_zeros(replicas), 20.0  # exp(-20): the uncoupled units have forgotten x = 0
+    work, rest = A.new_zeros(replicas), 20.0  # relaxation times after which the uncoupled units have forgotten x = 0
     process, x = device.process(torch.eye(len(A)).to(A)), A.new_zeros(replicas, len(A) * (2 if device.inertia else 1))
     x = process(x, 1, rest, seed, 0)[-1]
     for stage in range(stages):

@@ -3,9 +3,9 @@
     overdamped     dx = (f - A x) dt + N(0, 2 kT D dt)
     underdamped    dx = v dt,  m dv = (f - A x) dt - m gamma v dt + N(0, 2 m gamma kT dt)
 
-An algorithm sees reads of x and nothing else. The simulation is exact for any interval between reads
-(`dynamics.linear`); it takes the force, never the point where the drift vanishes. With `dt` it takes Euler-Maruyama
-steps instead, which multiply by A and know nothing of its spectrum.
+An algorithm sees only reads of x. The simulation is exact for any interval between reads (`dynamics.linear`); it uses
+the force, never the point where the drift vanishes. With `dt` it takes Euler-Maruyama steps instead, which multiply by
+A and do not use its spectrum.
 """
 
 import warnings
@@ -29,7 +29,7 @@ _READS_AT_ONCE = 1 << 22  # elements of x held by a block of reads
 
 
 class RelaxationWarning(UserWarning):
-    """A run is too short for its slowest mode, so that its standard errors are too small."""
+    """A run that is too short for its slowest mode, so that its standard errors are too small."""
 
 
 class Estimate(NamedTuple):
@@ -120,7 +120,7 @@ class Device:
         seed: int | None = None,
         first_sample: int = 0,
     ) -> tuple[Tensor, float]:
-        """Run, read, and average a statistic in blocks.
+        """Run the device and return block averages of a statistic.
 
         Args:
             A: loaded drift [unit, unit].

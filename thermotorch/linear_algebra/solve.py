@@ -1,4 +1,4 @@
-"""Linear algebra by thermal noise: solutions, inverses, Lyapunov equations and exponentials from a noisy device.
+"""Linear algebra by thermal noise: linear systems, inverses, Lyapunov equations and exponentials on a noisy device.
 
 | problem | load | read-out |
 | --- | --- | --- |
@@ -8,9 +8,9 @@
 | exp(A) | a - A, noise matrix of its symmetric part | correlation one time unit apart, times exp(a) |
 | ln det A | a path from the identity to A | energies: `determinant.py` |
 
-Each answer consists of reads of the device and O(unit^2) arithmetic on them, never of the digital answer. Checking the
-matrix costs one digital eigendecomposition, which does not count as the device's; with `check=False` a matrix that
-cannot relax fails during the run. Answers come with standard errors, device time, reads and matrix loads.
+Each answer consists of reads of the device and O(unit^2) arithmetic on them, never of the digital answer. The check of
+the matrix costs one digital eigendecomposition, which does not count as the device's; with `check=False` a matrix that
+cannot relax fails during the run. Answers have standard errors, device time, reads and matrix loads.
 
 Sources: Aifer et al., npj Unconventional Computing 1, 13 (2024); for the exponential, the thermox library.
 """
@@ -209,7 +209,7 @@ def _tiny(A: Tensor) -> float:
 
 
 def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
-    """Refuse anything but a symmetric matrix, since `what` is symmetric; the message ends with `instead`."""
+    """Refuse an asymmetric matrix, since `what` is symmetric; the message ends with `instead`."""
     check_square(name, A)
     difference = (A - A.mT).abs().max().item()
     if difference > _tiny(A):

@@ -1,4 +1,4 @@
-"""Classes and batches of the samples that a model is to draw."""
+"""Classes and batches of a generator's samples."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ def class_labels(labels: Tensor | Sequence[int] | None, ids: Tensor, num_classes
     Args:
         labels: one class for each sample, a tensor, an array or a list of integers; None for `id % num_classes`.
         ids: numbers of the samples, [sample].
-        num_classes: number of classes, 0 ... num_classes - 1; without classes the result is zero.
+        num_classes: number of classes, 0 ... num_classes - 1; 0 gives zeros.
 
     Raises:
         ValueError: another number of labels, an unknown class, or labels for a model without classes.
@@ -23,7 +23,7 @@ def class_labels(labels: Tensor | Sequence[int] | None, ids: Tensor, num_classes
     if labels is None:
         return ids % max(1, num_classes)
     if not num_classes:
-        raise ValueError("labels: this model has no label units (num_classes = 0) and cannot be asked for a class")
+        raise ValueError("labels: this model has no label units (num_classes = 0) and cannot draw a chosen class")
     count = len(ids)
     try:
         classes = integers("labels", labels, (count,))
@@ -38,8 +38,8 @@ def batches(num_samples: int, batch_size: int, progress: Progress | None) -> Ite
     """Yield the rows of each batch, int64; a single empty batch for no samples.
 
     Args:
-        num_samples, batch_size: number of samples, in all and in a batch.
-        progress: called with (samples done, num_samples) after each batch.
+        num_samples, batch_size: number of samples, in total and per batch.
+        progress: callback (samples done, num_samples) after each batch.
     """
     for rows in torch.arange(num_samples).split(batch_size):
         yield rows

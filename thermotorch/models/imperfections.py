@@ -1,9 +1,9 @@
-"""Imperfect machines: couplings of a few bits, and components that miss their nominal values.
+"""Imperfect machines: couplings of a few bits, and components that deviate from their nominal values.
 
     J -> (1 + mismatch xi) step round(J / step),   step = max |J| / (2^(bits - 1) - 1),   xi standard normal
 
-Each parameter tensor has its own range, and each device its own xi. Gradients pass the rounding unchanged, so that a
-network can be trained with it in the loop.
+Each parameter tensor has its own range, and each device its own xi. Gradients pass the rounding unchanged
+(straight-through), so that a network can be trained with it.
 """
 
 import torch
@@ -40,10 +40,11 @@ def imperfect_parameters(
     differentiably in the nominal parameters.
 
     Args:
-        module: machine.
-        bits: bits of each programmed number; None programs exactly.
+        module: nominal machine.
+        bits: number of bits of each parameter; None for exact parameters.
         mismatch: relative standard deviation of a component.
-        seed: seed of the mismatch; None draws one from torch's global generator, another device for each call.
+        seed: seed of the mismatch; None draws one from torch's global generator, so that each call gives another
+            device.
         device_id: number of the device; the mismatch is a pure function of it and the seed.
 
     Raises:
@@ -68,7 +69,10 @@ def imperfect_parameters(
 def realise(
     module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int | None = None, device_id: int = 0
 ) -> nn.Module:
-    """Make `module` an imperfect device in place, and return it. Arguments as in `imperfect_parameters`."""
+    """Replace the parameters of `module` by those of an imperfect device, and return it.
+
+    Arguments as in `imperfect_parameters`.
+    """
     realised = imperfect_parameters(module, bits=bits, mismatch=mismatch, seed=seed, device_id=device_id)
     for name, values in module.named_parameters():
         values.copy_(realised[name])

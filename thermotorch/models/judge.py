@@ -1,4 +1,4 @@
-"""A small classifier whose penultimate layer is the feature space in which generated images are judged."""
+"""A small classifier whose penultimate layer is the feature space for the quality of generated images."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -58,7 +58,7 @@ class FeatureNet(Judge, nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return the features [batch, num_features] of images [batch, c, h, w] in [0, 1], before the last nonlinearity.
 
-        There they are closest to the Gaussians that a Frechet distance compares.
+        At that place they are closest to Gaussian, which a Frechet distance assumes.
 
         Raises:
             ValueError: images of another shape.

@@ -17,23 +17,23 @@ def run_population(
 ) -> Tensor:
     """Run every member from x = 0 on every input, all members in the same noise.
 
-    What the noise adds to the results is then common to members that differ little, and leaves their ranking alone.
+    The effect of the noise is then common to members that differ little, and does not change their ranking.
 
     Args:
         potential: topology and on-site coefficients; its couplings and biases are not used.
         members: parameters of the potential by name, each with a leading [member].
         drive: force on every unit, [batch, member, unit] or [batch, 1, unit].
-        mirrored: return the mean of two runs, in the noise and in its opposite, which cancels what a machine makes of
-            the noise to first order.
+        mirrored: True for the mean of two runs, in the noise and in its opposite, which cancels the effect of the noise
+            to first order.
         simulation: further arguments of `simulate`.
 
     Returns:
         End states, [batch, member, unit].
 
     Raises:
-        ValueError: a potential that is not quartic, or for `mirrored` not even: j3 must be zero.
+        ValueError: a potential that is not quartic or, for `mirrored`, not even (j3 = 0).
 
-    Cost: batch x members runs, twice as many if mirrored.
+    Cost: batch x members runs, or twice as many if mirrored.
     """
     require_quartic(potential, "run_population")
     if mirrored and potential.j3.any():

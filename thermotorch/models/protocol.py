@@ -21,10 +21,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-Progress = Callable[[int, int], None]  # called with (done, total)
-TitledProgress = Callable[[str, int, int], None]  # called with (description, done, total)
+Progress = Callable[[int, int], None]  # (done, total)
+TitledProgress = Callable[[str, int, int], None]  # (description, done, total)
 
-BATCH_SIZE = 256  # default number of samples made together
+BATCH_SIZE = 256  # default number of samples per batch
 
 
 class Samples(NamedTuple):
@@ -47,11 +47,9 @@ class Generator(Protocol):
 
     Optional arguments of `generate`:
         sample_ids: noise streams, int64 [sample], so that sample i does not depend on its batch.
-        labels: classes to draw, int64 [sample], 0 ... config["num_classes"] - 1.
-        watch: called as `watch(step, images)` with the images of the current batch before the first step (step 0) and
-            after each.
-        execution: number format and memory layout of a network, "float32" by default; `fastest_execution(batch_size)`
-            returns the fastest.
+        labels: classes of the samples, int64 [sample], 0 ... config["num_classes"] - 1.
+        watch: callback (step, images of the current batch) before the first step (step 0) and after each step.
+        execution: number format and memory layout of a network, "float32" by default; see `TunableGenerator`.
     """
 
     def generate(
@@ -62,9 +60,18 @@ class Generator(Protocol):
         Args:
             num_samples: number of images; 0 returns none.
             seed: seed of all random numbers.
-            batch_size: number of images made together, which does not change them.
-            progress: called with (done, total).
+            batch_size: number of images per batch, which does not change them.
+            progress: callback (done, total).
         """
+        ...
+
+
+@runtime_checkable
+class TunableGenerator(Protocol):
+    """A generator that can measure its fastest number format and memory layout."""
+
+    def fastest_execution(self, batch_size: int) -> str:
+        """Return the `execution` in which `generate` draws a batch fastest on this machine."""
         ...
 
 
@@ -116,11 +123,17 @@ class Thermodynamic(ABC):
     ) -> Samples:
         """Return images with heat and work, and with `frames` at `times`, which leave the samples unchanged."""
 
-    @abstractmethod
     def generate(
-        self, num_samples: int, *, seed: int = 0, batch_size: int = BATCH_SIZE, progress: Progress | None = None
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+        **options: Any,
     ) -> Tensor:
-        """Return the images of `sample`."""
+        """Return the images of `sample` with the same arguments, [sample, channel, height, width] in [0, 1]."""
+        return self.sample(num_samples, seed=seed, batch_size=batch_size, progress=progress, **options).images
 
     @abstractmethod
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
@@ -142,7 +155,7 @@ class NoisyModule:
 
 
 class Classifier(NoisyModule, ABC):
-    """A noisy classifier, run several times on each image.
+    """A noisy classifier, for several runs on each image.
 
     Attributes:
         image_shape: (channels, height, width).
@@ -162,7 +175,7 @@ class Classifier(NoisyModule, ABC):
         batch_size: int = 2000,
         progress: Progress | None = None,
     ) -> Inference:
-        """Return outputs and heat of `runs` independent runs on each image; a seed of None is drawn anew."""
+        """Return outputs and heat of `runs` independent runs on each image; a seed of None draws a fresh one."""
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
@@ -193,8 +206,8 @@ class Abilities:
         model: generator.
         config: arguments of its constructor; empty if unknown.
         image_shape: (channels, height, width); None if unknown.
-        options: names of the arguments of drawing, beside the number of samples.
-        num_classes: number of classes to draw from; 0 if it takes no labels.
+        options: names of the arguments for drawing samples, without their number.
+        num_classes: number of classes; 0 if it takes no labels.
         guidance: default strength of classifier-free guidance; 1 is none.
         samplers: default number of steps by sampler; empty for a single sampler.
         cpu_batch_size: fastest number of samples per batch on a processor.
@@ -213,7 +226,7 @@ class Abilities:
 
     @property
     def takes_sampler(self) -> bool:
-        """True if the images depend on a sampler and a number of steps."""
+        """Return True if the images depend on a sampler and a number of steps."""
         return {"sampler", "steps"} <= self.options
 
     def draw(self, num_samples: int, **options: Any) -> Samples:
@@ -234,14 +247,13 @@ class Abilities:
         """Return the number of steps of a sampler, or `steps` itself for a model without `steps_of`.
 
         Raises:
-            ValueError: a sampler or a number of steps that the model refuses.
+            ValueError: a sampler or a number of steps that the model does not support.
         """
         return self.model.steps_of(sampler, steps) if isinstance(self.model, DigitalSampler) else steps
 
     def fastest_execution(self, batch_size: int) -> str:
-        """Return the `execution` in which the model draws a batch fastest, as it measures, or "float32"."""
-        measure = getattr(self.model, "fastest_execution", None)
-        return measure(batch_size) if measure else "float32"
+        """Return the `execution` in which the model draws a batch fastest; "float32" unless it can measure that."""
+        return self.model.fastest_execution(batch_size) if isinstance(self.model, TunableGenerator) else "float32"
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times nearest to these fractions of the observation time; none for a digital model."""

@@ -1,4 +1,4 @@
-"""Pure losses and closed-form fits: how thermodynamic computers are trained, without any training loop."""
+"""Pure losses and closed-form fits for thermodynamic computers, without any training loop."""
 
 from thermotorch.objectives.closed_form import ReverseMoments, fit_closed_form
 from thermotorch.objectives.contrastive import contrastive_loss, mean_response

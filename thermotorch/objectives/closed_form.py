@@ -45,7 +45,7 @@ class ReverseMoments:
     Args:
         potential: machine being trained, whose on-site coefficients enter y.
 
-    It multiplies about a thousand rows of x' and y at a time, in the precision of the state, and keeps the sums in
+    It multiplies about a thousand rows of x' and y at a time in the precision of the state, and keeps the sums in
     float64. Cost per step: two products [unit, batch] x [batch, unit].
     """
 
@@ -122,19 +122,19 @@ def fit_closed_form(
     tolerance: float = 1e-3,
     max_iterations: int = 500,
 ) -> ClosedFormFit:
-    """Minimise the mean reverse-path action, with the ridge that suits held-out paths best.
+    """Minimise the mean reverse-path action, with the ridge that gives held-out paths the least action.
 
     Args:
         statistics, validation: statistics of disjoint sets of noising trajectories; the second chooses the ridge.
         mask: existing bonds, bool [unit, unit].
         bias_mask: trained biases, bool [unit].
         dt, temperature: time step and kT of the paths.
-        ridges: strengths to try, in units of dt times the mean of <x'^2>, largest first; each starts from the last.
+        ridges: candidate strengths in units of dt times the mean of <x'^2>, largest first; each starts from the last.
         tolerance: norm of the residual at which to stop, relative to that of J = b = 0.
         max_iterations: most iterations for each ridge.
 
     Raises:
-        ValueError: no ridge.
+        ValueError: empty `ridges`.
 
     Cost: one eigendecomposition, then five float64 products [unit, unit]^2 per iteration, tens of iterations.
     """

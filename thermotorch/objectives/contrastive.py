@@ -1,4 +1,4 @@
-"""Observation-time contrastive learning: make the energy low at the data and high where the machine is when it is read.
+"""Observation-time contrastive learning: low energy at the data, high energy at the machine's states when it is read.
 
     L = mean V(x+) - mean V(x-),   dL/dJ_ij = <x_i x_j>+ - <x_i x_j>-,   dL/db_i = <x_i>+ - <x_i>-
 

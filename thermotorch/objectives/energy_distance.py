@@ -40,14 +40,14 @@ def feature_distance(
         real: real images, [n, channel, height, width].
         features: images -> blocks f_k, [batch, feature] each.
         scales: one scale for each block, as from `feature_scales`.
-        classes: one-hot classes of both sets, float [n, class], appended to every block: the laws are then compared
-            class by class.
+        classes: one-hot classes of both sets, float [n, class], appended to every block to compare the laws class by
+            class.
     """
     with torch.no_grad():
-        wanted = features(real)
+        targets = features(real)
     total = images.new_zeros(())
-    for found, target, scale in zip(features(images), wanted, scales, strict=True):
-        pair = (found / scale, target / scale)
+    for block, target, scale in zip(features(images), targets, scales, strict=True):
+        pair = (block / scale, target / scale)
         total = total + energy_distance(*(pair if classes is None else (torch.cat([x, classes], 1) for x in pair)))
     return total
 

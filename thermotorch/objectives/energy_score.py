@@ -47,10 +47,10 @@ def feature_score(one: Tensor, other: Tensor, truth: Tensor, features: Features,
         scales: one scale for each block, as from `feature_scales`.
     """
     with torch.no_grad():
-        wanted = features(truth)
+        targets = features(truth)
     count, total = len(one), one.new_zeros(())
-    for drawn, target, scale in zip(features(torch.cat([one, other])), wanted, scales, strict=True):
-        total = total + energy_score(drawn[:count], drawn[count:], target) / scale
+    for block, target, scale in zip(features(torch.cat([one, other])), targets, scales, strict=True):
+        total = total + energy_score(block[:count], block[count:], target) / scale
     return total
 
 

@@ -1,4 +1,4 @@
-"""The objective of teacher and student: make the path of the teacher likely under the student."""
+"""The objective of teacher and student: the likelihood of the teacher's path under the student."""
 
 import torch
 from torch import Tensor

@@ -24,15 +24,15 @@ def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1,
 
     A seed of None is drawn from torch's global generator.
     """
-    size, std, drawn = count_of("size", size), number_of("std", std), seed_or_fresh(seed)
+    size, std, seed = count_of("size", size), number_of("std", std), int(seed_or_fresh(seed))
     return {
-        name: std * _draw(values, size, drawn, generation=0, number=number)
+        name: std * _draw(values, size, seed, generation=0, number=number)
         for number, (name, values) in enumerate(like.items())
     }
 
 
 def best(losses: Tensor, keep: int) -> Tensor:
-    """Return the numbers of the `keep` members with the smallest losses [member], best first; NaN is worst."""
+    """Return the numbers of the `keep` members with the smallest losses [member], best first; NaN ranks last."""
     keep = count_of("keep", keep)
     return torch.where(losses.isnan(), torch.inf, losses).argsort(stable=True)[:keep]
 
@@ -53,13 +53,14 @@ def next_generation(
         population: parameters [member, ...] by name.
         losses: [member].
         fan_in: C by name, a number or a tensor like the parameter.
-        keep: number of members that are cloned, a divisor of the population's size.
+        keep: number of members to clone, a divisor of the population's size.
         strength: standard deviation of a mutation at C = 1.
         seed: seed of the mutations; None draws one from torch's global generator.
         generation: number of the new generation, at least 1; the first is 0.
 
     Raises:
-        ValueError: `keep` does not divide the size, a generation below 1, or other losses than members.
+        ValueError: a `keep` that does not divide the size, a generation below 1, or numbers of losses and members that
+            differ.
     """
     size, keep = len(losses), count_of("keep", keep)
     if any(len(values) != size for values in population.values()):
@@ -68,18 +69,18 @@ def next_generation(
     if size % keep:
         raise ValueError(f"keep: expected a divisor of the population's size {size}, found {keep}")
     generation, strength = count_of("generation", generation), number_of("strength", strength)
-    drawn = seed_or_fresh(seed)
+    seed = int(seed_or_fresh(seed))
     parents = best(losses, keep).repeat_interleave(size // keep)
     offspring = {}
     for number, (name, values) in enumerate(population.items()):
-        mutation = _draw(values[0], size, drawn, generation, number)
+        mutation = _draw(values[0], size, seed, generation, number)
         scale = strength / torch.as_tensor(fan_in[name], dtype=values.dtype, device=values.device).sqrt()
         offspring[name] = values[parents] + scale * mutation
     return offspring
 
 
-def _draw(like: Tensor, size: int, seed: int | Tensor, generation: int, number: int) -> Tensor:
-    """Return normals [member, *like.shape]: sample `member` at the step of this generation and parameter number."""
+def _draw(like: Tensor, size: int, seed: int, generation: int, number: int) -> Tensor:
+    """Return normals [member, *like.shape] of a generation and a parameter number."""
     members = torch.arange(size, device=like.device)
     step = (generation << 16) + number
     return normals(seed, members, step, 1, like.numel(), Stream.DATA).view(size, *like.shape).to(like)

@@ -1,4 +1,4 @@
-"""The online form of the reverse-action rule: every coupling changes at every step, by its two units alone."""
+"""The online form of the reverse-action rule: a local update of every coupling at every step."""
 
 import torch
 from torch import Tensor

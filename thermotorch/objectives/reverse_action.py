@@ -1,4 +1,4 @@
-"""The objective of the generative thermodynamic computer: make the time-reversed noising path likely."""
+"""The objective of the generative thermodynamic computer: the likelihood of the time-reversed noising path."""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,9 @@
-"""Error mitigation: settings of finite resolution that average to the wanted setting.
+"""Error mitigation: settings of finite resolution that average to a target setting.
 
-Rounding a value to steps of size e changes a result f(value) by O(e). Averaging the results of several roundings whose
-weighted average is the value leaves O(e^2), from the curvature of f. Source: Aifer et al., arXiv:2401.16231. Ours is
-that the roundings share one threshold, which needs no random numbers and no more settings than distinct remainders.
+Rounding a value to steps of size e changes a result f(value) by O(e). The average of the results over several roundings
+whose weighted average is the value has an error O(e^2), from the curvature of f. Source: Aifer et al.,
+arXiv:2401.16231. Here the roundings share one threshold, which needs no random numbers and no more settings than
+distinct remainders.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,7 @@ def averaging(values: Tensor, step: float, settings: int | None = None) -> Setti
     """Return settings that average to `values`: step x floor(value / step + u) for thresholds u, shared by all values.
 
     Args:
-        values: wanted values, any shape.
+        values: target values, any shape.
         step: resolution.
         settings: number of evenly spaced thresholds, whose average is off by up to step / (2 settings). None takes
             every distinct setting, at most the number of values plus one, and averages exactly.

@@ -1,15 +1,15 @@
-"""The stochastic processing unit: a board of RLC cells that inverts matrices and samples Gaussians by its noise.
+"""The stochastic processing unit: a board of noisy RLC cells that inverts matrices and samples Gaussians.
 
 A matrix is loaded as the Maxwell matrix of switched capacitors, C = c S A S, with S = diag(A)^-1/2 so that every cell
 has the same capacitance c. Voltages then have the covariance kappa0 R0 / c (S A S)^-1, and reading them gives A^-1.
 
-Capacitors are not negative, so that the loaded matrix is diagonally dominant; entries of either sign are couplings with
-straight or reversed windings. Other matrices are rescaled once more, or refused: `linalg.inverse` runs them on an ideal
-device. What makes a board differ from its circuit diagram (tolerances of its components, steps of its capacitor banks,
-band-limited noise, converters) is set by arguments, all off by default.
+Capacitances are not negative, so the loaded matrix must be diagonally dominant; entries of either sign are couplings
+with straight or reversed windings. Other matrices are rescaled once more, or refused: `linalg.inverse` runs them on an
+ideal device. Arguments add the deviations of a board from its circuit diagram (tolerances of components, steps of
+capacitor banks, band-limited noise, converters), all off by default.
 
-Source: Melanson et al., Nature Communications 16, 3757 (2025). We found no component values of that board; the defaults
-here are ours: catalogue parts that make cells of 50 kHz with quality factor 1.04 and 0.1 V of noise.
+Source: Melanson et al., Nature Communications 16, 3757 (2025). That board's component values are not published; the
+defaults are catalogue parts that make cells of 50 kHz with quality factor 1.04 and 0.1 V of noise.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class StochasticProcessingUnit(nn.Module):
         cells: number of RLC cells.
         inductance: L, henry; a number, or one for each cell.
         resistance: R, ohm; a number, or one for each cell. Their mean calibrates the inverse.
-        capacitance: c, farad, which stands for a diagonal entry of one.
+        capacitance: c, farad, which represents a diagonal entry of one.
         noise: kappa0 of the injected current noise, ampere^2 second. At 330 ohm the default is a temperature of 7e12 K;
             the thermal noise of the resistors themselves is 0.6 microvolt.
         bandwidth: corner frequency of the noise, hertz; None for white noise.
@@ -140,16 +140,16 @@ class StochasticProcessingUnit(nn.Module):
 
         Args:
             matrix: A, [unit, unit]; it occupies the first cells, and the others stay unconnected.
-            boards, first_board: boards first_board ... first_board + boards - 1 of the production run.
-            hardware_seed: seed of the production run; board k has the same component errors whatever is loaded.
+            boards, first_board: number of boards, and number of the first in the production run.
+            hardware_seed: seed of the production run; board k has the same component errors for every matrix.
             mitigate: True for the roundings that average to the matrix (see `mitigation.py`) instead of the nearest.
         """
         boards, first_board = count_of("boards", boards), count_of("first_board", first_board, 0)
         hardware_seed = seed_of(hardware_seed, "hardware_seed")
         scale = self.scale(matrix)
-        wanted = self.capacitance * scaled(matrix.to(scale), scale)
-        coupling = wanted.abs() - torch.diag(wanted.diagonal())
-        own = (wanted.diagonal() - coupling.sum(1)).clamp_min(0.0)
+        target = self.capacitance * scaled(matrix.to(scale), scale)
+        coupling = target.abs() - torch.diag(target.diagonal())
+        own = (target.diagonal() - coupling.sum(1)).clamp_min(0.0)
         units, upper = len(matrix), torch.triu_indices(len(matrix), len(matrix), offset=1)
         values = torch.cat([own, coupling[upper[0], upper[1]]])
         if self.capacitor_step is None:
@@ -157,19 +157,19 @@ class StochasticProcessingUnit(nn.Module):
         else:
             settings = (averaging if mitigate else nearest)(values, self.capacitor_step)
         inductance, resistance, ground, between = self._component_errors(boards, first_board, hardware_seed, units)
-        built = []
+        circuits = []
         for setting in settings.values:
             pairs = setting.new_zeros(units, units)
             pairs[upper[0], upper[1]] = setting[units:]
             if (setting[:units] + (pairs + pairs.mT).sum(1) == 0).any():
                 raise ValueError(
                     f"capacitor_step: {self.capacitor_step:.2g} F leaves a cell without capacitance, since the "
-                    f"smallest has {wanted.diagonal().min():.2g} F; use finer capacitors"
+                    f"smallest has {target.diagonal().min():.2g} F; use finer capacitors"
                 )
-            capacitance = maxwell(setting[:units] * ground, (pairs + pairs.mT) * between, wanted > 0)
+            capacitance = maxwell(setting[:units] * ground, (pairs + pairs.mT) * between, target > 0)
             henry, ohm = self.inductance[:units] * inductance, self.resistance[:units] * resistance
-            built.append(Circuit(henry, ohm, capacitance, self.noise, self.bandwidth))
-        return built, settings.weights
+            circuits.append(Circuit(henry, ohm, capacitance, self.noise, self.bandwidth))
+        return circuits, settings.weights
 
     def _component_errors(self, boards: int, first: int, seed: int, units: int) -> tuple[Tensor, ...]:
         """Return factors of L, R, own [board, unit] and coupling capacitors [board, unit, unit]."""
@@ -229,28 +229,29 @@ class StochasticProcessingUnit(nn.Module):
         """Return A^-1 from the covariance of the voltages. Further arguments as in `circuits`.
 
         Args:
-            reads: reads of each board, shared by all settings; each takes at least two for each of its 20 blocks.
+            reads: number of reads of each board, divided among the settings; each takes at least two for each of its 20
+                blocks.
             seed: seed of the noise; None draws one from torch's global generator.
 
         Returns:
             A `BoardEstimate`. Its standard error is that of sampling alone, without the errors of components.
         """
         reads, seed = count_of("reads", reads), int(seed_or_fresh(seed))
-        built, weights = self.circuits(
+        circuits, weights = self.circuits(
             matrix, boards=boards, first_board=first_board, hardware_seed=hardware_seed, mitigate=mitigate
         )
         calibration, seconds, count = self.calibration(matrix), 0.0, 0
         total = variance = torch.zeros_like(calibration)
-        for circuit, weight in zip(built, weights.tolist(), strict=True):
+        for circuit, weight in zip(circuits, weights.tolist(), strict=True):
             size = max(2, round(weight * reads / _BLOCKS))
             ends = range(size, size * _BLOCKS + 1, size)
-            sums = self.moments(circuit, ends, seed=seed, start_step=count)  # settings follow each other
+            sums = self.moments(circuit, ends, seed=seed, start_step=count)  # one setting after the other
             blocks = sums.diff(dim=0, prepend=torch.zeros_like(sums[:1])) / size
             total = total + weight * blocks.mean(0)
             variance = variance + weight**2 * blocks.var(0) / _BLOCKS
             seconds += self.warmup + size * _BLOCKS * self.sampling_interval
             count += size * _BLOCKS
-        return BoardEstimate(calibration * total, calibration * variance.sqrt(), seconds, count, len(built))
+        return BoardEstimate(calibration * total, calibration * variance.sqrt(), seconds, count, len(circuits))
 
     @torch.no_grad()
     def gaussian(

@@ -63,12 +63,12 @@ class RestrictedBoltzmannMachine(nn.Module):
         first_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> tuple[Tensor, Tensor]:
-        """Sweep: draw all visible units given the hidden ones, then all hidden units given the visible ones.
+        """Run sweeps, each of which draws all visible units given the hidden ones and then all hidden units.
 
         Args:
             hidden: [batch, hidden] in {0, 1}.
             steps: number of sweeps, at least 1.
-            seed, sample_ids, first_step, stream: the random numbers are a pure function of them.
+            seed, sample_ids, first_step, stream: identity of the random numbers, which are a pure function of them.
 
         Returns:
             Visible [batch, visible] and hidden units [batch, hidden] after the last sweep.
@@ -96,11 +96,11 @@ class RestrictedBoltzmannMachine(nn.Module):
         Args:
             num_samples: number of images.
             seed, sample_ids: image i is a pure function of the model, the seed and `sample_ids[i]` (default: i).
-            batch_size: number of images made together.
-            progress: called with (samples done, num_samples) after each batch.
+            batch_size: number of images per batch.
+            progress: callback (samples done, num_samples) after each batch.
 
         Raises:
-            ValueError: ids that do not fit.
+            ValueError: `sample_ids` of the wrong shape or range.
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))

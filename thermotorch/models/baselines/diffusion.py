@@ -1,13 +1,14 @@
-"""The digital baseline: a denoising diffusion model made of standard parts of `diffusers`.
+"""The digital baseline: a denoising diffusion model built from standard parts of `diffusers`.
 
-The network is `diffusers.UNet2DModel`; noise schedule and samplers are `diffusers` schedulers. It imports nothing of
-thermotorch, so that the baseline stays independent.
+The network is `diffusers.UNet2DModel`; noise schedule and samplers are `diffusers` schedulers. This file imports no
+other code of thermotorch but `execution.py`, so that the baseline stays independent.
 """
 
 import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -102,8 +103,6 @@ class DiffusionModel(nn.Module):
             norm_num_groups=_NORM_GROUPS,
             num_class_embeds=num_classes + 1 if num_classes else None,  # the last stands for any class
         )
-        with torch.device("cpu"):  # tensors outside a module must not be on the meta device
-            self.noising = self._ddpm()
         self._fastest: dict[tuple[int, bool, torch.device, int], str] = {}
 
     def forward(self, noisy: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -126,7 +125,7 @@ class DiffusionModel(nn.Module):
         Raises:
             TypeError, ValueError: an unknown sampler, or a number of steps of the wrong type or out of range.
         """
-        self._known(sampler)
+        self._check_sampler(sampler)
         trained = self.config["num_train_timesteps"]
         steps = _integer("steps", (self.samplers[sampler] or trained) if steps is None else steps)
         if not 1 <= steps <= trained:
@@ -144,11 +143,11 @@ class DiffusionModel(nn.Module):
             timesteps: int64 [batch], 0 <= t < num_train_timesteps.
             labels: int64 [batch], classes, or `num_classes` for any; ignored by an unconditional model.
         """
-        noisy, told, target = self.noised(2.0 * images - 1.0, noise, timesteps)
-        return F.mse_loss(self(noisy, told, labels), target)
+        noisy, conditioning, target = self.noised(2.0 * images - 1.0, noise, timesteps)
+        return F.mse_loss(self(noisy, conditioning, labels), target)
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy images, the timesteps that the network is told, and the target of its prediction."""
+        """Return noisy images, the timesteps for the network, and the target of its prediction."""
         # diffusers declares an IntTensor and takes any integers.
         noisy = self.noising.add_noise(clean, noise, timesteps)  # type: ignore[arg-type]
         target = {"epsilon": noise, "sample": clean}.get(self.config["prediction_type"])
@@ -156,24 +155,30 @@ class DiffusionModel(nn.Module):
             target = self.noising.get_velocity(clean, noise, timesteps)  # type: ignore[arg-type]
         return noisy, timesteps, target
 
+    @cached_property
+    def noising(self) -> DDPMScheduler:
+        """Return the scheduler that noises images for the training."""
+        with torch.device("cpu"):  # whatever the device of a surrounding context
+            return self._ddpm()
+
     def scheduler(self, sampler: str) -> Scheduler:
         """Return a fresh scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
 
         Source: Lu et al., DPM-Solver++, 2022 (algorithm 2); Song, Meng, Ermon, ICLR 2021 (equation 12 with sigma = 0);
         Ho, Jain, Abbeel, NeurIPS 2020 (algorithm 2).
         """
-        self._known(sampler)
+        self._check_sampler(sampler)
         if sampler == "dpm++":
-            # At the end of the cosine schedule log-SNR, the solver's time, is infinite.
+            # The solver's time, log-SNR, is infinite at the end of the cosine schedule.
             return DPMSolverMultistepScheduler(
                 **self._schedule(), algorithm_type="dpmsolver++", lambda_min_clipped=-5.1
             )
         if sampler == "ddim":
-            # Clipping x_0, the default, leaves the noise estimate as it was: guided steps then solve another equation.
+            # The default clips x_0 but not the noise estimate, so that guided steps would solve another equation.
             return DDIMScheduler(**self._schedule(), clip_sample=False)
         return self._ddpm()
 
-    def _known(self, sampler: str) -> None:
+    def _check_sampler(self, sampler: str) -> None:
         if sampler not in self.samplers:
             raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
 
@@ -206,25 +211,24 @@ class DiffusionModel(nn.Module):
             num_samples: number of images.
             seed, sample_ids: image i is a pure function of the model, the seed, 0 <= seed < 2^64, its class and
                 `sample_ids[i]`, int64 [num_samples] (default: i).
-            batch_size: number of images made together.
-            progress: called with (done, total) after each step, in images times steps.
+            batch_size: number of images per batch.
+            progress: callback (done, total) after each step, in images times steps.
             sampler: one of `samplers`, by default the first.
-            steps: number of steps, by default the one in `samplers`, of which None is `num_train_timesteps`.
-            labels: classes to draw, int64 [num_samples], by default `id % num_classes`.
-            guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, by default the model's own;
-                unless it is 1, or 0 for any class, each step costs two evaluations (Ho, Salimans, 2022, equation 6,
-                where w is one less).
-            execution: "float32", "bfloat16" (products of 8 significant bits, accumulated in float32), either followed
-                by " channels_last", or "auto" for the fastest of these, which is measured (`fastest_execution`).
-            watch: called as `watch(step, images)` with the noisy images [batch, c, h, w] in [0, 1] of the current batch
-                before the first step (step 0) and after each.
+            steps: number of steps, by default that of `samplers`, where None stands for `num_train_timesteps`.
+            labels: classes of the images, int64 [num_samples], by default `id % num_classes`.
+            guidance: w in `prediction(any) + w (prediction(class) - prediction(any))`, by default the model's own.
+                Each step costs two evaluations unless w is 1, or 0 for any class (Ho, Salimans, 2022, equation 6, where
+                w is one less).
+            execution: "float32", "bfloat16" (products of 8 significant bits, accumulated in float32), either with the
+                suffix " channels_last", or "auto" for the fastest of these as measured by `fastest_execution`.
+            watch: callback (step, noisy images [batch, c, h, w] in [0, 1] of the current batch) before the first step
+                (step 0) and after each step.
 
         Returns:
             float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
-            TypeError, ValueError: an unknown sampler or execution, a value of the wrong type or out of range, or ids or
-                labels that do not fit.
+            TypeError, ValueError: an unknown sampler or execution, or an argument of the wrong type, shape or range.
 
         Cost: `steps` forward passes of the U-Net for each image.
         """
@@ -239,14 +243,10 @@ class DiffusionModel(nn.Module):
             raise ValueError(
                 f"sample_ids: expected {num_samples} integers (num_samples) below 2^32, found {sample_ids!r}"
             )
-        if labels is None:
-            wanted = ids % max(1, classes)
-        else:
-            wanted = _integers(labels)
-            if wanted is None or wanted.shape != (num_samples,) or not set(wanted.tolist()) <= set(range(classes)):
-                raise ValueError(
-                    f"labels: expected {num_samples} of the {classes} classes of the model, found {labels!r}"
-                )
+        targets = ids % max(1, classes) if labels is None else _integers(labels)
+        known = range(classes) if labels is not None else range(max(1, classes))
+        if targets is None or targets.shape != (num_samples,) or not set(targets.tolist()) <= set(known):
+            raise ValueError(f"labels: expected {num_samples} of the {classes} classes of the model, found {labels!r}")
         guidance = self.config["guidance"] if guidance is None else _finite("guidance", guidance)
         check_execution(execution)
 
@@ -258,20 +258,19 @@ class DiffusionModel(nn.Module):
         with executed_in(self.unet, execution) as number_format:
             for rows in torch.arange(num_samples).split(batch_size) if num_samples else ():
                 generators = [_generator(seed, sample_id) for sample_id in ids[rows].tolist()]
-                # The ancestral sampler draws noise in every step from the same generators.
+                # The ancestral sampler draws the noise of every step from the same generators.
                 draws: dict[str, Any] = {"generator": generators} if sampler == "ddpm" else {}
                 noise = [torch.randn(self.image_shape, generator=generator) for generator in generators]
                 state = torch.stack(noise).to(device)
-                asked = wanted[rows].to(device)
+                batch_labels = targets[rows].to(device)
                 scheduler.set_timesteps(steps, device=device)
                 if watch is not None:
                     watch(0, _shown(state))
                 for step, timestep in enumerate(scheduler.timesteps, 1):
                     with number_format:
-                        prediction = self._predict(state, timestep.expand(len(state)), asked, guidance)
+                        prediction = self._predict(state, timestep.expand(len(state)), batch_labels, guidance)
                     # diffusers declares a FloatTensor in some schedulers, and takes any tensor.
-                    following = scheduler.step(prediction.float(), timestep, state, return_dict=False, **draws)  # type: ignore[arg-type]
-                    state = following[0]
+                    state = scheduler.step(prediction.float(), timestep, state, return_dict=False, **draws)[0]  # type: ignore[arg-type]
                     done += len(state)
                     if watch is not None:
                         watch(step, _shown(state))
@@ -282,7 +281,7 @@ class DiffusionModel(nn.Module):
 
     @torch.no_grad()
     def fastest_execution(self, batch_size: int, guidance: float | None = None) -> str:
-        """Return the `execution` of `generate` that takes the least time here, measured at the first call.
+        """Return the fastest `execution` of `generate` on this machine, measured at the first call.
 
         Cost: 16 predictions for a batch, once for each batch size.
         """
@@ -307,7 +306,7 @@ class DiffusionModel(nn.Module):
 
 
 def _integer(name: str, value: Any, least: int | None = None) -> int:
-    """Return anything that Python takes as an index, except a truth value."""
+    """Return as an int any value that Python accepts as an index, except a Boolean."""
     try:
         if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
             raise TypeError
@@ -322,12 +321,12 @@ def _integer(name: str, value: Any, least: int | None = None) -> int:
 def _integers(values: Any) -> Tensor | None:
     """Return integers as an int64 tensor on the CPU, or None for anything else."""
     try:
-        found = torch.as_tensor(values).cpu()
+        tensor = torch.as_tensor(values).cpu()
     except (TypeError, ValueError, RuntimeError):
         return None
-    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
-        return found.long() if not found.numel() else None
-    return found.long()
+    if tensor.numel() and (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool):
+        return None
+    return tensor.long()
 
 
 def _finite(name: str, value: Any) -> float:

@@ -1,7 +1,7 @@
 """Number format and memory layout in which a convolutional network runs fastest on the processor at hand.
 
-bfloat16 doubles the speed of processors with matrix units for it and slows down others; `channels_last` helps some
-convolutions and hurts others. Neither is worth guessing: the candidates are timed.
+bfloat16 doubles the speed of processors with matrix units for it and slows down others; `channels_last` speeds up some
+convolutions and slows down others. Measurement decides.
 """
 
 import time
@@ -13,11 +13,11 @@ from torch import nn
 
 EXECUTIONS = ("float32", "float32 channels_last", "bfloat16", "bfloat16 channels_last")
 _REPEATS = 3
-_GAIN = 1.05  # a smaller gain does not replace float32, whose numbers everybody can reproduce
+_GAIN = 1.05  # least gain that replaces float32, whose results are reproducible elsewhere
 
 
 def check_execution(execution: str) -> None:
-    """Raise a ValueError for anything but a member of `EXECUTIONS` or "auto"."""
+    """Raise a ValueError unless `execution` is a member of `EXECUTIONS` or "auto"."""
     if execution not in (*EXECUTIONS, "auto"):
         raise ValueError(f"execution: expected one of {', '.join(EXECUTIONS)}, auto, found {execution!r}")
 
@@ -33,7 +33,7 @@ def rounded(execution: str, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def executed_in(network: nn.Module, execution: str) -> Iterator[torch.autocast]:
-    """Lay a network out for an execution within the context, and yield its number format, to enter for each call."""
+    """Set a network's memory layout for the context, and yield the context of its number format, for each call."""
     moved = execution.endswith("channels_last")
     if moved:
         network.to(memory_format=torch.channels_last)
@@ -47,16 +47,16 @@ def executed_in(network: nn.Module, execution: str) -> Iterator[torch.autocast]:
 def fastest_execution(
     network: nn.Module, work: Callable[[], object], clock: Callable[[], float] = time.perf_counter
 ) -> str:
-    """Return the member of `EXECUTIONS` in which some work of a network takes the least time.
+    """Return the member of `EXECUTIONS` in which a network performs some work fastest.
 
-    The candidates take turns, so that other load of the machine hits all of them, and the least of three times counts.
+    The candidates take turns, so that other load of the machine affects all of them; the least of three times counts.
 
     Args:
-        network: the network that the work runs.
-        work: for example one forward pass.
-        clock: time in seconds.
+        network: network to run.
+        work: function to time, such as one forward pass.
+        clock: function that returns the time in seconds.
 
-    Cost: the work 16 times.
+    Cost: 16 times the work.
     """
     device = next(network.parameters()).device
     seconds = dict.fromkeys(EXECUTIONS, float("inf"))

@@ -10,7 +10,7 @@ from thermotorch.models.baselines.diffusion import DiffusionModel
 
 
 class EqualSteps(FlowMatchEulerDiscreteScheduler):
-    """Levels of equal distance from 1 to 1 / steps; the scheduler's own end so near 0 that the last step is wasted."""
+    """Equally spaced levels from 1 to 1 / steps; the last default level is so near 0 that it would waste a step."""
 
     # diffusers has four more arguments here, which `generate` does not use.
     def set_timesteps(self, steps: int, device: str | torch.device = "cpu") -> None:  # type: ignore[override]
@@ -28,8 +28,8 @@ class FlowMatchingModel(DiffusionModel):
     Args:
         image_size, channels, block_out_channels, layers_per_block, attention, num_classes, guidance: as in
             `DiffusionModel`.
-        num_train_timesteps: levels s = (t + 1) / num_train_timesteps of the training; the network is told 1 for the
-            least and num_train_timesteps for noise alone.
+        num_train_timesteps: number of levels s = (t + 1) / num_train_timesteps in training. The network's timesteps run
+            from 1, the lowest level, to num_train_timesteps, pure noise.
     """
 
     samplers = {"euler": 20}
@@ -52,12 +52,12 @@ class FlowMatchingModel(DiffusionModel):
         del self.config["beta_schedule"], self.config["prediction_type"]
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy images, the timesteps that the network is told, and the velocity noise - clean."""
-        told = timesteps + 1
-        level = (told / self.config["num_train_timesteps"]).view(-1, 1, 1, 1).to(clean)
-        return torch.lerp(clean, noise, level), told, noise - clean
+        """Return noisy images, the timesteps for the network, and the velocity noise - clean."""
+        conditioning = timesteps + 1
+        level = (conditioning / self.config["num_train_timesteps"]).view(-1, 1, 1, 1).to(clean)
+        return torch.lerp(clean, noise, level), conditioning, noise - clean
 
     def scheduler(self, sampler: str) -> FlowMatchEulerDiscreteScheduler:
         """Return a fresh `diffusers` scheduler of the one sampler, "euler"."""
-        self._known(sampler)
+        self._check_sampler(sampler)
         return EqualSteps(num_train_timesteps=self.config["num_train_timesteps"])

@@ -15,10 +15,10 @@ from thermotorch.models.drawing import batches, class_labels
 class Gaussians(nn.Module):
     """A Gaussian over the pixels for each class, along its leading principal components.
 
-        x = mean_c + basis_c z,   z standard normal,   clipped to [0, 1] to be shown
+        x = mean_c + basis_c z,   z standard normal,   clipped to [0, 1] in an image
 
-    With as many components as pixels it has the mean and the covariance of the images; fewer leave out the directions
-    of least variance.
+    With as many components as pixels it has the mean and the covariance of the images; a smaller number omits the
+    directions of least variance.
 
     Args:
         image_shape: (channels, height, width).
@@ -51,7 +51,7 @@ class Gaussians(nn.Module):
 
         Args:
             images: [n, c, h, w] in [0, 1].
-            labels: int64 [n]; not used by a single Gaussian.
+            labels: classes, int64 [n]; unused by a single Gaussian.
 
         Raises:
             ValueError: a class without images.
@@ -89,12 +89,12 @@ class Gaussians(nn.Module):
             num_samples: number of images.
             seed, sample_ids: image i is a pure function of the model, the seed, its class and `sample_ids[i]`
                 (default: i).
-            batch_size: number of images made together.
-            progress: called with (samples done, num_samples) after each batch.
-            labels: classes to draw, int64 [num_samples], by default `id % num_classes`.
+            batch_size: number of images per batch.
+            progress: callback (samples done, num_samples) after each batch.
+            labels: classes of the images, int64 [num_samples], by default `id % num_classes`.
 
         Raises:
-            ValueError: ids or labels that do not fit.
+            ValueError: `sample_ids` or `labels` of the wrong shape or range.
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,)).cpu()

@@ -12,12 +12,12 @@ from thermotorch.couplings import BlockCouplings
 
 
 def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
-    """Return couplings of the groups "visible", "hidden" (or "hidden1", "hidden2", ...) and "label", each to the next.
+    """Return couplings between neighbours in "visible", "hidden" (or "hidden1", "hidden2", ...), "label".
 
     Args:
         visible: number of visible units.
-        layers: numbers of hidden units by layer.
-        hidden_hidden: True to add all pairs within each hidden layer.
+        layers: number of hidden units in each layer.
+        hidden_hidden: True to couple all pairs within each hidden layer.
         num_classes: number of label units, coupled to the last hidden layer.
     """
     names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
@@ -32,10 +32,10 @@ def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_
 
 
 def plain_by_group(name: str, value: Any, *, signed: bool = False) -> float | dict[str, float]:
-    """Return an on-site coefficient as a plain number, or as a dict of them by group.
+    """Return an on-site coefficient as a plain number, or as a dict of numbers by group.
 
     Raises:
-        TypeError, ValueError: no finite number, or a negative one unless `signed`.
+        TypeError, ValueError: not a finite number, or a negative one unless `signed`.
     """
     if isinstance(value, Mapping):
         return {group: number_of(f"{name}[{group!r}]", each, signed=signed) for group, each in value.items()}
@@ -43,7 +43,7 @@ def plain_by_group(name: str, value: Any, *, signed: bool = False) -> float | di
 
 
 def by_group(name: str, value: float | Mapping[str, float], groups: Mapping[str, slice]) -> float | Tensor:
-    """Return an on-site coefficient for each unit; "hidden" stands for all hidden layers, missing groups have 1."""
+    """Return an on-site coefficient for each unit; "hidden" stands for all hidden layers, and 1 is the default."""
     if not isinstance(value, Mapping):
         return value
     if unknown := set(value) - {*groups, "hidden"}:

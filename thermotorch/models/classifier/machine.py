@@ -22,15 +22,15 @@ class ThermodynamicClassifier(Classifier, nn.Module):
         dx = -dV/dx dt + sqrt(2 kT dt) xi,   V(x; u) = sum_i (j2 x_i^2 + j4 x_i^4) + b.x + sum over pairs J_ij x_i x_j
 
     where pairs also join every unit to the clamped pixels u. Pixels are centred and scaled by fixed moments, and every
-    image to the length sqrt(number of pixels). The paper takes the largest length of the training set, 1.7 times that
-    for MNIST, which changes the unit of the input couplings only.
+    image is scaled to the length sqrt(number of pixels). The paper scales by the largest length of the training set,
+    1.7 times that for MNIST, which changes the unit of the input couplings only.
 
     Args:
         image_shape: (channels, height, width).
         num_classes: number of output units.
         hidden: number of hidden units.
         temperature, t_final, dt, j2, j4: kT, observation time, time step, on-site coefficients.
-        sharpness: logits per output, which scales probabilities and leaves the class as it is.
+        sharpness: ratio of logits to outputs, which affects probabilities but not the class.
         pixel_mean, pixel_std: moments of the training pixels, by default those of MNIST.
 
     Cost of an inference at the defaults: 58,016 multiply-adds for the field of the pixels, 200 steps of 5,402.
@@ -111,11 +111,11 @@ class ThermodynamicClassifier(Classifier, nn.Module):
 
         Args:
             images: [image, c, h, w] in [0, 1].
-            runs: number of runs on each image; run r does not depend on it.
+            runs: number of runs on each image, which does not affect run r.
             seed: seed of the thermal noise; None draws one from torch's global generator.
             sample_ids: noise streams, int64 [image], by default 0, 1, ...
-            batch_size: number of images simulated together.
-            progress: called with (images done, all of them) after each batch.
+            batch_size: number of images per batch.
+            progress: callback (images done, number of images) after each batch.
         """
         self.features(images[:0])
         ids = sample_numbers(sample_ids, (len(images),), images.device)

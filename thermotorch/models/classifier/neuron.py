@@ -3,7 +3,7 @@
     U(x; I) = j2 x^2 + j3 x^3 + j4 x^4 - I x
     <x>(I) = integral x exp(-U / kT) dx / integral exp(-U / kT) dx,   d<x>/dI = var(x) / kT
 
-The activation is known exactly, so a digital network with these neurons can be trained and carried over to a device.
+The activation is known exactly, so a digital network of these neurons can be trained and transferred to a device.
 Limits for j3 = 0: <x> = I / (2 j2) for j4 = 0 at any temperature, and (I / (4 j4))^(1/3) for large I, unsaturated.
 Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
 """
@@ -59,7 +59,7 @@ class NeuronActivation(nn.Module):
 
     def __init__(self, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
-        _Well(j2, j3, j4, temperature)  # refuses bad values
+        _Well(j2, j3, j4, temperature)  # checks the values
         self.j2, self.j3, self.j4, self.temperature = j2, j3, j4, temperature
 
     def forward(self, force: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class _Well:
 
     @property
     def shift(self) -> float:
-        """Return the position about which the quartic has no cubic term: x = shift + y."""
+        """Return the position about which the potential has no cubic term: x = shift + y."""
         return -self.j3 / (4 * self.j4) if self.j4 else 0.0
 
     @property

@@ -36,7 +36,7 @@ class NeuronNet(nn.Module):
         widths = [inputs, *counts_of("hidden", hidden), outputs]
         self.layers = nn.ModuleList([nn.Linear(narrow, wide) for narrow, wide in pairwise(widths)])
         self.neuron = {"j2": j2, "j4": j4, "temperature": temperature}
-        NeuronActivation(**self.neuron)  # refuses bad values
+        NeuronActivation(**self.neuron)  # checks the values
 
     def activations(self, features: Tensor) -> list[Tensor]:
         """Return the activations of every hidden layer [batch, width], and the logits [batch, class]."""

@@ -18,7 +18,7 @@ from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 
 
 class Phase(NamedTuple):
-    """A relaxation of a chain, in constant couplings, and what led to it. Energies in the potential's unit."""
+    """A relaxation of a chain in constant couplings, with the work before it. Energies in the potential's unit."""
 
     name: str  # "first", "noising K" or "stage K", K the number of the stage
     begin: Tensor  # [sample, visible], visible units at the start
@@ -26,7 +26,7 @@ class Phase(NamedTuple):
     shown: Tensor  # [sample, visible], as read: averaged over the read-out time of a stage
     work: Tensor  # [sample], done by loading and switching before the relaxation
     heat: Tensor  # [sample], given to the bath
-    standby: Tensor  # [sample], heat of the hidden units on their way back to noise, once they are switched off
+    standby: Tensor  # [sample], heat of the hidden units on their way back to noise, after they are switched off
     temperature: float  # kT
     entropy: Tensor | None  # [sample], log ratio of the path weights, in units of k: heat / kT up to the time step
 
@@ -135,7 +135,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             times: some of `readable_times`.
 
         Raises:
-            ValueError: arguments that do not fit.
+            ValueError: an argument of the wrong shape or range.
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
@@ -147,34 +147,16 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         device, parts = self.first.potential.bias.device, []
         mask = None if mask is None else mask.to(device)
         for rows in batches(num_samples, batch_size, progress):
-            given = None if known is None else known[rows].to(device)
-            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, given, mask, at))
+            pixels = None if known is None else known[rows].to(device)
+            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, pixels, mask, at))
         images, heat, work, frames = (torch.cat(column) for column in zip(*parts, strict=True))
         return Samples(images, heat, work, frames.transpose(0, 1) if at else None)
-
-    def generate(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sample_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """Return the images of `sample`, of seed 0 unless given: [sample, channel, height, width] in [0, 1]."""
-        return self.sample(
-            num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
-            progress=progress,
-        ).images  # fmt: skip
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times at which `sample` can show an image, nearest to these fractions of `t_final`.
 
         Those are the start, the end of the first machine, and for each stage the end of the noising and of the run.
-        They are not evenly spaced; as many fractions as there are times, as for a film, give all of them.
+        They are not evenly spaced; a list of at least as many fractions, as for a film, gives all of them.
         """
         clock = self._clock()
         if len(fractions) >= len(clock):
@@ -215,7 +197,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         Args:
             ids, labels: numbers and classes [sample]; labels count only for a chain with classes.
             seed, known, mask: as in `sample`.
-            weigh: whether to add up the path weights; a tenth more time on the CPU backend.
+            weigh: True to add up the path weights, at a tenth more time on the CPU backend.
         """
         first = self.first
         start = first.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
@@ -237,7 +219,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             stage = self.stage(number)
             loaded = shown.clamp(first.black, first.white)
             noisy, warmth = stage.noised(loaded, seed=seed, sample_ids=ids, step=noise_step)
-            # To load or to switch is to do the work by which the energy changes. Noising keeps detailed balance.
+            # Loading and switching do the work by which the energy changes. Noising obeys detailed balance.
             yield Phase(f"noising {number}", loaded, noisy, noisy, stage.opened(loaded) - energy, warmth, 0 * warmth,
                         stage.temperature, warmth.double() / stage.temperature if weigh else None)  # fmt: skip
             draw = stage.draw(
@@ -256,12 +238,9 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         phases = list(self.phases(ids, labels, seed=seed, known=known, mask=mask))
         heat = torch.stack([phase.heat for phase in phases]).sum(0) / self.temperature
         work = torch.stack([phase.work for phase in phases]).sum(0) / self.temperature
-        seen, shown = [phases[0].begin, *(phase.shown for phase in phases)], phases[-1].shown
-        frames = shown.new_empty(len(ids), 0)
-        if at:
-            pictures = dict(zip(self._clock(), seen, strict=True))
-            frames = torch.stack([self.to_images(pictures[time]) for time in at], 1)
-        return self.to_images(shown), heat, work, frames
+        states = dict(zip(self._clock(), [phases[0].begin, *(phase.shown for phase in phases)], strict=True))
+        frames = torch.stack([self.to_images(states[time]) for time in at], 1) if at else heat.new_empty(len(ids), 0)
+        return self.to_images(phases[-1].shown), heat, work, frames
 
     def to_images(self, visible: Tensor) -> Tensor:
         """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""

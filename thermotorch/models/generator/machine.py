@@ -53,8 +53,8 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         hidden: number of hidden units, or of those of each layer: layers couple to the next, the first to the image.
         hidden_hidden: True to couple the hidden units of a layer to each other.
         visible_bias: True to train the biases of visible units, which are zero in the paper.
-        num_classes: number of label units, coupled to the last hidden layer: one for the wanted class, zero for the
-            others. 0 for a machine without classes.
+        num_classes: number of label units, coupled to the last hidden layer and held at one for the chosen class, at
+            zero for the others. 0 for a machine without classes.
         temperature, t_final, dt: kT, observation time, time step.
         j2, j4: on-site coefficients of all units, or a dict of them by group ("visible", "hidden" or "hidden1", ...).
         mobility: mu of all units, or a dict by group.
@@ -113,7 +113,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
-        self.precision = "ieee"  # precision of products in `simulate`; training may lower it
+        self.precision = "ieee"  # of products in `simulate`; training may lower it
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
@@ -215,9 +215,10 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         start_step: int = 0,
     ) -> Reading:
         """Run from `state` to the observation time and read out; differentiable. Arguments as in `denoise`."""
-        return self.readings(state, [self.steps], seed=seed, sample_ids=sample_ids, mask=mask, start_step=start_step)[
-            -1
-        ]
+        (reading,) = self.readings(
+            state, [self.steps], seed=seed, sample_ids=sample_ids, mask=mask, start_step=start_step
+        )
+        return reading
 
     def readings(
         self,
@@ -234,7 +235,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         A reading averages over the read-out time before it, or since the last reading if that was later.
         """
         go = partial(self.denoise, seed=seed_or_fresh(seed), sample_ids=sample_ids, mask=mask)
-        found, step = [], start_step
+        readings, step = [], start_step
         heat = work = state.new_zeros(len(state))
         for end in at:
             first = max(step, end - self.readout_steps)
@@ -245,9 +246,9 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
             if end > first:
                 run = go(state, steps=end - first, start_step=first, record=1)
                 state, heat, work, shown = run.state, heat + run.heat, work + run.work, run.recorded.mean(0)
-            found.append(Reading(shown, heat, work))
+            readings.append(Reading(shown, heat, work))
             step = end
-        return found
+        return readings
 
     @torch.no_grad()
     def sample(
@@ -268,16 +269,17 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         Args:
             num_samples: number of images.
             seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
-            labels: classes to draw, int64 [num_samples], by default `id % num_classes`; for a machine with label units.
+            labels: classes of the images, int64 [num_samples], by default `id % num_classes`; for a machine with label
+                units.
             known, mask: images [num_samples, channel, height, width] in [0, 1], and the pixels of them that are held
                 while the machine draws the others, bool [channel, height, width] (inpainting).
-            batch_size: number of images simulated together.
-            progress: called with (samples done, num_samples) after each batch.
-            times: increasing times in 0 ... t_final, at which `frames` shows the machine, on the CPU. They do not
-                change the samples.
+            batch_size: number of images per batch.
+            progress: callback (samples done, num_samples) after each batch.
+            times: increasing times in 0 ... t_final of the `frames`, which are on the CPU. They do not change the
+                samples.
 
         Raises:
-            ValueError: ids, labels, known, mask or times that do not fit.
+            ValueError: an argument of the wrong shape or range.
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
@@ -289,35 +291,17 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         mask = None if mask is None else mask.to(device)
         for rows in batches(num_samples, batch_size, progress):
             chunk = ids[rows].to(device)
-            given = None if known is None else known[rows].to(device)
+            pixels = None if known is None else known[rows].to(device)
             start = self.start(
-                len(rows), seed=seed, sample_ids=chunk, labels=labels[rows].to(device), known=given, mask=mask
+                len(rows), seed=seed, sample_ids=chunk, labels=labels[rows].to(device), known=pixels, mask=mask
             )
-            seen = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
-            work = self.segments[0].gain * interaction(self.potential, start) + seen[-1].work
-            images, heat = self.to_images(seen[-1].state), seen[-1].heat / self.temperature
-            frames = [self.to_images(reading.state).cpu() for reading in seen[: len(at)]]
+            readings = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
+            work = self.segments[0].gain * interaction(self.potential, start) + readings[-1].work
+            images, heat = self.to_images(readings[-1].state), readings[-1].heat / self.temperature
+            frames = [self.to_images(reading.state).cpu() for reading in readings[: len(at)]]
             parts.append((images, heat, work / self.temperature, *([torch.stack(frames, 1)] if at else [])))
         images, heat, work, *frames = (torch.cat(column) for column in zip(*parts, strict=True))
         return Samples(images, heat, work, frames[0].transpose(0, 1) if at else None)
-
-    def generate(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sample_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """Return the images of `sample`: [sample, channel, height, width] in [0, 1]."""
-        return self.sample(
-            num_samples, seed=seed, sample_ids=sample_ids, labels=labels, known=known, mask=mask, batch_size=batch_size,
-            progress=progress,
-        ).images  # fmt: skip
 
     def to_images(self, state: Tensor) -> Tensor:
         """Return the visible units of states [..., unit] as images [..., channel, height, width] in [0, 1]."""
@@ -361,11 +345,11 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return at
 
     def check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
-        """Refuse known pixels and a mask that do not fit; arguments as in `sample`."""
+        """Refuse known pixels or a mask of the wrong shape; arguments as in `sample`."""
         if known is None and mask is None:
             return
         if known is None or mask is None:
-            raise ValueError("known and mask go together: the images, and which of their pixels are given")
+            raise ValueError("known, mask: expected both, the images and the mask of their known pixels")
         if real("known", known).shape != (num_samples, *self.image_shape):
             raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
         flags("mask", mask, self.image_shape)

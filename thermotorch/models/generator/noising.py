@@ -30,7 +30,7 @@ _NUMBERS: dict[str, dict[str, bool]] = {
 
 @dataclass(frozen=True)
 class Noising:
-    """Numbers of the protocol: times in units of 1 / (mobility x energy), `strength` in energy per pixel unit."""
+    """Parameters of the protocol: times in units of 1 / (mobility x energy), `strength` in energy per pixel unit."""
 
     hidden: int
     temperature: float = 0.1
@@ -50,9 +50,9 @@ class Noising:
         choose("integrator", self.integrator, {**INTEGRATORS, "auto": None})
 
     def coarser(self, times: int) -> "Noising":
-        """Return the protocol with `times` its step, by the splitting scheme.
+        """Return the protocol with a step `times` as long, in the splitting scheme.
 
-        At 20 times the step its error is that of Euler-Maruyama.
+        At 20 times the step the error is that of Euler-Maruyama at the original one.
         """
         return replace(self, dt=count_of("times", times) * self.dt, integrator="splitting")
 
@@ -92,7 +92,7 @@ class Noising:
         """
         force = self.force(pixels)
         potential = uncoupled(force.shape[1], self.j2, self.j4).to(force)
-        # Stream.DATA: never the noise with which a machine generates, whatever its seed.
+        # Stream.DATA, so that a machine never generates with the same noise, whatever its seed.
         go = partial(
             simulate, potential, steps=self.steps, dt=self.dt, temperature=self.temperature, integrator=self.integrator,
             seed=seed_or_fresh(seed), sample_ids=sample_ids, stream=Stream.DATA,

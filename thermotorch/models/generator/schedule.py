@@ -1,6 +1,6 @@
-"""A run under a fixed program of global knobs that change from segment to segment.
+"""A run under a program of global knobs, temperature and gain, that change from segment to segment.
 
-A machine with one segment is autonomous; one with more is not.
+A machine with a single segment is autonomous.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,8 +69,8 @@ def run_program(
         segments: program.
         state: [batch, unit].
         first, last: range of steps, first < last.
-        arguments: further arguments of `simulate` but steps, start_step and temperature. Over several segments the
-            results of observers add up, so that they must be sums, as those of `PathWeights`.
+        arguments: further arguments of `simulate`, without steps, start_step and temperature. The results of observers
+            add up over several segments, so they must be sums, such as those of `PathWeights`.
     """
     runs: list[Trajectory] = []
     for number, segment in enumerate(segments):

@@ -28,14 +28,14 @@ class Draw(NamedTuple):
     end: Tensor  # [sample], energy at the end
     state: Tensor  # [sample, unit], at the end
     standby: Tensor  # [sample], heat of the hidden units on their way back into opened wells, after the run
-    entropy: Tensor | None = None  # [sample], log ratio of the path weights, where asked for
+    entropy: Tensor | None = None  # [sample], log ratio of the path weights, on request
 
 
 class DenoisingStage(nn.Module):
     """Visible and hidden units in the constant field of held ones, which sample p(clean image | noisy image).
 
     Held units m keep the noisy image, the visible units at the moment the couplings are switched on; labels l are held
-    at one for the wanted class. Nothing changes during the run, so that the stage is an ordinary machine:
+    at one for the chosen class. Nothing changes during the run, so the stage is an ordinary machine:
 
         V = on-site wells + b.x + v J h + m W h + sum_i d_i m_i v_i + l L h
 
@@ -46,7 +46,7 @@ class DenoisingStage(nn.Module):
         pixels: number of visible units.
         hidden: number of hidden units.
         num_classes: number of label units, 0 for none. All labels at zero stand for any class.
-        angle: angle of the noising that the stage undoes, in degrees: 0 is no noise, 90 nothing but noise.
+        angle: angle of the noising that the stage undoes, in degrees: 0 is no noise, 90 is pure noise.
         temperature, t_final, dt: kT, observation time, time step.
         readout_time: last part of the run, over which the read-out averages.
         amplitude: a, the state of a white pixel; -a is black.
@@ -153,7 +153,7 @@ class DenoisingStage(nn.Module):
             start_step: number of the first step of the run, counted over the chain.
             noise_step: number of the hidden units' noise in the stream of initial states.
             mask, known: visible units [visible] that stay at known values [sample, visible].
-            weigh: whether to add up the path weights, see `PathWeights`.
+            weigh: True to add up the path weights, see `PathWeights`.
         """
         state = torch.cat([visible, self.hidden_start(sample_ids, seed=seed, step=noise_step)], 1)
         clamp = None
