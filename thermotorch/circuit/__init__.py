@@ -10,6 +10,7 @@
 ngspice is the Debian package `ngspice`; writing a netlist does not need it.
 """
 
+from thermotorch.circuit.energies import CircuitEnergies, circuit_energies
 from thermotorch.circuit.machine import AnalogMachine, Segment, analog_machine, from_potential
 from thermotorch.circuit.measured import MeasuredWells
 from thermotorch.circuit.netlist import netlist
@@ -18,11 +19,13 @@ from thermotorch.circuit.scale import Scale
 
 __all__ = [
     "AnalogMachine",
+    "CircuitEnergies",
     "CircuitRun",
     "MeasuredWells",
     "Scale",
     "Segment",
     "analog_machine",
+    "circuit_energies",
     "find_ngspice",
     "from_potential",
     "netlist",

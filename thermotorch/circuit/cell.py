@@ -61,7 +61,12 @@ SINGLE_WELL = Cell()  # j2 = 1/2, j4 = 1
 DOUBLE_WELL = Cell(6.426e-6, 384.6, 49.37e-6, trim=-0.2936e-6)  # j2 = -1/2, j4 = 1
 
 
-def transconductor(name: str, plus: str, minus: str, out: str, tail: float, overdrive: float) -> Iterator[str]:
+RAILS = ("vdd", "vss")
+
+
+def transconductor(
+    name: str, plus: str, minus: str, out: str, tail: float, overdrive: float, rails: tuple[str, str] = RAILS
+) -> Iterator[str]:
     """Yield a five-transistor transconductor that drives (tail / overdrive) (v_plus - v_minus) into `out`.
 
     Args:
@@ -69,25 +74,28 @@ def transconductor(name: str, plus: str, minus: str, out: str, tail: float, over
         plus, minus, out: nodes.
         tail: supply current at all times, ampere.
         overdrive: V_ov of the pair in balance, volt; it sets the widths of the transistors.
+        rails: nodes of the two supplies.
     """
+    top, bottom = rails
     square = tail / overdrive**2
     pair, mirror = f"nch w={square / _NMOS:.6g} l=1", f"pch w={square / _PMOS:.6g} l=1"
     yield f"Mp{name} d{name} {plus} s{name} s{name} {pair}"
     yield f"Mm{name} {out} {minus} s{name} s{name} {pair}"
-    yield f"Md{name} d{name} d{name} vdd vdd {mirror}"
-    yield f"Mo{name} {out} d{name} vdd vdd {mirror}"
-    yield f"It{name} s{name} vss dc {tail:.6g}"
+    yield f"Md{name} d{name} d{name} {top} {top} {mirror}"
+    yield f"Mo{name} {out} d{name} {top} {top} {mirror}"
+    yield f"It{name} s{name} {bottom} dc {tail:.6g}"
 
 
-def well(cell: Cell, unit: int) -> Iterator[str]:
+def well(cell: Cell, unit: int, rails: tuple[str, str] = RAILS) -> Iterator[str]:
     """Yield the well of the unit at node `x<unit>`."""
     x, y = f"x{unit}", f"w{unit}"
     yield f"Rw{unit} {x} {y} {cell.resistance:.6g}"
     for string, (top, bottom) in enumerate(((y, "0"), ("0", y))):
         yield f"Da{unit}_{string} {top} y{unit}_{string} well area={cell.saturation:.6g}"
         yield f"Db{unit}_{string} y{unit}_{string} {bottom} well area={cell.saturation:.6g}"
-    yield from transconductor(f"w{unit}", x, "0", x, cell.tail, cell.overdrive)
-    yield f"Iw{unit} 0 {x} dc {cell.trim:.6g}"
+    yield from transconductor(f"w{unit}", x, "0", x, cell.tail, cell.overdrive, rails)
+    source, sink = (rails[0], x) if cell.trim > 0 else (x, rails[1])
+    yield f"Iw{unit} {source} {sink} dc {abs(cell.trim):.6g}"
 
 
 def rails(scale: Scale = CELL_SCALE) -> tuple[str, str]:

@@ -36,7 +36,7 @@ def elements(machine: AnalogMachine, scale: Scale, step: float, unit: int, meter
 
     Args:
         step: time step of the noise, reduced.
-        metered: True to put an ammeter `Va` in series with the capacitor.
+        metered: True to put an ammeter `Va` in series with the capacitor, and `Vb` in series with the noise.
     """
     start = machine.start[unit].item() * scale.volt
     if machine.held[unit]:
@@ -58,9 +58,13 @@ def elements(machine: AnalogMachine, scale: Scale, step: float, unit: int, meter
         yield f"G{unit}_{other} {into} x{other} 0 {siemens * machine.couplings[unit, other].item():.12g}"
     if not machine.temperature:
         return
+    node = f"x{unit}"
+    if metered:
+        node = f"b{unit}"
+        yield f"Vb{unit} {node} x{unit} dc 0"
     rms = sqrt(2 * kT_to_joule(1.0, scale.kelvin) * siemens / (step * scale.second))
     if machine.heated:
         yield f"Vn{unit} n{unit} 0 dc 0 trnoise(1 {step * scale.second:.12g} 0 0)"
-        yield f"Bn{unit} 0 x{unit} i={rms:.12g}*v(n{unit})*v(heat)"
+        yield f"Bn{unit} 0 {node} i={rms:.12g}*v(n{unit})*v(heat)"
     else:
-        yield f"In{unit} 0 x{unit} dc 0 trnoise({rms:.12g} {step * scale.second:.12g} 0 0)"
+        yield f"In{unit} 0 {node} dc 0 trnoise({rms:.12g} {step * scale.second:.12g} 0 0)"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from thermotorch.circuit.machine import analog_machine
-from thermotorch.circuit.netlist import READ, WAVEFORM, netlist
+from thermotorch.circuit.netlist import ENERGY, READ, WAVEFORM, netlist
 from thermotorch.circuit.ngspice import NETLIST, find_ngspice, run_netlist
 from thermotorch.circuit.scale import Scale
 from thermotorch.files import write_file
@@ -53,4 +53,4 @@ def write_netlist(
     if not run:
         return [write_file(folder / NETLIST, text)]
     run_netlist(text, folder)
-    return [folder / file for file in (NETLIST, READ, WAVEFORM)]
+    return [folder / file for file in (NETLIST, READ, *([ENERGY] if metered else []), WAVEFORM)]

@@ -17,10 +17,10 @@ from thermotorch.arguments import count_of
 from thermotorch.circuit.elements import elements
 from thermotorch.circuit.fitting import noise_step
 from thermotorch.circuit.machine import AnalogMachine
-from thermotorch.circuit.meters import meters
+from thermotorch.circuit.meters import METERS, meters
 from thermotorch.circuit.scale import Scale
 
-READ, WAVEFORM = "read.txt", "waveform.raw"  # files that ngspice writes beside the netlist
+READ, WAVEFORM, ENERGY = "read.txt", "waveform.raw", "energy.txt"  # files that ngspice writes beside the netlist
 _ENDING = 1e-9  # of the run, by which the last knob is turned late
 
 
@@ -43,7 +43,7 @@ def netlist(
         step: time step of the noise, reduced; by default the machine's, or a shorter one if its units are faster.
         bits: resolution of the converter over `machine.full_scale`; None reads exactly.
         waveform: True to keep every node at every time.
-        metered: add the integrals of `meters`; five times as many sources, so that a run takes longer.
+        metered: add the integrals of `meters`, whose last values go to `energy.txt`; a run takes longer.
         reltol: relative tolerance of the solver.
         name: name of the machine in the head of the netlist.
 
@@ -63,7 +63,7 @@ def netlist(
         lines += elements(machine, scale, step, unit, metered)
     if metered:
         lines += meters(machine, scale)
-    lines += _control(machine, scale, step, bits, waveform)
+    lines += _control(machine, scale, step, bits, waveform, metered)
     return "\n".join(lines) + "\n"
 
 
@@ -95,7 +95,9 @@ def _knobs(machine: AnalogMachine, scale: Scale) -> Iterator[str]:
         yield f"V{knob} {knob} 0 pwl({' '.join(f'{point:.12g}' for point in points)})"
 
 
-def _control(machine: AnalogMachine, scale: Scale, step: float, bits: int | None, waveform: bool) -> Iterator[str]:
+def _control(
+    machine: AnalogMachine, scale: Scale, step: float, bits: int | None, waveform: bool, metered: bool
+) -> Iterator[str]:
     """Yield the commands: run, read, convert, write."""
     stop = machine.time * scale.second
     yield ".control"
@@ -116,6 +118,11 @@ def _control(machine: AnalogMachine, scale: Scale, step: float, bits: int | None
             yield f"let q = q lt 0 ? 0 : (q gt {levels} ? {levels} : q)"
             yield f"let q = {low:.12g}+q*{(high - low) / levels:.12g}"
         yield f'echo {unit} "$&q" >> {READ}'
+    if metered:
+        yield f"echo contribution kT > {ENERGY}"
+        for meter in METERS:
+            yield f"let q = v(m_{meter})[length(time)-1]"
+            yield f'echo {meter} "$&q" >> {ENERGY}'
     if waveform:
         yield f"write {WAVEFORM}"
     yield "quit"
