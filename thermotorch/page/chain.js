@@ -131,7 +131,7 @@ export class Chain {
   images() {
     const size = this.machine.visible.size, bytes = new Uint8ClampedArray(this.done.length * size);
     for (let sample = 0; sample < this.done.length; sample++) {
-      this.machine.image(sample).forEach((value, pixel) => (bytes[sample * size + pixel] = 255 * value));
+      bytes.set(this.machine.image(sample).map((value) => 255 * value), sample * size);
     }
     return bytes;
   }

@@ -1,6 +1,7 @@
 // Couplings between two groups of units, J = scale x level with levels of a few bits, and the field that they make.
 
 import { LANES } from "./noise.js";
+import { packed } from "./simd.js";
 
 function transposed(levels, rows, columns) {
   const turned = new Int8Array(levels.length);
@@ -13,13 +14,18 @@ function transposed(levels, rows, columns) {
 // One direction of a block: `to` feels `from`. Groups are { start, size }; levels are [to, from].
 export class Pull {
   constructor(to, from, scale, levels) {
-    Object.assign(this, { to, from, scale, levels });
+    Object.assign(this, { to, from, scale, levels, packed: packed(levels, to.size, from.size) });
   }
 
   // Add J x to `field` for the four samples of a quartet; both are [unit, lane].
-  //
-  // Two units by four samples at a time: eight sums stay in registers, and a level is read once for four samples.
   addTo(field, x) {
+    const part = ({ start, size }, values) => values.subarray(start * LANES, (start + size) * LANES);
+    if (this.packed) this.packed.addTo(part(this.to, field), part(this.from, x), this.scale);
+    else this.#loop(field, x);
+  }
+
+  // Two units by four samples at a time: eight sums stay in registers, and a level is read once for four samples.
+  #loop(field, x) {
     const { to, from, scale, levels } = this;
     const first = from.start * LANES, end = (from.start + from.size) * LANES;
     for (let unit = 0; unit < to.size; unit += 2) {

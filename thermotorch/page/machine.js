@@ -128,17 +128,18 @@ export class Machine {
   // The visible units of sample q x 4 + lane: the read-out once it is complete, else the present state.
   shown(sample) {
     const { size, start } = this.visible;
-    const { x } = this.quartets[Math.floor(sample / LANES)], lane = sample % LANES;
-    const readout = this.finished && this.summed > 0;
-    return Float64Array.from({ length: size }, (_, pixel) =>
-      readout ? this.sums[sample * size + pixel] / this.summed : x[(start + pixel) * LANES + lane],
-    );
+    if (this.finished && this.summed > 0) {
+      return this.sums.subarray(sample * size, (sample + 1) * size).map((sum) => sum / this.summed);
+    }
+    const { x } = this.quartets[Math.floor(sample / LANES)], states = new Float64Array(size);
+    for (let pixel = 0, at = start * LANES + (sample % LANES); pixel < size; pixel++, at += LANES) states[pixel] = x[at];
+    return states;
   }
 
   // The same between black and white, in [0, 1].
   image(sample) {
     const { black, white } = this;
-    return Float32Array.from(this.shown(sample), (state) => Math.min(1, Math.max(0, (state - black) / (white - black))));
+    return this.shown(sample).map((state) => Math.min(1, Math.max(0, (state - black) / (white - black))));
   }
 
   // All units of a sample.
