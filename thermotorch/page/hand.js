@@ -1,6 +1,6 @@
 // The digit in hand, large: draw on it, and the pixels that are given hold while the machine completes the rest.
 
-import { arrowTo, cellAt, colour } from "./paint.js";
+import { arrowTo, cellAt, colour, paintGrey } from "./paint.js";
 
 const CELL = 10;  // canvas pixels for a pixel of the image
 
@@ -16,6 +16,7 @@ export class Hand {
     this.tool = "ink";
     this.cursor = [width >> 1, height >> 1];
     this.drawing = false;
+    this.grey = Object.assign(document.createElement("canvas"), { width, height });
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.#up());
@@ -97,17 +98,14 @@ export class Hand {
   // Grey pixels, and a dot on each one that is held.
   draw(bytes) {
     this.shown = bytes;
-    const context = this.canvas.getContext("2d"), dot = colour("held");
-    for (let pixel = 0; pixel < this.mask.length; pixel++) {
-      const [x, y] = [(pixel % this.width) * CELL, Math.floor(pixel / this.width) * CELL];
-      const grey = Math.round(this.mask[pixel] ? 255 * this.pixels[pixel] : bytes[pixel]);
-      context.fillStyle = `rgb(${grey} ${grey} ${grey})`;
-      context.fillRect(x, y, CELL, CELL);
-      if (this.mask[pixel]) {
-        context.fillStyle = dot;
-        context.fillRect(x + 3, y + 3, CELL - 6, CELL - 6);
-      }
-    }
+    const { canvas, mask, pixels, width } = this, context = canvas.getContext("2d"), dot = colour("held");
+    paintGrey(this.grey, bytes.map((byte, pixel) => (mask[pixel] ? 255 * pixels[pixel] : byte)));
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.grey, 0, 0, canvas.width, canvas.height);
+    context.fillStyle = dot;
+    mask.forEach((held, pixel) => {
+      if (held) context.fillRect((pixel % width) * CELL + 3, Math.floor(pixel / width) * CELL + 3, CELL - 6, CELL - 6);
+    });
     if (document.activeElement === this.canvas) {
       context.strokeStyle = dot;
       context.lineWidth = 2;

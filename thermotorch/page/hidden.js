@@ -3,16 +3,19 @@
 import { arrowTo, cellAt, paintSigned } from "./paint.js";
 
 export class Hidden {
-  // The canvases are of the hidden units and of the field of one of them on the pixels.
-  constructor(canvas, field, [height, width], say) {
-    Object.assign(this, { canvas, field, say, chosen: 0, states: null, stage: null });
+  // The canvases are of the hidden units and of the field of one of them on the pixels. `show(text)` writes which it is
+  // and how it stands, in every frame; `say(text)` tells it aloud, when a key chose it.
+  constructor(canvas, field, [height, width], { show, say }) {
+    Object.assign(this, { canvas, field, show, chosen: 0, states: null, stage: null });
     Object.assign(field, { height, width });
     const point = (event) => this.choose(cellAt(canvas, event, this.columns, this.rows));
     for (const kind of ["pointermove", "pointerdown"]) canvas.addEventListener(kind, point);
     canvas.addEventListener("keydown", (event) => {
       const from = [this.chosen % this.columns, Math.floor(this.chosen / this.columns)];
       const to = arrowTo(event, from, this.columns, this.rows);
-      if (to) this.choose(to);
+      if (!to) return;
+      this.choose(to);
+      say(this.text);
     });
   }
 
@@ -35,18 +38,18 @@ export class Hidden {
     // A unit at +1 pulls pixel i up with -J_i: the force on x_i is -J x.
     const pulls = Float32Array.from({ length: this.visible.size }, (_, pixel) => -this.levels[pixel * this.group.size + this.chosen]);
     paintSigned(this.field, pulls, Math.max(1, ...pulls.map(Math.abs)));
-    this.#tell();
+    this.show(this.text);
   }
 
   // `units` are the states of all units of the sample.
   draw(units) {
     this.states = units.subarray(this.group.start, this.group.start + this.group.size);
     paintSigned(this.canvas, this.states, 0.8);
-    this.#tell();
+    this.show(this.text);
   }
 
-  #tell() {
-    const state = this.states ? `, now at ${this.states[this.chosen].toFixed(2)}` : "";
-    this.say(`Hidden unit ${this.chosen} of ${this.group.size}${state}`);
+  get text() {
+    const state = this.states ? `, now at ${this.states[this.chosen].toFixed(2).replace("-", "−")}` : "";
+    return `Hidden unit ${this.chosen} of ${this.group.size}${state}`;
   }
 }

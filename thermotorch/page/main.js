@@ -17,6 +17,12 @@ const KELVIN = 300;
 const at = (id) => document.getElementById(id);
 const say = (text) => (at("status").textContent = text);
 
+// The value of a slider in words, beside it and for those who hear it.
+function showValue(slider, text) {
+  at(`${slider}-shown`).textContent = text;
+  at(slider).setAttribute("aria-valuetext", text);
+}
+
 // What this page cannot do without.
 function missing() {
   const needs = {
@@ -34,10 +40,17 @@ function startUnit() {
   new IntersectionObserver(([entry]) => (seen = entry.isIntersecting)).observe(at("unit"));
   const read = () => {
     unit.set({ j2: Number(well.value), temperature: Number(warmth.value), tilt: -Number(tilt.value) });
-    at("unit-temperature-shown").textContent = `kT = ${Number(warmth.value).toFixed(2)}`;
-    at("unit-tilt-shown").textContent = Number(tilt.value).toFixed(2);
-    if (MOTION.matches) unit.still();
+    showValue("unit-temperature", `kT = ${Number(warmth.value).toFixed(2)}`);
+    showValue("unit-tilt", Number(tilt.value).toFixed(2).replace("-", "−"));
+    if (!unit.moving) unit.still();
   };
+  const move = (moving) => {
+    unit.moving = moving;
+    at("unit-play").textContent = moving ? "Pause the ball" : "Let the ball move";
+  };
+  move(!MOTION.matches);
+  MOTION.addEventListener("change", () => move(!MOTION.matches));
+  at("unit-play").addEventListener("click", () => move(!unit.moving));
   for (const control of [well, warmth, tilt]) control.addEventListener("input", read);
   read();
   unit.start(() => seen);
@@ -55,7 +68,7 @@ function startMachine(description) {
   );
   const wall = new Wall(at("wall"), 4 * QUARTETS, image_shape, choose);
   const hand = new Hand(at("hand"), image_shape, { changed: (known, done) => player.hold(known, done), say });
-  const hidden = new Hidden(at("hidden"), at("field"), image_shape, (text) => (at("hidden-said").textContent = text));
+  const hidden = new Hidden(at("hidden"), at("field"), image_shape, { show: (text) => (at("hidden-said").textContent = text), say });
   const pixels = wall.size, film = order.length ? new Film(at("film"), description) : null;
   at("stages").hidden = !film;
   at("times").hidden = Boolean(film);
@@ -98,8 +111,8 @@ function startMachine(description) {
 
   function showSettings() {
     const { factor, end } = player.settings, temperature = stage.temperature * factor;
-    at("temperature-shown").textContent = `${Math.round(KELVIN * factor)} K, kT = ${(description.temperature * factor).toPrecision(2)}`;
-    at("time-shown").textContent = (end * stage.dt).toFixed(1);
+    showValue("temperature", `${Math.round(KELVIN * factor)} K, kT = ${(description.temperature * factor).toPrecision(2)}`);
+    showValue("time", (end * stage.dt).toFixed(1));
     if (film && factor !== 1) {
       at("python").textContent = "At the temperature of 300 K only: a chain's machines have their own.";
       return;

@@ -26,14 +26,14 @@ export class Meters {
   }
 
   forget() {
-    this.history = [];  // [time, energies of all samples in kT]
+    this.history = [];  // [time, energies of all samples in kT, place in the chain]
     this.arrivals = [];
   }
 
   show(frame, chosen) {
     const { description, elements } = this, unit = description.temperature || 1, { time, duration } = frame;
     const later = this.history.at(-1)?.[0] !== time;
-    if (later) this.history.push([time, frame.energy.map((energy) => energy / unit)]);
+    if (later) this.history.push([time, frame.energy.map((energy) => energy / unit), frame.place]);
     const heat = frame.heat[chosen];
     elements.clock.textContent = `${time.toFixed(1)} of ${duration.toFixed(1)}`;
     elements.heat.textContent = `${thousands(heat / unit)} kT`;
@@ -51,7 +51,7 @@ export class Meters {
     if (!finished && seconds > 0.5) this.elements.rate.textContent = `${Math.round((this.arrivals.length - 1) / seconds)} a second`;
   }
 
-  // All samples faint, the one in hand strong.
+  // All samples faint, the one in hand strong. The machines of a chain have each their own zero of energy.
   draw(chosen, end) {
     const { context, width, height } = sharp(this.elements.curve), [left, bottom, top] = [8, 20, 20];
     const energies = this.history.flatMap(([, values]) => [Math.min(...values), Math.max(...values)]);
@@ -61,9 +61,12 @@ export class Meters {
     curve(context, [[left, y(0)], [width - left, y(0)]], colour("line"), 1);
     const stride = Math.max(1, Math.ceil(this.history.length / 200));
     const kept = this.history.filter((_, k) => k % stride === 0 || k === this.history.length - 1);
-    const line = (sample) => kept.map(([time, values]) => [x(time), y(values[sample])]);
-    for (let sample = 0; sample < (kept[0]?.[1].length ?? 0); sample += 4) curve(context, line(sample), colour("line"), 1);
-    if (kept.length) curve(context, line(chosen), colour("accent"));
+    const machines = new Map(kept.map(([, , place]) => [place, kept.filter((entry) => entry[2] === place)]));
+    for (const part of machines.values()) {
+      const line = (sample) => part.map(([time, values]) => [x(time), y(values[sample])]);
+      for (let sample = 0; sample < part[0][1].length; sample += 4) curve(context, line(sample), colour("line"), 1);
+      curve(context, line(chosen), colour("accent"));
+    }
     context.fillStyle = colour("faint");
     context.fillText(`energy, ${thousands(low)} kT at the bottom`, left, 13);
     context.fillText("time", left, height - 5);

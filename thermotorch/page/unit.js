@@ -2,7 +2,7 @@
 
 import { flowsOf, move, wellEnergy } from "./flows.js";
 import { LANES, STREAM, keyOf, normals } from "./noise.js";
-import { MOTION, colour, curve, sharp } from "./paint.js";
+import { colour, curve, sharp } from "./paint.js";
 
 const COPIES = 64, BINS = 60, REACH = 1.6, DT = 0.05, STILL = 1500;
 
@@ -11,6 +11,7 @@ export class Unit {
     this.canvas = canvas;
     this.xi = new Float64Array(COPIES * LANES);
     this.step = 0;
+    this.moving = false;
     this.set({ j2: -0.5, tilt: 0, temperature: 0.07 });
   }
 
@@ -81,23 +82,22 @@ export class Unit {
     context.fillText("where it is: counted (bars), Boltzmann law (line)", 8, half + 14);
   }
 
-  // Without motion a long run is shown at its end.
+  // A long run, shown at its end: where there is no motion.
   still() {
     this.advance(STILL);
     this.draw();
   }
 
-  // Move while `visible()`; a frame is two steps.
+  // Two steps a frame from now on, while `this.moving` and `visible()`.
   start(visible) {
     const frame = () => {
-      if (!MOTION.matches && visible()) {
+      if (this.moving && visible()) {
         this.advance(2);
         this.draw();
       }
       requestAnimationFrame(frame);
     };
-    if (MOTION.matches) this.still();
-    else this.draw();
+    this.draw();
     requestAnimationFrame(frame);
   }
 }

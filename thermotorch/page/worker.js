@@ -26,9 +26,9 @@ const ORDERS = {
 // `watched` is the sample whose units and film are wanted, or null.
 function frame(watched) {
   if (!chain.quartets) return null;
-  const { number, time, duration, finished, energy, heat } = chain, none = watched === null;
+  const { place, number, time, duration, finished, energy, heat } = chain, none = watched === null;
   return {
-    number, time, duration, finished, energy, heat, images: chain.images(),
+    place, number, time, duration, finished, energy, heat, images: chain.images(),
     units: none ? null : chain.machine.state(watched),
     film: none ? null : chain.filmOf(watched),
   };

@@ -35,11 +35,14 @@ def page(model: nn.Module, name: str, *, seed: int = 0) -> str:
         raise ValueError(f"seed: expected 0 <= seed < 2^53, which a browser can count to, found {seed}")
     description = {**describe(model, name), "seed": seed}
     sizes = {group["name"]: group["size"] for group in description["first"]["groups"]}
+    runs = len(description["order"])
+    chain = f" A chain of {runs} stages follows: each noises the image and draws it again." if runs else ""
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         name=html.escape(name),
         visible=sizes["visible"],
         hidden=sum(size for group, size in sizes.items() if group.startswith("hidden")),
+        chain=chain,
         bits=description["bits"],
         kelvin=f"{ROOM_TEMPERATURE:g}",
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
