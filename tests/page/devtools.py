@@ -92,11 +92,11 @@ class Tab:
         features = [{"name": name, "value": value} for name, value in preferences.items()]
         self.send("Emulation.setEmulatedMedia", features=features)
 
-    def open(self, path: Path, fragment: str = "") -> None:
-        """Open a file, and wait until there is something to play."""
+    def open(self, path: Path, fragment: str = "", until: str = "document.body?.dataset.run") -> None:
+        """Open a file, and wait: until there is something to play, if not told otherwise."""
         self.send("Page.navigate", url="about:blank")
         self.send("Page.navigate", url=f"{path.resolve().as_uri()}#{fragment}")
-        self.until("document.body?.dataset.run")
+        self.until(until)
 
     def key(self, name: str, *, shift: bool = False) -> None:
         """Press a key and let it go."""

@@ -26,6 +26,12 @@ def browser() -> str:
     return found or pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
 
 
+def firefox() -> str:
+    """The path of a Firefox; without one the test is skipped."""
+    found = next((path for name in ("firefox", "firefox-esr") if (path := shutil.which(name))), None)
+    return found or pytest.skip("firefox is not installed")
+
+
 def dumped(address: str, folder: Path, *options: str) -> str:
     """The document at an address, as HTML, when its scripts have run."""
     command = [
@@ -84,9 +90,10 @@ ACTIONS
 """
 
 
-def visited(page: str, folder: Path, actions: str, fragment: str = "", *options: str) -> Any:
+def visited(page: str, folder: Path, actions: str, fragment: str = "", *options: str, engine: str = "chromium") -> Any:
     """What stands in a page, and is shown on its wall, when `actions`, JavaScript that calls `report()`, have run.
 
+    `engine` is "chromium" or "firefox"; `options` are those of its command.
     `until("ready")`, "playing" or "finished" waits for the next time that the run becomes so.
     """
     found: queue.Queue[bytes] = queue.Queue()
@@ -108,10 +115,15 @@ def visited(page: str, folder: Path, actions: str, fragment: str = "", *options:
         reporter = _REPORTER.replace("ADDRESS", address).replace("ACTIONS", actions)
         path = folder / "page.html"
         path.write_text(before + reporter + mark + after, encoding="utf-8")
-        command = [
-            browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'browser'}",
-            "--remote-debugging-port=0", *options, f"{path.as_uri()}#{fragment}",
-        ]  # fmt: skip
+        profile = folder / "browser"
+        profile.mkdir(exist_ok=True)
+        program = {
+            "chromium": lambda: [
+                browser(), "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--remote-debugging-port=0",
+            ],
+            "firefox": lambda: [firefox(), "--no-remote", "--profile", str(profile)],
+        }[engine]()  # fmt: skip
+        command = [*program, "--headless", *options, f"{path.as_uri()}#{fragment}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             return json.loads(found.get(timeout=LIMIT))

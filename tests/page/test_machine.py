@@ -143,3 +143,22 @@ def test_sample_7_of_seed_0_is_sample_7_of_seed_0(engine, name, tmp_path):
     exact = machine.double().sample(1, seed=0, sample_ids=torch.tensor([7]))
     torch.testing.assert_close(browsers, exact.images[0], rtol=0, atol=1e-6)
     torch.testing.assert_close(found["heat"][3:] / machine.temperature, exact.heat, rtol=1e-6, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sample_7_with_a_half_held_at_another_temperature_and_observation_time(engine, tmp_path):
+    """The lower half is held, at 1.5 times the temperature for 25 in place of 50."""
+    name, held = "generator.mnist_conditional", torch.zeros(28, 28, dtype=torch.bool)
+    held[14:] = True
+    known = torch.linspace(0, 1, 784, dtype=torch.float64).view(1, 28, 28)
+    given = {"mask": held.flatten().int().tolist(), "pixels": known.flatten().tolist()}
+    options = {"quartets": [1], "labels": 4, "known": given, "steps": 250, "factor": 1.5}
+    own = load_checkpoint(name)
+    found = run(engine, own, tmp_path, **options)
+    machine = load_checkpoint(name, config={"temperature": 1.5 * own.temperature, "t_final": 25.0})
+    machine = realise(machine, bits=8).double()
+    labels, ids = torch.tensor([4]), torch.tensor([7])
+    expected = machine.sample(1, seed=0, sample_ids=ids, labels=labels, known=known[None], mask=held[None])
+    torch.testing.assert_close(found["images"][3].view(1, 28, 28), expected.images[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found["heat"][3:] / machine.temperature, expected.heat, rtol=1e-6, atol=0)

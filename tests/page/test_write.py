@@ -8,6 +8,7 @@ import torch
 from tests.page.engines import visited
 from tests.page.test_machine import small
 from thermotorch.page.write import page, write_page
+from thermotorch.units import energy_to_joule
 
 PLAYED = 'until("finished").then(report);'
 
@@ -22,13 +23,23 @@ def shown(found) -> torch.Tensor:
     return torch.tensor(found["shown"], dtype=torch.float64).view(32, 1, 3, 3) / 255
 
 
-def test_the_wall_shows_what_generate_draws(machine, tmp_path):
-    """32 samples from the 32nd on, by two workers, with the heat of the one in hand, on the page's own clock."""
-    found = visited(page(machine, "small", seed=5), tmp_path, PLAYED, "play&sample=39")
-    expected = machine.sample(32, seed=5, sample_ids=torch.arange(32, 64))
+@pytest.mark.parametrize("engine", ["chromium", "firefox"])
+def test_the_wall_shows_what_generate_draws(engine, machine, tmp_path):
+    """32 samples from the 32nd on, by two workers, with heat and energy of the one in hand, on the page's own clock."""
+    found = visited(page(machine, "small", seed=5), tmp_path, PLAYED, "play&sample=39", engine=engine)
+    ids = torch.arange(32, 64)
+    expected = machine.sample(32, seed=5, sample_ids=ids)
     assert found["errors"] == []
     torch.testing.assert_close(shown(found), expected.images, rtol=0, atol=0.51 / 255 + 1e-6)
-    assert found["texts"]["heat"] == f"{round(expected.heat[7].item()):,} kT".replace("-", "−")
+    heat = expected.heat[7].item()
+    assert found["texts"]["heat"] == f"{round(heat):,} kT".replace("-", "−")
+    digits, exponent = f"{heat * machine.temperature * energy_to_joule(1.0, machine.temperature):.2e}".split("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    assert found["texts"]["joule"] == f"{digits} × 10{power} J"
+    start = machine.start(32, seed=5, sample_ids=ids, labels=ids % 3)
+    end = machine.denoise(start, seed=5, sample_ids=ids).state[7]
+    energy = machine.potential.energy(end).item() / machine.temperature
+    assert found["texts"]["energy"] == f"{round(energy):,} kT".replace("-", "−")
     assert found["texts"]["clock"] == "3.0 of 3.0"
     assert found["texts"]["status"].startswith("Read out. Sample 39 gave off")
 

@@ -5,7 +5,10 @@ import { LANES } from "./noise.js";
 class Member {
   constructor(address, failed) {
     this.worker = new Worker(address);
-    this.worker.onerror = (event) => failed(event.message);
+    this.worker.onerror = (event) => {
+      event.preventDefault();  // told here, and not once more by the window
+      failed(event.message);
+    };
     this.waiting = [];  // answers come in the order of the orders
     this.worker.onmessage = ({ data }) => this.waiting.shift()(data);
   }

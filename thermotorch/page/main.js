@@ -17,6 +17,12 @@ const KELVIN = 300;
 const at = (id) => document.getElementById(id);
 const say = (text) => (at("status").textContent = text);
 
+// Nothing runs, for a reason.
+function refuse(reason) {
+  say(reason);
+  at("play").disabled = true;
+}
+
 // The value of a slider in words, beside it and for those who hear it.
 function showValue(slider, text) {
   at(`${slider}-shown`).textContent = text;
@@ -61,7 +67,7 @@ function startMachine(description) {
   const { first: stage, stages, order, image_shape } = description, machines = [stage, ...stages];
   const parameters = new URLSearchParams(location.hash.slice(1));
   const crew = new Crew(at("worker").textContent, description, QUARTETS, (reason) =>
-    say(`This browser does not run a worker made from text, which the simulation needs: ${reason}`),
+    refuse(`This browser does not run a worker made from text, which the simulation needs: ${reason}`),
   );
   const meters = new Meters(
     Object.fromEntries(["clock", "heat", "joule", "energy", "rate", "curve"].map((name) => [name, at(name)])), description,
@@ -188,8 +194,7 @@ function startMachine(description) {
 
 const lacking = missing();
 if (lacking.length) {
-  say(`This browser lacks ${lacking.join(" and ")}, which the simulation needs.`);
-  at("play").disabled = true;
+  refuse(`This browser lacks ${lacking.join(" and ")}, which the simulation needs.`);
 } else {
   const unit = startUnit(), repaint = startMachine(unpacked(JSON.parse(at("description").textContent)));
   const redraw = () => {
