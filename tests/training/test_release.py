@@ -59,7 +59,7 @@ def test_a_run_of_another_architecture_is_refused(finished, tmp_path):
 
 
 def test_a_run_that_has_not_finished_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="last.ckpt is missing, so this is no finished training run"):
+    with pytest.raises(FileNotFoundError, match="run: expected a finished training run, but .*last.ckpt is missing"):
         release(tmp_path, "ddpm.trial", tmp_path)
 
 

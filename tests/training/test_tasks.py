@@ -5,9 +5,7 @@ from thermotorch.training.tasks import TASKS, run, save_figures_of
 
 
 def test_only_a_thermodynamic_generator_has_figures(tmp_path):
-    with pytest.raises(
-        ValueError, match="figures: only a thermodynamic generator has them, 'ddpm.mnist' is a Identity"
-    ):
+    with pytest.raises(ValueError, match="figures: expected a thermodynamic generator, found 'ddpm.mnist', a Identity"):
         save_figures_of("ddpm.mnist", nn.Identity(), tmp_path / "figures", seed=0, data_dir="no data")
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""What happens beside the updates: sample grids, the heat of a machine that dissipates, averaged weights."""
+"""Callbacks of training: sample grids, update rate, time budget, held-out distance, averaged weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,19 +20,18 @@ from thermotorch.zoo import load_checkpoint
 
 
 class SampleGrid(Callback):
-    """Writes a PNG grid of generated images every `every_n_steps` updates and at the end of training.
+    """Write a PNG grid of generated images every `every_n_steps` updates and at the end of training.
 
-    The model is anything with `generate`; one with `sample` also has the mean and standard deviation of its heat
-    logged, as `val/heat_kT` and `val/heat_kT_std`. Averaged weights are used where training keeps them. The samples are
-    those of one seed and their ids are shared out among the processes, so the pictures are the same for any number of
-    them.
+    The model needs `generate`. For a thermodynamic model the mean and standard deviation of its heat are logged as
+    `val/heat_kT` and `val/heat_kT_std`. Averaged weights are used if training keeps them. The processes share the
+    sample numbers of one seed, so that the pictures do not depend on the number of processes.
 
     Args:
-        folder: where `step-<update>.png` goes; made if missing. Loggers that take images get the same picture.
-        every_n_steps: updates between grids.
-        num_samples: images in a grid.
-        columns: images in a row.
-        seed: of the samples.
+        folder: destination of `step-<update>.png`, created if missing. Loggers of images receive the same picture.
+        every_n_steps: number of updates between grids.
+        num_samples: number of images in a grid.
+        columns: number of images in a row.
+        seed: seed of the samples.
         generate: further arguments of the model's `generate` (or `sample`), such as `{"steps": 10}`.
     """
 
@@ -93,14 +92,14 @@ class SampleGrid(Callback):
                     logger.log_image("samples", [str(path)], step=step)
 
     def _gather(self, trainer: Trainer, pl_module: LightningModule, values: torch.Tensor) -> torch.Tensor:
-        """The values of all processes in the order of the sample ids."""
+        """Return the values of all processes in the order of the sample ids."""
         if trainer.world_size > 1:
             values = torch.as_tensor(pl_module.all_gather(values.to(pl_module.device))).flatten(0, 1)
         return values[: self.num_samples]
 
 
 class UpdateRate(Callback):
-    """Logs the number of updates per second, `train/updates_per_second`, every `every_n_steps` updates."""
+    """Log the number of updates per second, `train/updates_per_second`, every `every_n_steps` updates."""
 
     def __init__(self, every_n_steps: int = 100) -> None:
         self.every_n_steps, self._since = every_n_steps, (0, 0.0)
@@ -111,21 +110,21 @@ class UpdateRate(Callback):
             return
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)  # the host runs ahead of the GPU
-        (before, then), now = self._since, perf_counter()
+        (last_step, last_time), now = self._since, perf_counter()
         self._since = step, now
-        if before:
+        if last_step:
             for logger in trainer.loggers:
-                logger.log_metrics({"train/updates_per_second": (step - before) / (now - then)}, step=step)
+                logger.log_metrics({"train/updates_per_second": (step - last_step) / (now - last_time)}, step=step)
 
 
 class TimeBudget(Callback):
-    """Ends training after a time, with learning rates that fall as a half cosine of the time to zero.
+    """End training after a given time, with learning rates that fall to zero as a half cosine of the time.
 
-    For a machine that is lent for minutes: the number of updates follows from its speed, so that a run with a time
-    budget is not reproducible to the bit.
+    The number of updates depends on the speed of the computer, so that a run with a time budget is not reproducible to
+    the bit.
 
     Args:
-        seconds: from the first update on; None for no budget.
+        seconds: time from the first update; None for no budget.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -135,31 +134,29 @@ class TimeBudget(Callback):
         if self.seconds is None:
             return
         self._since = self._since or perf_counter()
-        spent = (perf_counter() - self._since) / self.seconds
+        elapsed = (perf_counter() - self._since) / self.seconds
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
-                warm = min(1.0, (trainer.global_step + 1) / 200)
-                group["lr"] = group["initial_lr"] * warm * 0.5 * (1.0 + cos(pi * min(1.0, spent)))
-        trainer.should_stop = spent >= 1.0
+                warm_up = min(1.0, (trainer.global_step + 1) / 200)
+                group["lr"] = group["initial_lr"] * warm_up * 0.5 * (1.0 + cos(pi * min(1.0, elapsed)))
+        trainer.should_stop = elapsed >= 1.0
 
     def on_train_end(self, trainer: Trainer, *_: object) -> None:
-        keeper = trainer.checkpoint_callback
-        if (
-            self.seconds is not None and isinstance(keeper, ModelCheckpoint) and keeper.dirpath
-        ):  # which only saves between epochs
-            trainer.save_checkpoint(Path(keeper.dirpath) / "last.ckpt")
+        checkpoints = trainer.checkpoint_callback  # which only saves between epochs
+        if self.seconds is not None and isinstance(checkpoints, ModelCheckpoint) and checkpoints.dirpath:
+            trainer.save_checkpoint(Path(checkpoints.dirpath) / "last.ckpt")
 
 
 class HeldOutDistance(Callback):
-    """Logs the Frechet distance of samples to the validation images, `val/frechet`, and their recognised fraction.
+    """Log the Frechet distance of samples to the validation images, `val/frechet`, and their recognised fraction.
 
-    Distances are taken in the judge's feature space, between the same numbers of samples and of validation images; the
-    test set stays unseen. Averaged weights are used where training keeps them.
+    The distance is taken in the judge's feature space, between equal numbers of samples and validation images; the test
+    set stays unseen. Averaged weights are used if training keeps them.
 
     Args:
-        every_n_steps: updates between evaluations.
-        num_samples: samples, and validation images, at most as many as there are.
-        seed: of the samples; keep it off the seeds that samples are reported for.
+        every_n_steps: number of updates between evaluations.
+        num_samples: number of samples and of validation images, at most all of these.
+        seed: seed of the samples, other than those of reported samples.
         judge: checkpoint of the feature network.
     """
 
@@ -176,7 +173,9 @@ class HeldOutDistance(Callback):
         loaders = images_of(trainer).val_dataloader()
         images = torch.cat([batch["image"] for loader in loaders for batch in loader]) if loaders else torch.empty(0)
         if len(images) < 3:
-            raise ValueError("HeldOutDistance: there are no validation images; set data.val_size")
+            raise ValueError(
+                f"HeldOutDistance: expected at least 3 validation images, found {len(images)}; set data.val_size"
+            )
         self._real = features(self.net, images[: self.num_samples])
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
@@ -192,10 +191,10 @@ class HeldOutDistance(Callback):
 
 
 class ExponentialAverage:
-    """`average <- decay average + (1 - decay) weights` after every update, as `avg_fn` of Lightning's
-    `WeightAveraging`.
+    """The rule `average <- decay average + (1 - decay) weights`, as `avg_fn` of Lightning's `WeightAveraging`.
 
-    Lightning's own `EMAWeightAveraging` does the same with a local function, which cannot be sent to spawned processes.
+    Lightning's own `EMAWeightAveraging` does the same with a local function, which cannot be pickled for spawned
+    processes.
 
     Args:
         decay: 0 <= decay < 1; the average reaches back about 1 / (1 - decay) updates.
@@ -215,9 +214,9 @@ class ExponentialAverage:
 
 @contextmanager
 def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
-    """Inside, the module has its averaged weights, if a `WeightAveraging` callback keeps some; afterwards its own."""
+    """Give the module its averaged weights inside the block, if a `WeightAveraging` callback keeps some."""
     callbacks = [callback for callback in callbacks_of(trainer) if isinstance(callback, WeightAveraging)]
-    for callback in callbacks:  # Lightning swaps weights around validation; these are its public hooks for that
+    for callback in callbacks:  # the public hooks by which Lightning swaps weights around validation
         callback.on_validation_epoch_start(trainer, pl_module)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A loss and its gradient as one CUDA graph: the host launches once for each update, however many kernels there are."""
+"""A loss and its gradient as one CUDA graph, which the host launches once for each update."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+
+from thermotorch.training.optimizers import OptimizedModule
 
 if TYPE_CHECKING:
     from torch.cuda import _POOL_HANDLE
@@ -21,13 +23,13 @@ class _Capture(NamedTuple):
 
 
 class CapturedGradient:
-    """Call a loss and find its gradient; on a GPU everything between is captured at the first call and replayed after.
+    """Evaluate a loss and its gradient; on a GPU the first call captures a graph, which later calls replay.
 
-    The loss must be made of operations on the GPU only, of the same shapes each time: no value may return to the host.
+    The loss must consist of operations on the GPU, of the same shapes each time, and no value may return to the host.
     Noise from torch's generator is fresh in every replay.
 
     Args:
-        capture: False calls the loss as it is, which is the same but for speed.
+        capture: False to call the loss directly, which changes nothing but speed.
     """
 
     def __init__(self, capture: bool = True) -> None:
@@ -41,9 +43,10 @@ class CapturedGradient:
         """Return the loss, detached, and leave its gradient in `grad` of the parameters.
 
         Args:
-            key: tells one loss from another: whatever is constant in a capture.
-            loss: of `inputs`, whose shapes depend on the key alone.
-            parameters: all that the loss depends on.
+            key: identity of the loss, which holds everything that is constant in a capture.
+            loss: function of `inputs`, whose shapes depend on the key alone.
+            parameters: parameters of the loss.
+            inputs: tensors that change from call to call.
         """
         if not (self.capture and inputs[0].is_cuda):
             value, gradients = _evaluate(loss, parameters, inputs)
@@ -51,8 +54,8 @@ class CapturedGradient:
             if key not in self._graphs:
                 self._graphs[key] = self._captured(loss, parameters, inputs)
             graph, places, value, gradients = self._graphs[key]
-            for place, given in zip(places, inputs, strict=True):
-                place.copy_(given)
+            for place, value_of_input in zip(places, inputs, strict=True):
+                place.copy_(value_of_input)
             graph.replay()
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -61,7 +64,7 @@ class CapturedGradient:
     def _captured(
         self, loss: Callable[..., Tensor], parameters: Sequence[Tensor], inputs: Sequence[Tensor]
     ) -> "_Capture":
-        places = [given.clone() for given in inputs]
+        places = [value.clone() for value in inputs]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -70,7 +73,7 @@ class CapturedGradient:
         torch.cuda.current_stream().wait_stream(side)
         graph, self._pool = torch.cuda.CUDAGraph(), self._pool or torch.cuda.graph_pool_handle()
         cached = torch.is_autocast_cache_enabled()
-        torch.set_autocast_cache_enabled(False)  # a cached cast of a weight would not be made again in a replay
+        torch.set_autocast_cache_enabled(False)  # a replay would not repeat the cached cast of a weight
         try:
             with torch.cuda.graph(graph, pool=self._pool):
                 value, gradients = _evaluate(loss, parameters, places)
@@ -79,11 +82,11 @@ class CapturedGradient:
         return _Capture(graph, places, value, gradients)
 
 
-class GradientAtHand(LightningModule):
-    """A module in which a `training_step` that returns a detached loss has left its gradient in `grad`."""
+class GradientAtHand(OptimizedModule):
+    """A module whose `training_step` may return a detached loss, with the gradient already in `grad`."""
 
     def on_fit_start(self) -> None:
-        if self.device.type == "cuda":  # products of float32 keep 11 significant bits; sums and states are as they were
+        if self.device.type == "cuda":  # products of float32 keep 11 significant bits; sums and states keep all
             torch.set_float32_matmul_precision("high")
             torch.backends.cudnn.allow_tf32 = True
 
@@ -98,7 +101,7 @@ class GradientAtHand(LightningModule):
 
 
 def wants_graph(module: LightningModule, at_once: bool | None) -> bool:
-    """Return whether a module's update is to be made for one CUDA graph: as it is told, or else if it is on a GPU."""
+    """Return True for an update that is written for one CUDA graph: as `at_once` says; if None, on a GPU."""
     return module.device.type == "cuda" if at_once is None else at_once
 
 

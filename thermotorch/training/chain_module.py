@@ -1,4 +1,4 @@
-"""Training of a chain of thermodynamic machines: each stage by itself, by a proper score of what it draws."""
+"""Training of a chain of thermodynamic machines: each stage by itself, by a proper score of its samples."""
 
 from functools import partial
 from math import cos, sin
@@ -16,34 +16,43 @@ from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.objectives import feature_scales, feature_score
 from thermotorch.objectives.energy_distance import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model
+from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model, sample_ids_of, settings_of
 from thermotorch.training.observation_module import net_blocks
 from thermotorch.training.optimizers import build_optimizer
-from thermotorch.training.rollout import rollout
+from thermotorch.training.rollout import leaky_clamp, rollout
 from thermotorch.zoo import load_card, load_checkpoint
 
-_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
-_TWIN = 1 << 33  # sample ids of the second draw of each image
-_LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
+_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that users draw samples with
+_TWIN = 1 << 33  # first sample number of the second samples
+_DEFAULTS = {
+    "first": None, "features": "feature_net.training", "time_steps": [0.08, 0.06, 0.048, 0.04], "stages": None,
+    "label_dropout": 0.1, "initial_std": 0.02, "start_from": None, "at_once": None,
+}  # fmt: skip
 
 
 class ChainModule(GradientAtHand):
-    """The conditional energy score of each stage; the stages take turns, update by update.
+    """Minimise the conditional energy score of each stage; the stages take turns, update by update.
 
-    A stage gets real images, noised as its angle says, draws two images from each, and is scored in pixels and in the
-    layers of a feature network (`feature_score`). The gradient flows through the whole run. The time step is drawn anew
-    for each update from `time_steps`, so that what is learned is the machine and not its discretisation.
+    A stage receives real images with the noise of its angle and draws two samples from each. They are scored in pixels
+    and in the layers of a feature network (`feature_score`). The gradient flows through the whole run. Updates take the
+    time steps in turn, so that the stage learns the continuous dynamics and not one discretisation.
 
     Args:
         model: `{"name": "chain", "config": {...}}`.
         optimizer: see `build_optimizer`.
-        objective: `first`, the checkpoint of the autonomous machine that begins, whose configuration the model's
-            `first` may change; `features`, the checkpoint of a feature network, not the judge (None: pixels alone);
-            `time_steps`; `stages`, the numbers of those to train (None: all); `label_dropout`, the fraction of images
-            whose class is not told; `initial_std` of the couplings; `start_from`, a checkpoint of a chain whose stages
-            to begin with; `at_once`, whether an update is made for one CUDA graph, with noise from torch's generator
-            (None: on a GPU).
-        seed: of the initial couplings and the noise.
+        objective:
+
+            - first: checkpoint of the autonomous machine that starts the chain; the `first` of the model may change its
+              configuration.
+            - features: checkpoint of a feature network other than the judge; None for pixels alone.
+            - time_steps: list of dt.
+            - stages: numbers of the stages to train; None for all.
+            - label_dropout: fraction of the images that come without their class.
+            - initial_std: standard deviation of the initial couplings.
+            - start_from: checkpoint of a chain with the initial stages.
+            - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
+              GPU only.
+        seed: seed of the initial couplings and the noise.
 
     Raises:
         ValueError: the judge as feature network, or stages that the chain does not have.
@@ -52,15 +61,8 @@ class ChainModule(GradientAtHand):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        defaults = {
-            "first": None, "features": "feature_net.training", "time_steps": [0.08, 0.06, 0.048, 0.04], "stages": None,
-            "label_dropout": 0.1, "initial_std": 0.02, "start_from": None, "at_once": None,
-        }  # fmt: skip
-        if unknown := set(objective or {}) - set(defaults):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
-        settings = {**defaults, **(objective or {})}
-        if settings["features"] == "feature_net.mnist":
-            raise ValueError("objective.features: feature_net.mnist judges the samples, so nothing is trained on it")
+        settings = settings_of(objective, _DEFAULTS)
+        self._features = frozen_features(settings["features"])
         config = dict(model.get("config", {}))
         if settings["first"]:
             config["first"] = {**load_card(settings["first"])["config"], **config.get("first", {})}
@@ -74,8 +76,6 @@ class ChainModule(GradientAtHand):
         self.stages = list(range(count)) if settings["stages"] is None else list(settings["stages"])
         if not self.stages or not set(self.stages) <= set(range(count)):
             raise ValueError(f"objective.stages: expected some of 0 ... {count - 1}, got {settings['stages']}")
-        # Frozen, and no part of what is saved.
-        self._features = [frozen_features("objective.features", settings["features"])] if settings["features"] else []
         self._scales: list[float] = []
         self._gradient = CapturedGradient()
 
@@ -95,36 +95,34 @@ class ChainModule(GradientAtHand):
         turn, place = divmod(batch["step"], len(self.stages))
         number, times = self.stages[place], self.settings["time_steps"]
         stage, dt = self.model.stage(number), times[turn % len(times)]
-        told = batch["image"].new_zeros(len(batch["image"]), 1)
+        labels = batch["image"].new_zeros(len(batch["image"]), 1)
         if classes := self.model.num_classes:
-            told = F.one_hot(batch["label"], classes).to(told)
+            labels = F.one_hot(batch["label"], classes).to(labels)
         if not self._scales:
             self._scales = feature_scales(
                 images_of(self.trainer).train_images()[0][:1000].to(self.device), self._blocks()
             )
         run = self._run_at_once if wants_graph(self, self.settings["at_once"]) else self._run
 
-        def loss(images: Tensor, told: Tensor, ids: Tensor) -> Tensor:
-            drawn = run(stage, images, told, ids, dt)
-            shown = (drawn / stage.amplitude + 1) / 2
-            clipped = shown.clamp(0, 1)
-            one, other = (clipped + _LEAK * (shown - clipped)).view(2, *images.shape)
+        def loss(images: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
+            samples = leaky_clamp((run(stage, images, labels, ids, dt) / stage.amplitude + 1) / 2)
+            one, other = samples.view(2, *images.shape)
             return feature_score(one, other, images, self._blocks(), self._scales)
 
-        ids = batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
+        ids = sample_ids_of(self.trainer, batch)
         parameters = [value for value in stage.parameters() if value.numel()]
-        value = self._gradient((number, dt), loss, parameters, batch["image"], told, ids)
+        value = self._gradient((number, dt), loss, parameters, batch["image"], labels, ids)
         self.log(f"train/stage{number}", value, prog_bar=True, batch_size=len(ids))
         return value
 
     def _blocks(self) -> Features:
-        """Images -> what the score is taken in: pixels, and the layers of the feature network if there is one."""
+        """Return the map from images to the features of the score: pixels, and layers of the network if any."""
         if not self._features:
             return lambda images: [images.flatten(1)]
         return net_blocks(self._features[0].to(self.device))
 
-    def _run(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
-        """Two draws from each image by `simulate`, [2 x sample, visible]."""
+    def _run(self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float) -> Tensor:
+        """Draw two samples from each image by `simulate`, [2 x image, visible]; labels are one-hot."""
         seed, visible = self.seed + _SEED_OFFSET, blocks_of(stage.potential).groups["visible"]
         xi = normals(seed, ids, 0, 1, visible + 1, Stream.DATA)[0].to(images)
         kept = torch.special.ndtr(xi[:, -1:]) >= self.settings["label_dropout"]
@@ -133,40 +131,40 @@ class ChainModule(GradientAtHand):
         state = torch.cat([held, stage.hidden_start(ids, seed=seed, step=0)], 1)
         go = partial(
             simulate, stage.potential, dt=dt, temperature=stage.temperature, integrator="alternating", seed=seed,
-            sample_ids=ids, drive=stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None),
+            sample_ids=ids, drive=stage.force(held, (labels * kept).repeat(2, 1) if self.model.num_classes else None),
         )  # fmt: skip
         steps, readout = self._steps(stage, dt)
         run = go(state, steps=steps - readout)
         run = go(run.state, steps=readout, start_step=steps - readout, record=1)
         return run.recorded[..., stage.visible].mean(0)
 
-    def _run_at_once(self, stage: DenoisingStage, images: Tensor, told: Tensor, ids: Tensor, dt: float) -> Tensor:
-        """The same with the noise of torch's generator, made for a CUDA graph."""
-        kept = torch.rand_like(told[:, :1]) >= self.settings["label_dropout"]
+    def _run_at_once(self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float) -> Tensor:
+        """Draw the samples of `_run` with noise from torch's generator, for a CUDA graph."""
+        kept = torch.rand_like(labels[:, :1]) >= self.settings["label_dropout"]
         held = self._noisy(stage, images, torch.randn_like(images.flatten(1))).repeat(2, 1)
         hidden = stage.hidden_spread * torch.randn(
             len(held), blocks_of(stage.potential).groups["hidden"], device=held.device
         )
-        force = stage.force(held, (told * kept).repeat(2, 1) if self.model.num_classes else None)
+        force = stage.force(held, (labels * kept).repeat(2, 1) if self.model.num_classes else None)
         steps, readout = self._steps(stage, dt)
-        shown, _, _ = rollout(
+        visible, _, _ = rollout(
             stage.potential, held, hidden, (force[:, stage.visible], force[:, stage.hidden]), dt=dt, steps=steps,
             temperature=stage.temperature, readout_steps=readout,
         )  # fmt: skip
-        return shown
+        return visible
 
     def _noisy(self, stage: DenoisingStage, images: Tensor, xi: Tensor) -> Tensor:
         clean = stage.amplitude * (2 * images.flatten(1) - 1)
         return cos(stage.angle) * clean + stage.amplitude * sin(stage.angle) * xi
 
     def _steps(self, stage: DenoisingStage, dt: float) -> tuple[int, int]:
-        return (
-            whole_steps("objective.time_steps", stage.steps * stage.dt, dt),
-            whole_steps("objective.time_steps", stage.readout_steps * stage.dt, dt),
+        run, readout = (
+            whole_steps("objective.time_steps", steps * stage.dt, dt) for steps in (stage.steps, stage.readout_steps)
         )
+        return run, readout
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        for parameter in self.model.parameters():  # the optimiser passes over the stages whose turn it is not
+        for parameter in self.model.parameters():  # the optimiser skips the stages without a gradient
             parameter.grad = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -19,24 +19,24 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def fault_of(checkpoint: Path) -> str | None:
-    """Return why a checkpoint cannot be read, or None if it can; a folder, as some strategies write, is not opened.
+    """Return the reason why a checkpoint cannot be read, None if it can; folders of some strategies are not opened.
 
-    Cost: the file's index; tensors are not read.
+    Cost: reading the index of the file, without its tensors.
     """
     if checkpoint.is_dir():
         return None
     try:
-        found = torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:  # torch raises whatever its parsers meet
+        content = torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:  # torch passes on any exception of its parsers
         return f"{type(error).__name__}: {str(error).splitlines()[0]:.100}" if str(error) else type(error).__name__
-    return None if isinstance(found, dict) and "state_dict" in found else "no checkpoint of Lightning"
+    return None if isinstance(content, dict) and "state_dict" in content else "no checkpoint of Lightning"
 
 
 def readable_checkpoint(checkpoint: Path) -> tuple[Path, str | None]:
-    """Return a checkpoint, or the newest readable one beside it if it is damaged, with what is wrong with it.
+    """Return a checkpoint and None, or if it is damaged the newest readable one beside it and the damage.
 
     Raises:
-        ValueError: it is damaged, and so are all others.
+        ValueError: this checkpoint and all others are damaged.
     """
     fault = fault_of(checkpoint)
     if fault is None:

@@ -1,4 +1,4 @@
-"""The layered computer learns cos(2 pi z): the task, and its training by pathwise gradients."""
+"""Training of the layered computer on cos(2 pi z): the task, and pathwise gradients for it."""
 
 from collections.abc import Mapping
 from math import pi
@@ -6,27 +6,26 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.population import run_population
-from thermotorch.training.given import new_model
-from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.given import new_model, settings_of
+from thermotorch.training.optimizers import OptimizedModule
 
-_VALIDATION_SAMPLES = 1 << 32  # first sample of the noise that validation uses; training never gets there
+_VALIDATION_SAMPLES = 1 << 32  # first sample number of validation, beyond those of training
 
 
 class CosineTask:
-    """phi = mean over z of (cos(2 pi z) - y(z))^2 on evenly spaced z in [0, 1], y the average of some runs.
+    """The mean square error phi = <(cos(2 pi z) - y(z))^2> on evenly spaced z in [0, 1], with y an average over runs.
 
-    A constant answer scores 0.5: the plateau on which the training starts.
+    A constant answer has phi = 0.5, the plateau on which training starts.
 
     Args:
         model: the computer.
-        settings: `inputs` (number of z), `samples` (runs averaged at each z), `dt` and `integrator` of the training
-            runs, `validate_every` updates.
-        seed: of the noise. Update `step` has noise of its own, the same number of samples for each.
+        settings: `inputs`, the number of z; `samples`, the number of runs averaged at each z; `dt` and `integrator` of
+            the training runs; `validate_every`, the number of updates between validations.
+        seed: seed of the noise, which differs from update to update.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -38,19 +37,19 @@ class CosineTask:
         self.runs = settings["inputs"] * settings["samples"]
 
     def points(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """z and cos(2 pi z)."""
+        """Return z and cos(2 pi z)."""
         z = torch.linspace(0, 1, self.settings["inputs"]).to(like)
         return z, torch.cos(2 * pi * z)
 
     def error(self, step: int) -> Tensor:
-        """phi of the model with the noise of update `step`, differentiable."""
+        """Return phi of the model with the noise of update `step`, differentiable."""
         z, target = self.points(self.model.input)
         samples, dt, integrator = (self.settings[key] for key in ("samples", "dt", "integrator"))
         y = self.model(z, samples, self.seed, step * self.runs, dt=dt, integrator=integrator)
         return (y - target).square().mean()
 
     def errors(self, population: Mapping[str, Tensor], step: int) -> Tensor:
-        """phi of every member in the noise of generation `step`, [member]; `mirrored` runs count as two samples."""
+        """Return phi of every member in the noise of generation `step`, [member]; mirrored runs count twice."""
         z, target = self.points(population["input"])
         model, mirrored = self.model, self.settings["mirrored"]
         samples = self.settings["samples"] // (2 if mirrored else 1)
@@ -67,21 +66,21 @@ class CosineTask:
 
     @torch.no_grad()
     def validate(self, module: LightningModule, step: int) -> None:
-        """Logs phi of the model, with its own time step and other noise, every `validate_every` updates."""
+        """Log phi of the model with its own time step and validation noise, every `validate_every` updates."""
         if (step + 1) % self.settings["validate_every"] == 0:
             z, target = self.points(self.model.input)
             y = self.model(z, 100, self.seed, _VALIDATION_SAMPLES)
             module.log("val/phi", (y - target).square().mean(), prog_bar=True, batch_size=1)
 
 
-class CosineModule(LightningModule):
-    """Pathwise gradient descent on phi.
+class CosineModule(OptimizedModule):
+    """Minimise phi by pathwise gradients.
 
     Args:
         model: `{"name": "layered", "config": {...}}`.
         optimizer: see `build_optimizer`.
-        objective: settings of `CosineTask`, and `std` of the first parameters.
-        seed: of the parameters and the noise.
+        objective: settings of `CosineTask`, and `std`, the standard deviation of the initial parameters.
+        seed: seed of the parameters and the noise.
     """
 
     defaults: ClassVar[dict[str, Any]] = {"std": 0.1, **CosineTask.defaults}
@@ -89,9 +88,7 @@ class CosineModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if unknown := set(objective or {}) - set(self.defaults):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(self.defaults)}")
-        settings = {**self.defaults, **(objective or {})}
+        settings = settings_of(objective, self.defaults)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = new_model(model, LayeredComputer)
@@ -105,6 +102,3 @@ class CosineModule(LightningModule):
 
     def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
         self.task.validate(self, batch["step"])
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        return build_optimizer(self.parameters(), self.hparams["optimizer"])

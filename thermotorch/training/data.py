@@ -1,8 +1,7 @@
 """Images for training, in batches that are a pure function of (seed, step).
 
-Global batch number `step` holds the same images whatever happened before: in a run that was interrupted and resumed,
-and when several processes share it, each taking its slice. So a resumed run equals an uninterrupted one, and many
-processes equal one.
+Global batch number `step` holds the same images in a resumed run, and when several processes each take a slice of it.
+A resumed run therefore equals an uninterrupted one, and many processes equal one.
 """
 
 import warnings
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from thermotorch.names import unknown_name
 
-# Without a validation set there is nothing to warn about.
+# A missing validation set is no reason for a warning.
 warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
 
 NORMALISATIONS = ("unit", "per_image", "global")
@@ -35,19 +34,20 @@ _UPDATES_PER_EPOCH = 100
 
 
 class Batches:
-    """An endless run of global batches, of which an iteration gives `len(self)`, one epoch.
+    """An endless sequence of global batches; an iteration gives `len(self)` of them, one epoch.
 
-    The images come in the order of one random permutation after another, so each is used equally often, also when a
-    batch holds more images than there are.
+    The images come in the order of one random permutation after another, so that each is used equally often, even if a
+    batch is larger than the data set.
 
     Args:
         images: [n, c, h, w].
         labels: int64 [n].
-        indices: int64 [n], their places in the data set.
-        batch_size: images in a global batch.
-        seed: of the permutations.
-        position: called before each batch with the number of batches since the iteration began; returns the step.
-        rank, world_size: this process takes slots `rank * batch_size / world_size ...` of every global batch.
+        indices: int64 [n], positions in the data set.
+        batch_size: number of images in a global batch.
+        seed: seed of the permutations.
+        position: function from the number of batches since the iteration began to the step; called before each batch.
+        rank, world_size: number of this process, which takes the slots from `rank * batch_size / world_size` on, and
+            number of processes.
     """
 
     def __init__(
@@ -79,8 +79,9 @@ class Batches:
             yield self.batch(self.position(count))
 
     def batch(self, step: int) -> dict:
-        """This process's part of global batch `step`: image, label, index (in the data set), slot (in the batch),
-        step.
+        """Return this process's part of global batch `step`.
+
+        It holds image, label, index (in the data set), slot (in the batch) and step.
         """
         place = step * self.batch_size + self._slots
         epochs, within = np.divmod(place, len(self.images))
@@ -97,7 +98,7 @@ class Batches:
             "step": step,
         }
 
-    # Lightning asks resumable loaders for a state. The place of this one is the trainer's own count of batches.
+    # Lightning asks resumable loaders for a state. The position of this one is the trainer's own count of batches.
     def state_dict(self) -> dict:
         return {}
 
@@ -106,7 +107,7 @@ class Batches:
 
 
 class Once:
-    """Every image once, in order; under several processes each takes every n-th image."""
+    """Every image once, in order; of n processes each takes every n-th image."""
 
     def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, rank: int = 0, world_size: int = 1) -> None:
         self.images, self.labels, self.indices = images, labels, indices
@@ -127,21 +128,21 @@ class Once:
 
 
 class ImageData(LightningDataModule):
-    """What the data modules share: subsets, normalisation, the split, and the batches.
+    """Base of the data modules: subsets, normalisation, the validation split, and the batches.
 
     Args:
         data_dir: folder of the data.
-        batch_size: images in a global batch, over all processes.
-        digits: the classes to keep, default all.
-        images_per_digit: keep only the first images of each class; 1 gives one image per class.
-        normalisation: "unit" leaves pixels in [0, 1]; "per_image" gives every image zero mean and unit variance over
-            its pixels; "global" gives the training set zero mean and unit variance over all pixels.
-        val_size: images of the training set, chosen by `seed`, that are kept for validation.
-        seed: of the split and of the order of images.
-        download: fetch missing data.
+        batch_size: number of images in a global batch, over all processes.
+        digits: classes to keep; None for all.
+        images_per_digit: number of images of each class to keep, the first ones; None for all.
+        normalisation: "unit" for pixels in [0, 1]; "per_image" for zero mean and unit variance over the pixels of every
+            image; "global" for zero mean and unit variance over all pixels of the training set.
+        val_size: number of images of the training set, chosen by `seed`, for validation.
+        seed: seed of the split and of the order of images.
+        download: True to download missing data.
 
     Raises:
-        ValueError: an unknown normalisation or digit, or a split that leaves nothing to train on.
+        ValueError: an unknown normalisation or digit, or a split without training images.
     """
 
     image_shape: tuple[int, int, int]
@@ -176,25 +177,25 @@ class ImageData(LightningDataModule):
         self.download = download
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """The whole training or test set: uint8 or float images [n, h, w] and labels [n]."""
+        """Return the whole training or test set: uint8 or float images [n, h, w] and labels [n]."""
         raise NotImplementedError
 
     def train_images(self) -> tuple[Tensor, Tensor]:
-        """The chosen training images [n, c, h, w] in [0, 1], validation images included, and labels int64 [n]."""
+        """Return the training images [n, c, h, w] in [0, 1], validation images included, and labels int64 [n]."""
         return self._subset(train=True)[:2]
 
     def fitted_images(self) -> tuple[Tensor, Tensor]:
-        """The chosen training images [n, c, h, w] in [0, 1] without those kept for validation, and labels int64 [n]."""
+        """Return the training images [n, c, h, w] in [0, 1] without those for validation, and labels int64 [n]."""
         images, labels, _ = self._subset(train=True)
         fitted, _ = self._split(len(images))
         return images[fitted], labels[fitted]
 
     def test_images(self) -> tuple[Tensor, Tensor]:
-        """The chosen test images [n, c, h, w] in [0, 1] and labels int64 [n]."""
+        """Return the test images [n, c, h, w] in [0, 1] and labels int64 [n]."""
         return self._subset(train=False)[:2]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] -> what the batches hold."""
+        """Normalise images [n, c, h, w] in [0, 1] as in the batches."""
         if self.normalisation == "per_image":
             centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
             return centred / centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
@@ -248,7 +249,7 @@ class ImageData(LightningDataModule):
         )
 
     def _split(self, count: int) -> tuple[Tensor, Tensor]:
-        """Which of `count` images are for training and which for validation, both in order."""
+        """Split the indices 0 ... count - 1 into training and validation images, both in order."""
         if not 0 <= self.val_size < count:
             raise ValueError(f"val_size: expected 0 ... {count - 1} of {count} images, found {self.val_size}")
         order = torch.from_numpy(_permutation(count, self.seed, _SPLIT))
@@ -282,8 +283,7 @@ class MNISTData(ImageData):
                 f"({str(error).strip() or type(error).__name__}). Expected there: {', '.join(_MNIST_FILES)} (or the "
                 "same with .gz). Set THERMOTORCH_DATA or paths.data_dir to the folder that holds MNIST/, or with a "
                 f"network run\n  python -c \"import torchvision; torchvision.datasets.MNIST('{self.data_dir}', "
-                'download=True)"\nWithout any data, data=digits8x8 runs every experiment on the digits that '
-                "scikit-learn brings along."
+                'download=True)"\nWithout MNIST, data=digits8x8 runs every experiment on the digits of scikit-learn.'
             ) from error
 
 
@@ -302,10 +302,10 @@ class Digits8x8Data(ImageData):
 
 
 class Updates(LightningDataModule):
-    """No data: batches `{"step": number of the update}`, for tasks that make their own inputs.
+    """Batches `{"step": number of the update}` without images, for tasks that make their own inputs.
 
     Args:
-        batch_size: without effect; every data module takes one.
+        batch_size: unused; every data module takes one.
     """
 
     def __init__(self, batch_size: int = 1) -> None:
@@ -329,9 +329,9 @@ DATA_SETS = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}  # by the names tha
 
 
 def named_data(name: str, data_dir: str, **part: Any) -> ImageData:
-    """The data set that a model card calls `name`, as far as it is on this machine; nothing is downloaded.
+    """Return the data set with this name in model cards, from this machine; nothing is downloaded.
 
-    `part` are the arguments of `ImageData` that choose among its images.
+    `part` holds the arguments of `ImageData` that select images.
     """
     if name not in DATA_SETS:
         raise unknown_name("data set", name, DATA_SETS)
@@ -339,11 +339,11 @@ def named_data(name: str, data_dir: str, **part: Any) -> ImageData:
 
 
 def recorded_data(record: Mapping[str, Any], data_dir: str) -> ImageData:
-    """What the `data` field of a model card says a model was trained on. Nothing is downloaded."""
+    """Return the data set in the `data` field of a model card; nothing is downloaded."""
     return named_data(record["name"], data_dir, **{key: record[key] for key in RECORDED if key in record})
 
 
-_SPLIT = 2**64 - 1  # the "epoch" whose permutation makes the validation split
+_SPLIT = 2**64 - 1  # the "epoch" whose permutation defines the validation split
 
 
 @lru_cache(maxsize=4)

@@ -3,14 +3,12 @@
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.given import new_model, of_kind
-from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.given import new_model, of_kind, settings_of
 from thermotorch.zoo import load_checkpoint
 
 _GOLDEN = 0.6180339887498949
@@ -19,30 +17,30 @@ _GOLDEN = 0.6180339887498949
 class DiffusionModule(GradientAtHand):
     """Train a `DiffusionModel` or a `FlowMatchingModel` on its own loss.
 
-    Noise and noise levels are functions of (seed, step, slot in the global batch), so a resumed run equals an
+    Noise and noise levels are functions of (seed, step, slot in the global batch), so that a resumed run equals an
     uninterrupted one and several processes equal one. The noise levels of a batch are spread evenly,
-    `t = floor(T frac(u_step + slot / golden ratio))` with u uniform: each is uniform, and together they cover
+    `t = floor(T frac(u_step + slot / golden ratio))` with u uniform: each of them is uniform, and together they cover
     0 ... T - 1 better than independent ones, which makes the gradient less noisy.
 
     Args:
         model: `{"name": architecture, "config": constructor arguments}`.
         optimizer: see `build_optimizer`.
-        objective: `label_dropout`, the fraction of images whose class a model that is told classes does not get;
-            `compile`, whether the network is compiled; `at_once`, whether an update is made for one CUDA graph, with
-            noise from torch's generator (None: on a GPU); `start_from`, a checkpoint of the same network to begin with.
-        seed: of the initial weights, the noise and the noise levels.
+        objective:
+
+            - label_dropout: fraction of the images that come without their class, for a conditional model.
+            - compile: True to compile the network on a GPU.
+            - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
+              GPU only.
+            - start_from: checkpoint with initial weights for the same network.
+        seed: seed of the initial weights, the noise and the noise levels.
     """
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        settings: dict[str, Any] = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
-        if unknown := set(objective or {}) - set(settings):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {', '.join(settings)}")
-        settings |= objective or {}
+        defaults: dict[str, Any] = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
+        settings = settings_of(objective, defaults)
         self.save_hyperparameters()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.model = new_model(model, DiffusionModel)
+        self.model = new_model(model, DiffusionModel, seed)
         if settings["start_from"]:
             start = load_checkpoint(settings["start_from"])
             start = of_kind("objective.start_from", settings["start_from"], start, DiffusionModel)
@@ -56,7 +54,7 @@ class DiffusionModule(GradientAtHand):
         return self.model(noisy, timesteps)
 
     def noise(self, batch: dict) -> tuple[Tensor, Tensor]:
-        """The standard normals, shaped like the images, and the timesteps int64 [batch] of a batch."""
+        """Return the standard normals, shaped like the images, and the timesteps int64 [batch] of a batch."""
         slot, step, image = batch["slot"], batch["step"], batch["image"]
         noise = normals(self.seed, slot, step, 1, image[0].numel(), Stream.DATA)[0].view_as(image)
         offset = torch.special.ndtr(
@@ -66,17 +64,17 @@ class DiffusionModule(GradientAtHand):
         return noise, (level * self.model.config["num_train_timesteps"]).long()
 
     def labels(self, batch: dict) -> Tensor:
-        """The classes of a batch, some replaced by `num_classes`, which stands for any."""
+        """Return the classes of a batch, some of them replaced by `num_classes`, which stands for any class."""
         uniform = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 2, Stream.INITIAL)[0, :, 1])
         return batch["label"].masked_fill(uniform < self.label_dropout, self.model.config["num_classes"])
 
     def _loss_at_once(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss with noise from torch's generator, made for a CUDA graph."""
+        """Return the loss with noise from torch's generator, for a CUDA graph."""
         levels, slot = self.model.config["num_train_timesteps"], torch.arange(len(images), device=images.device)
         level = (torch.rand((), device=images.device, dtype=torch.float64) + slot * _GOLDEN) % 1.0
-        kept_back = torch.rand(len(images), device=images.device) < self.label_dropout
-        told = labels.masked_fill(kept_back, self.model.config["num_classes"])
-        return self.model.loss(images, torch.randn_like(images), (level * levels).long(), told)
+        dropped = torch.rand(len(images), device=images.device) < self.label_dropout
+        labels = labels.masked_fill(dropped, self.model.config["num_classes"])
+        return self.model.loss(images, torch.randn_like(images), (level * levels).long(), labels)
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -98,6 +96,3 @@ class DiffusionModule(GradientAtHand):
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        return build_optimizer(self.parameters(), self.hparams["optimizer"])

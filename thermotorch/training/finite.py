@@ -1,4 +1,4 @@
-"""An end to training at the first gradient that is not finite, before it reaches the weights."""
+"""A callback that ends training at the first gradient that is not finite, before it reaches the weights."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -6,12 +6,12 @@ from torch.optim import Optimizer
 
 
 class FiniteGradients(Callback):
-    """Stop before an update whose gradient holds a nan or an infinity, so that the last checkpoint holds good weights.
+    """Stop before an update whose gradient holds a NaN or an infinity, so that the last checkpoint holds good weights.
 
-    A loss that is not finite has such a gradient. Training in float16 is left to its gradient scaler, which skips such
-    updates.
+    A loss that is not finite has such a gradient. In float16 the gradient scaler already skips such updates, and this
+    callback does nothing.
 
-    Cost: one norm of each parameter's gradient for each update; on a GPU the host waits for it.
+    Cost: one norm of each parameter's gradient for each update, for which the host waits on a GPU.
     """
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
@@ -27,6 +27,7 @@ class FiniteGradients(Callback):
         if not finite.all():
             bad = next(name for name, good in zip(gradients, finite.tolist(), strict=True) if not good)
             raise FloatingPointError(
-                f"the gradient of {bad} is not finite at update {trainer.global_step + 1}; the weights before it are "
-                f"kept: try a lower learning rate or trainer.gradient_clip_val, and continue with ckpt_path=last"
+                f"the gradient of {bad} is not finite at update {trainer.global_step + 1}; the weights before that "
+                f"update are kept: try a lower learning rate or trainer.gradient_clip_val, and continue with "
+                f"ckpt_path=last"
             )

@@ -1,25 +1,23 @@
 """Training of the generative thermodynamic computer: along trajectories, online, or in closed form.
 
-All three see the same noising paths. Path number `step x batch_size + slot` is a pure function of the seed, so a
-resumed run equals an uninterrupted one and several processes equal one.
+All three rules use the same noising paths. Path number `step x batch_size + slot` is a pure function of the seed, so
+that a resumed run equals an uninterrupted one and several processes equal one.
 """
 
 from typing import ClassVar, TypedDict
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
 from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
-from thermotorch.training.given import images_of, new_model, sole_optimizer, sole_scheduler
-from thermotorch.training.optimizers import build_optimizer
+from thermotorch.training.given import images_of, new_model, sample_ids_of, settings_of, sole_optimizer, sole_scheduler
+from thermotorch.training.optimizers import OptimizedModule
 
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
-_CHUNK = 500  # steps of validation paths per product
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the small seeds that users choose
+_CHUNK = 500  # steps of validation paths in one product
 
 
 class PathOf(TypedDict):
@@ -29,15 +27,15 @@ class PathOf(TypedDict):
     temperature: float
 
 
-class _NoisingModule(LightningModule):
-    """What the three ways share: the machine, the noising protocol, and the action on held-out paths.
+class _NoisingModule(OptimizedModule):
+    """Base of the three rules: the machine, the noising protocol, and the action on held-out paths.
 
     Args:
         model: `{"name": "generator", "config": {...}}`.
-        optimizer: see `build_optimizer`; the papers' rule is SGD with a rate of 1 on the action averaged over steps.
-        objective: `strength` and `ramp` of the noising; every `validate_every` batches `val/action` is logged, the mean
-            action per step of `validation_paths` paths that training never sees, of the first training images.
-        seed: of the noising paths.
+        optimizer: see `build_optimizer`; the rule of the papers is SGD with rate 1 on the action averaged over steps.
+        objective: `strength` and `ramp` of the noising; `validate_every`, the number of batches between values of
+            `val/action`, the mean action per step of `validation_paths` held-out paths of the first training images.
+        seed: seed of the noising paths.
     """
 
     defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
@@ -47,29 +45,24 @@ class _NoisingModule(LightningModule):
         self.save_hyperparameters()
         self.model = new_model(model, ThermodynamicGenerator)
         defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 12, **self.defaults}
-        if unknown := set(objective or {}) - set(defaults):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
-        settings = {**defaults, **(objective or {})}
-        self.settings, self.seed = settings, seed
-        self.noising = self.model.noising(settings["strength"], settings["ramp"])
+        self.settings, self.seed = settings_of(objective, defaults), seed
+        self.noising = self.model.noising(self.settings["strength"], self.settings["ramp"])
         self.path = PathOf(dt=self.model.dt, temperature=self.model.temperature)
 
     def forward(self, state: Tensor) -> Tensor:
         return self.model(state)
 
-    def path_ids(self, batch: dict) -> Tensor:
-        return batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
-
     def paths(
         self, images: Tensor, seed: int, path_ids: Tensor | None = None, noising: Noising | None = None
     ) -> Tensor:
-        """Noising paths of normalised images, [time, batch, unit]."""
+        """Return noising paths of normalised images, [time, batch, unit]."""
         noising = noising or self.noising
         start, decay = noising.run(images.flatten(1), seed=seed, sample_ids=path_ids, record=1)
         return torch.cat([start[None], decay.recorded])
 
-    def training_paths(self, batch: dict) -> Tensor:
-        return self.paths(batch["image"], self.seed, self.path_ids(batch))
+    def training_paths(self, batch: dict, noising: Noising | None = None) -> Tensor:
+        """Return the noising paths of a training batch, [time, batch, unit]."""
+        return self.paths(batch["image"], self.seed, sample_ids_of(self.trainer, batch), noising)
 
     def on_train_batch_end(self, outputs: object, batch: dict, batch_idx: int) -> None:
         if (batch["step"] + 1) % self.settings["validate_every"] == 0:
@@ -77,7 +70,7 @@ class _NoisingModule(LightningModule):
 
     @torch.no_grad()
     def validation_action(self) -> Tensor:
-        """Mean reverse-path action per step on the held-out paths; the noise alone gives (number of units) / 2."""
+        """Return the mean reverse action per step on the held-out paths; noise alone gives (number of units) / 2."""
         data, count = images_of(self.trainer), self.settings["validation_paths"]
         images = data.normalise(data.train_images()[0])
         images = images[torch.arange(count) % len(images)].to(self.device)
@@ -88,16 +81,13 @@ class _NoisingModule(LightningModule):
         ]
         return torch.cat(parts).mean()
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        return build_optimizer(self.parameters(), self.hparams["optimizer"])
-
 
 class TrajectoryModule(_NoisingModule):
-    """Whitelam's rule: gradient descent on the action of whole trajectories, averaged over steps and batch.
+    """Train by Whitelam's rule: gradient descent on the action of whole trajectories, averaged over steps and batch.
 
-    With `coarse` > 1 the training paths take steps `coarse` times as long, by the splitting scheme: a path knows as
-    much about the forces, for that much less arithmetic. The loss is then divided by `coarse`, so that the sum over a
-    path moves the parameters as far as before. Held-out paths keep the machine's own step.
+    With `coarse` > 1 the training paths take steps `coarse` times as long, by the splitting scheme: a path carries as
+    much information about the forces for that much less arithmetic. The loss is divided by `coarse`, so that the sum
+    over a path moves the parameters as far as before. Held-out paths keep the time step of the machine.
     """
 
     defaults: ClassVar[dict[str, int]] = {"coarse": 1}
@@ -105,14 +95,14 @@ class TrajectoryModule(_NoisingModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         coarse = self.settings["coarse"]
         noising = self.noising.coarser(coarse) if coarse > 1 else self.noising
-        path = self.paths(batch["image"], self.seed, self.path_ids(batch), noising)
+        path = self.training_paths(batch, noising)
         action = reverse_action(self.model.potential, path, dt=noising.dt, temperature=noising.temperature).mean()
         self.log("train/action", action, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
         return action / coarse
 
 
 class _ManualModule(_NoisingModule):
-    """Parameters move without gradients; the optimiser is stepped empty, since Lightning counts its steps."""
+    """Base of rules without gradients; the optimiser takes empty steps, because Lightning counts them."""
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__(model, optimizer, objective, seed)
@@ -124,7 +114,7 @@ class _ManualModule(_NoisingModule):
 
 
 class OnlineModule(_ManualModule):
-    """Wang & Deng's rule: parameters move at every step of every path, one path after the other."""
+    """Train by Wang and Deng's rule: parameters move at every step of every path, one path after the other."""
 
     def training_step(self, batch: dict, batch_idx: int) -> None:
         if self.trainer.world_size > 1:
@@ -139,7 +129,10 @@ class OnlineModule(_ManualModule):
 
 
 class ClosedFormModule(_ManualModule):
-    """Moments of the paths of `batches` batches, then one solve; every `held_out_every`-th batch chooses the ridge."""
+    """Train by one linear solve from moments of the paths of `batches` batches.
+
+    Every `held_out_every`-th batch is held out to choose the ridge.
+    """
 
     defaults: ClassVar[dict[str, int]] = {"batches": 8, "held_out_every": 4}
 
@@ -156,10 +149,13 @@ class ClosedFormModule(_ManualModule):
         total = self.statistics("fitted" if number % every else "held_out")
         observers = {"moments": ReverseMoments(self.model.potential)}
         decay = self.noising.run(
-            batch["image"].flatten(1), seed=self.seed, sample_ids=self.path_ids(batch), observers=observers
+            batch["image"].flatten(1),
+            seed=self.seed,
+            sample_ids=sample_ids_of(self.trainer, batch),
+            observers=observers,
         )[1]
-        for kept, new in zip(total, decay.observed["moments"], strict=True):
-            kept += new
+        for so_far, of_batch in zip(total, decay.observed["moments"], strict=True):
+            so_far += of_batch
         self.count_step()
         if number == self.settings["batches"]:
             self.solve()

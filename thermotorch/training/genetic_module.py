@@ -1,4 +1,4 @@
-"""Training by the genetic algorithm: one update is one generation, of which all members run in the same noise."""
+"""Training by a genetic algorithm: one update is one generation, whose members all run in the same noise."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,23 +15,23 @@ from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
 from thermotorch.training.cosine_module import CosineTask
-from thermotorch.training.given import blocks_of, of_kind, sole_optimizer
+from thermotorch.training.given import blocks_of, of_kind, settings_of, sole_optimizer
 from thermotorch.training.optimizers import build_optimizer
 from thermotorch.zoo import create_model
 
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the seeds people count up
+_VALIDATION_SEED_OFFSET = 1 << 32  # far from the small seeds that users choose
 
 
 class _GeneticModule(LightningModule):
-    """What the tasks share: a population, its generations, and the best member of the last one in `model`.
+    """Base of the tasks: a population, its generations, and the best member of the last generation in `model`.
 
     Args:
         model: `{"name": architecture, "config": {...}}`.
-        optimizer: counts the generations and does nothing else.
+        optimizer: see `build_optimizer`; it only counts the generations.
         objective: `population`, `keep`, `strength` of mutations and `std` of the first generation, see
-            `objectives.genetic`; `half_life`, generations in which the strength halves (None: it stays); and the
-            settings of a task.
-        seed: of parameters, mutations and noise.
+            `objectives.genetic`; `half_life`, the number of generations in which the strength halves, None for a
+            constant strength; and the settings of the task.
+        seed: seed of parameters, mutations and noise.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -41,9 +41,7 @@ class _GeneticModule(LightningModule):
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if unknown := set(objective or {}) - set(self.defaults):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(self.defaults)}")
-        self.settings, self.seed = {**self.defaults, **(objective or {})}, seed
+        self.settings, self.seed = settings_of(objective, self.defaults), seed
         self.automatic_optimization = False
         self.model = create_model(model["name"], **model.get("config", {}))
         size = self.settings["population"]
@@ -54,19 +52,19 @@ class _GeneticModule(LightningModule):
 
     @property
     def population(self) -> Population:
-        """Every parameter by name, [member, ...]."""
+        """The parameters by name, [member, ...]."""
         return {name: getattr(self, f"population_{number}") for number, name in enumerate(self.names)}
 
     def losses(self, population: Population, batch: dict) -> Tensor:
-        """What is to become small, [member]."""
+        """Return the loss of every member on a batch, [member]."""
         raise NotImplementedError
 
     def fan_in(self) -> Mapping[str, float | Tensor]:
-        """Return the connections into a unit by parameter, which its mutations are scaled by."""
+        """Return the number of connections into a unit by parameter, which scales its mutations."""
         raise NotImplementedError
 
     def strength(self, generation: int) -> float:
-        """Return the strength of the mutations that end this generation."""
+        """Return the strength of the mutations at the end of a generation."""
         half_life = self.settings["half_life"]
         return self.settings["strength"] * (0.5 ** (generation / half_life) if half_life else 1.0)
 
@@ -93,11 +91,11 @@ class _GeneticModule(LightningModule):
 
 
 class GeneticCosineModule(_GeneticModule):
-    """Whitelam & Casert's training of the layered computer.
+    """Train the layered computer as Whitelam and Casert did.
 
     Args:
-        objective: beside the shared settings those of `CosineTask`, and `mirrored`: half of the samples are run in
-            the opposite noise of the other half.
+        objective: the shared settings, those of `CosineTask`, and `mirrored`: True for antithetic noise, in which half
+            of the samples run in the negated noise of the other half.
     """
 
     defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults, "mirrored": True}
@@ -122,11 +120,11 @@ class GeneticCosineModule(_GeneticModule):
 
 
 class GeneticClassifierModule(_GeneticModule):
-    """The genetic algorithm on images: cross-entropy of one run on each image of the batch, the same for all members.
+    """Train a classifier on the cross-entropy of one run on each image of the batch, the same for all members.
 
     Args:
-        objective: beside the shared settings, `dt` and `integrator` of the training runs, and `bias_fan_in`, C of the
-            biases: a bias pushes every image alike, so mutations that suit the weights may be too strong for it.
+        objective: the shared settings, `dt` and `integrator` of the training runs, and `bias_fan_in`, the fan-in of the
+            biases: a bias acts on every image alike, so that mutations that suit the weights may be too strong for it.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -135,7 +133,7 @@ class GeneticClassifierModule(_GeneticModule):
     model: ThermodynamicClassifier
 
     def fan_in(self) -> Mapping[str, float | Tensor]:
-        """A hidden unit is entered by the pixels, an output unit by the pixels and the hidden units."""
+        """Count the pixels for a hidden unit, and pixels and hidden units for an output unit."""
         layer = self.model.layer
         pixels, everything = layer.in_features, layer.in_features + layer.hidden
         blocks = {"hidden-hidden": pixels, "hidden-output": (pixels + everything) / 2, "output-output": everything}

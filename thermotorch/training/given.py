@@ -1,4 +1,4 @@
-"""What a Lightning module is given: a model of the kind that it trains, the data, the one optimiser.
+"""Checked access to the model, settings, data and optimiser of a Lightning module.
 
 Lightning declares these as broadly as it can; here they have the types that our modules need.
 """
@@ -6,9 +6,10 @@ Lightning declares these as broadly as it can; here they have the types that our
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from thermotorch.couplings import BlockCouplings
@@ -20,18 +21,33 @@ from thermotorch.zoo import create_model, load_checkpoint
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
-def new_model(spec: Mapping[str, Any], kind: type[Kind]) -> Kind:
+def new_model(spec: Mapping[str, Any], kind: type[Kind], seed: int | None = None) -> Kind:
     """Return the model to train.
 
     Args:
         spec: `{"name": architecture, "config": constructor arguments}`.
         kind: class that the training works on.
+        seed: seed of the initial weights, which leaves torch's global generator alone; None draws from that.
 
     Raises:
         TypeError: a model of another class.
     """
-    model = create_model(spec["name"], **spec.get("config", {}))
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        model = create_model(spec["name"], **spec.get("config", {}))
     return of_kind("model.name", spec["name"], model, kind)
+
+
+def settings_of(objective: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an objective, completed by their defaults.
+
+    Raises:
+        TypeError: a setting without a default, which is a misspelt one.
+    """
+    if unknown := set(objective or {}) - set(defaults):
+        raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
+    return {**defaults, **(objective or {})}
 
 
 def of_kind(argument: str, name: object, model: nn.Module, kind: type[Kind]) -> Kind:
@@ -45,13 +61,21 @@ def of_kind(argument: str, name: object, model: nn.Module, kind: type[Kind]) -> 
     return model
 
 
-def frozen_features(argument: str, checkpoint: str) -> FeatureNet:
-    """Return the feature network of a checkpoint, whose weights take no gradient.
+def frozen_features(checkpoint: str | None) -> list[FeatureNet]:
+    """Return the feature network of an objective, without gradients of its weights; none for None.
+
+    It comes in a list so that Lightning does not save it with the module.
 
     Raises:
+        ValueError: the network that judges samples.
         TypeError: a checkpoint of something else.
     """
-    return of_kind(argument, checkpoint, load_checkpoint(checkpoint), FeatureNet).requires_grad_(False)
+    if checkpoint is None:
+        return []
+    if checkpoint == "feature_net.mnist":
+        raise ValueError("objective.features: feature_net.mnist judges the samples, so nothing may be trained on it")
+    net = of_kind("objective.features", checkpoint, load_checkpoint(checkpoint), FeatureNet)
+    return [net.requires_grad_(False)]
 
 
 def blocks_of(potential: Potential) -> BlockCouplings:
@@ -73,13 +97,18 @@ def images_of(trainer: Trainer) -> ImageData:
     return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and declares it nowhere
 
 
+def sample_ids_of(trainer: Trainer, batch: Mapping[str, Any]) -> Tensor:
+    """Return the sample numbers of a batch, `step x batch_size + slot`: those of no two updates agree."""
+    return batch["step"] * images_of(trainer).batch_size + batch["slot"]
+
+
 def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
     return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets them, and declares them nowhere
 
 
 def sole_optimizer(module: LightningModule) -> LightningOptimizer:
-    """Return the one optimiser of a module that steps it by hand."""
+    """Return the only optimiser of a module with manual optimisation."""
     optimizer = module.optimizers()
     if not isinstance(optimizer, LightningOptimizer):
         raise TypeError(f"configure_optimizers: expected one optimiser, found {len(optimizer)}")
@@ -87,7 +116,7 @@ def sole_optimizer(module: LightningModule) -> LightningOptimizer:
 
 
 def sole_scheduler(module: LightningModule) -> LRScheduler:
-    """Return the one schedule of a module that steps it by hand."""
+    """Return the only learning rate schedule of a module with manual optimisation."""
     schedule = module.lr_schedulers()
     if not isinstance(schedule, LRScheduler):
         raise TypeError(f"configure_optimizers: expected one schedule by the number of updates, found {schedule!r}")

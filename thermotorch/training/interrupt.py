@@ -1,4 +1,4 @@
-"""Ctrl-C during training: the step at hand is finished, and a checkpoint to continue from is written."""
+"""Ctrl-C during training: the current step finishes, and a checkpoint to continue from is written."""
 
 import logging
 import multiprocessing
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def interrupt_ends_the_step(trainer: Trainer) -> Iterator[None]:
-    """Turns the first Ctrl-C into SIGTERM, at which Lightning ends after the step and writes last.ckpt.
+    """Turn the first Ctrl-C into SIGTERM, at which Lightning ends after the step and writes last.ckpt.
 
-    Where the trainer has spawned processes and only waits for them, they are told instead (see `StopTogether`). A
-    second Ctrl-C stops at once. Either way the process exits with status 130.
+    If the trainer only waits for processes that it spawned, they receive the signal instead (see `StopTogether`). A
+    second Ctrl-C stops at once. In both cases the process exits with status 130.
     """
     interrupted = False
 
@@ -30,8 +30,8 @@ def interrupt_ends_the_step(trainer: Trainer) -> Iterator[None]:
         log.warning("interrupted: finishing the step and writing last.ckpt (Ctrl-C again stops at once)")
         spawned = _spawned_by(trainer)
         for process in spawned:
-            if process.pid is not None:  # as in one that has started
-                os.kill(process.pid, signal.SIGINT)  # a terminal tells them too, which does no harm
+            if process.pid is not None:  # None before it starts
+                os.kill(process.pid, signal.SIGINT)  # a terminal sends it too, which does no harm
         if not spawned:
             signal.raise_signal(signal.SIGTERM)
 
@@ -55,13 +55,13 @@ def _spawned_by(trainer: Trainer) -> list[BaseProcess]:
 
 
 class StopTogether(Callback):
-    """Ctrl-C in processes that were spawned: all end after the same update, as training ends, so last.ckpt is written.
+    """End training in all spawned processes after the same update, so that last.ckpt is written.
 
-    Lightning's way of ending one process is of no use here: the first to leave takes the others along.
+    Lightning's way of ending one process does not help here, because the first process to leave ends the others too.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._interrupted = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         parent = multiprocessing.parent_process()
@@ -69,13 +69,13 @@ class StopTogether(Callback):
             return
 
         def on_interrupt(*_: Any) -> None:
-            if os.getppid() != parent.pid:  # it is gone, and this signal is how torch passes that on
-                os._exit(130)  # the others may be gone too: nothing that waits for them
-            self._asked = True
+            if os.getppid() != parent.pid:  # the parent is gone, of which torch informs with this signal
+                os._exit(130)  # without waiting for the others, which may be gone too
+            self._interrupted = True
 
         signal.signal(signal.SIGINT, on_interrupt)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         if trainer.world_size > 1 and multiprocessing.parent_process() is not None:
-            asked = trainer.strategy.reduce_boolean_decision(self._asked, all=False)
-            trainer.should_stop = trainer.should_stop or asked
+            interrupted = trainer.strategy.reduce_boolean_decision(self._interrupted, all=False)
+            trainer.should_stop = trainer.should_stop or interrupted

@@ -6,9 +6,9 @@ from thermotorch.zoo import load_card
 
 
 def known_images(name: str, data_dir: str) -> KnownImages | None:
-    """What the model `name` was trained on, and test images of the same classes.
+    """Return the training images of a model of the zoo, and test images of the same classes.
 
-    None if they are not on this machine, or are of a data set that another package brought.
+    None if they are not on this machine, or belong to a data set of another package.
     """
     record = load_card(name)["data"]
     if record.get("name") not in DATA_SETS:

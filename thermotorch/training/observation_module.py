@@ -1,8 +1,7 @@
-"""Training of a generative machine to be right when it is read: by contrast, end to end through the run, or one after
-the other.
+"""Training of a generative machine for its observation time: by contrast, end to end through the run, or in sequence.
 
-Both draw samples as the machine is used, from noise for its observation time. Sample number `step x batch_size + slot`
-is a pure function of the seed, so a resumed run equals an uninterrupted one.
+Both draw samples as a user does, from noise for the observation time. Sample number `step x batch_size + slot` is a
+pure function of the seed, so that a resumed run equals an uninterrupted one.
 """
 
 import torch
@@ -18,40 +17,58 @@ from thermotorch.models.judge import FeatureNet
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
 from thermotorch.objectives.energy_distance import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model, of_kind
+from thermotorch.training.given import (
+    blocks_of,
+    frozen_features,
+    images_of,
+    new_model,
+    of_kind,
+    sample_ids_of,
+    settings_of,
+)
 from thermotorch.training.optimizers import build_optimizer, rate_factor
-from thermotorch.training.rollout import rollout
+from thermotorch.training.rollout import leaky_clamp, rollout
 from thermotorch.zoo import load_checkpoint
 
-_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that samples are drawn with
-_LEAK = 0.05  # of the gradient passes where an image is clipped, or a saturated pixel would never come back
-_POOLED = 7  # maps of features larger than this are averaged over 2 x 2
+_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that users draw samples with
+_POOLED = 7  # width from which maps of features are averaged over 2 x 2
+_DEFAULTS = {
+    "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
+    "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
+    "start_from": None, "time_steps": None, "at_once": None,
+}  # fmt: skip
 
 
 class ObservationTimeModule(GradientAtHand):
-    """Contrastive learning for the first updates, then the distance of whole runs to the data.
+    """Train by contrast for the first updates, then by the distance between samples of whole runs and the data.
 
     Args:
         model: `{"name": "generator", "config": {...}}`.
-        optimizer: see `build_optimizer`; each phase has a warm-up and a half cosine of its own.
-        objective: `contrastive_steps`, updates by contrast before the others (None: all of them); `contrastive_time`,
-            how long a machine runs before it is contrasted with the data (None: its observation time); `persistent`,
-            whether these runs go on from update to update instead of starting from noise each time; `features`, the
-            checkpoint of a feature network in whose layers, and in the pixels, the energy distance is taken. It must
-            not be the network that judges samples. `gradient_time`, the last part of the run through which gradients
-            flow (None: all of it); before, small changes grow and their gradient says little. `time_steps`, which take
-            turns in place of the machine's own, so that what is learned is not the step: while it contrasts, and on a
-            GPU in the distance phase, where an update is then one CUDA graph, with the gradient through the whole run.
-            `at_once` says so on any device.
-            `distance_rate`, learning rate of the distance phase relative to that of the contrastive one. `label_gain`,
-            by which the differences between the labels' couplings are multiplied when the distance phase begins:
-            contrast leaves them too weak to be obeyed. `precision` of the products in training. `initial_std`
-            of the couplings; with `start_from`, a checkpoint of a machine with the same units but for labels, only of
-            those that it does not have.
-        seed: of the initial couplings and the thermal noise.
+        optimizer: see `build_optimizer`; each phase has its own warm-up and half cosine.
+        objective:
+
+            - contrastive_steps: number of contrastive updates, which come first; None for all.
+            - contrastive_time: duration of the runs that are contrasted with the data; None for the observation time.
+            - persistent: True for runs that continue from update to update instead of starting from noise.
+            - features: checkpoint of the feature network for the energy distance, which is taken in its layers and in
+              the pixels; not the judge.
+            - gradient_time: last part of the run through which gradients flow, None for all of it. Small changes grow
+              in earlier parts, so that their gradient carries little information.
+            - time_steps: list of dt that updates take in turn instead of the machine's own, so that the machine does
+              not learn one discretisation. They apply to the contrastive phase and to updates in one CUDA graph.
+            - at_once: True for updates of the distance phase in one CUDA graph, with the gradient through the whole
+              run; None for a graph on a GPU only. They need `time_steps`.
+            - distance_rate: learning rate of the distance phase relative to that of the contrastive phase.
+            - label_gain: factor of the differences between the labels' couplings at the start of the distance phase,
+              since contrast leaves them too weak.
+            - precision: precision of the products in training.
+            - initial_std: standard deviation of the initial couplings.
+            - start_from: checkpoint of a machine with the same units, or without the labels, whose parameters replace
+              the initial ones.
+        seed: seed of the initial couplings and the thermal noise.
 
     Raises:
-        ValueError: end-to-end updates without a feature network, or with the judge itself.
+        ValueError: end-to-end updates without a feature network, or with the judge.
         TypeError: an unknown objective.
     """
 
@@ -59,23 +76,13 @@ class ObservationTimeModule(GradientAtHand):
 
     def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
         super().__init__()
-        defaults = {
-            "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
-            "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
-            "start_from": None, "time_steps": None, "at_once": None,
-        }  # fmt: skip
-        if unknown := set(objective or {}) - set(defaults):
-            raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
-        settings = {**defaults, **(objective or {})}
+        settings = settings_of(objective, _DEFAULTS)
         if settings["contrastive_steps"] is not None and settings["features"] is None:
             raise ValueError(
                 "objective.features: updates after contrastive_steps need a feature network, such as "
                 "feature_net.training"
             )
-        if settings["features"] == "feature_net.mnist":
-            raise ValueError(
-                "objective.features: feature_net.mnist judges the samples, so nothing may be trained on it"
-            )
+        self._features = frozen_features(settings["features"])
         self.save_hyperparameters()
         self.settings, self.seed = settings, seed
         self.model = new_model(model, ThermodynamicGenerator)
@@ -85,10 +92,8 @@ class ObservationTimeModule(GradientAtHand):
         if settings["start_from"]:
             start = load_checkpoint(settings["start_from"], expect="generator")
             self._start_from(of_kind("objective.start_from", settings["start_from"], start, ThermodynamicGenerator))
-        # Where persistent runs are; in the checkpoint, so that a resumed run equals an uninterrupted one.
+        # States of the persistent runs; in the checkpoint, so that a resumed run equals an uninterrupted one.
         self.register_buffer("chains", torch.empty(0), persistent=settings["persistent"])
-        # Frozen, and no part of what is saved.
-        self._features = [frozen_features("objective.features", settings["features"])] if settings["features"] else []
         self._scales: list[float] | None = None
         self._gradient = CapturedGradient()
 
@@ -103,13 +108,13 @@ class ObservationTimeModule(GradientAtHand):
         self.model.precision = self.settings["precision"]
         captured = self.settings["time_steps"] and wants_graph(self, self.settings["at_once"])
         loss = self.contrast(batch) if contrast else (self._distance_at_once if captured else self.distance)(batch)
-        self.model.precision = "ieee"  # samples are drawn exactly
+        self.model.precision = "ieee"  # for samples outside of training
         name = "train/contrast" if contrast else "train/distance"
         self.log(name, loss, prog_bar=True, sync_dist=True, batch_size=len(batch["slot"]))
         return loss
 
     def contrast(self, batch: dict) -> Tensor:
-        """The contrastive loss of a batch of images and as many samples."""
+        """Return the contrastive loss of a batch of images and as many samples."""
         noise, time = self._noise(batch), self.settings["contrastive_time"]
         times = self.settings["time_steps"] or [self.model.dt]
         model = self.model.at_step(times[batch["step"] % len(times)])
@@ -134,15 +139,12 @@ class ObservationTimeModule(GradientAtHand):
         return contrastive_loss(model.potential, positive, negative)
 
     def distance(self, batch: dict) -> Tensor:
-        """The feature distance of as many samples as the batch has images, differentiable through the whole run."""
+        """Return the feature distance of a batch of images to as many samples, differentiable through the run."""
         model, noise, time = self.model, self._noise(batch), self.settings["gradient_time"]
-        first = (
-            0
-            if time is None
-            else max(
-                0, min(model.steps - whole_steps("objective time", time, model.dt), model.steps - model.readout_steps)
-            )
-        )
+        first = 0
+        if time is not None:
+            last_steps = max(whole_steps("objective time", time, model.dt), model.readout_steps)
+            first = max(0, model.steps - last_steps)
         with torch.no_grad():
             state = model.start(len(batch["slot"]), labels=batch["label"], **noise)
             if first:
@@ -152,12 +154,12 @@ class ObservationTimeModule(GradientAtHand):
         return feature_distance(images, batch["image"], *self._measures(), classes)
 
     def _distance_at_once(self, batch: dict) -> Tensor:
-        """`distance`, and its gradient, with another time step in each update, as one CUDA graph."""
+        """Return `distance` with its gradient in `grad`, as one CUDA graph, with the time step of the update."""
         model, times = self.model, self.settings["time_steps"]
         dt, measures = times[batch["step"] % len(times)], self._measures()
         low, high = model.config["display_range"]
 
-        def loss(images: Tensor, told: Tensor) -> Tensor:
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
             first = images.new_zeros(len(images), model.visible.stop)
             second = images.new_zeros(len(images), model.hidden.stop - model.hidden.start)
             clock = {"dt": dt, "steps": whole_steps("objective.time_steps", model.t_final, dt)}
@@ -165,26 +167,22 @@ class ObservationTimeModule(GradientAtHand):
                 _, first, second = rollout(
                     model.potential, first, second, (0.0, 0.0), temperature=model.temperature, coupled=False, **clock
                 )
-            field = (
-                -(told @ blocks_of(model.potential).block("hidden", "label").T)
-                if model.num_classes
-                else first.new_zeros(())
-            )
-            shown, _, _ = rollout(
+            field = first.new_zeros(())
+            if model.num_classes:
+                field = -(labels @ blocks_of(model.potential).block("hidden", "label").T)
+            visible, _, _ = rollout(
                 model.potential, first, second, (first.new_zeros(()), field), temperature=model.temperature,
                 readout_steps=whole_steps("objective.time_steps", model.config["readout_time"], dt), **clock,
             )  # fmt: skip
-            shown = ((shown - low) / (high - low)).view_as(images)
-            clipped = shown.clamp(0, 1)
-            drawn = clipped + _LEAK * (shown - clipped)
-            return feature_distance(drawn, images, *measures, told if model.num_classes else None)
+            samples = leaky_clamp((visible - low) / (high - low)).view_as(images)
+            return feature_distance(samples, images, *measures, labels if model.num_classes else None)
 
-        told = F.one_hot(batch["label"], 10).to(batch["image"])
+        labels = F.one_hot(batch["label"], 10).to(batch["image"])
         parameters = [*model.potential.couplings.parameters(), model.potential.bias]
-        return self._gradient(dt, loss, parameters, batch["image"], told)
+        return self._gradient(dt, loss, parameters, batch["image"], labels)
 
     def _measures(self) -> tuple[Features, list[float]]:
-        """Return the blocks of features, and their scales."""
+        """Return the blocks of features and their scales."""
         blocks = net_blocks(self._features[0].to(self.device))
         if self._scales is None:
             images = images_of(self.trainer).train_images()[0][:1000].to(self.device)
@@ -205,7 +203,7 @@ class ObservationTimeModule(GradientAtHand):
     @torch.no_grad()
     def _strengthen_labels(self, gain: float) -> None:
         for name, bonds in blocks_of(self.model.potential).blocks.items():
-            if name.endswith("-label"):  # what all labels have in common stays
+            if name.endswith("-label"):  # the mean over labels stays
                 bonds.lerp_(bonds.mean(1, keepdim=True).expand_as(bonds), 1.0 - gain)
 
     @torch.no_grad()
@@ -225,8 +223,7 @@ class ObservationTimeModule(GradientAtHand):
             self.chains = torch.empty_like(checkpoint["state_dict"]["chains"])
 
     def _noise(self, batch: dict) -> dict:
-        ids = batch["step"] * images_of(self.trainer).batch_size + batch["slot"]
-        return {"seed": self.seed + _SEED_OFFSET, "sample_ids": ids}
+        return {"seed": self.seed + _SEED_OFFSET, "sample_ids": sample_ids_of(self.trainer, batch)}
 
 
 def net_blocks(net: FeatureNet) -> Features:
@@ -236,13 +233,13 @@ def net_blocks(net: FeatureNet) -> Features:
     """
 
     def blocks(images: Tensor) -> list[Tensor]:
-        found, maps = [images.flatten(1)], images
+        layers, maps = [images.flatten(1)], images
         for layer in net.convolutions:
             maps = layer(maps)
             if isinstance(layer, nn.ReLU):
-                found.append((F.avg_pool2d(maps, 2) if maps.shape[-1] > _POOLED else maps).flatten(1))
+                layers.append((F.avg_pool2d(maps, 2) if maps.shape[-1] > _POOLED else maps).flatten(1))
         features = net.to_features(maps.flatten(1))
         logits = net.to_logits(F.relu(features))
-        return [*found, features, logits, logits.softmax(1)]
+        return [*layers, features, logits, logits.softmax(1)]
 
     return blocks

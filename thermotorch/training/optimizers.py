@@ -3,8 +3,10 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import Optimizer
@@ -18,7 +20,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def rate_factor(warmup: int = 0, decay: int | None = None) -> Callable[[int], float]:
-    """Return the learning rate, relative to its largest, as a function of the number of the update."""
+    """Return the learning rate relative to its maximum, as a function of the update number."""
 
     def factor(step: int) -> float:
         rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
@@ -35,9 +37,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> Optimizer
     it is the same in a resumed run.
 
     Args:
-        parameters: what to train.
-        spec: `{"name": "adamw", "lr": ..., "warmup_steps": 0, "decay_steps": None, ...}`; the rest goes to the
-            optimiser. Without `decay_steps` the learning rate stays.
+        parameters: parameters to train.
+        spec: `{"name": "adamw", "lr": ..., "warmup_steps": 0, "decay_steps": None, ...}`. Further entries go to the
+            optimiser. Without `decay_steps` the learning rate does not fall.
 
     Raises:
         ValueError: an unknown optimiser; the message lists the close matches.
@@ -51,3 +53,10 @@ def build_optimizer(parameters: Iterable[nn.Parameter], spec: dict) -> Optimizer
     factor = rate_factor(spec.pop("warmup_steps", 0), spec.pop("decay_steps", None))
     optimizer = OPTIMIZERS[name](parameters, **spec)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+
+class OptimizedModule(LightningModule):
+    """A module that trains all its parameters with the optimiser of its hyper-parameters."""
+
+    def configure_optimizers(self) -> Any:
+        return build_optimizer(self.parameters(), self.hparams["optimizer"])

@@ -37,27 +37,27 @@ def release(
     store: torch.dtype | None = None,
     parts: Sequence[str | os.PathLike] = (),
 ) -> tuple[Path, Path]:
-    """Puts the model that a finished run trained into a zoo folder, and returns the paths of the weights and the card.
+    """Write the model of a finished training run into a zoo folder, and return the paths of the weights and the card.
 
-    The weights are those of `last.ckpt`, which holds the averaged ones where the run averaged. The card has no metrics
-    yet: `thermotorch-evaluate` finds them and `record_rows` enters them.
+    The weights are those of `last.ckpt`: the averaged ones if the run averaged. The card has no metrics yet:
+    `thermotorch-evaluate` measures them and `record_rows` enters them.
 
     Args:
         run: folder of the run.
         name: `architecture.tag`.
-        folder: where to write.
-        notes: what a user of the weights must know.
+        folder: destination.
+        notes: remarks for users of the weights.
         store: dtype of matrices in the file, see `save_checkpoint`.
-        parts: folders of runs that trained other stages of the same chain; theirs come from them.
+        parts: folders of runs that trained other stages of the same chain, which replace those of `run`.
 
     Raises:
         FileNotFoundError: the run has not finished; the message names the missing file.
-        ValueError: the run trained another architecture than `name` begins with.
+        ValueError: an architecture other than that of `name`.
     """
     run = Path(run)
     for path in (run / LAST, run / RECORD):
         if not path.is_file():
-            raise FileNotFoundError(f"run: {path} is missing, so this is no finished training run")
+            raise FileNotFoundError(f"run: expected a finished training run, but {path} is missing")
     settings = run / ".hydra" / "config.yaml"
     config = OmegaConf.load(settings)
     data = plain_mapping(config.data, settings, resolve=True)
@@ -85,7 +85,7 @@ def release(
 
 
 def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
-    """The model inside a Lightning checkpoint of one of our modules; needs neither its configuration nor Lightning."""
+    """Return the model in a Lightning checkpoint of one of our modules, without its configuration or Lightning."""
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     spec = content["hyper_parameters"]["model"]
     model = create_model(spec["name"], **spec.get("config", {}))
@@ -97,7 +97,7 @@ def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
 
 
 def main(folder: str | os.PathLike | None = None) -> None:
-    """The command line above. `folder` is the zoo folder when `--folder` is not given; by default $THERMOTORCH_HOME."""
+    """Run the command line above; `folder` is the default of `--folder`, $THERMOTORCH_HOME for None."""
     folder = folder or os.environ.get("THERMOTORCH_HOME")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = "folder of a finished training run; with --record an evaluation.json"
@@ -105,7 +105,7 @@ def main(folder: str | os.PathLike | None = None) -> None:
     parser.add_argument("name", help="architecture.tag, such as ddpm.mnist; with --hub alone any checkpoint")
     parser.add_argument("--record", action="store_true", help="enter the rows of an evaluation into an existing card")
     parser.add_argument("--folder", type=Path, default=folder, help="zoo folder (default: %(default)s)")
-    parser.add_argument("--notes", default="", help="what a user of the weights must know")
+    parser.add_argument("--notes", default="", help="remarks for users of the weights")
     parser.add_argument("--store", choices=["bfloat16"], help="round matrices to this dtype in the file")
     parser.add_argument(
         "--part", type=Path, action="append", default=[], help="run that trained other stages of a chain"
@@ -121,8 +121,8 @@ def main(folder: str | os.PathLike | None = None) -> None:
             parser.error("--folder: expected the zoo folder, or set THERMOTORCH_HOME")
         checkpoint = Path(arguments.folder, f"{arguments.name}.safetensors")
         if arguments.record:
-            found = json.loads(arguments.source.read_text(encoding="utf-8"))
-            print(record_rows(checkpoint, metrics=found["metrics"], energy=found["energy"]))
+            results = json.loads(arguments.source.read_text(encoding="utf-8"))
+            print(record_rows(checkpoint, metrics=results["metrics"], energy=results["energy"]))
         else:
             store = getattr(torch, arguments.store) if arguments.store else None
             paths = release(

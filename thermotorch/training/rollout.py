@@ -1,8 +1,9 @@
 """A differentiable run in plain torch, for training on a GPU: the same scheme as `simulate(integrator="alternating")`.
 
-`simulate` recomputes its noise, launches its kernels from the host and returns to the host between them. Training wants
-the opposite: every launch inside one CUDA graph (`captured.py`), with the states kept for the gradient. So this is a
-loop of two products and two pointwise functions, which `torch.compile` fuses, with normals that the caller gives.
+`simulate` recomputes its noise, launches its kernels from the host and returns to the host between them. Training needs
+the opposite: every launch inside one CUDA graph (`captured.py`), with the states kept for the gradient. This loop
+therefore consists of two products and two pointwise functions, which `torch.compile` fuses, and the caller provides
+the normals.
 """
 
 from collections.abc import Callable
@@ -35,19 +36,20 @@ def rollout(
     coupled: bool = True,
     normals: tuple[Normals, Normals] = (fresh_normals, fresh_normals),
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run two coupled groups of units, each without couplings of its own.
+    """Run two groups of units in the field of each other, without couplings inside a group.
 
     Args:
-        potential: its first two groups are run, in the field of each other; others only through `force`.
+        potential: potential whose first two groups run; other groups act through `force` alone.
         first, second: states [sample, unit] of the groups.
         force: constant force on each group, [sample, unit] or a number.
         dt, steps, temperature: as in `simulate`.
-        readout_steps: last steps over which the first group is averaged; 0 gives its end.
-        coupled: False switches couplings and biases off.
-        normals: of each group.
+        readout_steps: number of final steps over which the first group is averaged; 0 for its final state.
+        coupled: False to switch couplings and biases off.
+        normals: sources of the standard normals of each group.
 
     Returns:
-        The average of the first group and the ends of both, differentiable in the potential's parameters and the force.
+        The average of the first group and the final states of both, differentiable in the parameters of the potential
+        and in the force.
     """
     couplings = blocks_of(potential)
     names, cut, units = list(couplings.groups), first.shape[1], first.shape[1] + second.shape[1]
@@ -75,10 +77,16 @@ def rollout(
 def _move(
     x: Tensor, force: Tensor, decay: Tensor, gain: Tensor, spread: Tensor, stiffness: Tensor, xi: Tensor
 ) -> Tensor:
-    """N(h/2) O(h) N(h/2) with a constant force, see `dynamics/splitting.py`."""
+    """Apply N(h/2) O(h) N(h/2) with a constant force, see `dynamics/splitting.py`."""
     y = x * torch.rsqrt(1 + stiffness * x * x)
     z = decay * y + gain * force + spread * xi
     return z * torch.rsqrt(1 + stiffness * z * z)
+
+
+def leaky_clamp(images: Tensor) -> Tensor:
+    """Clamp images to [0, 1] but for 5 % of the excess, whose gradient brings saturated pixels back."""
+    clamped = images.clamp(0, 1)
+    return clamped + 0.05 * (images - clamped)
 
 
 def _compiled_move() -> Callable[..., Tensor]:

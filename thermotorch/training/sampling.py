@@ -1,7 +1,7 @@
-"""Samples over several processes: `Trainer.predict`, whose data set is the list of sample ids.
+"""Sampling over several processes: `Trainer.predict` with the sample ids as its data set.
 
-The noise of a sample is a pure function of (seed, sample, step, unit), so it does not matter which process draws it:
-any sharing gives the samples of one process. No sample is repeated to make the shares equal.
+The noise of a sample is a pure function of (seed, sample, step, unit), so that any number of processes gives the same
+samples. No sample is repeated to make the shares equal.
 """
 
 import logging
@@ -23,18 +23,18 @@ _PARTS = "rank-*.safetensors"
 
 
 class SampleIds(LightningDataModule):
-    """The ids 0 ... num_samples - 1 in batches, each process its own contiguous share; shares differ by at most one.
+    """The ids 0 ... num_samples - 1 in batches; each process has a contiguous share, and shares differ by at most one.
 
-    A batch is a dict: `sample_ids`, int64 [batch], and what `given` has for these samples.
+    A batch is a dict with `sample_ids`, int64 [batch], and the entries of `given` for these samples.
 
     Args:
-        num_samples: how many samples, over all processes.
-        batch_size: ids in a batch of one process.
-        given: arguments of the model's `generate` that each sample has for itself, by name, [num_samples, ...], such as
+        num_samples: number of samples over all processes.
+        batch_size: number of ids in a batch of one process.
+        given: arguments of the model's `generate` with one entry for each sample, by name, [num_samples, ...], such as
             `{"labels": classes}`.
 
     Raises:
-        ValueError: a size below one, or something given for another number of samples.
+        ValueError: a size below one, or a wrong number of entries in `given`.
     """
 
     def __init__(self, num_samples: int, batch_size: int = 256, given: Mapping[str, Tensor] | None = None) -> None:
@@ -49,16 +49,16 @@ class SampleIds(LightningDataModule):
         self.num_samples, self.batch_size = num_samples, batch_size
 
     def share(self, rank: int, world_size: int) -> list[dict[str, Tensor]]:
-        """The batches of process `rank` of `world_size`."""
+        """Return the batches of process `rank` of `world_size`."""
         ids = torch.arange(self.num_samples).tensor_split(world_size)[rank]
         batches = ids.split(self.batch_size) if len(ids) else ()
         return [{ID: chunk, **{name: values[chunk] for name, values in self.given.items()}} for chunk in batches]
 
     def predict_dataloader(self) -> "_Share":
-        """Return this process's share; all samples where there is no trainer.
+        """Return this process's share; all samples without a trainer.
 
         Raises:
-            ValueError: more processes than samples, of which some would have nothing to do.
+            ValueError: more processes than samples.
         """
         trainer = self.trainer
         if trainer is None:
@@ -72,7 +72,7 @@ class SampleIds(LightningDataModule):
 
 
 class _Share:
-    """A loader that Lightning leaves alone: it would put a sampler of its own into a `DataLoader`."""
+    """A loader that Lightning does not change; it would put a sampler of its own into a `DataLoader`."""
 
     def __init__(self, batches: list[dict[str, Tensor]]) -> None:
         self.batches = batches
@@ -85,11 +85,11 @@ class _Share:
 
 
 class Sampling(LightningModule):
-    """Draws the samples of a batch of ids: anything with `generate(n, seed=, sample_ids=)`, or also with `sample`.
+    """Draw the samples of a batch of ids.
 
     Args:
-        model: in evaluation mode.
-        seed: of the samples.
+        model: a generator in evaluation mode.
+        seed: seed of the samples.
         options: further arguments of `generate`, the same for all samples, such as `{"sampler": "ddim", "steps": 50}`.
     """
 
@@ -98,7 +98,7 @@ class Sampling(LightningModule):
         self.model, self.seed, self.options = model, seed, dict(options or {})
 
     def predict_step(self, batch: dict[str, Tensor], *_: object) -> dict[str, Tensor]:
-        """`images` [batch, c, h, w] in [0, 1], a machine's `heat` [batch] in kT, and the `sample_ids` [batch]."""
+        """Return `images` [batch, c, h, w] in [0, 1], `heat` [batch] of a machine in kT, and `sample_ids` [batch]."""
         count = len(batch[ID])
         return {ID: batch[ID]} | draw_samples(
             self.model, count, seed=self.seed, batch_size=count, options=self.options | batch
@@ -106,17 +106,17 @@ class Sampling(LightningModule):
 
 
 class SampleFiles(Callback):
-    """Each process writes what it predicted into a file of its own, and then waits for the others.
+    """Write the predictions of each process into a file of its own, and wait for the other processes.
 
-    So when `Trainer.predict` returns, `joined_samples` finds every part.
+    When `Trainer.predict` returns, all files are ready for `joined_samples`.
 
     Args:
-        folder: of the files, made if missing; parts of an earlier call are removed.
+        folder: folder of the files, created if missing; files of an earlier call are removed.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._drawn: list[dict[str, Tensor]] = []
+        self._batches: list[dict[str, Tensor]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -128,17 +128,17 @@ class SampleFiles(Callback):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: dict[str, Tensor], *_: object
     ) -> None:
-        self._drawn.append({name: values.cpu() for name, values in outputs.items()})
+        self._batches.append({name: values.cpu() for name, values in outputs.items()})
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        whole = {name: torch.cat([part[name] for part in self._drawn]).contiguous() for name in self._drawn[0]}
-        self._drawn = []
+        whole = {name: torch.cat([part[name] for part in self._batches]).contiguous() for name in self._batches[0]}
+        self._batches = []
         write_file(self.folder / _PARTS.replace("*", f"{trainer.global_rank:05d}"), save(whole))
         trainer.strategy.barrier()
 
 
 def joined_samples(folder: Path, num_samples: int) -> dict[str, Tensor]:
-    """What `SampleFiles` wrote, in the order of the ids, `images` and perhaps `heat`.
+    """Return the tensors that `SampleFiles` wrote, `images` and perhaps `heat`, in the order of the ids.
 
     Raises:
         ValueError: the parts do not hold each of the ids 0 ... num_samples - 1 exactly once.
@@ -167,32 +167,32 @@ def sample_over_processes(
     given: Mapping[str, Tensor] | None = None,
     progress_bar: bool = True,
 ) -> dict[str, Tensor]:
-    """The samples of `model` drawn by several processes, each on its own device, or on its share of the CPU's threads.
+    """Draw samples with several processes, each on its own device or on its share of the CPU's threads.
 
     Args:
-        model: anything with `generate`, in evaluation mode; it is sent to the processes.
-        num_samples, seed, batch_size, options: as in `generate`; `batch_size` is that of one process.
-        folder: for the parts, which are removed when they are joined.
-        devices: processes, at least 1.
+        model: a generator in evaluation mode, which is sent to the processes.
+        num_samples, seed, batch_size, options: arguments of `generate`; `batch_size` is that of one process.
+        folder: folder of temporary files.
+        devices: number of processes.
         accelerator: "cpu" or "gpu".
         given: see `SampleIds`.
-        progress_bar: show that of the first process.
+        progress_bar: True to show the progress of the first process.
 
     Returns:
-        `images` [num_samples, c, h, w] in [0, 1] and, for a thermodynamic computer, `heat` [num_samples] in kT: those
-        of one process, the images to the last bit on the fast CPU backend, all else up to the rounding of matrix
-        products.
+        `images` [num_samples, c, h, w] in [0, 1] and, for a thermodynamic computer, `heat` [num_samples] in kT. They
+        equal those of one process: the images to the last bit on the fast CPU backend, everything else up to the
+        rounding of matrix products.
 
     Raises:
         ValueError: fewer samples than processes, or sizes that do not fit.
 
-    Cost: starting a process takes seconds, so it pays from minutes of sampling on.
+    Cost: seconds to start the processes, which pays for minutes of sampling.
     """
     if not 1 <= devices <= num_samples:
         raise ValueError(f"devices: expected 1 ... {num_samples} (num_samples), found {devices}")
     data = SampleIds(num_samples, batch_size, given)
     folder = Path(folder)
-    logging.getLogger("lightning").setLevel(logging.WARNING)  # one who asks for images need not hear about its parts
+    logging.getLogger("lightning").setLevel(logging.WARNING)  # Lightning would announce its settings
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
     trainer = Trainer(
         accelerator=accelerator, devices=devices, strategy="ddp_spawn" if devices > 1 else "auto",

@@ -1,8 +1,7 @@
-"""What a trained model can be put to, by name: generating images, classifying them, linear algebra on a simulated
-board.
+"""The tasks of trained models: to generate images, to classify them, and linear algebra on a simulated board.
 
-A task takes plain settings, those of `configs/zoo/evaluate.yaml`, and gives back rows. The data that a model was
-trained on is looked up here, which is why this stands on the floor of the training.
+A task takes the plain settings of `configs/zoo/evaluate.yaml` and returns rows. It looks up the training data of the
+model, and is therefore part of the training.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,19 +38,19 @@ _NOISED_IMAGES = 10  # rows of the noising figure at most
 def run(
     settings: Mapping[str, Any], model: nn.Module, command: str, progress: TitledProgress
 ) -> tuple[str, dict, list[Row]]:
-    """Puts a model to `settings["task"]`; None means the one that the model names as its own, or else making images.
+    """Evaluate a model on `settings["task"]`; None means the task that the model declares, or else image generation.
 
     Args:
-        settings: those of `configs/zoo/evaluate.yaml`, plain.
-        model: what `settings["model"]` names, on its device.
-        command: what gives the rows again.
+        settings: the plain settings of `configs/zoo/evaluate.yaml`.
+        model: the model `settings["model"]`, on its device.
+        command: command that reproduces the rows.
         progress: called with (description, done, total).
 
     Returns:
         The task, the settings that its numbers depend on, and its rows.
 
     Raises:
-        ValueError: no such task, or the model cannot do it.
+        ValueError: an unknown task, or one that the model cannot do.
     """
     task = settings["task"] or task_of(model) or "generate"
     if task not in TASKS:
@@ -60,16 +59,15 @@ def run(
 
 
 def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, data_dir: str) -> list[Path]:
-    """The figures of the paper for a generator of the zoo, and the paths written.
+    """Write the figures of the paper for a generator of the zoo, and return their paths.
 
-    The noising row needs the images of the model's card, normalised one by one, as machines that learn to reverse a
-    noising do; without them it is left out.
+    The noising row needs the images of the model's card with per-image normalisation, and is left out without them.
 
     Raises:
-        ValueError: the model is no thermodynamic generator.
+        ValueError: a model that is no thermodynamic generator.
     """
     if not isinstance(model, ThermodynamicGenerator):
-        raise ValueError(f"figures: only a thermodynamic generator has them, {name!r} is a {type(model).__name__}")
+        raise ValueError(f"figures: expected a thermodynamic generator, found {name!r}, a {type(model).__name__}")
     pixels, card = None, load_card(name)
     if card["data"].get("normalisation") == "per_image" and Path(data_dir, "MNIST", "raw").is_dir():
         data = recorded_data(card["data"], data_dir)
@@ -79,7 +77,7 @@ def save_figures_of(name: str, model: nn.Module, folder: Path, *, seed: int, dat
 
 
 def _generate(settings: Mapping, model: nn.Module, command: str, progress: TitledProgress) -> tuple[dict, list[Row]]:
-    """Images by the generation protocol, judged, timed, metered and priced: the ledgers go to `energy.md`."""
+    """Generate images by the protocol, and measure their quality, time and energy; the ledgers go to `energy.md`."""
     protocol, name = Protocol(**settings["protocol"]), settings["model"]
     if problem := not_a_generator(name, model):
         raise ValueError(problem)
@@ -92,7 +90,7 @@ def _generate(settings: Mapping, model: nn.Module, command: str, progress: Title
 
 
 def _classify(settings: Mapping, model: nn.Module, command: str, progress: TitledProgress) -> tuple[dict, list[Row]]:
-    """The test images of the data set that the model was trained on."""
+    """Classify the test images of the model's data set."""
     protocol = ClassificationProtocol(**settings["classification"])
     if not isinstance(model, ThermodynamicClassifier):
         raise ValueError(f"model: expected a thermodynamic classifier, found a {type(model).__name__}")
@@ -105,11 +103,11 @@ def _classify(settings: Mapping, model: nn.Module, command: str, progress: Title
 def _linear_algebra(
     task: str, settings: Mapping, model: nn.Module, command: str, progress: TitledProgress
 ) -> tuple[dict, list[Row]]:
-    """What a stochastic processing unit computes; the data of the figure, and the figure, go into the run folder."""
-    own = settings[task]
-    result = run_task(task, model, own, command, progress=lambda done, total: progress(task, done, total))
+    """Compute with a stochastic processing unit, and write the figure and its data into the run folder."""
+    settings_of_task = settings[task]
+    result = run_task(task, model, settings_of_task, command, progress=partial(progress, task))
     print(*write_task(task, result, Path(settings["output_dir"])), sep="\n")
-    return own, result.rows
+    return settings_of_task, result.rows
 
 
 TASKS: dict[str, Task] = {

@@ -1,4 +1,4 @@
-"""A digital teacher first, then a thermodynamic student on the paths that the teacher asks for."""
+"""Training of a digital teacher, and then of a thermodynamic student on paths that the teacher defines."""
 
 from typing import Any, ClassVar
 
@@ -14,23 +14,24 @@ from thermotorch.training.classifier_module import ClassifierModule
 
 
 class TeacherStudentModule(ClassifierModule):
-    """Whitelam's gradient descent on the forward action. The student starts from nothing and is never simulated.
+    """Train by Whitelam's gradient descent on the forward action. The student starts from zero and is never simulated.
 
-    The first `teacher_steps` updates train a digital network by the cross-entropy. All later ones leave it alone and
-    make its path likely under the student: unit i, alone and without noise, is pushed by `guide` times the teacher's
-    activation number i (hidden layers in order, then 2 softmax - 1).
+    The first `teacher_steps` updates train a digital network by cross-entropy. All later updates keep it fixed and make
+    its paths likely under the student: on these paths unit i, without couplings and noise, is pushed by `guide` times
+    activation i of the teacher (hidden layers in order, then 2 softmax - 1).
 
     Args:
         model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
-        objective: beside the jitter
+        objective: in addition to the jitter
 
-            - teacher_steps: updates of the teacher.
-            - teacher_hidden: widths of its hidden layers, together the student's hidden units; null is two equal ones.
-            - guide: force per activation. With less than about 10 the guide drowns in the noise of kT = 1.
-            - dt: of the guide paths.
+            - teacher_steps: number of updates of the teacher.
+            - teacher_hidden: widths of its hidden layers, which add up to the student's hidden units; null for two
+              equal ones.
+            - guide: force per activation. Below about 10 it is lost in the noise of kT = 1.
+            - dt: time step of the guide paths.
 
     Raises:
-        ValueError: a teacher with another number of hidden units than the student.
+        ValueError: a teacher whose number of hidden units differs from the student's.
 
     Source: Whitelam, PNAS 123, e2528413123 (2026); the factor 100 is of a re-implementation.
     """
@@ -67,7 +68,7 @@ class TeacherStudentModule(ClassifierModule):
         return loss
 
     def action(self, features: Tensor) -> Tensor:
-        """Mean forward action per step of the teacher's paths under the student."""
+        """Return the mean forward action per step of the teacher's paths under the student."""
         layer, dt = self.model.layer, self.settings["dt"]
         with torch.no_grad():
             force = self.settings["guide"] * self.teacher.wanted(features)
