@@ -27,18 +27,18 @@ def begin(
         ValueError: an argument contradicts the trajectory to continue, or the trajectory does not know its noise.
     """
     if not isinstance(state, Trajectory):
-        drawn = fresh_seed() if seed is None else seed
+        seed = fresh_seed() if seed is None else seed
         stream = Stream.DYNAMICS if stream is None else stream
-        return state, drawn, 0 if start_step is None else start_step, stream, sample_ids
-    known = {"seed": state.seed, "start_step": state.step, "stream": state.stream}
+        return state, seed, 0 if start_step is None else start_step, stream, sample_ids
+    expected = {"seed": state.seed, "start_step": state.step, "stream": state.stream}
     if state.seed is None:
         raise ValueError(
             "state: this Trajectory does not know its seed; pass trajectory.state with seed= and start_step="
         )
     for name, value in {"seed": seed, "start_step": start_step, "stream": stream}.items():
-        if value is not None and value != known[name]:
+        if value is not None and value != expected[name]:
             raise ValueError(
-                f"{name}={value!r} contradicts the trajectory, which continues with {name}={known[name]!r}; "
+                f"{name}={value!r} contradicts the trajectory, which continues with {name}={expected[name]!r}; "
                 f"leave {name} out, or pass trajectory.state"
             )
     if sample_ids is not None and not (
@@ -83,5 +83,5 @@ def warn_of_repeated_noise(state: Tensor, problem: Problem) -> None:
 
 
 def remember(trajectory: Trajectory, problem: Problem) -> None:
-    """Remember, by weak reference, the noise that produced this end state."""
+    """Store the noise that produced this end state, with a weak reference to the state."""
     _ended.append((weakref.ref(trajectory.state), _Noise(problem)))

@@ -40,9 +40,8 @@ def alternating(
 ) -> StepDensity:
     flows = flows_of.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
     second = second_colour(potential.couplings.pieces(), potential.num_units).to(start.device)
-    between = torch.where(
-        second, step.after, step.before
-    )  # the other colour's state during each move, in either direction
+    # During each move, forwards and backwards, colour 1 is at its new state and colour 0 at its old one.
+    between = torch.where(second, step.after, step.before)
     force = (0.0 if drive is None else drive) - flows.bias - potential.couplings(between)
     z, slope, reachable = flows.unrelax(end)
     spread = torch.where(flows.spread > 0, flows.spread, 1.0)

@@ -29,15 +29,15 @@ _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a s
 
 def refusal(problem: Problem, device: str) -> str | None:
     """Return why the operators on `device` do not cover this problem, or None."""
-    found = problem.state.device.type
+    actual = problem.state.device.type
     if not problem.potential.quartic:
         return (
             f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference supports"
         )
     if device not in _BACKENDS:
         return f"there is no fast backend for {device}"
-    if found != device:
-        return f"the state is on {found}; write state.to({device!r}) and potential.to({device!r})"
+    if actual != device:
+        return f"the state is on {actual}; write state.to({device!r}) and potential.to({device!r})"
     if problem.state.dtype != torch.float32:
         return f"it computes in float32, but the state is {problem.state.dtype}"
     reason, integrators = _backend(device)
@@ -72,14 +72,14 @@ def _cpu() -> _Backend:
 
 def _cuda() -> _Backend:
     try:
-        cuda = import_module("thermotorch.dynamics.cuda")  # registers itself; needs Triton, which nothing else imports
+        cuda = import_module("thermotorch.dynamics.cuda")  # registers its kernels; needs Triton
     except ImportError as error:
         return f"it needs triton ({error})", ()
     return None, cuda.INTEGRATORS
 
 
 _BACKENDS: dict[str, Callable[[], _Backend]] = {"cpu": _cpu, "cuda": _cuda}
-_known: dict[str, _Backend] = {}  # filled before any tracing: torch.compile can read a dict, but not build a library
+_known: dict[str, _Backend] = {}  # torch.compile can read a dict, but not build a library
 
 
 def _backend(device: str) -> _Backend:
@@ -99,7 +99,7 @@ def run(problem: Problem) -> Trajectory:
     else:
         state, recorded = steps(problem.state, problem.start_step, problem.steps, problem.record or 0)
         work = state.new_zeros(len(state))
-        if steps.constant is not None:  # its work telescopes
+        if steps.constant is not None:  # the sum of the work over steps telescopes
             work = (steps.constant[0] * (state - problem.state)).sum(-1)
         observed = {}
         if not torch.compiler.is_compiling() and not all_finite(state):
@@ -113,7 +113,7 @@ def run(problem: Problem) -> Trajectory:
 def _energy_at_start(problem: Problem) -> Tensor:
     state = problem.state
     if not torch.compiler.is_compiling() and not state.requires_grad and not state.any():
-        return state.new_zeros(len(state))  # at rest: no product with the couplings
+        return state.new_zeros(len(state))  # zero without a product with the couplings
     return problem.potential.energy(state)
 
 
@@ -181,7 +181,7 @@ class _Langevin(_Operator):
     def with_sums(
         self, state: Tensor, first: int, steps: int, record: int, force: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return these two and the sums of the operator `path_weights`."""
+        """Return the same two and the sums of the operator `path_weights`."""
         drive, timeline = self.constant if force is None else force, self.timeline(state, first, steps, record, 0)
         end, recorded, sums = weights_op.path_weights(*timeline, drive, *self.machine)
         return end, recorded, sums
@@ -219,7 +219,7 @@ class _Splitting(_Operator):
         return end, recorded
 
 
-_OPERATORS: dict[str, type[_Operator]] = {"splitting": _Splitting}  # of all others: _Langevin
+_OPERATORS: dict[str, type[_Operator]] = {"splitting": _Splitting}  # all other schemes: _Langevin
 
 
 def _forces(problem: Problem, first: int, count: int) -> tuple[list[Tensor] | None, Tensor | None]:
@@ -236,11 +236,11 @@ def _joined(problem: Problem, recorded: list[Motion]) -> Tensor:
 
 
 def _sums_alone(problem: Problem, steps: _Operator) -> bool:
-    """Return True if single steps serve only the work and the path weights of the run itself."""
+    """Return True if nothing but the work and the path weights of the run itself needs its single steps."""
     if problem.state.device.type != "cpu" or problem.integrator_name not in cpu.SUMMED or steps.gradient:
         return False
-    found = problem.observers.values()
-    return all(isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in found)
+    observers = problem.observers.values()
+    return all(isinstance(observer, PathWeights) and observer.of_run(problem.potential) for observer in observers)
 
 
 def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -285,12 +285,12 @@ def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, 
             pushed = None if forces is None else forces[k]
             carries = observe(problem, carries, problem.transition(first + k, path[k], path[k + 1], pushed))
         every = problem.record
-        kept = states[:0] if every is None else states[every - 1 - first % every :: every]
-        return Point((after,), work, carries), [(kept,)]
+        records = states[:0] if every is None else states[every - 1 - first % every :: every]
+        return Point((after,), work, carries), [(records,)]
 
     length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // problem.state.shape[1])
-    point, kept = run_segments(
+    point, recorded = run_segments(
         problem, Point.start(problem), chunk,
         length=length, replayed=steps.gradient, hidden=False, diverged=steps.diverged,
     )  # fmt: skip
-    return point.motion[0], point.work, _joined(problem, kept), point.observed(problem)
+    return point.motion[0], point.work, _joined(problem, recorded), point.observed(problem)

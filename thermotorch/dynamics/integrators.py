@@ -88,7 +88,7 @@ def euler_maruyama(x: Tensor, step: int, system: System) -> Tensor:
 
 
 def heun(x: Tensor, step: int, system: System) -> Tensor:
-    """Average the drift at both ends of an Euler-Maruyama step, with the same noise in predictor and corrector.
+    """Return x + dt (drift(x) + drift(guess)) / 2 + amplitude xi, with the Euler-Maruyama step as the guess.
 
     Weak order 2 (additive noise), two forces.
     """
@@ -109,7 +109,7 @@ def leimkuhler_matthews(x: Tensor, step: int, system: System) -> Tensor:
 
 
 def splitting(x: Tensor, step: int, system: SplitSystem) -> Tensor:
-    """Compose exact flows C(h/2) N(h/2) O(h) N(h/2) C(h/2): couplings and forces, quartic part, quadratic with noise.
+    """Apply the exact flows C(h/2) N(h/2) O(h) N(h/2) C(h/2): couplings and forces, quartic part, quadratic with noise.
 
     Weak order 2, one normal, stable at any dt in the quartic part. Two products with a dense [unit, unit] matrix as
     written here; the fast backends merge the last of a step with the first of the next. `splitting.py` has the flows.
@@ -150,10 +150,10 @@ class Integrator(Generic[S]):
         order: weak order at a fixed time.
         fields: number of coupling fields per step, for the FLOPs of `thermotorch::langevin`.
         system: function (System, potential, drive, temperature, mobility) -> system for `step`; None if forces
-        and noise suffice.
+            and noise suffice.
         require: check (potential, name of the argument) that raises a ValueError for a potential outside the scheme.
         exact_flows: True for a composition of exact flows of the quartic well, which never diverges and whose noise has
-        the spread of the flow O.
+            the spread of the flow O.
         density: transition density of a step, or None; see `path_weights.py`.
     """
 

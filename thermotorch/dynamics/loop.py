@@ -1,4 +1,4 @@
-"""The loop over the steps of a run: in segments that a gradient computes again, with work, observers and records."""
+"""The loop over the steps of a run, in segments that a gradient recomputes, with work, observers and records."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,25 +9,25 @@ from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics.problem import Problem, all_finite, divergence
 
-Motion = tuple[Tensor, ...]  # the state [batch, unit] first, and what else moves
+Motion = tuple[Tensor, ...]  # the state [batch, unit], and other variables that change with it
 
 
 class Point(NamedTuple):
-    """Where a run is between two steps."""
+    """The variables of a run between two steps."""
 
     motion: Motion
-    work: Tensor  # of the drive so far
-    carries: dict[str, Any]  # of the observers
+    work: Tensor  # work of the drive so far
+    carries: dict[str, Any]  # carries of the observers
 
     @classmethod
     def start(cls, problem: Problem, *others: Tensor) -> "Point":
-        """The first one; `others` move with the state."""
+        """Return the point before the first step; `others` change with the state."""
         state = problem.state
         carries = {name: observer.start(state) for name, observer in problem.observers.items()}
         return cls((state, *others), state.new_zeros(len(state)), carries)
 
     def observed(self, problem: Problem) -> dict[str, Any]:
-        """What the observers give in the end."""
+        """Return the results of the observers."""
         return {name: observer.result(self.carries[name]) for name, observer in problem.observers.items()}
 
 
@@ -48,7 +48,7 @@ def step_by_step(
 
     Args:
         advance: (motion, number of the step) -> motion one step later.
-        seen: (step, motion before, motion after, drive) -> the transition that observers are shown.
+        seen: (step, motion before, motion after, drive) -> transition for the observers.
     """
 
     def segment(point: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
@@ -76,21 +76,21 @@ def run_segments(
     """Advance a problem from its first point to its last, `length` steps at a time.
 
     Args:
-        replayed: keep the points between segments only, and compute a segment again for its gradient.
-        hidden: values cannot be looked at, see `transforms.py`.
-        diverged: (point, first step, end) of a segment whose state became non-finite; it raises.
+        replayed: True to keep only the points between segments, and to recompute a segment for its gradient.
+        hidden: True if values cannot be read, see `transforms.py`.
+        diverged: function (point, first step, end) that raises for a segment whose state became non-finite.
 
     Returns:
-        The last point and what the segments recorded.
+        The last point, and the records of all segments.
     """
     recorded: list[Motion] = []
     for first in range(problem.start_step, problem.end, length):
         before, end = point, min(first + length, problem.end)
         if replayed:
-            point, kept = checkpoint(segment, before, first, end, use_reentrant=False, preserve_rng_state=False)
+            point, records = checkpoint(segment, before, first, end, use_reentrant=False, preserve_rng_state=False)
         else:
-            point, kept = segment(before, first, end)
-        recorded += kept
+            point, records = segment(before, first, end)
+        recorded += records
         if not hidden and not all_finite(point.motion[0]):
             diverged(before, first, end)
     return point, recorded
@@ -100,7 +100,7 @@ def run_segments(
 def report_divergence(
     problem: Problem, step: Callable[[Tensor, int], Tensor], state: Tensor, first: int, end: int
 ) -> None:
-    """Repeat steps one by one up to the one that left the finite numbers, and raise."""
+    """Repeat the steps one by one, and raise the error of the first that gives a non-finite state."""
     for number in range(first, end):
         after = step(state, number)
         if not all_finite(after):
@@ -109,7 +109,7 @@ def report_divergence(
 
 
 def stacked(problem: Problem, recorded: list[Motion], which: int = 0) -> Tensor | None:
-    """Return the recorded states [record, batch, unit], or others that moved with them, if they were asked for."""
+    """Return the recorded states [record, batch, unit] or another variable of `Motion`, or None without a record."""
     if problem.record is None:
         return None
     if not recorded:

@@ -26,11 +26,11 @@ _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-_ELEMENTS_PER_CHUNK = 1 << 17  # normals made at once: they stay in cache, and hide the cost of a dispatch
+_ELEMENTS_PER_CHUNK = 1 << 17  # normals per call of `normals`: they fit in the cache, and hide the cost of a dispatch
 
 
 class Stream(IntEnum):
-    """Who draws. Two uses of one seed never share a counter as long as they name different streams."""
+    """Purpose of the noise. Uses of one seed in different streams never share a counter."""
 
     DYNAMICS = 0  # the thermal noise of `simulate`
     INITIAL = 1  # initial states and their preparation
@@ -39,10 +39,10 @@ class Stream(IntEnum):
 
 
 def seed_bits(seed: int | Tensor) -> Tensor:
-    """Return the 64 bits of a seed as an int64 scalar on the CPU: the form in which operators and graphs take it.
+    """Return the 64 bits of a seed as an int64 scalar on the CPU, the form for operators and graphs.
 
     Args:
-        seed: 0 <= seed < 2^64, or a tensor that is such a scalar already.
+        seed: 0 <= seed < 2^64, or such a scalar.
     """
     if isinstance(seed, Tensor):
         return seed
@@ -51,15 +51,15 @@ def seed_bits(seed: int | Tensor) -> Tensor:
 
 def fresh_seed() -> int | Tensor:
     """Draw a seed from torch's global generator, so that `torch.manual_seed` governs it; a tensor in a graph."""
-    drawn = torch.randint(2**63 - 1, (), device="cpu")
-    return drawn if values_hidden() else int(drawn)
+    seed = torch.randint(2**63 - 1, (), device="cpu")
+    return seed if values_hidden() else int(seed)
 
 
 def seed_or_fresh(seed: Any) -> int | Tensor:
     """Return a seed as a plain int, or a fresh one for None.
 
     Raises:
-        TypeError, ValueError: no integer, or one outside of [0, 2^64).
+        TypeError, ValueError: not an integer, or outside [0, 2^64).
     """
     return fresh_seed() if seed is None else seed_of(seed)
 
@@ -67,7 +67,7 @@ def seed_or_fresh(seed: Any) -> int | Tensor:
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int | Tensor, int | Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10: four 32-bit words for each counter.
+    """Return four 32-bit words for each counter, by Philox4x32-10.
 
     Args:
         counter: four int64 tensors with values in [0, 2^32), broadcastable with each other.
@@ -78,7 +78,7 @@ def philox(
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
-    # What vmap maps only the key over cannot be changed in place.
+    # A tensor that vmap does not map cannot be changed in place by a key that it maps.
     mix = Tensor.bitwise_xor if isinstance(k0, Tensor) else Tensor.bitwise_xor_
     for _ in range(_ROUNDS):
         # A product of two 32-bit words fills 64 bits; int64 wraps around, and the masks read its halves as unsigned.
@@ -102,13 +102,13 @@ def normals(
     stream: Stream = Stream.DYNAMICS,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Standard normals for steps `first_step ... first_step + num_steps - 1`.
+    """Return standard normals for the steps `first_step ... first_step + num_steps - 1`.
 
     Args:
         seed: 0 <= seed < 2^64, or a tensor with its bits (`seed_bits`).
         sample_ids: int64 [batch], each in [0, 2^34); the result is on their device.
         first_step, num_steps: 0 <= step < 2^56.
-        stream: what the noise is for.
+        stream: purpose of the noise.
         dtype: float32 or float64.
 
     Returns:
@@ -118,7 +118,7 @@ def normals(
         copies of the result.
     """
     device = sample_ids.device
-    if hidden := transformed():  # samples of one block cannot be found: each makes a block of its own
+    if hidden := transformed():  # values cannot be read, so that each sample computes a block of its own
         group = sample_ids // 4
     else:
         group, lane_of = torch.unique(sample_ids // 4, return_inverse=True)
@@ -148,9 +148,9 @@ def _box_muller(word: Tensor, angle_word: Tensor, dtype: torch.dtype) -> tuple[T
 
 
 class NormalStream:
-    """`normals` for one run, step after step: made for many steps at once, since each call has a fixed cost.
+    """`normals` of one run, computed for many steps per call, since each call has a fixed cost.
 
-    `stream(step)` is [batch, unit]; steps asked for in increasing order cost least, any order gives the same numbers.
+    `stream(step)` is [batch, unit]. Increasing steps cost least; any order gives the same numbers.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class NormalStream:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._arguments = (seed, sample_ids, num_units, stream, dtype)
-        # Whole blocks of four are made, whoever reads them.
+        # `normals` computes whole blocks of four samples.
         lanes = 4 * len(sample_ids if transformed() else torch.unique(sample_ids // 4))
         self._chunk = max(1, _ELEMENTS_PER_CHUNK // max(1, lanes * num_units))
         self._last_step = last_step

@@ -1,8 +1,8 @@
 """Observers: quantities accumulated inside the simulation loop, so that no trajectory needs to be stored.
 
-An observer is three pure functions around a carry of its own: `start(state)` makes the carry,
-`update(carry, transition)` returns the next one, `result(carry)` what the user gets in `trajectory.observed[name]`.
-Anything with these methods will do.
+An observer consists of three pure functions and a carry: `start(state)` returns the first carry,
+`update(carry, transition)` the next one, and `result(carry)` the value of `trajectory.observed[name]`. Any object with
+these methods is an observer.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from thermotorch.potential import Potential
 
 
 class Transition(NamedTuple):
-    """One step of a run, as observers see it. `drive` is the external force during the step, or None."""
+    """One step of a run, for observers. `drive` is the external force during the step, or None."""
 
     step: int
     before: Tensor  # [batch, unit]
@@ -34,7 +34,7 @@ class Observer(Protocol):
 
 
 class MomentsResult(NamedTuple):
-    """Averages over the steps that counted. `covariance` is pooled over samples and steps, or None if not asked for."""
+    """Averages over the counted steps. `covariance` is pooled over samples and steps, or None unless requested."""
 
     count: int  # type: ignore[assignment]  # the field hides a method of tuples
     mean: Tensor  # [batch, unit]
@@ -42,7 +42,7 @@ class MomentsResult(NamedTuple):
     covariance: Tensor | None  # [unit, unit]
 
 
-_Sums = tuple[int, Tensor, Tensor, Tensor | None]  # steps that counted, and the sums of x, x^2 and x x^T
+_Sums = tuple[int, Tensor, Tensor, Tensor | None]  # number of counted steps, and the sums of x, x^2 and x x^T
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Moments:
     """Time averages of x and x^2 per sample and, on request, the covariance matrix over samples and time.
 
     Args:
-        warmup: steps with a number below this do not count.
-        every: of the others, each `every`-th counts.
-        covariance: also accumulate x x^T, [unit, unit]; costs one matrix product per counted step.
+        warmup: number of the first step that can count.
+        every: interval between counted steps.
+        covariance: True to accumulate x x^T too, [unit, unit], at one matrix product per counted step.
 
-    Sums are kept in float64, so long runs lose nothing.
+    Sums are in float64, so that long runs lose no precision.
     """
 
     warmup: int = 0
@@ -96,9 +96,9 @@ class PathAction:
     the log ratio of path weights. Exact for Euler-Maruyama steps at any dt; clamped units carry no weight.
 
     Args:
-        potential: whose path weight; it need not be the one that drives the run.
-        reverse: the time-reversed path.
-        driven: add the run's own drive f to the force. Off for a machine that is to run by itself.
+        potential: potential of the path weight, which may differ from that of the run.
+        reverse: True for the time-reversed path.
+        driven: True to add the run's drive f to the force, False for a machine that runs without it.
 
     Result: float64 [batch], since `reverse - forward` is a small difference of large sums. Infinite at temperature 0.
     Cost: one coupling field per step. Source: Whitelam, PRL 136, 037101 (2026), Eqs. 7 and 10.

@@ -1,4 +1,4 @@
-"""The problem that a backend is given and the trajectory that it gives back; every check comes before any compute."""
+"""The input and the output of a backend, `Problem` and `Trajectory`; every check comes before any compute."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from thermotorch.transforms import transformed, values_hidden
 
 Drive = Tensor | Callable[[int], Tensor]
 
-_STREAMS = tuple(Stream)  # asked for outside of graphs, which not every torch can read an enumeration in
+_STREAMS = tuple(Stream)  # evaluated outside of graphs, where some versions of torch cannot read an enumeration
 _MOST_UNITS_IN_AN_EXPONENTIAL = 4096  # a dense matrix of this size takes 64 MB and its exponential under a TFLOP
 
 
@@ -49,20 +49,20 @@ class Problem:
 
     @property
     def end(self) -> int:
-        """Number of the step after the last."""
+        """Return the number of the step after the last."""
         return self.start_step + self.steps
 
     def transition(self, step: int, before: Tensor, after: Tensor, drive: Tensor | None) -> Transition:
-        """One step as observers see it."""
+        """Return one step, for observers."""
         return Transition(step, before, after, drive, self.dt, self.temperature, self.mobility, self.integrator_name)
 
     @property
     def noise_of_run(self) -> dict[str, Any]:
-        """The fields with which a `Trajectory` can be continued."""
+        """Return the fields of a `Trajectory` that its continuation needs."""
         return {"seed": self.seed, "stream": self.stream, "sample_ids": self.sample_ids}
 
     def record_times(self) -> Tensor | None:
-        """Times of the recorded states, float64 [record], if there are any to record."""
+        """Return the times of the recorded states, float64 [record], or None if nothing is recorded."""
         if self.record is None:
             return None
         times = torch.arange(self.start_step // self.record + 1, self.end // self.record + 1, dtype=torch.float64)
@@ -71,19 +71,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where a run ended and what it cost.
+    """The result of a run: its end, its energies, and records.
 
     Attributes:
-        state: [batch, unit] at the end.
-        heat: [batch], energy given to the bath, `V(start) - V(end) + work`, in the potential's unit.
-        work: [batch], energy put in by the drive, the sum of f . dx over the steps. V is the energy without the drive;
-            if -f.x is to count as the machine's energy too, that work is `work` minus the change of f.x over the run.
-        step: number of the next step; pass it as `start_step` to go on.
-        states: [record, batch, unit], the states after steps record, 2 record, ..., if recorded.
-        times: [record], their times, step x dt, counted from step 0.
-        observed: what each observer gave, by name.
-        seed, stream, sample_ids: the noise of the run. A trajectory in place of a state continues with it at `step`; dt
-            and temperature are free to change, and times are counted as step x dt of the call that records them.
+        state: state at the end, [batch, unit].
+        heat: energy given to the bath, `V(start) - V(end) + work`, in the potential's unit, [batch].
+        work: work of the drive, the sum of f . dx over the steps, [batch]. V is the energy without the drive; the work
+            on the energy V - f.x is `work` minus the change of f.x over the run.
+        step: number of the next step, the `start_step` of a continuation.
+        states: states after steps record, 2 record, ..., [record, batch, unit], if recorded.
+        times: times of these states, step x dt, counted from step 0, [record].
+        observed: results of the observers, by name.
+        seed, stream, sample_ids: identity of the noise. A trajectory in place of a state continues with it at `step`;
+            dt and temperature may change, and times are step x dt of the call that records them.
     """
 
     state: Tensor
@@ -99,7 +99,7 @@ class Trajectory:
 
     @property
     def recorded(self) -> Tensor:
-        """`states` of a run that kept some."""
+        """Return `states`, or raise a ValueError if the run recorded none."""
         if self.states is None:
             raise ValueError("states: this run kept none; write simulate(..., record=1)")
         return self.states
@@ -124,11 +124,11 @@ def check(
     observers: Mapping[str, Observer] | None,
     precision: str = "ieee",
 ) -> Problem:
-    """Return the problem that the arguments of `simulate` describe, or raise an error that says what to write."""
+    """Return the problem of the arguments of `simulate`, or raise an error with the expected form."""
     if not isinstance(potential, Potential):
         raise TypeError(f"potential must be a Potential, got {type(potential).__name__}")
     batch, unit = _check_state(potential, state)
-    if not torch.compiler.is_compiling():  # numbers of a graph may be symbols
+    if not torch.compiler.is_compiling():  # numbers of a graph may be symbolic
         steps = integer_in("steps", steps, 0, STEPS)
         seed = seed if transformed() and isinstance(seed, Tensor) else seed_of(seed)
         start_step = integer_in("start_step", start_step, 0, STEPS - steps)
@@ -169,7 +169,7 @@ def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
 
 
 def wants_gradient(problem: Problem) -> bool:
-    """Return True if checkpoints are worth their cost. A wrong answer only makes gradients take more memory."""
+    """Return True if checkpoints are worth their cost. A wrong answer costs only memory of the gradient."""
     inputs = [problem.state, *problem.potential.parameters()]
     if problem.drive is not None:
         inputs.append(problem.drive(problem.start_step))
@@ -177,12 +177,12 @@ def wants_gradient(problem: Problem) -> bool:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Return True if no number is NaN or infinite. A finite sum says so at a tenth of the cost, but it may overflow."""
+    """Return True if no number is NaN or infinite, in most cases from their sum, at a tenth of the cost."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
-    """Raise where exact flows, which never diverge, leave states whose energy is beyond all floats."""
+    """Raise a FloatingPointError if exact flows, which never diverge, end in a state of infinite energy."""
     if problem.integrator.exact_flows and not all_finite(trajectory.heat.detach()):
         problem.potential.require_finite()
         furthest = trajectory.state.detach().abs().max().item() if trajectory.state.numel() else 0.0
@@ -193,20 +193,20 @@ def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
 
 
 def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
-    """Return the error of a step that left the finite numbers; it names step, sample, unit, and a dt to try.
+    """Return the error of a step to a non-finite state; it names step, sample, unit, and a dt to try.
 
     Raises:
-        ValueError: the fault is that of a parameter, a buffer or the drive, which is not finite.
+        ValueError: a parameter, a buffer or the drive is not finite.
     """
     problem.potential.require_finite()
     if problem.drive is not None and not all_finite(problem.drive(step)):
         raise ValueError(f"drive: every value must be finite, found others at step {step}")
-    # A unit that overflows takes its neighbours along (0 x inf is NaN): name the one that was furthest out.
+    # A unit that overflows makes its neighbours NaN (0 x inf): name the one that was furthest out.
     furthest = torch.where(torch.isfinite(after), -1.0, before.abs()).argmax()
     sample, unit = divmod(int(furthest), before.shape[1])
     force = None if problem.drive is None else problem.drive(step)
     fastest = float(torch.as_tensor(problem.mobility).max())
-    quartic = problem.potential.quartic  # else its stability is unknown
+    quartic = problem.potential.quartic  # the stability of others is unknown
     stable = problem.potential.stable_dt(problem.state, force, problem.temperature) / fastest if quartic else problem.dt
     return FloatingPointError(
         f"the state became non-finite at step {step}, sample {int(problem.sample_ids[sample])}, unit {unit} "
@@ -221,7 +221,7 @@ def _check_integrator(name: str, potential: Potential, observers: Mapping[str, O
             require(potential, f"integrator={name!r}")
         return name
     if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
-        return "euler_maruyama"  # whose path weight it is
+        return "euler_maruyama"  # their path weight is that of this scheme
     if not potential.quartic:
         return "heun"
     affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.coupled
@@ -255,7 +255,7 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
 
 
 def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tensor) -> Tensor | float:
-    """A clamped unit is one of mobility zero: it neither drifts nor fluctuates, to the last bit, in any integrator."""
+    """Return the mobility, zero for clamped units, which then stay exactly in place in any integrator."""
     unit = state.shape[1]
     if isinstance(mobility, float | int):
         mobility = mobility if torch.compiler.is_compiling() else number_of("mobility", mobility)
@@ -268,7 +268,7 @@ def _check_mobility(mobility: float | Tensor, clamp: Tensor | None, state: Tenso
 
 
 def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> Force | None:
-    """Return the drive with every value's shape checked: [unit] or [batch, unit]."""
+    """Return the drive with a check of the shape of every value, [unit] or [batch, unit]."""
     if drive is None:
         return None
     if not (isinstance(drive, Tensor) or callable(drive)):
@@ -276,10 +276,10 @@ def _check_drive(drive: Drive | None, batch: int, unit: int, state: Tensor) -> F
 
     def checked(force: Tensor) -> Tensor:
         if not isinstance(force, Tensor) or force.shape not in ((unit,), (batch, unit)):
-            found = tuple(force.shape) if isinstance(force, Tensor) else type(force).__name__
-            raise ValueError(f"drive: expected a force of shape ({unit},) or ({batch}, {unit}), got {found}")
+            got = tuple(force.shape) if isinstance(force, Tensor) else type(force).__name__
+            raise ValueError(f"drive: expected a force of shape ({unit},) or ({batch}, {unit}), got {got}")
         if force.is_complex():
-            raise TypeError("drive: expected real forces, got complex ones; write drive.real if that is what you mean")
+            raise TypeError("drive: expected real forces, got complex ones; write drive.real for their real part")
         return force.to(state)
 
     if isinstance(drive, Tensor):

@@ -29,7 +29,7 @@ def run(problem: Problem) -> Trajectory:
     def diverged(before: Point, first: int, end: int) -> None:
         report_divergence(problem, lambda x, step: scheme(x, step, system), before.motion[0], first, end)
 
-    hidden = transformed()  # checkpoints and values are unavailable there
+    hidden = transformed()  # without checkpoints and values
     point, recorded = run_segments(
         problem,
         Point.start(problem),

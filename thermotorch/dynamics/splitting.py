@@ -6,7 +6,7 @@
 
 with phi(G) = (e^G - 1) / G and t the time step h for O, half of it for C and N. A cubic term is absorbed by the shift
 a = j3 / (4 j4): j4 x^4 + j3 x^3 = j4 y^4 - 6 j4 a^2 x^2 - 4 j4 a^3 x + constant. Wells with j2 < 0 are e > 1.
-Clamped units have mobility 0: a zero column of G, so that their field on the others is exact and they do not move.
+Clamped units have mobility 0, a zero column of G: they do not move, and their field on the others is exact.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class OnSite:
     shift: Tensor
 
     def relax(self, x: Tensor) -> Tensor:
-        """N(h/2)."""
+        """Return N(h/2) x."""
         y = x + self.shift
         return y * torch.rsqrt(1 + self.stiffness * y * y) - self.shift
 
@@ -60,7 +60,7 @@ class OnSite:
         return z, 1.5 * inside.log(), reachable
 
     def diffuse(self, x: Tensor, xi: Tensor) -> Tensor:
-        """O(h)."""
+        """Return O(h) x with the normals xi."""
         return self.decay * x + self.spread * xi
 
 
@@ -79,7 +79,7 @@ class Flows(OnSite):
         return (displacement.double() @ self.coupling.mean.double()).to(displacement.dtype)
 
     def couple(self, x: Tensor, push: Tensor) -> Tensor:
-        """C(h/2)."""
+        """Return C(h/2) x with the displacement `push`."""
         return x + push if self.coupling is None else x + x @ self.coupling.half.to(x.dtype) + push
 
 
@@ -95,7 +95,7 @@ def on_site(potential: Potential, *, dt: float, temperature: float, mobility: Te
 
 def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor, temperature: float) -> OnSite:
     """Return the on-site flows for coefficients [unit]; `rate` is mobility x dt."""
-    moves = (j4 > 0) & (rate > 0)  # a shift, added and subtracted, would move a clamped unit by its rounding error
+    moves = (j4 > 0) & (rate > 0)  # adding and subtracting a shift would move a clamped unit by the rounding error
     shift = torch.where(moves, j3 / (4 * torch.where(moves, j4, 1.0)), 0.0)
     exponent = 2 * rate * (j2 - 6 * j4 * shift**2)
     return OnSite(
@@ -149,7 +149,7 @@ def coupling_flow(couplings: Couplings, half_rate: Tensor) -> CouplingFlow | Non
 
 
 def _whole_exponential(generator: Tensor) -> CouplingFlow:
-    """Compute `exponential` without reading values: e^[[G, 1], [0, 0]] = [[e^G, phi(G)], [0, 1]], in float64."""
+    """Return `exponential` without reading values: e^[[G, 1], [0, 0]] = [[e^G, phi(G)], [0, 1]], in float64."""
     one = torch.eye(len(generator), dtype=torch.float64, device=generator.device)
     rows = torch.cat([generator.double(), one], 1), torch.zeros(len(one), 2 * len(one)).to(one)
     upper = torch.linalg.matrix_exp(torch.cat(rows))[: len(one)]

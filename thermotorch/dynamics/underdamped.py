@@ -1,4 +1,4 @@
-"""Langevin dynamics with inertia: masses in the potential, rubbed and shaken by the bath.
+"""Langevin dynamics with inertia: masses in the potential, with friction and noise of the bath.
 
     dx = v dt,    m dv = (f - dV/dx) dt - m gamma v dt + sqrt(2 m gamma kT) dW
 
@@ -34,18 +34,18 @@ from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
-_VELOCITY_STEP = (1 << 56) - 1  # the last step number: no run gets there, so starting velocities are noise of their own
+_VELOCITY_STEP = (1 << 56) - 1  # the last step number, which no run reaches: the noise of the starting velocities
 
 
 @dataclass(frozen=True)
 class UnderdampedTrajectory(Trajectory):
-    """A `Trajectory` with velocities. Its heat is what the bath took out of the velocities, step by step.
+    """A `Trajectory` with velocities. Its heat is the kinetic energy that the bath removed, step by step.
 
     Attributes:
-        velocity: [batch, unit] at the end.
-        velocities: [record, batch, unit], with `states`, if recorded.
-        shadow_work: [batch], what the finite dt put in: change of V and kinetic energy - work + heat. It is zero on
-            average to order dt^2 and tells whether dt is short enough.
+        velocity: velocity at the end, [batch, unit].
+        velocities: velocities of the recorded `states`, [record, batch, unit].
+        shadow_work: energy from the finite dt, change of V and kinetic energy - work + heat, [batch]. Its mean is zero
+            to order dt^2; a large one shows that dt is too long.
     """
 
     velocity: Tensor | None = None
@@ -54,7 +54,7 @@ class UnderdampedTrajectory(Trajectory):
 
 
 class UnderdampedTransition(NamedTuple):
-    """One step as observers see it: the fields of `observe.Transition`, and the velocities."""
+    """One step, for observers: the fields of `observe.Transition`, and the velocities."""
 
     step: int
     before: Tensor  # [batch, unit]
@@ -89,17 +89,17 @@ def simulate_underdamped(
     """Run underdamped Langevin dynamics of `potential` from `state`. Arguments as in `simulate`, and:
 
     Args:
-        state: [batch, unit], or the `UnderdampedTrajectory` of an earlier run, which is continued.
+        state: [batch, unit], or the `UnderdampedTrajectory` of an earlier run, to continue it.
         velocity: [batch, unit]; default Maxwell's law at `temperature`, from the noise stream for initial states.
         mass: m, a number or [unit].
         friction: gamma >= 0, a number or [unit]; zero conserves energy up to the scheme's error.
 
     Returns:
-        An `UnderdampedTrajectory`. Pass it in place of a state to go on.
+        An `UnderdampedTrajectory`, which continues the run in place of a state.
 
     Raises:
-        ValueError, TypeError: an argument that does not fit, before any compute. `PathAction` is refused, since its
-            weight is that of overdamped steps.
+        ValueError, TypeError: an invalid argument, before any compute; also for `PathAction` and `PathWeights`, whose
+            weights are those of overdamped steps.
         FloatingPointError: the state became non-finite.
 
     Cost: that of `simulate` with one force per step, and about twice the passes over the state.
@@ -148,13 +148,13 @@ def harmonic(
     friction: float | Tensor = 1.0,
     force: Tensor | None = None,
 ) -> OrnsteinUhlenbeck:
-    """The exact process of underdamped units in V = x.K x / 2 - f.x: state (x, v), [..., 2 unit].
+    """Return the exact process of underdamped units in V = x.K x / 2 - f.x: state (x, v), [..., 2 unit].
 
     Args:
         stiffness: K, [..., unit, unit], symmetric; its eigenvalues may be of any sign.
         force: f, [..., unit]; default zero.
 
-    In the long run x ~ N(K^-1 f, kT K^-1) and v ~ N(0, kT / m), independent.
+    The stationary law is x ~ N(K^-1 f, kT K^-1) and v ~ N(0, kT / m), independent.
     """
     eye, zero = torch.eye(stiffness.shape[-1]).to(stiffness), torch.zeros_like(stiffness)
     mass, friction = (torch.as_tensor(value).to(stiffness).expand(len(eye)) for value in (mass, friction))
@@ -173,7 +173,7 @@ def baoab(
     friction: float | Tensor = 1.0,
     force: Tensor | None = None,
 ) -> LinearTransition:
-    """The law of one BAOAB step in V = x.K x / 2 - f.x, arguments as in `harmonic`: the scheme's own error, exactly."""
+    """Return the law of one BAOAB step in V = x.K x / 2 - f.x, with its error in dt. Arguments as in `harmonic`."""
     eye = torch.eye(stiffness.shape[-1]).to(stiffness)
     zero, mass = torch.zeros_like(eye), torch.as_tensor(mass).to(stiffness).expand(len(eye))
     keep = torch.exp(-torch.as_tensor(friction).to(stiffness) * dt).expand(len(eye))
@@ -188,9 +188,9 @@ def baoab(
 
 
 def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tensor) -> UnderdampedTrajectory:
-    """All steps, in segments of about sqrt(steps) whose insides are recomputed for a gradient, as in `reference`.
+    """Run all steps, in segments of about sqrt(steps) that a gradient recomputes, as in `reference`.
 
-    State, velocity, heat and dV/dx move.
+    The motion consists of state, velocity, heat and dV/dx.
     """
     gradient, dt, drive = problem.potential.bind(), problem.dt, problem.drive
     keep = torch.exp(-friction * dt)
@@ -246,5 +246,5 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
 
 
 def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """The matrix [[a, b], [c, d]]."""
+    """Return the matrix [[a, b], [c, d]]."""
     return torch.cat([torch.cat([a, b], -1), torch.cat([c, d], -1)], -2)

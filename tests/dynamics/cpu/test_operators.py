@@ -10,6 +10,7 @@ from tests.dynamics.threads import threads
 from thermotorch.dynamics import Stream, normals
 from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.cpu.build import library
+from thermotorch.dynamics.cpu.structures import structure
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
@@ -200,11 +201,26 @@ def test_help_changes_no_bit_of_a_run_or_its_gradient(integrator, precision):
         assert torch.equal(alone, helped)
 
 
-def test_structures_of_another_size_are_refused_when_the_library_loads(monkeypatch):
-    class _Force(ctypes.Structure):
-        _fields_ = cpu._Force._fields_[:-1]
+def test_structures_have_the_fields_of_the_headers_in_their_order():
+    numbers = ["batch", "units", "steps", "start_step", "stream", "record", "keep", "threads", "precision"]
+    run = {name: kind for name, kind in structure("Run")._fields_}
+    assert list(run)[: len(numbers)] == numbers and run["batch"] is ctypes.c_int64
+    assert (run["seed"], run["blocks"], run["kept"]) == (ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
+    assert structure("Force")._fields_ == [
+        ("data", ctypes.c_void_p),
+        ("steps", ctypes.c_int64),
+        ("rows", ctypes.c_int64),
+    ]
+    langevin = dict(structure("Langevin")._fields_)
+    assert (langevin["run"], langevin["drive"]) == (structure("Run"), structure("Force"))
+    assert langevin["dt"] is langevin["temperature"] is ctypes.c_double and list(langevin)[-1] == "colour"
 
-    monkeypatch.setattr(cpu, "_Force", _Force)
+
+def test_structures_of_another_size_are_refused_when_the_library_loads(monkeypatch):
+    class Force(ctypes.Structure):
+        _fields_ = structure("Force")._fields_[:-1]
+
+    monkeypatch.setattr(cpu, "structure", lambda name: Force if name == "Force" else structure(name))
     with pytest.raises(ImportError, match="Force: 24 bytes in native/, 16 in"):
         cpu.library.__wrapped__()
 

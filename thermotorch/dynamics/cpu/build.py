@@ -1,10 +1,10 @@
-"""The compiled half of the CPU backend: built once from `native/` by the system's C++ compiler, at its first use.
+"""The compiled half of the CPU backend, built from `native/` by the system's C++ compiler at its first use.
 
-Nothing is compiled at install. The library lands in the folder `native` of `$THERMOTORCH_CACHE` (default: `thermotorch`
-in the user's cache folder) under a name that holds a hash of the sources, the compiler and the processor, so that a new
-version, another compiler or another machine in a shared home gets its own. Loading a library runs its code, so the
-folder must be one that only its owner writes, this user or root, and the digest beside the library must fit; otherwise
-it is built anew, if need be in a temporary folder of this process.
+Nothing is compiled at install. The library lies in the folder `native` of `$THERMOTORCH_CACHE` (default: `thermotorch`
+in the user's cache folder). Its name contains a hash of the sources, the compiler and the processor, so that a new
+version, another compiler or another machine with the same home has its own library. Loading a library runs its code:
+only this user or root may be able to write the folder, and the digest beside the library must match. Otherwise it is
+built again, if need be in a temporary folder of this process.
 """
 
 import atexit
@@ -31,38 +31,38 @@ FLAGS = (
     "-pthread",
     "-fno-math-errno",
     "-fno-trapping-math",
-    "-ffp-contract=off",  # fused multiply-adds are written out, so that every loop rounds alike
+    "-ffp-contract=off",  # fused multiply-adds are explicit, so that every loop rounds alike
 )
 
 
 class CompilerUnavailable(RuntimeError):
-    """Why the CPU backend cannot be built here."""
+    """The CPU backend cannot be built on this machine."""
 
 
 @cache
 def compiler() -> str:
-    """Path of the C++ compiler: `$CXX`, or the first of c++, g++, clang++ on the path."""
-    asked = os.environ.get("CXX")
-    for name in (asked,) if asked else ("c++", "g++", "clang++"):
+    """Return the path of the C++ compiler: `$CXX`, or the first of c++, g++, clang++ on the path."""
+    chosen = os.environ.get("CXX")
+    for name in (chosen,) if chosen else ("c++", "g++", "clang++"):
         if path := shutil.which(name):
             return path
     raise CompilerUnavailable(
-        f"no C++ compiler found ({f'CXX={asked}' if asked else 'looked for c++, g++, clang++'}); install one, set CXX, "
-        "or use backend='reference'"
+        f"no C++ compiler found ({f'CXX={chosen}' if chosen else 'looked for c++, g++, clang++'}); install one, "
+        "set CXX, or use backend='reference'"
     )
 
 
 @cache
 def library() -> ctypes.CDLL:
-    """The compiled library, built now if this machine has not built it yet.
+    """Return the compiled library, after building it if this machine has none.
 
     Raises:
-        CompilerUnavailable: no compiler, or it failed; the message holds what it said.
+        CompilerUnavailable: no compiler, or an error of the compiler, whose output is in the message.
     """
     folder = _private_folder()
     path = folder / f"{_fingerprint()}.so"
     try:
-        with locked(folder):  # of processes that start together one builds
+        with locked(folder):  # only one of several processes builds
             if not _is_whole(path):
                 _build(path)
     except OSError as error:
@@ -79,26 +79,27 @@ def cache_folder() -> Path:
     Raises:
         ValueError: `$THERMOTORCH_CACHE` begins with the home of a user who does not exist.
     """
-    asked = os.environ.get("THERMOTORCH_CACHE")
+    chosen = os.environ.get("THERMOTORCH_CACHE")
     try:
-        if asked:
-            return Path(asked).expanduser()
+        if chosen:
+            return Path(chosen).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "thermotorch"
     except RuntimeError:
-        if asked:
-            raise ValueError(f"THERMOTORCH_CACHE: expected a folder, found {asked!r}, of no known user") from None
+        if chosen:
+            raise ValueError(f"THERMOTORCH_CACHE: expected a folder, found {chosen!r}, of no known user") from None
         return Path(tempfile.gettempdir(), f"thermotorch-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
 
 
 def _private_folder() -> Path:
-    """Return the folder `native` of the cache, if only this user (or root) can write it, or else a temporary one."""
+    """Return the folder `native` of the cache if only this user (or root) can write it, else a temporary one."""
     try:
         folder = cache_folder() / "native"
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        owned = not hasattr(os, "getuid") or found.st_uid in (os.getuid(), 0)
-        if stat.S_ISDIR(found.st_mode) and owned and not found.st_mode & 0o022 and os.access(folder, os.W_OK | os.X_OK):
+        status = folder.lstat()
+        owned = not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
+        private = stat.S_ISDIR(status.st_mode) and owned and not status.st_mode & 0o022
+        if private and os.access(folder, os.W_OK | os.X_OK):
             return folder
     except (OSError, ValueError):
         pass
@@ -108,7 +109,7 @@ def _private_folder() -> Path:
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a library is there and is the one whose digest was written beside it."""
+    """Return True if the library exists and matches the digest beside it."""
     digest = path.with_suffix(".sha256")
     if not (path.is_file() and digest.is_file()):
         return False
@@ -129,7 +130,7 @@ def _target_flags() -> tuple[str, ...]:
 
 
 def _processor() -> str:
-    """What decides which instructions exist, as far as the system says."""
+    """Return the model and the instruction sets of the processor, as far as the system lists them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
@@ -141,8 +142,8 @@ def _build(path: Path) -> None:
     print("thermotorch: compiling its CPU backend (once, a few seconds)", file=sys.stderr, flush=True)
     with replacing(path) as built:
         command = [compiler(), *FLAGS, *_target_flags(), str(SOURCES / "native.cpp"), "-o", str(built)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CompilerUnavailable(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise CompilerUnavailable(f"{' '.join(command)} failed:\n{result.stderr[-2000:]}")
         digest = hashlib.sha256(built.read_bytes()).hexdigest()
     write_file(path.with_suffix(".sha256"), digest + "\n")

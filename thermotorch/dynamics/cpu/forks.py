@@ -1,7 +1,7 @@
-"""Threads of the operators, in a process and in those that it forks.
+"""Threads of the operators, in a process and in its forked children.
 
-The threads of OpenMP do not live on in a forked child, yet the library there waits for them: for ever, in these
-operators as in torch's own. A child of a process whose operators ran in parallel therefore goes on with one thread.
+A forked child does not inherit the threads of OpenMP, yet the library there waits for them for ever, in these operators
+as in torch's own. A child of a process whose operators ran in parallel therefore uses one thread.
 """
 
 import os
@@ -12,7 +12,7 @@ _watched = False
 
 
 def threads() -> int:
-    """Return the number of threads that an operator is to run on, those of torch."""
+    """Return the number of threads for an operator, that of torch."""
     global _watched
     count = torch.get_num_threads()
     if count > 1 and not _watched:

@@ -1,8 +1,9 @@
-"""The operators on the CPU: tensors as pointers into the library that `build.py` compiles."""
+"""The operators on the CPU: calls of the library that `build.py` compiles, with tensors passed by address."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cpu import build
 from thermotorch.dynamics.cpu.forks import threads
+from thermotorch.dynamics.cpu.structures import HEADERS, structure
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
@@ -25,11 +27,12 @@ from thermotorch.dynamics.operators.arguments import (
 
 INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating", "splitting")
 SUMMED = ("euler_maruyama", "alternating")  # the run itself can add up path weights
+S = TypeVar("S", Langevin, Splitting)
 
 
 @cache
 def unavailable() -> str | None:
-    """Return why the library cannot be had on this machine, or None; tried once in a process."""
+    """Return the reason why this machine has no library, or None; the first call tries to build it."""
     try:
         library()
     except build.CompilerUnavailable as error:
@@ -38,7 +41,7 @@ def unavailable() -> str | None:
 
 
 def peak_flops() -> float | None:
-    """Return float32 operations per second of all threads that only multiply and add; None without the library."""
+    """Return the float32 operations per second of multiply-adds on all threads, or None without the library."""
     if unavailable() is not None:
         return None
     measure = library().thermotorch_peak_flops
@@ -46,103 +49,30 @@ def peak_flops() -> float | None:
     return float(measure()) * threads()
 
 
-_Long, _Pointer = ctypes.c_int64, ctypes.c_void_p
 _ORIGIN = torch.zeros(2, dtype=torch.int64)  # both matrices of the splitting scheme cover all units
-
-
-class _Block(ctypes.Structure):
-    _fields_ = [("data", _Pointer)] + [
-        (name, _Long) for name in ("row", "column", "rows", "columns", "row_stride", "column_stride")
-    ]
-
-
-class _Run(ctypes.Structure):
-    """`Run` of native/run.h."""
-
-    _fields_ = [
-        *((name, _Long) for name in ("batch", "units", "steps", "start_step", "stream", "record", "keep", "threads")),
-        ("precision", _Long),
-        ("block_count", _Long),
-        ("seed", ctypes.c_uint64),
-        ("blocks", _Pointer),
-        *((name, _Pointer) for name in ("ids", "state", "end", "recorded", "kept")),
-        *((name, _Pointer) for name in ("grad_end", "grad_recorded", "grad_state", "grad_blocks")),
-    ]
-
-
-class _Force(ctypes.Structure):
-    _fields_ = [("data", _Pointer), ("steps", _Long), ("rows", _Long)]
-
-
-class _Langevin(ctypes.Structure):
-    """`Langevin` of native/langevin.h."""
-
-    _fields_ = [
-        ("run", _Run),
-        ("integrator", _Long),
-        ("dt", ctypes.c_double),
-        ("temperature", ctypes.c_double),
-        *((name, _Pointer) for name in ("bias", "j2", "j3", "j4", "mobility")),
-        ("drive", _Force),
-        ("grad_bias", _Pointer),
-        ("grad_drive", _Pointer),
-        ("colour", _Pointer),
-    ]
-
-
-class _Splitting(ctypes.Structure):
-    """`Splitting` of native/splitting.h."""
-
-    _fields_ = [
-        ("run", _Run),
-        *((name, _Pointer) for name in ("decay", "spread", "stiffness", "shift")),
-        ("whole_push", _Force),
-        ("half_push", _Force),
-        ("grad_whole_push", _Pointer),
-        ("grad_half_push", _Pointer),
-    ]
-
-
-class _PathWeights(ctypes.Structure):
-    """`PathWeights` of native/weights.h."""
-
-    _fields_ = [("langevin", _Langevin), ("sums", _Pointer)]
-
-
-class _Action(ctypes.Structure):
-    """`Action` of native/action.h."""
-
-    _fields_ = [
-        ("run", _Run),
-        ("samples", _Long),
-        ("dt", ctypes.c_double),
-        ("temperature", ctypes.c_double),
-        *((name, _Pointer) for name in ("bias", "j2", "j3", "j4", "action", "grad_bias")),
-    ]
 
 
 @cache
 def library() -> ctypes.CDLL:
-    """Return the compiled library, whose structures have the sizes of those above.
+    """Return the compiled library.
 
     Raises:
         CompilerUnavailable: there is no compiler, or it failed.
-        ImportError: a structure here and its C++ source differ.
+        ImportError: a structure in Python has another size than in C++.
     """
     loaded = build.library()
-    for structure in (_Block, _Run, _Force, _Langevin, _Splitting, _PathWeights, _Action):
-        name = structure.__name__[1:]
-        if (size := loaded.thermotorch_size(name.encode())) != ctypes.sizeof(structure):
-            raise ImportError(f"{name}: {size} bytes in native/, {ctypes.sizeof(structure)} in {__name__}")
+    for name in HEADERS:
+        if (size := loaded.thermotorch_size(name.encode())) != ctypes.sizeof(structure(name)):
+            raise ImportError(f"{name}: {size} bytes in native/, {ctypes.sizeof(structure(name))} in {__name__}")
     return loaded
 
 
 @cache
 def _number_of(integrator: str) -> int:
-    """Return the number that native/langevin.h gives to a scheme.
+    """Return the number of a scheme in native/langevin.h.
 
     Raises:
-        ValueError: it has no such scheme.
+        ValueError: no such scheme there.
     """
     number: int = library().thermotorch_integrator(integrator.encode())
     if number < 0:
@@ -155,20 +85,24 @@ def _zeros(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 class _Arguments:
-    """Keeps alive what the pointers of one call point to."""
+    """The structures of one call, which pass tensors by address and keep them alive."""
 
     def __init__(self) -> None:
         self.alive: list[object] = []
 
-    def pointer(self, tensor: Tensor | None) -> int | None:
-        if tensor is None:
-            return None
-        tensor = tensor.detach().contiguous()  # outputs are contiguous, so it is they that are written to
-        self.alive.append(tensor)
-        return tensor.data_ptr()
+    def pack(self, name: str, tensors: Mapping[str, Tensor | None], **others: Any) -> ctypes.Structure:
+        """Return a structure of native/ with these fields; tensors become addresses."""
+        for field, tensor in tensors.items():
+            if tensor is not None:
+                # Outputs are contiguous, so that no copy ever takes the place of one.
+                tensor = tensor if tensor.is_contiguous() else tensor.contiguous()
+                self.alive.append(tensor)
+                others[field] = tensor.data_ptr()
+        return structure(name)(**others)
 
     def blocks(self, tensors: Sequence[Tensor], rows: Tensor, columns: Tensor) -> int:
-        array = (_Block * max(1, len(tensors)))()
+        """Return the address of an array of blocks."""
+        array = (structure("Block") * max(1, len(tensors)))()
         for here, tensor, row, column in zip(array, tensors, rows.tolist(), columns.tolist(), strict=False):
             here.data, here.row, here.column = tensor.data_ptr(), row, column
             here.rows, here.columns = tensor.shape
@@ -176,38 +110,53 @@ class _Arguments:
         self.alive += [array, *tensors]
         return ctypes.addressof(array)
 
-    def force(self, drive: Tensor | None) -> _Force:
-        return _Force(self.pointer(drive), *((0, 0) if drive is None else drive.shape[:2]))
+    def force(self, drive: Tensor | None) -> ctypes.Structure:
+        steps, rows = (0, 0) if drive is None else drive.shape[:2]
+        return self.pack("Force", {"data": drive}, steps=steps, rows=rows)
 
     def run(
-        self, a: Timeline, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, tensors: Sequence[Tensor | None],
-        of_blocks: Sequence[Tensor] = (),
-    ) -> _Run:  # fmt: skip
-        """A run; `tensors` are those of `_Run` that follow `state`."""
-        run = _Run(
-            a.batch, a.units, a.steps, a.start_step, a.stream, a.record, a.keep, threads(),
-            PRECISIONS.index(a.precision), len(blocks), int(a.seed) % (1 << 64), self.blocks(blocks, rows, columns),
-            *map(self.pointer, (a.sample_ids, a.state, *tensors)),
-        )  # fmt: skip
+        self, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, tensors: Mapping[str, Tensor],
+        of_blocks: Sequence[Tensor] = (), **numbers: int,
+    ) -> ctypes.Structure:  # fmt: skip
+        """Return a `Run` with couplings, and with room for their gradients."""
         if of_blocks:
-            run.grad_blocks = self.blocks(of_blocks, rows, columns)
-        return run
+            numbers["grad_blocks"] = self.blocks(of_blocks, rows, columns)
+        couplings = self.blocks(blocks, rows, columns)
+        return self.pack("Run", tensors, threads=threads(), block_count=len(blocks), blocks=couplings, **numbers)
 
-    def langevin(self, a: Langevin, tensors: Sequence[Tensor | None], of_blocks: Sequence[Tensor] = ()) -> _Langevin:
-        run = self.run(a, a.blocks, a.rows, a.columns, tensors, of_blocks)
-        units = map(self.pointer, (a.bias, a.j2, a.j3, a.j4, a.mobility))
-        found = _Langevin(run, _number_of(a.integrator), a.dt, a.temperature, *units, self.force(a.drive))
+    def steps(
+        self, a: Timeline, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, tensors: Mapping[str, Tensor],
+        of_blocks: Sequence[Tensor],
+    ) -> ctypes.Structure:  # fmt: skip
+        """Return the `Run` of a timeline, with further tensors."""
+        return self.run(
+            blocks, rows, columns, {"ids": a.sample_ids, "state": a.state, **tensors}, of_blocks, batch=a.batch,
+            units=a.units, steps=a.steps, start_step=a.start_step, stream=a.stream, record=a.record, keep=a.keep,
+            precision=PRECISIONS.index(a.precision), seed=int(a.seed) % (1 << 64),
+        )  # fmt: skip
+
+    def langevin(
+        self, a: Langevin, tensors: Mapping[str, Tensor], of_blocks: Sequence[Tensor] = (), **gradients: Tensor | None
+    ) -> ctypes.Structure:
+        """Return a `Langevin` whose `Run` has further tensors."""
+        units = {"bias": a.bias, "j2": a.j2, "j3": a.j3, "j4": a.j4, "mobility": a.mobility, **gradients}
         if a.integrator == "alternating":
             pieces = zip(a.rows.tolist(), a.columns.tolist(), a.blocks, strict=True)
-            found.colour = self.pointer(second_colour(pieces, a.units))
-        return found
+            units["colour"] = second_colour(pieces, a.units)
+        run = self.steps(a, a.blocks, a.rows, a.columns, tensors, of_blocks)
+        return self.pack(
+            "Langevin", units, run=run, integrator=_number_of(a.integrator), dt=a.dt, temperature=a.temperature,
+            drive=self.force(a.drive),
+        )  # fmt: skip
 
     def splitting(
-        self, a: Splitting, tensors: Sequence[Tensor | None], of_matrices: Sequence[Tensor] = ()
-    ) -> _Splitting:
-        run = self.run(a, a.matrices, _ORIGIN, _ORIGIN, tensors, of_matrices)
-        units = map(self.pointer, (a.decay, a.spread, a.stiffness, a.shift))
-        return _Splitting(run, *units, self.force(a.whole_push), self.force(a.half_push))
+        self, a: Splitting, tensors: Mapping[str, Tensor], of_matrices: Sequence[Tensor] = (), **gradients: Tensor
+    ) -> ctypes.Structure:
+        """Return a `Splitting` whose `Run` has further tensors."""
+        units = {"decay": a.decay, "spread": a.spread, "stiffness": a.stiffness, "shift": a.shift, **gradients}
+        run = self.steps(a, a.matrices, _ORIGIN, _ORIGIN, tensors, of_matrices)
+        pushes = {"whole_push": self.force(a.whole_push), "half_push": self.force(a.half_push)}
+        return self.pack("Splitting", units, run=run, **pushes)
 
 
 def _call(name: str, argument: ctypes.Structure) -> None:
@@ -216,28 +165,38 @@ def _call(name: str, argument: ctypes.Structure) -> None:
 
 
 def products(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor, times: int, precision: str = "ieee") -> Tensor:
-    """The field of `state`, [batch, unit], computed `times` times over: the least time of a run of so many steps.
+    """Return the field of `state`, [batch, unit], computed `times` times: the least time of a run of so many steps.
 
-    With the packed blocks, tiles and threads of such a run. Needs the library.
+    The packed blocks, tiles and threads are those of such a run. Needs the library.
     """
-    a, end = _Arguments(), torch.empty_like(state)
-    blocks, rows, columns = op.placed(pieces)
-    run = _Run(batch=len(state), units=state.shape[1], steps=times, threads=threads(),
-               precision=PRECISIONS.index(precision), block_count=len(pieces),
-               blocks=a.blocks([block.detach() for block in blocks], rows, columns),
-               state=a.pointer(state), end=a.pointer(end))  # fmt: skip
-    _call("thermotorch_products", _Langevin(run))
+    alive, end = _Arguments(), torch.empty_like(state)
+    run = alive.run(
+        *op.placed(pieces), {"state": state, "end": end}, batch=len(state), units=state.shape[1], steps=times,
+        precision=PRECISIONS.index(precision),
+    )  # fmt: skip
+    _call("thermotorch_products", alive.pack("Langevin", {}, run=run))
     return end
+
+
+def _forward(
+    a: S, pack: Callable[[_Arguments, S, Mapping[str, Tensor]], ctypes.Structure], name: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = a.outputs()
+    if a.state.numel():
+        alive = _Arguments()
+        _call(name, pack(alive, a, dict(zip(("end", "recorded", "kept"), outputs, strict=True))))
+    return outputs
+
+
+def _gradients_of(a: LangevinBackward | SplittingBackward, of_state: Tensor) -> dict[str, Tensor]:
+    """Return the tensors of a backward `Run`."""
+    return {"kept": a.kept, "grad_end": a.grad_state, "grad_recorded": a.grad_recorded, "grad_state": of_state}
 
 
 @op.langevin.register_kernel("cpu")
 @taking(Langevin)
 def _langevin(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
-    outputs = a.outputs()
-    if a.state.numel():
-        alive = _Arguments()
-        _call("thermotorch_langevin", alive.langevin(a, outputs))
-    return outputs
+    return _forward(a, _Arguments.langevin, "thermotorch_langevin")
 
 
 @op.langevin_backward.register_kernel("cpu")
@@ -248,8 +207,7 @@ def _langevin_backward(a: LangevinBackward) -> list[Tensor]:
     of_blocks = _zeros(a.blocks) if a.needs_blocks else []
     if a.state.numel():
         alive = _Arguments()
-        run = alive.langevin(a, (None, None, a.kept, a.grad_state, a.grad_recorded, of_state), of_blocks)
-        run.grad_bias, run.grad_drive = alive.pointer(of_bias), alive.pointer(of_drive)
+        run = alive.langevin(a, _gradients_of(a, of_state), of_blocks, grad_bias=of_bias, grad_drive=of_drive)
         _call("thermotorch_langevin_backward", run)
     return [of_state, of_bias, a.state.new_empty(0) if of_drive is None else of_drive, *of_blocks]
 
@@ -257,11 +215,7 @@ def _langevin_backward(a: LangevinBackward) -> list[Tensor]:
 @op.splitting.register_kernel("cpu")
 @taking(Splitting)
 def _splitting(a: Splitting) -> tuple[Tensor, Tensor, Tensor]:
-    outputs = a.outputs()
-    if a.state.numel():
-        alive = _Arguments()
-        _call("thermotorch_splitting", alive.splitting(a, outputs))
-    return outputs
+    return _forward(a, _Arguments.splitting, "thermotorch_splitting")
 
 
 @op.splitting_backward.register_kernel("cpu")
@@ -270,9 +224,8 @@ def _splitting_backward(a: SplittingBackward) -> list[Tensor]:
     gradients = _zeros([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
     of_state, of_whole, of_half, *of_matrices = gradients
     if a.state.numel():
-        alive = _Arguments()
-        run = alive.splitting(a, (None, None, a.kept, a.grad_state, a.grad_recorded, of_state), of_matrices)
-        run.grad_whole_push, run.grad_half_push = alive.pointer(of_whole), alive.pointer(of_half)
+        alive, of_run = _Arguments(), _gradients_of(a, of_state)
+        run = alive.splitting(a, of_run, of_matrices, grad_whole_push=of_whole, grad_half_push=of_half)
         _call("thermotorch_splitting_backward", run)
     return gradients
 
@@ -284,7 +237,8 @@ def _path_weights(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
     sums = a.state.new_zeros(a.batch, 3, dtype=torch.float64)
     if a.state.numel():
         alive = _Arguments()
-        _call("thermotorch_path_weights", _PathWeights(alive.langevin(a, (end, recorded)), alive.pointer(sums)))
+        run = alive.langevin(a, {"end": end, "recorded": recorded})
+        _call("thermotorch_path_weights", alive.pack("PathWeights", {"sums": sums}, langevin=run))
     return end, recorded, sums
 
 
@@ -297,11 +251,12 @@ def _reverse_action(
     residual = torch.empty_like(path[1:], memory_format=torch.contiguous_format)
     if not residual.numel():
         return action.zero_(), residual
-    a = _Arguments()
-    run = _Run(batch=action.numel(), units=path.shape[2], threads=threads(), block_count=len(blocks),
-               blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual))  # fmt: skip
-    units = map(a.pointer, (bias, j2, j3, j4))
-    _call("thermotorch_reverse_action", _Action(run, path.shape[1], dt, temperature, *units, a.pointer(action)))
+    alive = _Arguments()
+    ends = {"state": path, "end": residual}
+    run = alive.run(blocks, rows, columns, ends, batch=action.numel(), units=path.shape[2])
+    tensors = {"bias": bias, "j2": j2, "j3": j3, "j4": j4, "action": action}
+    packed = alive.pack("Action", tensors, run=run, samples=path.shape[1], dt=dt, temperature=temperature)
+    _call("thermotorch_reverse_action", packed)
     return action, residual
 
 
@@ -312,10 +267,10 @@ def _reverse_action_backward(
 ) -> list[Tensor]:  # fmt: skip
     of_bias, *of_blocks = _zeros([bias, *blocks])
     if residual.numel():
-        a = _Arguments()
-        run = _Run(batch=grad_action.numel(), units=path.shape[2], threads=threads(), block_count=len(blocks),
-                   blocks=a.blocks(blocks, rows, columns), state=a.pointer(path), end=a.pointer(residual),
-                   grad_end=a.pointer(grad_action), grad_blocks=a.blocks(of_blocks, rows, columns))  # fmt: skip
-        action = _Action(run=run, samples=path.shape[1], temperature=temperature, grad_bias=a.pointer(of_bias))
-        _call("thermotorch_reverse_action_backward", action)
+        alive = _Arguments()
+        tensors = {"state": path, "end": residual, "grad_end": grad_action}
+        run = alive.run(blocks, rows, columns, tensors, of_blocks, batch=grad_action.numel(), units=path.shape[2])
+        gradient = {"grad_bias": of_bias}
+        packed = alive.pack("Action", gradient, run=run, samples=path.shape[1], temperature=temperature)
+        _call("thermotorch_reverse_action_backward", packed)
     return [of_bias, *of_blocks]

@@ -1,4 +1,4 @@
-"""The eigenbasis of a linear process: decomposed once, it makes any stride an elementwise function.
+"""The eigenbasis of a linear process, in which a stride of any length is an elementwise function.
 
 A = V diag(a) V^-1 turns dx = (f - A x) dt + N(0, D dt) into one equation for each mode, coupled by their noise alone.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.linear.transition import LinearTransition, apply, symmetric
 
-_CONDITION = 1e3  # of the eigenvectors; covariances then keep about ten digits
+_CONDITION = 1e3  # largest condition number of the eigenvectors; covariances then keep about ten digits
 
 
 class Modes(NamedTuple):
@@ -24,11 +24,10 @@ class Modes(NamedTuple):
 
 
 def decompose(A: Tensor, D: Tensor) -> Modes | None:
-    """The modes of the drift A under the diffusion D, or None where eigenvectors coincide and there is no basis of
-    them.
+    """Return the modes of the drift A under the diffusion D, or None if the eigenvectors form no basis.
 
-    If A D is symmetric (detailed balance) and D positive, A is symmetric in the frame where D is the identity; its
-    modes are real there, and independent.
+    If A D is symmetric (detailed balance) and D positive, A is symmetric in the frame where D is the identity, and its
+    modes are real and independent.
     """
     product = A @ D
     if (product - product.mT).abs().max() <= 1e-13 * product.abs().max():  # detailed balance
@@ -46,18 +45,18 @@ def decompose(A: Tensor, D: Tensor) -> Modes | None:
 
 
 def decayed(z: Tensor) -> Tensor:
-    """(1 - exp(-z)) / z, elementwise, real or complex, 1 at z = 0."""
+    """Return (1 - exp(-z)) / z elementwise, real or complex, and 1 at z = 0."""
     safe = torch.where(z == 0, torch.ones_like(z), z)
     return torch.where(z == 0, torch.ones_like(z), -torch.expm1(-safe) / safe)
 
 
 def pair_sums(values: Tensor) -> Tensor:
-    """a_i + a_j, [..., mode] -> [..., mode, mode]."""
+    """Return a_i + a_j, [..., mode] -> [..., mode, mode]."""
     return values.unsqueeze(-1) + values.unsqueeze(-2)
 
 
 def modal_path(modes: Modes, laws: LinearTransition, strides: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """All times at once, each mode by itself: the same path as one stride after the other, up to rounding."""
+    """Return a function that computes the path at all times in parallel, mode by mode, up to rounding."""
     values, vectors, inverse, _ = modes
     decay = torch.exp(-values * strides.view(-1, *(1,) * values.dim()))  # [stride, ..., mode]
     shift, root = apply(inverse, laws.shift.to(inverse.dtype)), inverse @ laws.root().to(inverse.dtype)
@@ -77,7 +76,13 @@ def modal_path(modes: Modes, laws: LinearTransition, strides: Tensor) -> Callabl
 
 
 def scan(decay: Tensor, forcing: Tensor, start: Tensor) -> Tensor:
-    """z_k = decay_k z_{k-1} + forcing_k for all k in log2(time) passes; decay [time or 1, ...], forcing [time, ...]."""
+    """Return z_k = decay_k z_{k-1} + forcing_k for all k, in log2(time) passes.
+
+    Args:
+        decay: [time or 1, ...].
+        forcing: [time, ...].
+        start: z_{-1}, [...].
+    """
     first = (forcing[:1] + decay[:1] * start).expand(1, *forcing.shape[1:])
     path, offset = torch.cat([first, forcing[1:]]), 1
     while offset < len(path):

@@ -1,4 +1,4 @@
-"""Linear stochastic dynamics without a time step: the Ornstein-Uhlenbeck process at any times, exactly.
+"""The Ornstein-Uhlenbeck process: exact samples at any times, without a time step.
 
     dx = -A (x - b) dt + N(0, D dt)        or, with a force f = A b,        dx = (f - A x) dt + N(0, D dt)
 
@@ -7,12 +7,12 @@ Over a stride h, however long, x(t + h) = F x(t) + s + N(0, S) with
     F = exp(-A h),    s = integral_0^h exp(-A u) f du,    S = integral_0^h exp(-A u) D exp(-A^T u) du.
 
 In the eigenbasis A = V diag(a) V^-1 all three are elementwise functions of (a, h), so that one decomposition serves
-every stride. Where the eigenvectors do not span the space (critical damping), or where gradients with respect to A are
-wanted (they have poles at degenerate eigenvalues in that basis), the same three come from one matrix exponential (Van
-Loan, IEEE Trans. Autom. Control 23, 395 (1978)) and doublings of the stride.
+every stride. Where the eigenvectors do not span the space (critical damping), or for gradients with respect to A (which
+have poles at degenerate eigenvalues in that basis), the same three come from one matrix exponential (Van Loan, IEEE
+Trans. Autom. Control 23, 395 (1978)) and doublings of the stride.
 
-Drift A and diffusion D may be any matrices: A need not be symmetric, D may be singular (a mass whose momentum alone is
-shaken). If A D is symmetric the process obeys detailed balance, and its modes are independent.
+A may be asymmetric and D singular (as for a mass with noise on its momentum only). If A D is symmetric, the process
+obeys detailed balance and its modes are independent.
 """
 
 from collections.abc import Callable
@@ -33,17 +33,17 @@ _Path = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class OrnsteinUhlenbeck:
-    """dx = -A (x - b) dt + N(0, D dt), prepared for any number of strides, samples and likelihoods.
+    """The process dx = -A (x - b) dt + N(0, D dt), with samples, likelihoods and stationary law.
 
     Args:
-        A: drift, [unit, unit], or [..., unit, unit] for as many systems at once.
+        A: drift, [unit, unit], or [..., unit, unit] for several systems.
         b: centre, [..., unit]; default zero.
-        D: diffusion, [..., unit, unit], symmetric, not negative; default the identity.
-        force: f [..., unit] instead of the centre: dx = (f - A x) dt. Nothing is then solved for: a device that is
-            given a force is simulated without the answer it is to find, and A may be singular.
+        D: diffusion, [..., unit, unit], symmetric, positive semi-definite; default the identity.
+        force: f [..., unit] instead of the centre: dx = (f - A x) dt. No linear system is then solved, so that a
+            simulated device never contains its answer, and A may be singular.
 
     Raises:
-        ValueError: shapes that do not fit, an asymmetric or negative D, or both b and force.
+        ValueError: a wrong shape, an asymmetric or indefinite D, or both b and force.
 
     Cost: one eigendecomposition, O(unit^3), at first use; O(unit^3) for each stride, O(unit^2) for each sample.
     """
@@ -77,7 +77,7 @@ class OrnsteinUhlenbeck:
         self._last: tuple[Tensor, _Path] | None = None
 
     def transition(self, h: float | Tensor) -> LinearTransition:
-        """The law of a stride h > 0, or of several, h [stride]: fields [stride, ..., unit(, unit)], float64.
+        """Return the law of a stride h > 0, or of several, h [stride]: fields [stride, ..., unit(, unit)], float64.
 
         Differentiable in A, b and D.
         """
@@ -90,10 +90,10 @@ class OrnsteinUhlenbeck:
         return LinearTransition(decay, shift, symmetric(covariance))
 
     def stationary(self) -> tuple[Tensor, Tensor]:
-        """Mean [..., unit] and covariance [..., unit, unit] in the long run, A S + S A^T = D.
+        """Return the stationary mean [..., unit] and covariance [..., unit, unit], A S + S A^T = D.
 
         Raises:
-            ValueError: a mode does not decay (an eigenvalue of A without positive real part).
+            ValueError: a mode that does not decay (an eigenvalue of A without positive real part).
         """
         if self.modes is None:
             return self.transition(1 / self.A.detach().abs().sum(-1).max().clamp_min(1e-300)).stationary()
@@ -112,7 +112,7 @@ class OrnsteinUhlenbeck:
         return mean, symmetric(covariance)
 
     def autocovariance(self, lag: float) -> Tensor:
-        """E[(x(t + lag) - b) (x(t) - b)^T] = exp(-A lag) S in the stationary state, [..., unit, unit]."""
+        """Return the stationary E[(x(t + lag) - b) (x(t) - b)^T] = exp(-A lag) S, [..., unit, unit]."""
         covariance = self.stationary()[1]
         return self.transition(lag).decay @ covariance if lag else covariance
 
@@ -126,19 +126,19 @@ class OrnsteinUhlenbeck:
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> Tensor:
-        """The process at the times `ts`, from x0 at ts[0]: exact whatever the strides.
+        """Return exact samples at the times `ts`, from x0 at ts[0].
 
         Args:
             ts: increasing times [time], the first one that of x0.
             x0: [..., unit]; its dtype is that of the result, its leading dimensions broadcast with those of A.
-            seed, sample_ids, stream: the noise of sample i in the k-th stride is a pure function of (seed,
-                sample_ids[i], start_step + k).
+            seed, sample_ids, stream: identity of the noise; that of sample i in the k-th stride is a pure function of
+                (seed, sample_ids[i], start_step + k).
             start_step: number of the first stride; a run continues with the last state, `start_step=len(ts) - 1`.
 
         Returns:
             [time, ..., unit], x0 included.
 
-        Cost: O(unit^2) for each time and sample; the strides are advanced in parallel, 256 at once.
+        Cost: O(unit^2) for each time and sample; 256 strides are computed in parallel.
         """
         strides, which = self._strides(ts)
         self._check_states("x0", x0)
@@ -151,15 +151,15 @@ class OrnsteinUhlenbeck:
         pieces = [x0.unsqueeze(0)]
         last: tuple[Tensor, _Path] | None = None
         for first in range(0, len(which), _CHUNK):
-            wanted, index = which[first : first + _CHUNK].unique(return_inverse=True)
-            if last is None or not torch.equal(last[0], wanted):
-                last = wanted, self._path(strides[wanted], differentiable)
+            distinct, index = which[first : first + _CHUNK].unique(return_inverse=True)
+            if last is None or not torch.equal(last[0], distinct):
+                last = distinct, self._path(strides[distinct], differentiable)
             noise = normals_like(x0, ids, bits, start_step + first, len(index), stream)
             pieces.append(last[1](pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
         return torch.cat(pieces)
 
     def log_prob(self, ts: Tensor, xs: Tensor) -> Tensor:
-        """Log density of a path given its first point, sum over strides of ln N(x_k; F x_{k-1} + s, S).
+        """Return the log density of a path given its first point, sum over strides of ln N(x_k; F x_{k-1} + s, S).
 
         Args:
             ts: increasing times [time].
@@ -169,7 +169,7 @@ class OrnsteinUhlenbeck:
             float64 [...]; differentiable in A, b, D and xs.
 
         Raises:
-            ValueError: a stride has a singular covariance, so there is no density.
+            ValueError: a stride with a singular covariance, which has no density.
 
         Cost: O(unit^3) for each distinct stride and O(unit^2) for each time and sample.
         """
@@ -186,7 +186,7 @@ class OrnsteinUhlenbeck:
         return total
 
     def euler_maruyama(self, dt: float) -> LinearTransition:
-        """The step x + (f - A x) dt + N(0, D dt) of a simulation, whose law over many steps is then known exactly.
+        """Return the law of one Euler-Maruyama step x + (f - A x) dt + N(0, D dt).
 
         A mode of relaxation rate a has the stationary variance of the process times 2 / (2 - a dt).
         """
@@ -195,7 +195,7 @@ class OrnsteinUhlenbeck:
 
     @property
     def modes(self) -> Modes | None:
-        """The eigendecomposition; None where it cannot be used: gradients are asked for, or eigenvectors coincide."""
+        """Return the eigendecomposition; None if A or D needs a gradient or the eigenvectors form no basis."""
         return None if self._wants_gradient(self.A, self.D) else self._modes
 
     @cached_property
@@ -203,14 +203,14 @@ class OrnsteinUhlenbeck:
         return decompose(self.A.detach(), self.D.detach())
 
     def _wants_gradient(self, *tensors: Tensor | None) -> bool:
-        """Whether autograd records what is made of these tensors."""
+        """Return True if autograd records operations on these tensors."""
         return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
     def _path(self, strides: Tensor, differentiable: bool) -> _Path:
         modes = self.modes
         if modes is None or differentiable:
             return _plain_path(self.transition(strides))
-        if self._last is None or not torch.equal(self._last[0], strides):  # a run in pieces asks for one stride again
+        if self._last is None or not torch.equal(self._last[0], strides):  # a run in pieces repeats its strides
             self._last = strides, modal_path(modes, self.transition(strides), strides)
         return self._last[1]
 
@@ -228,7 +228,7 @@ class OrnsteinUhlenbeck:
         return decay.real, shift.real, covariance.real
 
     def _by_exponential(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Van Loan's block exponential over h / 2^n, then n doublings, so that nothing overflows however long h is."""
+        """Return decay, shift and covariance by Van Loan's block exponential over h / 2^n and n doublings."""
         unit, A = self.num_units, self.A
         norm = (A.detach().abs().sum(-1).amax() * h.amax()).item()
         doublings = max(0, int(torch.tensor(max(norm, 1e-300)).log2().ceil().item()))
@@ -246,7 +246,7 @@ class OrnsteinUhlenbeck:
         return step.decay, step.shift, step.covariance
 
     def _strides(self, ts: Tensor) -> tuple[Tensor, Tensor]:
-        """The distinct strides of increasing times and which one comes k-th; equal up to the rounding of the times."""
+        """Return the distinct strides of increasing times, up to rounding, and the number of each time's stride."""
         ts = torch.as_tensor(ts, device=self.A.device).detach()
         if ts.dim() != 1 or len(ts) < 2:
             raise ValueError(f"ts: expected at least two times in one dimension, got shape {tuple(ts.shape)}")
@@ -277,17 +277,17 @@ def sample(
     seed: int | None = None,
     sample_ids: Tensor | None = None,
 ) -> Tensor:
-    """`OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`, thermox's function with a seed for its key. [time, ..., unit]."""
+    """Return `OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`, [time, ..., unit]: thermox's function, with a seed."""
     return OrnsteinUhlenbeck(A, b, D).sample(ts, x0, seed=seed, sample_ids=sample_ids)
 
 
 def log_prob(ts: Tensor, xs: Tensor, A: Tensor, b: Tensor, D: Tensor) -> Tensor:
-    """`OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)`: thermox's function. [...]."""
+    """Return `OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)`, [...]: thermox's function."""
     return OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)
 
 
 def _plain_path(laws: LinearTransition) -> _Path:
-    """One stride after the other, with matrices: for gradients, and without an eigenbasis."""
+    """Return a function that computes the path stride by stride with matrices, differentiably."""
     root = laws.root()
 
     def path(x: Tensor, noise: Tensor, which: Tensor) -> Tensor:

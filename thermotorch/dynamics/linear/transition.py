@@ -1,7 +1,7 @@
-"""One step of a linear stochastic recursion, x' = F x + s + N(0, S): what exact and simulated linear dynamics share.
+"""One step of a linear stochastic recursion, x' = F x + s + N(0, S), exact or of a numerical scheme.
 
-Composed with itself it gives the law of many steps, and in the limit the stationary law, so that what a scheme of
-finite dt does to a linear system is known without sampling.
+Its compositions give the law of many steps and, in the limit, the stationary law, so that the error of a scheme of
+finite dt on a linear system is known without sampling.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from torch import Tensor
 from thermotorch.arguments import count_of, sample_numbers
 from thermotorch.dynamics.noise import Stream, normals, seed_or_fresh
 
-_DOUBLINGS = 200  # 2^200 steps: a mode that still remembers then does not relax
-_CHUNK = 1 << 18  # normals held at once by `run`
+_DOUBLINGS = 200  # a mode that remembers its start after 2^200 steps does not relax
+_CHUNK = 1 << 18  # number of normals that `run` holds
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LinearTransition:
     Args:
         decay: F, [..., unit, unit].
         shift: s, [..., unit].
-        covariance: S, [..., unit, unit], symmetric and not negative.
+        covariance: S, [..., unit, unit], symmetric, positive semi-definite.
     """
 
     decay: Tensor
@@ -32,11 +32,11 @@ class LinearTransition:
     covariance: Tensor
 
     def mean(self, x: Tensor) -> Tensor:
-        """F x + s, [..., unit] -> [..., unit]."""
+        """Return F x + s, [..., unit] -> [..., unit]."""
         return apply(self.decay, x) + self.shift
 
     def root(self) -> Tensor:
-        """R with R R^T = S, [..., unit, unit]: Cholesky's, or the symmetric one where S is singular."""
+        """Return R with R R^T = S, [..., unit, unit]: Cholesky's factor, or an eigenvector factor of a singular S."""
         factor: Tensor
         factor, info = torch.linalg.cholesky_ex(self.covariance)
         if info.any():
@@ -45,12 +45,12 @@ class LinearTransition:
         return factor
 
     def then(self, other: "LinearTransition") -> "LinearTransition":
-        """This step followed by another one. Cost: three matrix products."""
+        """Return this step followed by another one. Cost: three matrix products."""
         covariance = other.decay @ self.covariance @ other.decay.mT + other.covariance
         return LinearTransition(other.decay @ self.decay, other.mean(self.shift), covariance)
 
     def power(self, steps: int) -> "LinearTransition":
-        """`steps` >= 1 steps as one. Cost: about 2 log2(steps) compositions."""
+        """Return `steps` >= 1 steps as one. Cost: about 2 log2(steps) compositions."""
         result: LinearTransition | None = None
         square, steps = self, count_of("steps", steps)
         while steps > 1:
@@ -60,10 +60,10 @@ class LinearTransition:
         return square if result is None else result.then(square)
 
     def stationary(self) -> tuple[Tensor, Tensor]:
-        """Mean [..., unit] and covariance [..., unit, unit] after infinitely many steps, by doubling their number.
+        """Return the stationary mean [..., unit] and covariance [..., unit, unit], by doubling the number of steps.
 
         Raises:
-            ValueError: the steps do not forget their start (a spectral radius of F of one or more).
+            ValueError: no stationary law (a spectral radius of F of one or more).
         """
         step = self
         for _ in range(_DOUBLINGS):
@@ -75,20 +75,19 @@ class LinearTransition:
         raise ValueError("no stationary law: a mode neither decays nor fluctuates around a fixed mean")
 
     def log_prob(self, before: Tensor, after: Tensor) -> Tensor:
-        """Log density of arriving at `after` from `before`, [..., unit] -> [...]. Differentiable.
+        """Return the log density of the step from `before` to `after`, [..., unit] -> [...]. Differentiable.
 
         Raises:
-            ValueError: S is singular, so the step has no density.
+            ValueError: a singular S, which has no density.
         """
         factor: Tensor
         factor, info = torch.linalg.cholesky_ex(self.covariance)
         if info.any():
             raise ValueError("log_prob: the covariance of a step is singular, so a path has no density; add diffusion")
         residual = (after - self.mean(before)).unsqueeze(-1)
-        white = torch.linalg.solve_triangular(factor, residual, upper=False).squeeze(-1)
+        white: Tensor = torch.linalg.solve_triangular(factor, residual, upper=False).squeeze(-1)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        found: Tensor = -0.5 * white.square().sum(-1) - log_det - 0.5 * white.shape[-1] * log(2 * pi)
-        return found
+        return -(0.5 * white.square().sum(-1) + log_det + 0.5 * white.shape[-1] * log(2 * pi))
 
     def run(
         self,
@@ -100,7 +99,7 @@ class LinearTransition:
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> Tensor:
-        """A path of `steps` steps from `start` [..., unit], one after the other: [step, ..., unit], without the start.
+        """Return a path of `steps` steps from `start` [..., unit], without the start: [step, ..., unit].
 
         The noise of sample i at step k is a pure function of (seed, sample_ids[i], k).
         """
@@ -118,23 +117,23 @@ class LinearTransition:
 
 
 def apply(matrix: Tensor, x: Tensor) -> Tensor:
-    """Matrix times vector over broadcast leading dimensions: [..., row, unit], [..., unit] -> [..., row]."""
+    """Return matrix times vector over broadcast leading dimensions: [..., row, unit], [..., unit] -> [..., row]."""
     if matrix.dim() == 2:
         return x @ matrix.mT
     systems = matrix.shape[:-2]
     if x.dim() > matrix.dim() - 1 and x.shape[-len(systems) - 1 : -1] == systems:
-        # One product for each system and all of its vectors, rather than one for each vector.
+        # One product for each system with all of its vectors, rather than one for each vector.
         rows = x.reshape(-1, *systems, x.shape[-1]).movedim(0, -2) @ matrix.mT
         return rows.movedim(-2, 0).reshape(*x.shape[:-1], matrix.shape[-2])
     return (matrix @ x.unsqueeze(-1)).squeeze(-1)
 
 
 def symmetric(matrix: Tensor) -> Tensor:
-    """(M + M^T) / 2."""
+    """Return (M + M^T) / 2."""
     return 0.5 * (matrix + matrix.mT)
 
 
 def normals_like(start: Tensor, ids: Tensor, seed: int | Tensor, first_step: int, steps: int, stream: Stream) -> Tensor:
-    """The normals of `noise.normals` in the shape [step, *start.shape]."""
+    """Return the normals of `noise.normals` in the shape [step, *start.shape]."""
     noise = normals(seed, ids, first_step, steps, start.shape[-1], stream, start.dtype)
     return noise.view(steps, *start.shape)

@@ -1,6 +1,6 @@
-"""The arguments of the operators, one record for each: schemas, fakes, gradients, FLOPs and kernels all read these.
+"""The arguments of the operators, one record for each, from which schemas, fakes, gradients, FLOPs and kernels follow.
 
-The records are not frozen, since one is made in each call and freezing takes twenty times as long.
+The records are not frozen, since each call creates one and a frozen record takes twenty times as long.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,8 +27,10 @@ class Timeline:
         steps, start_step: number of steps, and number of the first.
         seed: int64 scalar on the CPU, the bits of the 64-bit seed. A tensor, so that a graph can draw it.
         stream: see `noise.py`.
-        record: keep the state after each step k with (k + 1) % record == 0, k counted from step 0; 0 records nothing.
-        keep: also keep the states after keep, 2 keep, ... < steps steps of this call, for the gradient; 0 keeps none.
+        record: interval between recorded states, those after each step k with (k + 1) % record == 0, k counted from
+            step 0; 0 records none.
+        keep: interval between states for the gradient, those after keep, 2 keep, ... < steps steps of this call; 0
+            keeps none.
         precision: one of `PRECISIONS`, to which products with the couplings may round their operands.
     """
 
@@ -60,18 +62,18 @@ class Timeline:
 
     @property
     def kept_width(self) -> int:
-        """Numbers for each kept state. The CPU (native/run.h) takes an odd one, with at least one to spare."""
+        """Return the length of each kept state; on the CPU (native/run.h) it is odd and exceeds the number of units."""
         return self.units + 1 + self.units % 2 if self.state.device.type == "cpu" else self.units
 
     def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Room for the end state, the recorded states [record, batch, unit], and those kept for the gradient."""
+        """Return tensors for the end state, the recorded states [record, batch, unit], and those for the gradient."""
         new, shape = self.state.new_empty, self.state.shape
         return new(shape), new(self.num_recorded, *shape), new(self.num_kept, self.batch, self.kept_width)
 
 
 @dataclass(eq=False)
 class Langevin(Timeline):
-    """A run of a scheme that asks for forces.
+    """A run of a scheme that is based on forces.
 
         field(x)[:, c : c + m] = sum over blocks of x[:, r : r + n] @ block,   block [n, m] at (row r, column c)
         drift(x, k) = mobility * (drive[k] - bias - (2 j2 x + 3 j3 x^2 + 4 j4 x^3) - field(x))
@@ -79,8 +81,8 @@ class Langevin(Timeline):
 
     Args:
         drive: [1 or steps, 1 or batch, unit], constant or one force for each step; None for none.
-        blocks: couplings, see above; they do not overlap, and no block at all is no coupling.
-        rows, columns: int64 [block] on the CPU, the first row and column of each. Tensors, because versions of torch
+        blocks: couplings, see above, without overlaps; none for uncoupled units.
+        rows, columns: first row and column of each block, int64 [block] on the CPU. Tensors, because versions of torch
             disagree about the gradient of a list of numbers.
         bias, j2, j3, j4, mobility: [unit]; mobility 0 holds a unit.
         dt, temperature: see `simulate`.
@@ -138,7 +140,7 @@ class Splitting(Timeline):
 
     @property
     def matrices(self) -> list[Tensor]:
-        """[whole, half], or nothing without couplings."""
+        """Return [whole, half], or nothing without couplings."""
         return [] if self.whole is None or self.half is None else [self.whole, self.half]
 
 
@@ -168,7 +170,7 @@ def define(name: str, arguments: type[Timeline], returns: str) -> torch.library.
 
 
 def taking(arguments: type[A]) -> Callable[[Callable[[A], R]], Callable[..., R]]:
-    """Make a function of a record one of the record's fields, which is how torch calls kernels, fakes and formulas."""
+    """Return a decorator that turns a function of a record into one of its fields, as torch calls kernels and fakes."""
 
     def decorate(function: Callable[[A], R]) -> Callable[..., R]:
         def flat(*values: Any, **_: Any) -> R:

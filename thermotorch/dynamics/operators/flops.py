@@ -1,9 +1,9 @@
-"""FLOPs of the operators for `torch.utils.flop_counter.FlopCounterMode`: their matrix products, as torch counts.
+"""FLOPs of the operators for `torch.utils.flop_counter.FlopCounterMode`.
 
-    import thermotorch.dynamics.operators.flops  # before the counter is made
+    import thermotorch.dynamics.operators.flops  # before the counter is created
 
-It is not imported with the package, since torch's counter imports triton. A multiply-add is two; noise and everything
-pointwise count as zero, as torch has it. Gradients count the states that are computed again.
+The package does not import this module, since torch's counter imports triton. By torch's convention a multiply-add
+counts two, noise and pointwise operations zero. Gradients include the states that are recomputed.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from thermotorch.dynamics.operators.arguments import (
 
 
 def _product(a: Timeline, matrices: Sequence[Tensor]) -> int:
-    """Of one product of the state with the couplings."""
+    """Return the FLOPs of one product of the state with the couplings."""
     return 2 * a.batch * sum(matrix.numel() for matrix in matrices)
 
 

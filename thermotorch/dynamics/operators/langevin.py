@@ -1,9 +1,9 @@
 """A whole run as one opaque operator with its gradient and its fake: `torch.ops.thermotorch.langevin` for the schemes
-that ask for forces, `torch.ops.thermotorch.splitting` for the one that asks for flows.
+that are based on forces, `torch.ops.thermotorch.splitting` for the one that is based on flows.
 
 `cpu/operators.py` registers the implementation for processors, `cuda/` that for CUDA. torch.compile, torch.export and
 FLOP counters see one call with plain tensors and numbers; the seed is an argument, so the operator is a pure function.
-What it does not cover (float64) is the reference backend's.
+Other problems (float64) run on the reference backend.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ from thermotorch.dynamics.operators.arguments import (
 # State at the end, recorded states, and states kept for the gradient, in an order that is the implementation's own.
 langevin = define("langevin", Langevin, "(Tensor, Tensor, Tensor)")
 splitting = define("splitting", Splitting, "(Tensor, Tensor, Tensor)")
-# [by state, by bias, by drive, *by blocks]; the third is empty without `needs_drive`, there are no more without
+# Gradients by state, bias, drive and blocks; the third is empty without `needs_drive`, the last are missing without
 # `needs_blocks`.
 langevin_backward = define("langevin_backward", LangevinBackward, "Tensor[]")
-# [by state, by whole_push, by half_push], then, if asked for, by whole and half.
+# Gradients by state, whole_push, half_push and, with `needs_couplings`, whole and half.
 splitting_backward = define("splitting_backward", SplittingBackward, "Tensor[]")
 
 
@@ -71,7 +71,7 @@ def _saving(arguments: type[A], needs: Callable[[A], tuple[bool, ...]]) -> Calla
         tensors = {name: others.pop(name) for name, value in vars(a).items() if isinstance(value, Tensor)}
         ctx.save_for_backward(output[2], *tensors.values(), *blocks)
         ctx.names, ctx.others, ctx.needs = list(tensors), others, needs(a)
-        # No zeros in place of gradients that nobody gives: those of the kept states alone are as large as the states.
+        # No zeros in place of missing gradients: those of the kept states alone are as large as the states.
         ctx.mark_non_differentiable(output[2])
         ctx.set_materialize_grads(False)
         ctx.num_recorded = len(output[1])
@@ -80,16 +80,15 @@ def _saving(arguments: type[A], needs: Callable[[A], tuple[bool, ...]]) -> Calla
 
 
 def _backward_of(ctx: Any, grad_state: Tensor | None, grad_recorded: Tensor | None) -> dict[str, Any]:
-    """The arguments of a backward operator, by name."""
-    kept, *saved = ctx.saved_tensors  # once: a checkpoint makes them anew each time
+    """Return the arguments of a backward operator, by name."""
+    kept, *saved = ctx.saved_tensors  # read once, since a checkpoint recomputes them at each access
     named = {**ctx.others, **dict(zip(ctx.names, saved, strict=False))}
     if len(saved) > len(ctx.names):
         named["blocks"] = saved[len(ctx.names) :]
     state = named["state"]
     grad_state = torch.zeros_like(state) if grad_state is None else grad_state
     grad_recorded = state.new_zeros(ctx.num_recorded, *state.shape) if grad_recorded is None else grad_recorded
-    given = {"grad_state": grad_state.contiguous(), "grad_recorded": grad_recorded.contiguous(), "kept": kept}
-    return named | given
+    return {**named, "grad_state": grad_state.contiguous(), "grad_recorded": grad_recorded.contiguous(), "kept": kept}
 
 
 def _by_field(arguments: type[Timeline], **gradients: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""A run that adds up each trajectory's work and path weights as it goes, as one operator: `path_weights`."""
+"""A run that sums each trajectory's work and path weights, as one operator: `path_weights`."""
 
 import torch
 from torch import Tensor

@@ -20,7 +20,7 @@ def reverse_action(
     dt: float,
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """Action of every step and its residual, `x - x' + dt (dV/dx)(x')`, of which it is |residual|^2 / (4 kT dt).
+    """Return the action of every step, |residual|^2 / (4 kT dt), and the residual, `x - x' + dt (dV/dx)(x')`.
 
     Args:
         path: [time, batch, unit], float32; no gradient reaches it.
@@ -43,7 +43,7 @@ def reverse_action_backward(
     bias: Tensor,
     temperature: float,
 ) -> list[Tensor]:
-    """[dL/dbias, *dL/dblocks] from dL/daction: residual / (2 kT), and its outer products with x'."""
+    """Return [dL/dbias, *dL/dblocks] from dL/daction: residual / (2 kT), and its outer products with x'."""
     raise NotImplementedError(f"thermotorch::reverse_action_backward has no implementation for {path.device.type}")
 
 

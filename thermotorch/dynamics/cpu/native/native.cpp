@@ -22,7 +22,7 @@ static int guarded(Call&& call) {
 
 extern "C" {
 
-// Bytes of a structure that operators.py mirrors, -1 for an unknown name.
+// Bytes of a structure whose fields structures.py reads from the headers, -1 for an unknown name.
 int thermotorch_size(const char* name) {
     const std::pair<const char*, size_t> sizes[] = {
         {"Block", sizeof(Block)},         {"Run", sizeof(Run)},

@@ -1,4 +1,4 @@
-// What a call from Python brings (`operators.py` mirrors these structures), and how its batch is spread over threads.
+// The structures of a call from Python (`structures.py` reads their fields here); how its batch is spread over threads.
 #pragma once
 
 #include <atomic>
