@@ -1,6 +1,6 @@
 """The CUDA backend: Triton kernels for whole trajectories, single steps, path actions and adjoints.
 
-Only files of this folder import triton, and nothing imports them before a CUDA run is asked for.
+Only files of this folder import triton, and nothing imports them before the first CUDA run.
 """
 
 import sys
@@ -86,7 +86,7 @@ def reverse_action(
     path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, bias: Tensor, j2: Tensor, j3: Tensor,
     j4: Tensor, dt: float, temperature: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Products are as exact as torch's own are set to be."""
+    """Return actions and residuals; products have the precision of torch's own settings."""
     residuals = path.new_empty(len(path) - 1, *path.shape[1:])
     if not residuals.numel():
         return path.new_zeros(residuals.shape[:2]), residuals
@@ -110,7 +110,7 @@ def reverse_action_backward(
 
 
 def _on(tensor: Tensor) -> AbstractContextManager[None]:
-    """Triton launches on the current device, which need not be the tensor's."""
+    """Return a context in which the tensor's device is current, since Triton launches there."""
     if not tensor.is_cuda:
         return nullcontext()
     _announce()
@@ -119,14 +119,11 @@ def _on(tensor: Tensor) -> AbstractContextManager[None]:
 
 @cache
 def _announce() -> None:
-    """Say it once on a machine that has not compiled the kernels yet: Triton is silent about the first seconds."""
+    """Print a message once on a machine without compiled kernels: Triton itself compiles silently for seconds."""
     marker = Path(triton.knobs.cache.dir) / f"thermotorch-{triton.__version__}"
     if not marker.exists():
-        print(
-            "thermotorch: compiling its CUDA kernels (once, a few seconds for each kind of run)",
-            file=sys.stderr,
-            flush=True,
-        )
+        message = "thermotorch: compiling its CUDA kernels (once, a few seconds for each kind of run)"
+        print(message, file=sys.stderr, flush=True)
         with suppress(OSError):
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()

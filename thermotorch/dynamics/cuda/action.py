@@ -1,11 +1,10 @@
-"""The Onsager-Machlup action of stored paths and its gradients: two products for each chunk of steps, one kernel
-between.
+"""The Onsager-Machlup action of stored paths and its gradients: two products and one kernel for each chunk of steps.
 
     forward:  r = x' - x + mu dt g(x),    reverse:  r = x - x' + mu dt g(x'),    g = dV/dx
     A = sum r^2 / (4 mu kT dt),   dA/dJ = sum y^T p,   dA/db = sum p,   p = r / (2 kT),   y = x or x'
 
-The first product's epilogue makes residual, action and p where the field lies, so that the field is never written. The
-second one sums over all steps and samples of the chunk. Steps do not depend on each other: nothing here is sequential.
+The epilogue of the first product computes residual, action and p from the field in registers, which is never written.
+The second product sums over all steps and samples of the chunk. The steps are independent of each other.
 """
 
 import torch
@@ -17,7 +16,7 @@ from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
 from thermotorch.dynamics.cuda.tiles import on_site, place, put, split, take, take_units
 
-CHUNK_ELEMENTS = 1 << 26  # of states taken together: 256 MB of p
+CHUNK_ELEMENTS = 1 << 26  # elements of the states in a chunk: 256 MB of p
 
 
 def path_action(
@@ -36,13 +35,13 @@ def path_action(
     needs_gradients: bool = False,
     residuals: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions [time - 1, batch] of a path [time, batch, unit], float32, and gradients of their weighted sum.
+    """Return the actions [time - 1, batch] of a path [time, batch, unit], float32, and gradients of their weighted sum.
 
     Args:
         matrix: couplings [unit, unit]; bias, j2, j3, j4, mobility: [unit].
-        weights: [time - 1, batch], of the actions in the sum; None is one for each.
-        needs_gradients: also return d/d(matrix) and d/d(bias); both are zero without.
-        residuals: [time - 1, batch, unit], filled with r if given.
+        weights: weights of the actions in the sum, [time - 1, batch]; None for ones.
+        needs_gradients: True for d/d(matrix) and d/d(bias), which are zero otherwise.
+        residuals: output tensor for r, [time - 1, batch, unit], or None.
     """
     times, batch, units = path.shape
     path, rows = path.contiguous(), batch * max(1, CHUNK_ELEMENTS // (batch * units))
@@ -80,7 +79,7 @@ def path_action(
 def gradients_of_residuals(
     path: Tensor, residuals: Tensor, weights: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """d/d(matrix) and d/d(bias) of the weighted sum of reverse actions, from residuals that were kept."""
+    """Return d/d(matrix) and d/d(bias) of the weighted sum of reverse actions, from stored residuals."""
     batch, units = path.shape[1:]
     of_matrix, of_bias = path.new_zeros(units, units), path.new_zeros(units)
     steps = max(1, CHUNK_ELEMENTS // (batch * units))
@@ -100,7 +99,10 @@ def residual(
     REVERSE: tl.constexpr, GRADIENT: tl.constexpr, RESIDUAL: tl.constexpr, WEIGHTED: tl.constexpr,
     PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Residuals of one tile: its share of the actions, p, and the column sums of p. `states` starts at the first x."""
+    """Store the residuals, the share of the actions, p, and the column sums of p of one tile.
+
+    `states` starts at the first x.
+    """
     tile_row, tile_column = place(tl.program_id(0), rows, units, M, N, 8)
     row, unit = tile_row.to(tl.int64) * M + tl.arange(0, M), tile_column * N + tl.arange(0, N)
     k = tl.arange(0, BK)
@@ -129,7 +131,7 @@ def residual(
     a2, a3, a4 = 2 * take_units(j2, unit, units), 3 * take_units(j3, unit, units), 4 * take_units(j4, unit, units)
     gradient = on_site(x, a2, a3, a4) + take_units(bias, unit, units) + field
     r = (before - after if REVERSE else after - before) + mu * dt * gradient
-    moving = (mu > 0) & inside_row & (unit[None, :] < units)  # a unit that is held has r = 0 and no weight
+    moving = (mu > 0) & inside_row & (unit[None, :] < units)  # a clamped unit has r = 0 and no weight
     share = tl.sum(tl.where(moving, r * r * (inverse_weight / tl.where(mu > 0, mu, 1.0)), 0.0), 1)
     tl.store(partial + tile_column.to(tl.int64) * rows + row, share, mask=row < rows)
     if RESIDUAL:

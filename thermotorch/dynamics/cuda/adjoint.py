@@ -1,10 +1,10 @@
-"""Gradients of a run, step by step backwards. The noise is additive, so states are all that is needed, never normals.
+"""Gradients of a run, step by step backwards. The noise is additive, so they need the states but not the normals.
 
     a = mobility dt lam,   lam <- lam - pull(x, a),   pull(x, a) = V''(x) a + a J^T
     dL/dJ = - sum x^T a,   dL/d(drive) = a,   dL/d(bias) = - sum a
 
-A segment's states are computed again from its checkpoint with the same counters; its vectors a are stored, and one
-product over all steps and samples of the segment gives the gradient of the couplings. Heun's step is two such halves:
+A segment's states are recomputed from its checkpoint with the same counters; its vectors a are stored, and one product
+over all steps and samples of the segment gives the gradient of the couplings. Heun's step consists of two such halves:
 
     x' = (x + g + d(g) + n) / 2 with the guess g = x + d(x) + n:
     a1 = mobility dt lam / 2,   lam_g = lam / 2 - pull(g, a1),   a2 = mobility dt lam_g,
@@ -29,7 +29,7 @@ from thermotorch.dynamics.cuda.tiles import matrix_product, place, product, put,
 def langevin_backward(
     run: Run, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_blocks: bool, needs_drive: bool
 ) -> list[Tensor]:
-    """[dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
+    """Return [dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
     costate = grad_state.clone()
     of_matrix = torch.zeros_like(run.matrix)
     of_bias = torch.zeros_like(run.bias)
@@ -54,23 +54,23 @@ def langevin_backward(
 
 
 def add_drive(of_drive: Tensor, pushed: Tensor, done: int) -> None:
-    """Add a segment's vectors [steps, batch, unit], those of the steps after `done`, in the shape of the drive."""
+    """Add the vectors [steps, batch, unit] of the steps after `done` to the gradient of the drive, in its shape."""
     part = slice(done, done + len(pushed)) if len(of_drive) > 1 else slice(None)
     over_time = pushed if len(of_drive) > 1 else pushed.sum(0, keepdim=True)
     of_drive[part] += over_time if of_drive.shape[1] > 1 else over_time.sum(1, keepdim=True)
 
 
 def entering(run: Run, grad_recorded: Tensor, step: int) -> Tensor | None:
-    """The gradient of the state after `step` steps of the run, if that was recorded."""
+    """Return the gradient of the state after `step` steps of the run, or None if that was not recorded."""
     first, every = run.recording
     later = step - first
     return grad_recorded[later // every] if run.num_recorded and later >= 0 and later % every == 0 else None
 
 
 def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
-    """The run from one kept state to the next, last part first, and the steps done before it.
+    """Yield the run from one kept state to the next, last segment first, and the number of steps before it.
 
-    Each part keeps every state. Where all states were kept, or none, the whole run is one part.
+    Each segment keeps every state. If all states were kept, or none, the whole run is one segment.
     """
     length = run.keep if run.keep > 1 else run.steps
     whole = run.rows.new_zeros(1)
@@ -91,7 +91,7 @@ def _retrace_resident(
     costate: Tensor,
     grad_recorded: Tensor,
 ) -> Tensor:
-    """The costate before the segment; fills `vectors`."""
+    """Return the costate before the segment, and fill `vectors`."""
     out = torch.empty_like(costate)
     first, second = resident.column_blocks(run.units)
     retrace[(triton.cdiv(run.batch, resident.ROWS),)](
@@ -147,7 +147,7 @@ def _retrace_streamed(
 
 @triton.jit
 def pull_of_one(x, a, h2, h3, h4, couplings, low, PRECISION: tl.constexpr):
-    """V''(x) a + a J^T; `couplings` are those of J^T."""
+    """Return V''(x) a + a J^T; `couplings` are those of J^T."""
     return (h2 + x * (h3 + x * h4)) * a + product(a, couplings, low, PRECISION)
 
 
@@ -165,7 +165,7 @@ def pull_of_two(
 
 @triton.jit
 def curvature(j2, j3, j4, unit, units):
-    """2 j2, 6 j3, 12 j4: V'' = 2 j2 + 6 j3 x + 12 j4 x^2."""
+    """Return 2 j2, 6 j3, 12 j4: V'' = 2 j2 + 6 j3 x + 12 j4 x^2."""
     return 2 * take_units(j2, unit, units), 6 * take_units(j3, unit, units), 12 * take_units(j4, unit, units)
 
 
@@ -176,7 +176,7 @@ def retrace(
     HEUN: tl.constexpr, PRECISION: tl.constexpr, RECORD: tl.constexpr,
     FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """All steps of a segment backwards, for the program's samples; the tiles of `resident.trajectory`."""
+    """Run all steps of a segment backwards for the program's samples, with the tiles of `resident.trajectory`."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     size = batch.to(tl.int64) * units
     half = 0.5 if HEUN else 1.0
@@ -247,7 +247,7 @@ def retrace(
         put(out, lam_b, row, b, batch, units)
 
 
-# Steps of a stored path lie at any address: not a kernel for every combination of theirs.
+# Steps of a stored path lie at any address; without this, each combination of alignments would compile its own kernel.
 @triton.jit(do_not_specialize=("batch",), do_not_specialize_on_alignment=("point", "vector", "enters", "next_vector"))
 def retreat(
     point, vector, operand, lam, plus, enters, transposed, transposed_low, out, next_vector, next_operand,
@@ -255,9 +255,7 @@ def retreat(
     HALF: tl.constexpr, PLUS: tl.constexpr, ENTERS: tl.constexpr, NEXT_HALF: tl.constexpr, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one step back: out = lam (/ 2) (+ plus) - pull(point, vector) (+ enters),
-    and mobility dt out (/ 2).
-    """
+    """Store one tile of one step back, lam (/ 2) (+ plus) - pull(point, vector) (+ enters), and the next vector."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, unit = tile_row.to(tl.int64) * M + tl.arange(0, M), tile_column * N + tl.arange(0, N)
     through = matrix_product(operand, transposed, transposed_low, row, unit, pitch, M, N, BK, PRECISION)

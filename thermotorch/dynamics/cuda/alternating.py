@@ -2,10 +2,10 @@
 
     y = N(x),  z = decay y + gain (drive - bias - field) + spread xi,  x' = N(z),   N as in `flows.py`
 
-first for the units of colour 1, then for those of colour 0, each in the field of the others as they are by then; see
-`dynamics/alternating.py`. A colour has buffers of its own, wherever its units are in the machine, and no launch reads
-what another of its programs writes: the product reads the other colour only, so that states are updated in place and
-no product has zeros of the own colour. The noise alone asks which unit of the machine a column is.
+first for the units of colour 1, then for those of colour 0, each in the current field of the others; see
+`dynamics/alternating.py`. Each colour has its own buffers, wherever its units are in the machine. The product reads
+only the other colour, so that states are updated in place, no program reads the output of another in the same launch,
+and no product includes zeros of the own colour. Only the noise depends on the numbers of the units in the machine.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Colours:
     """A machine by its two colours.
 
     Attributes:
-        places: which units of the machine each colour has, int64 [own].
+        places: numbers of each colour's units in the machine, int64 [own].
         into: the couplings on each colour, [other, own].
         flows: bias, decay, gain, spread, stiffness and shift of each colour, [6, own].
     """
@@ -42,15 +42,15 @@ class Colours:
     @classmethod
     def of(cls, run: Run) -> "Colours":
         second = second_colour(run.pieces, run.units)
-        # Made where they are wanted: copies from the host have no place in a graph that the caller captures.
+        # Numbers are generated on the device, since a graph that the caller captures cannot copy from the host.
         stretches, lengths = torch.unique_consecutive(second, return_counts=True)
         ends = lengths.cumsum(0).tolist()
-        found: list[list[Tensor]] = [[run.sample_ids.new_empty(0)], [run.sample_ids.new_empty(0)]]
+        ranges: list[list[Tensor]] = [[run.sample_ids.new_empty(0)], [run.sample_ids.new_empty(0)]]
         for colour, begin, end in zip(stretches.tolist(), [0, *ends[:-1]], ends, strict=True):
-            found[colour].append(torch.arange(begin, end, device=run.state.device))
-        first, other = places = [torch.cat(stretch) for stretch in found]
+            ranges[colour].append(torch.arange(begin, end, device=run.state.device))
+        first, other = places = [torch.cat(stretch) for stretch in ranges]
         into = [run.matrix.index_select(0, a).index_select(1, b) for a, b in ((other, first), (first, other))]
-        # In float64, as `native/alternating.h` has them.
+        # In float64, as in `native/alternating.h`.
         bias, j2, j3, j4, mobility = (value.double() for value in (run.bias, run.j2, run.j3, run.j4, run.mobility))
         flows = on_site_flows(bias, j2, j3, j4, mobility * run.dt, run.temperature)
         whole = torch.stack([flows.bias, flows.decay, flows.gain, flows.spread, flows.stiffness, flows.shift]).float()
@@ -61,18 +61,18 @@ class Colours:
         return len(self.places[1]) > 0
 
     def split(self, tensor: Tensor) -> list[Tensor]:
-        """Each colour's part of a tensor [..., unit]."""
+        """Return each colour's part of a tensor [..., unit]."""
         return [tensor.index_select(-1, own) for own in self.places]
 
     def join(self, parts: Sequence[Tensor], out: Tensor) -> Tensor:
-        """The tensor [..., unit] that has these parts."""
+        """Return `out` [..., unit], filled with these parts."""
         for own, part in zip(self.places, parts, strict=True):
             out.index_copy_(-1, own, part)
         return out
 
 
 def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run of any size."""
+    """Return end state, recorded and kept states of a run of any size."""
     outputs, colours = run.outputs(), colours or Colours.of(run)
     tile = tile or tile_for(run.batch, run.precision, narrow=True)
     rows, drives = piece(run, tile), None if run.drive is None else colours.split(run.drive)
@@ -80,7 +80,7 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
     for first in range(0, run.batch, rows):
         part = slice(first, min(first + rows, run.batch))
         size = part.stop - part.start
-        # A drive of many steps is read where it lies, so a graph of it serves this run only.
+        # A drive of many steps is read in place, so that its graph serves this run only.
         sizes = size, *map(len, colours.places)
         key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile)
         with borrowed(run, Alternating, key, partial(Alternating, run, colours, drives, size, tile)) as pipeline:
@@ -90,7 +90,7 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
 
 
 class Alternating(Pipeline):
-    """Its state is one buffer for each colour (and, for "bf16", a copy of it that is multiplied into the other one)."""
+    """A pipeline with one buffer for each colour (and, for "bf16", a copy as the operand of the other's product)."""
 
     def __init__(
         self, run: Run, colours: Colours, drives: list[Tensor] | None, rows: int, tile: Tile, graph_steps: int
@@ -134,7 +134,7 @@ class Alternating(Pipeline):
         self.move(0, offset)
 
     def move(self, colour: int, offset: int) -> None:
-        """The units of one colour in the field of the others."""
+        """Launch the move of the units of one colour in the field of the others."""
         tile, couplings, point = self.tile, self.couplings[colour], self.points[colour]
         drive = None if self.drives is None else self.drives[colour]
         half_step[(triton.cdiv(self.rows, tile.m) * triton.cdiv(couplings.units, tile.n),)](
@@ -154,9 +154,7 @@ def half_step(
     COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of a colour of `units`, in place; `clock` holds seed, step, and the row of the drive,
-    `offset` counts on.
-    """
+    """Move one tile of a colour in place; `clock` holds seed, step and drive row, and `offset` counts from them."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M, 2)
     own = tile_column * N + tl.arange(0, N)

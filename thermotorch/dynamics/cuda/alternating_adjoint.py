@@ -3,9 +3,9 @@
     g = lam N'(z),   a = gain g,   lam <- g decay N'(x)   of the colour that moved from x to N(z),
     lam <- lam - a J^T   of the other one;   dL/dJ = - sum (the other's states as they were)^T a,  dL/d(drive) = a
 
-The slope N'(z) = (1 - stiffness (x' + shift)^2)^(3/2) is had from where the flow ends, so states at whole steps are all
-that is needed. They are computed again from a segment's checkpoint with the same counters; its vectors a are stored,
-and one product for each colour over all steps and samples of the segment gives the gradient of the couplings.
+The slope N'(z) = (1 - stiffness (x' + shift)^2)^(3/2) follows from the end of the flow, so that the states at whole
+steps suffice. They are recomputed from a segment's checkpoint with the same counters; its vectors a are stored, and one
+product for each colour over all steps and samples of the segment gives the gradient of the couplings.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, take, ta
 def langevin_backward(
     run: Run, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_blocks: bool, needs_drive: bool
 ) -> list[Tensor]:
-    """[dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
+    """Return [dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
     colours = Colours.of(run)
     retrace = _Retrace(run, colours, colours.split(grad_state), colours.split(grad_recorded))
     of_couplings = [torch.zeros_like(matrix) for matrix in colours.into]
@@ -42,13 +42,13 @@ def langevin_backward(
                 add_drive(of_drive[colour], pushed, done)
             if needs_blocks and colours.coupled:
                 # Colour 1 moved in the field of the states before the step, colour 0 in that of those after it.
-                seen = path[1 - colour][:-1] if colour else path[1 - colour][1:]
-                of_couplings[colour] -= matmul(seen.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
+                others = path[1 - colour][:-1] if colour else path[1 - colour][1:]
+                of_couplings[colour] -= matmul(others.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
     of_blocks = []
     if needs_blocks:
         of_matrix = torch.zeros_like(run.matrix)
-        for colour, found in enumerate(of_couplings):
-            of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = found
+        for colour, gradient in enumerate(of_couplings):
+            of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = gradient
         of_blocks = parts(of_matrix, run.pieces)
     drive = colours.join(of_drive, whole_drive) if needs_drive else whole_drive
     return [
@@ -58,11 +58,11 @@ def langevin_backward(
 
 
 def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
-    """States before, between and after the steps of a segment, [steps + 1, batch, unit]."""
+    """Return the states before, between and after the steps of a segment, [steps + 1, batch, unit]."""
     if run.keep != 1:
         end, _, later = langevin(segment, colours)
         return torch.cat([segment.state[None], later, end[None]])
-    # Every state is there but the last, which nobody keeps: one more step from the one before it.
+    # All states but the last were kept, which takes one more step from the one before it.
     states, done = torch.cat([run.state[None], kept]), run.steps - 1
     drive = run.drive[done:] if run.drive is not None and len(run.drive) > 1 else run.drive
     last = replace(run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0, drive=drive)
@@ -70,24 +70,22 @@ def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
 
 
 class _Retrace:
-    """Takes the costates of both colours, [batch, own], back through segment after segment, in place."""
+    """The costates of both colours, [batch, own], on their way back through the segments, in place."""
 
     def __init__(self, run: Run, colours: Colours, costate: list[Tensor], grad_recorded: list[Tensor]) -> None:
         self.run, self.colours, self.costate, self.grad_recorded = run, colours, costate, grad_recorded
         self.tile = tile_for(run.batch, run.precision, narrow=True)
-        # What vectors of the other colour are multiplied with on their way to this one.
+        # The couplings that carry vectors of the other colour back to this one.
         self.transposed = [Couplings(matrix, self.tile, run.precision) for matrix in reversed(colours.into)]
         self.operands = [couplings.operands(1, run.batch)[0] for couplings in reversed(self.transposed)]
 
     def __call__(self, path: list[Tensor], done: int) -> list[Tensor]:
-        """The vectors a of each colour, [steps, batch, own], along states `path` that begin after `done` steps of the
-        run.
-        """
+        """Return the vectors a of each colour, [steps, batch, own], along states `path` from step `done` of the run."""
         vectors = [torch.empty_like(states[1:]) for states in path]
         steps, coupled = len(vectors[0]), self.colours.coupled
         for k in range(steps - 1, -1, -1):
             for colour in (0, 1) if coupled else (0,):
-                # A segment begins with colour 0, on which no vectors act yet.
+                # A segment begins with colour 0, which no vectors pull on yet.
                 pulled = coupled and (colour == 1 or k + 1 < steps)
                 enters = entering(self.run, self.grad_recorded[colour], done + k + 1)
                 self.back(colour, pulled, enters, (path[colour][k], path[colour][k + 1], vectors[colour][k]))
@@ -98,9 +96,9 @@ class _Retrace:
     def back(
         self, colour: int, pulled: bool, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None
     ) -> None:
-        """What the other colour's last vectors and a recorded state give to this one, then its move before that.
+        """Add the pull of the other colour's last vectors and a recorded state to this one, then undo its last move.
 
-        `move` has the states before and after it and takes its vectors, [batch, own] each.
+        `move` holds the states before and after that move and the output for its vectors, [batch, own] each.
         """
         tile, couplings, lam = self.tile, self.transposed[colour], self.costate[colour]
         _, decay, gain, _, stiffness, shift = self.colours.flows[colour]
@@ -115,7 +113,7 @@ class _Retrace:
 
 @triton.jit
 def slope_at_start(x, stiffness, shift):
-    """N'(x)."""
+    """Return N'(x)."""
     y = x + shift
     root = tl.rsqrt(1.0 + stiffness * y * y)
     return root * root * root
@@ -123,13 +121,13 @@ def slope_at_start(x, stiffness, shift):
 
 @triton.jit
 def slope_at_end(x, stiffness, shift):
-    """N'(z) from x = N(z)."""
+    """Return N'(z) from x = N(z)."""
     y = x + shift
     inside = tl.maximum(1.0 - stiffness * y * y, 0.0)
     return inside * tl.sqrt(inside)
 
 
-# Steps of a stored path lie at any address: not a kernel for every combination of theirs.
+# Steps of a stored path lie at any address; without this, each combination of alignments would compile its own kernel.
 @triton.jit(do_not_specialize=("batch",), do_not_specialize_on_alignment=("before", "after", "enters", "vector"))
 def half_back(
     operand, transposed, transposed_low, costate, enters, before, after, vector, own_operand, decay, gain, stiffness,
@@ -137,7 +135,7 @@ def half_back(
     PULLED: tl.constexpr, ENTERS: tl.constexpr, MOVED: tl.constexpr, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of a colour of `units`: lam <- lam - operand J^T (+ enters), then a and the costate before the move."""
+    """Update one tile of a colour: lam <- lam - operand J^T (+ enters), then a and the costate before the move."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, unit = tile_row.to(tl.int64) * M + tl.arange(0, M), tile_column * N + tl.arange(0, N)
     if PULLED:

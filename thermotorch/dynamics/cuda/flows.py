@@ -2,8 +2,8 @@
 
     u = y + y @ whole + push,   z = decay N(u) + spread xi,   next y = N(z)
 
-is what a launch does; the half steps of the couplings at the start, at the end and where a state is recorded are the
-same launch with other couplings and, for the last two, without flows. See `thermotorch::splitting` in `dynamics/op.py`.
+is one launch. The half steps of the couplings at the start, at the end and where a state is recorded are the same
+launch with other couplings and, for the last two, without flows. See `operators.arguments.Splitting`.
 """
 
 from functools import partial
@@ -18,14 +18,14 @@ from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, rows_of_
 
 
 def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded states and kept u of a run of any size."""
+    """Return end state, recorded states and kept u of a run of any size."""
     end, recorded, kept = run.outputs()
     tile = tile_for(run.batch, run.precision)
     rows = piece(run, tile)
     for first in range(0, run.batch, rows):
         part = slice(first, min(first + rows, run.batch))
         size = part.stop - part.start
-        # Pushes of many steps are read where they lie, so a graph of them serves this run only.
+        # Pushes of many steps are read in place, so that their graph serves this run only.
         driven, stepwise = run.whole_push.shape[1] > 1, len(run.whole_push) > 1
         key = None if stepwise else (size, run.units, run.whole is None, driven, run.stream, tile, run.precision)
         with borrowed(run, Splitting, key, partial(Splitting, run, size, tile)) as pipeline:
@@ -43,7 +43,7 @@ def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Splitting(Turns):
-    """Its state is y, what the flows of a step leave."""
+    """A pipeline whose state is y, the result of the flows of a step."""
 
     def __init__(self, run: SplittingRun, rows: int, tile: Tile, graph_steps: int) -> None:
         self.coupled = run.whole is not None
@@ -57,10 +57,9 @@ class Splitting(Turns):
     def begin(
         self, run: SplittingRun, part: slice, seen: tuple[Tensor, Tensor] | None = None, between: bool = False
     ) -> None:
-        """The first step: half of the couplings, then the flows. The clock then holds the next step and the push before
-        it.
+        """Launch the first step, half of the couplings and the flows; the clock then holds the next step and its push.
 
-        With `between` the state of `run` is a u, between two steps, and the flows come at once.
+        With `between` the state of `run` is a u, between two steps, and the step consists of the flows.
         """
         self.start(run, part)
         for vector, values in zip(self.vectors, (run.decay, run.spread, run.stiffness, run.shift), strict=True):
@@ -79,14 +78,14 @@ class Splitting(Turns):
         self.now = target
 
     def couple(self, half: bool, out: Tensor) -> None:
-        """out [rows, unit] = y + y @ half (or whole) + push of the step that has just been made."""
+        """Store y + y @ half (or whole) + push of the last step in `out` [rows, unit]."""
         self.stage(self.half if half else self.couplings, int(half), out, out, 0, False)
 
     def stage(
         self, couplings: Couplings | None, push: int, out: Tensor, out_operand: Tensor, offset: int, flow: bool,
         seen: tuple[Tensor, Tensor] | None = None,
     ) -> None:  # fmt: skip
-        """One launch; without couplings there is no push either. `seen` takes u and z [rows, unit]."""
+        """Launch the kernel, without couplings also without push; `seen` receives u and z [rows, unit]."""
         tile, kicked = self.tile, couplings is not None
         couplings = couplings or self.couplings
         flows[self.grid](
@@ -103,9 +102,9 @@ class Splitting(Turns):
 
 @triton.jit
 def relax(x, stiffness, shift):
-    """N, the quartic flow of half a step."""
+    """Return N(x), the quartic flow of half a step."""
     y = x + shift
-    # Adding and taking away the shift would move a clamped unit by its rounding.
+    # Adding and subtracting the shift would move a clamped unit by the rounding error.
     return tl.where(stiffness == 0.0, x, y * tl.rsqrt(1.0 + stiffness * y * y) - shift)
 
 
@@ -116,7 +115,7 @@ def flows(
     FLOW: tl.constexpr, SEEN: tl.constexpr, KICKED: tl.constexpr, COUPLED: tl.constexpr, PRECISION: tl.constexpr,
     FAST: tl.constexpr, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one launch; `clock` holds seed, step, and the row of the push, `offset` counts from them."""
+    """Advance one tile; `clock` holds seed, step and the row of the push, and `offset` counts from them."""
     tile_row, tile_column = place(tl.program_id(0), batch, units, M, N, 8)
     row, sample, first_sample, counting = rows_of_tile(ids, tile_row.to(tl.int64) * M, batch, M, 2)
     unit = tile_column * N + tl.arange(0, N)

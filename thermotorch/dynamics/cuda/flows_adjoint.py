@@ -1,10 +1,10 @@
-"""Gradients of the splitting scheme on CUDA: u and z of a segment's steps are made again, then each step is undone.
+"""Gradients of the splitting scheme on CUDA: recompute u and z of a segment's steps, then go back step by step.
 
     y = N(z),  z = decay N(u) + spread xi,  N'(x) = (1 + stiffness (x + shift)^2)^(-3/2)
-    of y: lam + lam @ whole^T from the next u, and of_x + of_x @ half^T where a state leaves;
+    of y: lam + lam @ whole^T from the next u, and of_x + of_x @ half^T of an output state;
     lam <- of_y N'(z) decay N'(u)
 
-The steps back are torch operations, about ten launches each: with steps of this length there are few of them.
+Each step back consists of torch operations, about ten launches; long time steps make them few.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from thermotorch.dynamics.cuda.run import SplittingRun
 def splitting_backward(
     run: SplittingRun, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_couplings: bool
 ) -> list[Tensor]:
-    """[dL/d(state), dL/d(whole_push), dL/d(half_push), *dL/d(whole, half)], see `thermotorch::splitting_backward`."""
+    """Return [dL/d(state), dL/d(whole_push), dL/d(half_push), *dL/d(whole, half)]."""
     gradients = _Gradients(run, needs_couplings)
     first_record, every = run.recording
     length = run.keep if run.keep > 1 else run.steps
@@ -47,7 +47,7 @@ def splitting_backward(
 
 
 class _Gradients:
-    """What is summed over the steps: gradients of the two pushes and of the two matrices."""
+    """Sums over the steps: gradients of the two pushes and of the two matrices."""
 
     def __init__(self, run: SplittingRun, needs_couplings: bool) -> None:
         self.precision = run.precision
@@ -56,7 +56,7 @@ class _Gradients:
         self.matrices = [torch.zeros_like(matrix) for matrix in run.matrices] if needs_couplings else []
 
     def through(self, which: int, step: int, y: Tensor, of_out: Tensor) -> Tensor:
-        """Back through y + y @ matrix + push of `step`, whole (0) or half (1): the gradient by y."""
+        """Return the gradient by y of y + y @ matrix + push of `step`, whole (0) or half (1)."""
         push = self.pushes[which]
         push[step if len(push) > 1 else 0] += of_out if push.shape[1] > 1 else of_out.sum(0, keepdim=True)
         if self.matrices:
@@ -67,7 +67,7 @@ class _Gradients:
 
 
 def _segment(run: SplittingRun, kept: Tensor, done: int, steps: int) -> tuple[Tensor, Tensor]:
-    """u and z of steps done ... done + steps - 1 of the run, [steps, batch, unit] each."""
+    """Return u and z of steps done ... done + steps - 1 of the run, [steps, batch, unit] each."""
     u, z = run.state.new_empty(2, steps, run.batch, run.units)
     pushes = (push[done : done + steps] if len(push) > 1 else push for push in (run.whole_push, run.half_push))
     whole_push, half_push = pushes

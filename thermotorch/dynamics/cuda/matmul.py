@@ -1,4 +1,4 @@
-"""Products of whole tensors by cuBLAS, their precision an argument and not a switch that somebody may have left on."""
+"""Products of whole tensors by cuBLAS, with the precision as an argument instead of a global switch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def matmul(a: Tensor, b: Tensor, precision: str) -> Tensor:
-    """a @ b, float32 [n, m], operands rounded as `precision` says: "ieee", "tf32" or "bf16"; sums in float32."""
+    """Return a @ b, float32 [n, m], with operands rounded to `precision`: "ieee", "tf32" or "bf16"; sums in float32."""
     if precision == "bf16":
         a, b = a.bfloat16(), b.bfloat16()
         return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else a.float() @ b.float()

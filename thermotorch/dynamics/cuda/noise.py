@@ -1,8 +1,8 @@
 """The noise of `thermotorch.dynamics.noise` inside kernels: same counters, same words, normals equal to 1e-6.
 
-One Philox block serves the four samples of a group. The Gaussian is our own Box-Muller:
-the angle is reduced to an octant on the integer itself, so two short polynomials give its sine and cosine to 3e-8. It
-costs 0.5 special-function instruction per normal and no stack, where a library sine brings its slow path along.
+One Philox block serves the four samples of a group. In this Box-Muller transform the angle is reduced to an octant in
+integer arithmetic, so that two short polynomials give its sine and cosine to 3e-8. It costs 0.5 special-function
+instructions per normal and no stack, unlike a library sine with its slow path.
 """
 
 import triton
@@ -15,10 +15,10 @@ _C1, _C2, _C3, _C4 = (tl.constexpr(c) for c in (-19.73920865, 64.93931621, -85.4
 
 @triton.jit
 def box_muller(word, angle_word, FAST: tl.constexpr):
-    """Two normals of two uint32 words: sqrt(-2 ln u) times cosine and sine of 2 pi angle_word / 2^32.
+    """Return two normals from two uint32 words: sqrt(-2 ln u) times cosine and sine of 2 pi angle_word / 2^32.
 
-    FAST takes logarithm and root from the special-function units (PTX only): normals equal to 1e-6 in the mean square,
-    a tail next to zero to 1e-3.
+    FAST uses the special-function units for logarithm and root (PTX only): normals equal to 1e-6 in the mean square, a
+    tail next to zero to 1e-3.
     """
     u = (word.to(tl.float32) + 0.5) * 2.3283064365386963e-10
     if FAST:
@@ -27,7 +27,7 @@ def box_muller(word, angle_word, FAST: tl.constexpr):
         radius = _special("sqrt", square)
         return radius * _special("cos", angle), radius * _special("sin", angle)
     radius = tl.sqrt(-2.0 * tl.log(u))
-    # angle = quarter x pi/2 + 2 pi f: the two top bits after rounding, and what is left of the word, |f| <= 1/8.
+    # angle = quarter x pi/2 + 2 pi f: the two top bits after rounding, and the rest of the word, |f| <= 1/8.
     turned = angle_word + 0x20000000
     quarter = turned >> 30
     f = ((turned & 0x3FFFFFFF).to(tl.int32) - 0x20000000).to(tl.float32) * 2.3283064365386963e-10
@@ -45,7 +45,7 @@ def box_muller(word, angle_word, FAST: tl.constexpr):
 
 @triton.jit
 def _special(name: tl.constexpr, x):
-    """`name` of x by the special-function unit, one instruction."""
+    """Return the function `name` of x by one instruction of the special-function unit."""
     return tl.inline_asm_elementwise(
         name + ".approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
     )
@@ -53,8 +53,7 @@ def _special(name: tl.constexpr, x):
 
 @triton.jit
 def words(unit, group, step, stream, key_low, key_high):
-    """Philox4x32-10 of the counter (unit, group, step low, step high | stream << 24), four uint32 of the broadcast
-    shape.
+    """Return Philox4x32-10 of the counter (unit, group, step low, step high | stream << 24), four uint32 tensors.
 
     `unit` and `group` are int32 or int64 tensors, `step` an int64 scalar, key words and `stream` scalars.
     """
@@ -65,7 +64,7 @@ def words(unit, group, step, stream, key_low, key_high):
     c3 = zero + ((step >> 32) | (stream.to(tl.int64) << 24)).to(tl.uint32)
     k0, k1 = key_low.to(tl.uint32), key_high.to(tl.uint32)
     for _ in tl.static_range(10):
-        # One wide multiplication gives both halves; tl.philox spends two narrow ones.
+        # One wide multiplication gives both halves; tl.philox takes two narrow ones.
         p0 = c0.to(tl.uint64) * 0xD2511F53
         p1 = c2.to(tl.uint64) * 0xCD9E8D57
         c0 = (p1 >> 32).to(tl.uint32) ^ c1 ^ k0
@@ -79,9 +78,7 @@ def words(unit, group, step, stream, key_low, key_high):
 
 @triton.jit
 def one_normal(unit, sample, step, stream, key_low, key_high, FAST: tl.constexpr):
-    """The normal of each sample on its own, at four times the cost of one that shares its block
-    (`tiles.tile_normals`).
-    """
+    """Return the normal of each sample from a block of its own, at four times the cost of `tiles.tile_normals`."""
     w0, w1, w2, w3 = words(unit, sample >> 2, step, stream, key_low, key_high)
     lane = tl.broadcast_to((sample & 3).to(tl.int32), w0.shape)
     z0, z1 = box_muller(tl.where(lane < 2, w0, w2), tl.where(lane < 2, w1, w3), FAST)

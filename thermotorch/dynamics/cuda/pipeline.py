@@ -1,4 +1,4 @@
-"""Many launches on the same buffers: the state in them, a clock on the device, and a graph of many steps."""
+"""Sequences of launches on the same buffers, with a clock on the device and a graph of many steps."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -16,7 +16,7 @@ from thermotorch.dynamics.cuda.run import Launch, strides
 
 CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the second-level cache of an H100 or H200
 GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
-FEW = 512  # samples up to which latency is what matters
+FEW = 512  # samples up to which latency dominates
 KEPT_PIPELINES = 2
 
 
@@ -32,10 +32,10 @@ class Tile:
 
 
 def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
-    """Large tiles read the operands fewer times; small ones reach more processors when there is little to do.
+    """Return the tile for a batch: large ones read the operands fewer times, small ones occupy more processors.
 
-    Not the widest where `narrow`: beside its sums there is no room for two normals of an element, nor for what a flow
-    of one colour needs, and half a machine has too few columns to give every processor such a tile.
+    `narrow` rules out the widest tile: its sums leave no registers for two normals of an element or for the flow of a
+    colour, and half a machine has too few columns for such a tile on every processor.
     """
     k = 64 if precision == "bf16" else 32
     if batch <= FEW:
@@ -44,7 +44,7 @@ def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
 
 
 def stops(run: Launch) -> Iterator[tuple[int, int | None, int | None]]:
-    """(steps done, slot to record or None, slot to keep or None), up to the end of the run."""
+    """Yield (steps done, slot to record or None, slot to keep or None) up to the end of the run."""
     first, every = run.recording
     done = 0
     while done < run.steps:
@@ -57,7 +57,7 @@ def stops(run: Launch) -> Iterator[tuple[int, int | None, int | None]]:
 
 
 def piece(run: Launch, tile: Tile) -> int:
-    """Samples that run together: all of them, or equal parts whose state stays in the second-level cache."""
+    """Return the number of samples that run together: all, or equal parts whose state fits the second-level cache."""
     bytes_of_row = run.units * (12 if run.precision == "bf16" else 8)
     pieces = max(1, round(run.batch * bytes_of_row / CACHE))
     return int(triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m)
@@ -66,8 +66,8 @@ def piece(run: Launch, tile: Tile) -> int:
 class Couplings:
     """A matrix [unit, source] as the second operand of `matrix_product`: rows padded to tiles, columns to whole loads.
 
-    Products with it give x @ matrix^T, so its rows are read along their length; the padding is zeros. "ieee" splits it
-    in two parts that a tensor core reads exactly.
+    Products with it give x @ matrix^T, so that its rows are read along their length; the padding is zero. "ieee" splits
+    it in two parts that a tensor core reads exactly.
     """
 
     def __init__(self, matrix: Tensor, tile: Tile, precision: str) -> None:
@@ -84,24 +84,25 @@ class Couplings:
         if self.precision == "ieee":
             high = (matrix.contiguous().view(torch.int32) & -8192).view(torch.float32)
             self.low[: self.units, : self.sources] = matrix - high
-        elif self.precision == "tf32":  # to the nearest; a tensor core cuts off
+        elif self.precision == "tf32":  # to the nearest; a tensor core truncates
             high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
         self.high[: self.units, : self.sources] = high
 
     @property
     def whole(self) -> Tensor:
-        """Both parts together, [units padded to tiles, pitch]."""
+        """Return the sum of both parts, [units padded to tiles, pitch]."""
         return self.high + self.low if self.precision == "ieee" else self.high
 
     def operands(self, count: int, rows: int) -> Tensor:
-        """Zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""
+        """Return zeroed buffers for the first operand, [count, rows padded to tiles, pitch]."""
         padded = triton.cdiv(rows, self.tile.m) * self.tile.m
         return torch.zeros(count, padded, self.pitch, dtype=self.dtype, device=self.high.device)
 
 
 class Force:
-    """A force [1 or steps, 1 or batch, unit] on the samples of a pipeline: a constant one in a buffer, whose address a
-    graph may keep, one for each step where it lies.
+    """A force [1 or steps, 1 or batch, unit] on the samples of a pipeline.
+
+    A constant force is copied to a buffer whose address a graph may keep; a changing one is read in place.
     """
 
     def __init__(self, force: Tensor, rows: int) -> None:
@@ -119,7 +120,7 @@ class Force:
 class Pipeline:
     """Launches of a step on the same buffers of `rows` samples, and a graph of many steps.
 
-    `clock` holds seed, step, and steps done in this run: a graph reads them there, and moves them on as it ends.
+    `clock` holds seed, step, and steps done in this run; a graph reads them there and advances them at its end.
     """
 
     def __init__(self, rows: int, tile: Tile, device: torch.device, graph_steps: int) -> None:
@@ -130,11 +131,11 @@ class Pipeline:
         self.graph_steps = graph_steps
 
     def launch(self, offset: int) -> None:
-        """One step, `offset` steps after the clock."""
+        """Launch one step, `offset` steps after the clock."""
         raise NotImplementedError
 
     def put(self, state: Tensor) -> None:
-        """Begin with `state` [rows, unit]."""
+        """Copy `state` [rows, unit] to the buffers."""
         raise NotImplementedError
 
     def read(self, out: Tensor) -> None:
@@ -142,11 +143,11 @@ class Pipeline:
         raise NotImplementedError
 
     def held(self) -> list[Tensor]:
-        """The buffers that hold the state when a graph starts; an even number of steps ends in the same ones."""
+        """Return the buffers of the state at the start of a graph; an even number of steps ends in the same ones."""
         raise NotImplementedError
 
     def start(self, run: Launch, part: slice) -> None:
-        """Take the state, the samples, seed and step of samples `part` of `run`."""
+        """Load state, sample numbers, seed and step of samples `part` of `run`."""
         self.ids.copy_(run.sample_ids[part])
         self.put(run.state[part])
         self.clock[0].fill_(int(run.seed))
@@ -162,7 +163,7 @@ class Pipeline:
         kept: Tensor,
         each: Callable[[int], None] | None = None,
     ) -> None:
-        """All steps, with what is to be stored on the way; `each(steps done)` is asked before what follows a stop."""
+        """Run all steps and store recorded and kept states; after each part call `each(steps before the part)`."""
         done = 0
         for stop, slot, keep in stops(run):
             self.advance(stop - done)
@@ -176,7 +177,7 @@ class Pipeline:
         self.read(end[part])
 
     def advance(self, steps: int) -> None:
-        """`steps` steps: whole graphs of an even number of them, the rest launched one by one."""
+        """Run `steps` steps: whole graphs of an even number of them, and single launches for the rest."""
         if 0 < self.graph_steps <= steps:
             self.rewind()
             graph = self.graph = self.graph or self.capture()
@@ -189,10 +190,10 @@ class Pipeline:
             self.clock[1:] += steps
 
     def rewind(self) -> None:
-        """Bring the state to where a graph starts."""
+        """Bring the state to the buffers in which a graph starts."""
 
     def capture(self) -> torch.cuda.CUDAGraph:
-        """Record a graph. Two steps outside it compile the kernels; the state they spoil is put back."""
+        """Record a graph, after two steps that compile the kernels, and restore the state."""
         saved = [buffer.clone() for buffer in self.held()]
         for offset in range(2):
             self.launch(offset)
@@ -212,10 +213,9 @@ class Pipeline:
 
 
 class Turns(Pipeline):
-    """Buffers that take turns as the state, since every unit's step reads all the others.
+    """A pipeline whose buffers alternate as the state, since every unit's step reads all the others.
 
-    Rows are padded to tiles and columns to whole loads, with zeros that nobody writes, so that the products need no
-    masks.
+    Rows are padded to tiles and columns to whole loads, with constant zeros, so that the products need no masks.
     """
 
     def __init__(self, couplings: Couplings, rows: int, graph_steps: int, buffers: int = 2) -> None:
@@ -247,7 +247,7 @@ class Turns(Pipeline):
 
 @cache
 def _side_stream(device: int) -> torch.cuda.Stream:
-    """Where graphs are captured; always the same, since cuBLAS keeps a workspace for each stream."""
+    """Return the stream for capturing graphs, always the same one, since cuBLAS keeps a workspace for each stream."""
     return torch.cuda.Stream(device)
 
 
@@ -258,11 +258,10 @@ P = TypeVar("P", bound=Pipeline)
 
 @contextmanager
 def borrowed(run: Launch, kind: type[P], key: tuple[Hashable, ...] | None, make: Callable[[int], P]) -> Iterator[P]:
-    """A pipeline made by `make(steps of a graph)`, or the one of this kind that an earlier run with the same key left,
-    graph and all.
+    """Yield a pipeline from `make(steps of a graph)`, or the one that an earlier run with the same key left.
 
-    It belongs to a stream, so that its buffers are never used by two runs at once. Without a key, and while the caller
-    captures a graph of his own, it is not kept.
+    It belongs to a stream, so that two runs never use its buffers at once. It is not kept without a key, nor while the
+    caller captures a graph.
     """
     here, graph_steps = run.state.device, 0
     if here.type != "cuda" or torch.cuda.is_current_stream_capturing():

@@ -1,8 +1,8 @@
 """Whole trajectories of small networks, up to 128 units, in one launch with the couplings on chip.
 
-A program owns 16 samples for all steps. State and couplings stay in registers, noise is made where it is used, and
-memory is touched only by what is recorded. Units come in one or two column blocks, 64 + 32 up to 96, since tiles are
-powers of two and padding 80 to 128 would waste a quarter of the noise and half of the products.
+A program owns 16 samples for all steps. State and couplings stay in registers, noise is generated in place, and only
+records go to memory. Units form one or two column blocks, 64 + 32 up to 96, since tiles are powers of two and padding
+80 to 128 would waste a quarter of the noise and half of the products.
 """
 
 import triton
@@ -22,14 +22,14 @@ from thermotorch.dynamics.cuda.tiles import (
 )
 
 MAX_UNITS = 128
-ROWS = 16  # samples of a program: the least a tensor core takes, so that small batches reach many processors
+ROWS = 16  # samples of a program: the minimum of a tensor core, so that small batches occupy many processors
 
 
 def column_blocks(units: int) -> tuple[int, int]:
-    """Sizes of the two column blocks; the second may be 0.
+    """Return the sizes of the two column blocks; the second may be 0.
 
-    It is not 16: Triton would lay a square tile of 16 x 16 out so that all warps repeat the whole of it, and of its
-    neighbours, while 32 columns cost a warp no more than 16.
+    It is never 16: in Triton's layout of a 16 x 16 tile all warps repeat the whole of it and of its neighbours, while
+    32 columns cost a warp no more than 16.
     """
     if 64 < units <= 96:
         return 64, 32
@@ -37,7 +37,7 @@ def column_blocks(units: int) -> tuple[int, int]:
 
 
 def num_warps(first: int) -> int:
-    """Each warp owns 16 columns of the first block: none repeats the work of another."""
+    """Return the number of warps; each owns 16 columns of the first block, so that none repeats the work of another."""
     return first // 16
 
 
@@ -46,9 +46,7 @@ def fits(run: Run) -> bool:
 
 
 def langevin(run: Run, guesses: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run that `fits`; with `guesses`
-    [steps, batch, unit] also Heun's guesses.
-    """
+    """Return end state, recorded and kept states of a run that `fits`; Heun's guesses go to `guesses` if given."""
     end, recorded, kept = run.outputs()
     first, second = column_blocks(run.units)
     trajectory[(triton.cdiv(run.batch, ROWS),)](
@@ -76,9 +74,9 @@ def trajectory(
     SCHEME: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr, RECORD: tl.constexpr,
     KEEP: tl.constexpr, GUESS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """All steps of the program's samples.
+    """Run all steps of the program's samples.
 
-    `_a` belongs to the first column block, `_b` to the second where there is one.
+    `_a` belongs to the first column block, `_b` to the second if there is one.
     """
     first_row = tl.program_id(0).to(tl.int64) * ROWS
     row, sample, first_sample, counting = rows_of_tile(ids, first_row, batch, ROWS, 2)
@@ -187,7 +185,7 @@ def trajectory(
 
 @triton.jit
 def coefficients(j2, j3, j4, mobility, dt, noise_scale, unit, units):
-    """mobility dt, the noise's amplitude, and the on-site coefficients times mobility dt, [1, units] each."""
+    """Return mobility dt, the noise's amplitude, and the on-site coefficients times mobility dt, [1, units] each."""
     mu = take_units(mobility, unit, units)
     scale = mu * dt
     a2 = 2 * take_units(j2, unit, units) * scale
@@ -198,7 +196,7 @@ def coefficients(j2, j3, j4, mobility, dt, noise_scale, unit, units):
 
 @triton.jit
 def force_on(bias, drive, scale, row, unit, batch, units, drive_row, DRIVE: tl.constexpr):
-    """mobility dt (drive - bias), [1, units] or [rows, units]."""
+    """Return mobility dt (drive - bias), [1, units] or [rows, units]."""
     force = -take_units(bias, unit, units)
     if DRIVE > 0:
         inside = (row[:, None] < batch) & (unit[None, :] < units)

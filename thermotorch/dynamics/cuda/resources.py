@@ -1,9 +1,9 @@
-"""What the compiler makes of every kernel: registers, spilled bytes, shared memory. Needs no GPU, only Triton.
+"""Resources of every compiled kernel: registers, spilled bytes, shared memory. Needs no GPU, only Triton.
 
     python -m thermotorch.dynamics.cuda.resources [compute capability, default 90]
 
-A kernel of `warps` warps may use 65536 / (32 x warps) registers of a thread, at most 255; what does not fit is spilled
-to local memory. Shared memory per processor is 227 KB on compute capability 9.0.
+A kernel of `warps` warps may use 65536 / (32 x warps) registers per thread, at most 255; the rest is spilled to local
+memory. Shared memory per processor is 227 KB on compute capability 9.0.
 """
 
 import re
@@ -24,7 +24,7 @@ from thermotorch.dynamics.cuda.pipeline import Tile, tile_for
 from thermotorch.dynamics.cuda.run import SCHEMES
 from thermotorch.dynamics.operators.arguments import PRECISIONS
 
-FORCED = tuple(name for name in SCHEMES if name != "alternating")  # the schemes that ask for forces
+FORCED = tuple(name for name in SCHEMES if name != "alternating")  # the schemes that are based on forces
 LARGE, SMALL = 4096, 256  # batches that choose the large and the small tile
 # Types of arguments that are not float32 tensors; operands have the precision's type.
 _TYPES = {
@@ -61,7 +61,7 @@ class Resources:
 
 
 def variants(all_options: bool = False) -> Iterator[Variant]:
-    """Every kernel in every precision; with `all_options` also with recording, forces of each step, and so on."""
+    """Yield every kernel in every precision; with `all_options` also with recording, forces of each step, and so on."""
     for precision in PRECISIONS:
         fast = precision != "ieee"
         for units in (16, 32, 64, 80, 128):
@@ -112,7 +112,7 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
 
 
 def compiled(variant: Variant, capability: int = 90) -> Resources:
-    """Compile ahead of time; raises what Triton or ptxas would raise on the device."""
+    """Compile a kernel ahead of time and return its resources; errors are those of Triton or ptxas."""
     low = "*bf16" if variant.constants["PRECISION"] == "bf16" else "*fp32"
     signature, attributes = {}, {}
     for position, name in enumerate(variant.kernel.arg_names):
@@ -138,11 +138,11 @@ def main() -> None:
     capability = int(sys.argv[1]) if len(sys.argv) > 1 else 90
     cells: dict[str, dict[str, str]] = {}
     for variant in variants():
-        found = compiled(variant, capability)
+        used = compiled(variant, capability)
         name, precision = variant.name.rsplit(", ", 1)
-        spilled = f" + {found.spilled} B" if found.spilled else ""
-        cells.setdefault(name, {})[precision] = f"{found.registers}{spilled}, {found.shared / 1024:.0f} KB"
-        print(f"{variant.name}: {found}", file=sys.stderr, flush=True)
+        spilled = f" + {used.spilled} B" if used.spilled else ""
+        cells.setdefault(name, {})[precision] = f"{used.registers}{spilled}, {used.shared / 1024:.0f} KB"
+        print(f"{variant.name}: {used}", file=sys.stderr, flush=True)
     print(
         f"Triton {triton.__version__}, compute capability {capability / 10}: registers + spilled bytes, shared memory\n"
     )

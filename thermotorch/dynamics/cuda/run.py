@@ -1,4 +1,4 @@
-"""One call of the operator as the kernels want it: contiguous tensors, 32-bit words, and what it will return."""
+"""One call of an operator in the form for kernels: contiguous tensors, 32-bit words, and room for the outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,16 +15,16 @@ _WORD = 0xFFFFFFFF
 
 
 class Launch(Timeline):
-    """What the runs of both operators have in common.
+    """The common part of the runs of both operators.
 
     `precision` is that of the products' operands: "ieee" is float32, "tf32" keeps 11 significant bits of state and
-    couplings, "bf16" 8; the state, the sums and everything pointwise are float32 always. Rounded operands also bring
-    the noise from the special-function units, whose normals are equal to 1e-6 in the mean square.
+    couplings, "bf16" 8; the state, the sums and all pointwise operations are always in float32. With rounded operands
+    the noise comes from the special-function units, with normals equal to 1e-6 in the mean square.
     """
 
     @classmethod
     def of(cls, arguments: Timeline) -> Self:
-        """Return the run with the operator's arguments, in whatever memory layout they come."""
+        """Return the run with the operator's arguments, of any memory layout."""
         values: dict[str, Any] = {field.name: getattr(arguments, field.name) for field in fields(cls)}
         dense = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor)}
         return cls(**values | dense)
@@ -45,7 +45,7 @@ class Launch(Timeline):
 
     @property
     def key(self) -> tuple[int, int]:
-        """The seed's words, low first, as signed 32-bit numbers, so that their type never depends on their value."""
+        """Return the seed's words, low first, as signed 32-bit numbers, whose type does not depend on their value."""
         seed = int(self.seed)
         return _signed(seed & _WORD), _signed((seed >> 32) & _WORD)
 
@@ -55,7 +55,7 @@ class Launch(Timeline):
 
     @property
     def recording(self) -> tuple[int, int]:
-        """Steps until the first recorded state and between two; as many as there are when they are never reached."""
+        """Return the steps until the first recorded state and between two, both beyond the run if none is recorded."""
         if not self.num_recorded:
             return self.steps + 1, self.steps + 1
         return self.record - self.start_step % self.record, min(self.record, self.steps)
@@ -72,17 +72,17 @@ class Run(Launch, Langevin):
 
     @property
     def constants(self) -> tuple[str, str, float, float, int]:
-        """What is compiled into a captured graph."""
+        """Return the constants of a captured graph."""
         return self.integrator, self.precision, self.dt, self.temperature, self.stream
 
     @cached_property
     def pieces(self) -> list[tuple[int, int, Tensor]]:
-        """The couplings as `Couplings.pieces` has them."""
+        """Return the couplings in the form of `Couplings.pieces`."""
         return list(zip(self.rows.tolist(), self.columns.tolist(), self.blocks, strict=True))
 
     @cached_property
     def matrix(self) -> Tensor:
-        """The couplings as one dense matrix [unit, unit]."""
+        """Return the couplings as one dense matrix [unit, unit]."""
         return dense(self.pieces, self.state)
 
     @property
@@ -90,7 +90,7 @@ class Run(Launch, Langevin):
         return (0, 0) if self.drive is None else strides(self.drive)
 
     def drive_gradient(self, needed: bool) -> Tensor:
-        """Return zeros in the shape of the drive, or nothing where there is none or it is not needed."""
+        """Return zeros in the shape of the drive, or an empty tensor if there is none or it is not needed."""
         return self.drive.new_zeros(self.drive.shape) if needed and self.drive is not None else self.state.new_empty(0)
 
 
@@ -100,7 +100,7 @@ class SplittingRun(Launch, Splitting):
 
 
 def dense(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor) -> Tensor:
-    """Blocks as one matrix [unit, unit], zero elsewhere."""
+    """Return the blocks as one matrix [unit, unit], zero elsewhere."""
     units = state.shape[-1]
     if len(pieces) == 1 and pieces[0][2].shape == (units, units):
         return pieces[0][2].contiguous()
@@ -111,12 +111,12 @@ def dense(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor) -> Tensor:
 
 
 def parts(matrix: Tensor, pieces: Sequence[tuple[int, int, Tensor]]) -> list[Tensor]:
-    """What a matrix [unit, unit] has in the place of each block."""
+    """Return the parts of a matrix [unit, unit] in the places of the blocks."""
     return [matrix[r : r + block.shape[0], c : c + block.shape[1]].clone() for r, c, block in pieces]
 
 
 def strides(force: Tensor) -> tuple[int, int]:
-    """Elements from one step's and sample's force [1 or steps, 1 or batch, unit] to the next, 0 if it is the same."""
+    """Return the strides of a force [1 or steps, 1 or batch, unit] over steps and samples, 0 for a shared one."""
     times, samples, units = force.shape
     return samples * units if times > 1 else 0, units if samples > 1 else 0
 

@@ -1,14 +1,14 @@
 """Networks of any size: one launch per step, the coupling product with noise, force and update in its epilogue.
 
-A program makes one tile [samples, units] of the next state: it multiplies its rows of the state with its columns of the
-couplings on tensor cores, draws the tile's noise where the sums lie, and writes the new state (and, for "bf16", a copy
-of it that the next step multiplies). Steps are replayed from a CUDA graph of an even number of them, which reads seed
-and step number from memory; batches are run in pieces whose state stays in the second-level cache.
+A program computes one tile [samples, units] of the next state: it multiplies its rows of the state by its columns of
+the couplings on tensor cores, draws the tile's noise beside the sums in registers, and writes the new state (and, for
+"bf16", a copy as the operand of the next step). Steps are replayed from a CUDA graph of an even number of them, which
+reads seed and step number from memory; batches run in pieces whose state fits the second-level cache.
 
-The same kernel also takes products made before it by cuBLAS (`library=True`): two launches and one more trip of the
-field through the cache, against products that share their loads between processors and noise that is shared by four.
-That is the default for large batches with rounded operands; "ieee" stays with the fused product, whose bits do not
-depend on the batch. `scripts/gpu_checks.py` measures both.
+The same kernel also accepts products computed by cuBLAS (`library=True`). This takes two launches and one more trip of
+the field through the cache, but its products share their loads between processors, and four samples share their noise.
+It is the default for large batches with rounded operands; "ieee" uses the fused product, whose bits do not depend on
+the batch. `scripts/gpu_checks.py` measures both.
 """
 
 from functools import partial
@@ -22,13 +22,13 @@ from thermotorch.dynamics.cuda.pipeline import FEW, Couplings, Force, Tile, Turn
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.cuda.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
-POINTWISE = Tile(32, 128, 64, 4, 1)  # without a product of its own
+POINTWISE = Tile(32, 128, 64, 4, 1)  # for a kernel without a product
 
 
 def langevin(
     run: Run, guesses: Tensor | None = None, tile: Tile | None = None, library: bool | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """End state, recorded and kept states of a run of any size; with `keep` 1 also Heun's guesses, if asked for."""
+    """Return end state, recorded and kept states of a run of any size; with `keep` 1 fill `guesses` with Heun's."""
     end, recorded, kept = run.outputs()
     if library is None:
         library = tile is None and run.precision != "ieee" and run.batch > FEW
@@ -40,7 +40,7 @@ def langevin(
     for first in range(0, run.batch, rows):
         part = slice(first, min(first + rows, run.batch))
         size = part.stop - part.start
-        # A drive of many steps is read where it lies, so a graph of it serves this run only.
+        # A drive of many steps is read in place, so that its graph serves this run only.
         key = None if stepwise else (size, run.units, driven, *run.constants, tile, library)
         with borrowed(run, Langevin, key, partial(Langevin, run, size, tile, library)) as pipeline:
             pipeline.load(run, part)
@@ -50,7 +50,7 @@ def langevin(
 
 
 class Langevin(Turns):
-    """The schemes that ask for forces."""
+    """A pipeline of the schemes that are based on forces."""
 
     def __init__(self, run: Run, rows: int, tile: Tile, library: bool, graph_steps: int) -> None:
         self.library = library
@@ -108,7 +108,7 @@ def advance(
     STAGE: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, PRODUCT: tl.constexpr, DRIVE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one step from `point`; `clock` holds seed, step and the row of the drive, `offset` counts from them.
+    """Advance one tile from `point`; `clock` holds seed, step and the row of the drive, and `offset` counts from them.
 
     STAGE "euler_maruyama": point + drift + noise. "heun": the second half of a step, (origin + point + drift + noise) /
     2 at the guess `point` of the first. "leimkuhler_matthews": Euler-Maruyama with the mean of two steps' normals.

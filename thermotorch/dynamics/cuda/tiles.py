@@ -1,6 +1,4 @@
-"""What kernels do with a tile [samples, units]: read and write it, multiply it with the couplings,
-fill it with noise.
-"""
+"""Operations of kernels on a tile [samples, units]: load, store, product with the couplings, noise."""
 
 import triton
 import triton.language as tl
@@ -10,7 +8,7 @@ from thermotorch.dynamics.cuda.noise import box_muller, one_normal, words
 
 @triton.jit
 def take(pointer, row, unit, rows, units):
-    """A tile of a [rows, units] tensor, zero outside. Rows are int64, so that no offset overflows."""
+    """Load a tile of a [rows, units] tensor, zero outside. Rows are int64, so that no offset overflows."""
     inside = (row[:, None] < rows) & (unit[None, :] < units)
     return tl.load(pointer + row[:, None] * units + unit[None, :], mask=inside, other=0.0)
 
@@ -23,28 +21,26 @@ def put(pointer, x, row, unit, rows, units):
 
 @triton.jit
 def take_units(pointer, unit, units):
-    """One number for each unit, [1, units]."""
+    """Load one number for each unit, [1, units]."""
     return tl.load(pointer + unit, mask=unit < units, other=0.0)[None, :]
 
 
 @triton.jit
 def split(x):
-    """x = high + low, high of 11 significant bits: what a tensor core reads of a float32,
-    so their products are exact.
-    """
+    """Return high and low with x = high + low, high of 11 significant bits: products of a tensor core are exact."""
     high = (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
     return high, x - high
 
 
 @triton.jit
 def rounded(x):
-    """x to the nearest number of 11 significant bits: a tensor core would cut the rest off, always towards zero."""
+    """Return x rounded to the nearest number of 11 significant bits; a tensor core would truncate towards zero."""
     return ((x.to(tl.int32, bitcast=True) + 4096) & -8192).to(tl.float32, bitcast=True)
 
 
 @triton.jit
 def take_couplings(matrix, row0, column0, scale, units, N: tl.constexpr, M: tl.constexpr, PRECISION: tl.constexpr):
-    """The [N, M] piece of the couplings at (row0, column0), columns times `scale`, as the operands of `product`."""
+    """Load the [N, M] piece of the couplings at (row0, column0), columns times `scale`, as operands of `product`."""
     row, column = row0 + tl.arange(0, N)[:, None], column0 + tl.arange(0, M)[None, :]
     piece = scale * tl.load(matrix + row * units + column, mask=(row < units) & (column < units), other=0.0)
     if PRECISION == "bf16":
@@ -60,7 +56,7 @@ def take_couplings(matrix, row0, column0, scale, units, N: tl.constexpr, M: tl.c
 
 @triton.jit
 def product(x, high, low, PRECISION: tl.constexpr):
-    """x @ couplings on tensor cores, summed in float32. "ieee" takes three tf32 products and loses 2^-21 of a term."""
+    """Return x @ couplings by tensor cores, summed in float32; "ieee" takes three tf32 products, exact to 2^-21."""
     if PRECISION == "bf16":
         field = tl.dot(x.to(tl.bfloat16), high)
     elif PRECISION == "tf32":
@@ -75,24 +71,24 @@ def product(x, high, low, PRECISION: tl.constexpr):
 
 @triton.jit
 def on_site(x, a2, a3, a4):
-    """2 j2 x + 3 j3 x^2 + 4 j4 x^3 with coefficients a2 = 2 j2, a3 = 3 j3, a4 = 4 j4."""
+    """Return 2 j2 x + 3 j3 x^2 + 4 j4 x^3 with coefficients a2 = 2 j2, a3 = 3 j3, a4 = 4 j4."""
     return x * (a2 + x * (a3 + x * a4))
 
 
 @triton.jit
 def place_in_tile(t, SHARED: tl.constexpr):
-    """Which row of the tensor, counted from the tile's first, tile row t holds; see `rows_of_tile`."""
+    """Return the row of the tensor, counted from the tile's first, that tile row t holds; see `rows_of_tile`."""
     return (t & (-8 * SHARED)) + SHARED * (t & 7) + ((t >> 3) & (SHARED - 1))
 
 
 @triton.jit
 def rows_of_tile(ids, first_row, rows, ROWS: tl.constexpr, SHARED: tl.constexpr):
-    """Which rows of a [rows, units] tensor a tile holds, their samples, and the samples' order.
+    """Return the rows of a [rows, units] tensor in a tile, their samples, the first sample, and a flag of their order.
 
-    A thread of a tensor core's accumulator owns tile rows t and t + 8, one of a tile that was loaded (32 rows, 4 warps)
-    t + 16 and t + 24 as well. These are made neighbours, SHARED of them, which can share one block of noise: tile row t
-    holds row SHARED (t mod 8) + t div 8 of each 8 SHARED. The order is whether the samples count up from a multiple of
-    four, as they do unless the caller chose them, so that they can be computed and not looked up.
+    A thread of a tensor core's accumulator owns tile rows t and t + 8, one of a loaded tile (32 rows, 4 warps) t + 16
+    and t + 24 as well. SHARED of them hold neighbouring rows, which can share one block of noise: tile row t holds row
+    SHARED (t mod 8) + t div 8 of each 8 SHARED. The flag is set if the samples count up from a multiple of four, as by
+    default, so that they can be computed instead of loaded.
     """
     row = first_row + place_in_tile(tl.arange(0, ROWS), SHARED)
     sample = tl.load(ids + row, mask=row < rows, other=0)
@@ -106,14 +102,14 @@ def tile_normals(
     like, sample, first_sample, counting, unit, step, stream, key_low, key_high,
     ROWS: tl.constexpr, SHARED: tl.constexpr, FAST: tl.constexpr,
 ):  # fmt: skip
-    """Normals [ROWS, units] for a tile of `rows_of_tile`, made by the threads that hold `like` and need them.
+    """Return normals [ROWS, units] for a tile of `rows_of_tile`, in the layout of `like`.
 
-    Written element by element; but where samples count, the compiler sees that rows of a tile that are multiples of 8
-    apart have the same counter, and makes one block for all of them that a thread owns. Sharing it by four where a
-    thread owns two would take a trip through shared memory and its barriers.
+    The code is elementwise, but for samples that count up the compiler sees that rows of a tile that are multiples of 8
+    apart have the same counter, and computes one block for all of them that a thread owns. Sharing it among four rows
+    where a thread owns two would need shared memory and its barriers.
     """
     t = tl.arange(0, ROWS)[:, None]
-    # A zero, but one that Triton takes for a function of `like`, so that all that follows has its layout.
+    # A zero that Triton takes for a function of `like`, so that the following tensors have its layout.
     zero = ((like.to(tl.uint32, bitcast=True) >> 16) >> 16).to(tl.int32)
     here, t = unit[None, :] + zero, t + zero
     if counting:
@@ -133,9 +129,7 @@ def matrix_product(
     operand, couplings, couplings_low, row, column, pitch, M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Rows of `operand` [samples, pitch] times rows of `couplings` [units, pitch]: sums over both pitches,
-    float32 [M, N].
-    """
+    """Return rows of `operand` [samples, pitch] times rows of `couplings` [units, pitch], summed over the pitch."""
     k = tl.arange(0, BK)
     a = operand + row[:, None] * pitch + k[None, :]
     b = couplings + column[None, :].to(tl.int64) * pitch + k[:, None]
@@ -158,9 +152,7 @@ def matrix_product(
 
 @triton.jit
 def place(pid, batch, units, M: tl.constexpr, N: tl.constexpr, GROUP: tl.constexpr):
-    """Tile coordinates of a program: GROUP rows of tiles at a time, column by column,
-    so that neighbours share operands.
-    """
+    """Return a program's tile: GROUP rows of tiles at a time, column by column, so that neighbours share operands."""
     tile_rows, tile_columns = tl.cdiv(batch, M), tl.cdiv(units, N)
     first = pid // (GROUP * tile_columns) * GROUP
     height = tl.minimum(tile_rows - first, GROUP)
