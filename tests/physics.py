@@ -1,4 +1,4 @@
-"""What simulations must give: quadrature of exp(-V/kT), the Ornstein-Uhlenbeck process, the exact propagator."""
+"""Exact results for simulations: quadrature of exp(-V/kT), the Ornstein-Uhlenbeck process, the exact propagator."""
 
 from collections.abc import Callable
 from math import pi

@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped where there is none; `scripts/gpu_checks.sh` runs it, and `tests/dynamics/cuda`."""
+"""Tests that need a GPU, skipped without one; `scripts/gpu_checks.sh` runs them, and `tests/dynamics/cuda`."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the wheel holds, and that it works far from the clone."""
+"""The contents of the wheel, and its work far from the clone."""
 
 import shutil
 import subprocess

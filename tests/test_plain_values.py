@@ -233,7 +233,7 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
 
 
 def contents(result: Any) -> Any:
-    """What two results are compared by."""
+    """Return the parts of a result that a comparison reads."""
     if isinstance(result, nn.Module):
         return getattr(result, "config", None) or str(result)
     if isinstance(result, Tensor):

@@ -111,7 +111,7 @@ def test_clamped_units_stay_to_the_last_bit(held):
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_clamped_units_stay_also_in_a_skewed_well(integrator, backend):
-    """Where flows are exact in a shifted coordinate: there and back would be a rounding."""
+    """The flows are exact in a shifted coordinate, and a shift back and forth would round."""
     potential = tt.Potential(tt.BlockCouplings({"a": 20, "b": 13}, [("a", "b")]), 1.0, 0.37, 0.5)
     torch.manual_seed(0)
     start, clamp = torch.randn(50, 33), torch.arange(33) % 3 == 0
@@ -268,7 +268,10 @@ def test_gradients_are_the_same_to_the_bit_whenever_they_are_computed():
 
 @pytest.mark.parametrize("integrator", [name for name in INTEGRATORS if name != "alternating"])
 def test_gradients_pass_through_observed_runs(integrator):
-    """Each chunk is a checkpoint, which gives its saved tensors once."""
+    """Each chunk is a checkpoint, which gives its saved tensors once.
+
+    The two sum the same float32 terms in another order: nine steps, each off by an epsilon of 1.2e-7 (observed: 2e-7).
+    """
     potential = tt.Potential(tt.DenseCouplings(3))
     torch.nn.init.normal_(potential.couplings.bonds, std=0.3)
     found = {}
@@ -276,4 +279,4 @@ def test_gradients_pass_through_observed_runs(integrator):
         run = tt.simulate(potential, torch.ones(2, 3), steps=9, dt=0.02, temperature=0.1, seed=1, backend="cpu",
                           integrator=integrator, observers=observers)  # fmt: skip
         (found[name],) = torch.autograd.grad(run.state.square().sum(), [potential.couplings.bonds])
-    assert torch.allclose(found["observed"], found["plain"], rtol=1e-4)
+    assert torch.allclose(found["observed"], found["plain"], rtol=2e-6)

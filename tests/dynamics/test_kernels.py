@@ -35,7 +35,7 @@ def test_kernels_on_the_interpreter():
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
 def test_kernels_compile_for_compute_capability_9(precision):
-    """What the interpreter does not see: types, layouts, and whether a tile fits. No GPU is needed for this."""
+    """The interpreter checks no types, layouts or sizes of tiles; this needs no GPU."""
     from thermotorch.dynamics.cuda import resources
 
     batch = f"large batch, {precision}"

@@ -69,7 +69,7 @@ def test_a_sample_in_lanes_is_the_sample_in_rows_to_the_bit(ids):
     ],
 )
 def test_which_runs_go_through_lanes(batch, count, keep, integrator, expected):
-    """What was kept says how, for the gradient, whose number of threads may be another."""
+    """Kept states record the choice for the gradient, which may run on another number of threads."""
     processor = Path("/proc/cpuinfo")
     if not processor.exists() or "avx512f" not in processor.read_text():
         pytest.skip("chunks are of 64 samples with AVX-512 alone")

@@ -1,4 +1,4 @@
-"""What `simulate` refuses, before any compute, and with what words."""
+"""Arguments that `simulate` refuses before any compute, and the words of the refusal."""
 
 import warnings
 

@@ -9,7 +9,8 @@ from torch import Tensor
 import thermotorch as tt
 from tests.physics import Boltzmann, assert_mean, assert_within, random_matrix, random_potential, single_unit
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from thermotorch.dynamics.underdamped import baoab, harmonic, simulate_underdamped
+from thermotorch.dynamics.linear.transition import LinearTransition
+from thermotorch.dynamics.underdamped import blocks, harmonic, simulate_underdamped
 
 float64 = torch.float64
 MASS = torch.tensor([1.0, 0.5, 2.0], dtype=float64)
@@ -23,6 +24,22 @@ def springs() -> tuple[tt.Potential, Tensor, Tensor]:
     force = torch.tensor([0.5, -1.0, 0.2], dtype=float64)
     potential = tt.Potential(tt.DenseCouplings.from_matrix(coupling), j2=1.0, j4=0.0, bias=-force)
     return potential, 2 * torch.eye(3) + coupling, force
+
+
+def baoab(
+    stiffness: Tensor, dt: float, *, temperature: float, mass: Tensor, friction: Tensor, force: Tensor | None = None
+) -> LinearTransition:
+    """Return the law of one BAOAB step in V = x.K x / 2 - f.x, composed of its five parts."""
+    eye = torch.eye(stiffness.shape[-1]).to(stiffness)
+    zero, nothing = torch.zeros_like(eye), torch.zeros_like(mass)
+    keep = torch.exp(-friction * dt)
+    still, quiet = torch.cat([nothing, nothing]), blocks(zero, zero, zero, zero)
+    kick_by = still if force is None else torch.cat([nothing, 0.5 * dt * force / mass])
+    kick = LinearTransition(blocks(eye, zero, -0.5 * dt * stiffness / mass[:, None], eye), kick_by, quiet)
+    drift = LinearTransition(blocks(eye, 0.5 * dt * eye, zero, eye), still, quiet)
+    shake = torch.diag(torch.cat([nothing, temperature / mass * (1 - keep**2)]))
+    bath = LinearTransition(torch.diag(torch.cat([torch.ones_like(keep), keep])), still, shake)
+    return kick.then(drift).then(bath).then(drift).then(kick)
 
 
 def test_one_step_is_the_composition_of_its_parts():

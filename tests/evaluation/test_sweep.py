@@ -11,7 +11,7 @@ FRECHET = "Frechet distance (thermotorch-test-v1)"
 
 
 def write(folder, number: int, frechet: float, model: str = "generator.trial", parameters: int = 7, **changes) -> None:
-    """What `thermotorch-evaluate` leaves in the folder of a run."""
+    """Write the files that `thermotorch-evaluate` leaves in the folder of a run."""
     settings = {"bits": None, "mismatch": 0.0, "seed": 0, "device_id": 0}
     config = {key: value for key, value in changes.items() if key not in settings}
     imperfections = settings | {key: value for key, value in changes.items() if key in settings}
@@ -103,7 +103,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def write_training(folder, number: int, loss: float | None, seed: int, lr: str, failed: str = "") -> None:
-    """What `thermotorch-train -m` leaves in the folder of a run; a run without a loss has not finished."""
+    """Write the files that `thermotorch-train -m` leaves in a run's folder; one without a loss has not finished."""
     run = folder / str(number)
     (run / ".hydra").mkdir(parents=True)
     told = ["experiment=trial", "+data=digits8x8", f"optimizer.lr={lr}", f"seed={seed}"]

@@ -43,7 +43,7 @@ def dumped(address: str, folder: Path, *options: str) -> str:
 
 
 def answer(engine: str, script: str, given: Any, folder: Path) -> Any:
-    """What `answer(given)`, the function that a script of `javascript/` exports, returns, by way of JSON."""
+    """Return the result of `answer(given)`, the function that a script of `javascript/` exports, through JSON."""
     code = f"{bundle(SCRIPTS / script)}\nconst text = JSON.stringify({Path(script).stem}_js.answer(given));"
     code = f"const given = {json.dumps(given)};\n{code}"
     if engine == "node":
@@ -91,7 +91,7 @@ ACTIONS
 
 
 def visited(page: str, folder: Path, actions: str, fragment: str = "", *options: str, engine: str = "chromium") -> Any:
-    """What stands in a page, and is shown on its wall, when `actions`, JavaScript that calls `report()`, have run.
+    """Return the text of a page, and of its wall, after `actions`, JavaScript that calls `report()`.
 
     `engine` is "chromium" or "firefox"; `options` are those of its command.
     `until("ready")`, "playing" or "finished" waits for the next time that the run becomes so.

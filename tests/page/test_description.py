@@ -1,4 +1,4 @@
-"""What a page is told of a machine, and which machines it cannot show."""
+"""The description of a machine for a page, and the machines that a page cannot show."""
 
 import base64
 import json
@@ -27,6 +27,7 @@ def test_the_levels_are_those_of_the_machine_on_eight_bits():
     (block,) = stage["couplings"]
     assert (block["rows"], block["columns"]) == ("visible", "hidden")
     expected = machine.potential.couplings.block("visible", "hidden")
+    # Scale and parameters are float32: a level times the scale is off by a few epsilons of 1.2e-7.
     torch.testing.assert_close(values(block).view_as(expected), expected.detach(), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(values(stage["bias"]), machine.potential.bias.detach(), rtol=1e-6, atol=1e-7)
     assert [(group["name"], group["j2"], group["second"]) for group in stage["groups"]] == [

@@ -29,12 +29,14 @@ def small(**config) -> ThermodynamicGenerator:
 
 
 def run(engine, machine, tmp_path, **given):
-    """What the page's machine ends with; `given` are arguments of `machine_run.js`."""
+    """Return the results of the page's machine; `given` are arguments of `machine_run.js`."""
     found = answer(engine, "machine_run.js", {"description": describe(machine, "small"), **given}, tmp_path)
     return {name: torch.tensor(values, dtype=torch.float64) for name, values in found.items()}
 
 
 def agree(found, expected, machine):
+    # The page's couplings are level x scale with a scale in float32, so that they are off by up to 6e-8 of themselves.
+    # A run of strong couplings amplifies that some ten times; an energy sums it over some twenty units.
     torch.testing.assert_close(found["images"].view_as(expected.images), expected.images, rtol=0, atol=1e-6)
     torch.testing.assert_close(found["heat"] / machine.temperature, expected.heat, rtol=1e-6, atol=1e-6)
 

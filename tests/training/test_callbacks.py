@@ -14,7 +14,7 @@ from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, avera
 
 
 def grid(images: torch.Tensor) -> torch.Tensor:
-    """What a PNG of the images holds."""
+    """Return the content of a PNG of the images."""
     return make_grid(images, nrow=2).mul(255).add(0.5).clamp(0, 255).to(torch.uint8)
 
 

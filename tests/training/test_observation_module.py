@@ -46,7 +46,7 @@ def train(module: ObservationTimeModule, folder: Path, steps: int, *callbacks, c
 
 
 def pixel_error(module: ObservationTimeModule) -> float:
-    """How far the mean and the spread of the pixels of samples are from those of the digits."""
+    """Return the distance of the mean and the spread of the pixels of samples from those of the digits."""
     images, _ = Digits8x8Data(digits=[0, 1]).train_images()
     drawn = module.model.generate(200, seed=11)
     return ((drawn.mean(0) - images.mean(0)).square().mean() + (drawn.std(0) - images.std(0)).square().mean()).item()

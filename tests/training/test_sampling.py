@@ -72,7 +72,7 @@ def test_the_digital_model_does_not_mind_its_process_either(world_size):
 
 
 def test_lightnings_own_sampler_for_prediction_repeats_nothing(tmp_path):
-    """What a plain `DataLoader` of ids would get from a trainer with several devices."""
+    """A trainer with several devices gives this sampler to a plain `DataLoader` of ids."""
     from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSamplerWrapper
 
     sampler = DataLoader(torch.arange(7), batch_size=2).sampler

@@ -1,4 +1,4 @@
-"""What a user's type checker knows of the public functions. mypy reads this file with the package; nothing runs it."""
+"""Types of the public functions for a user's type checker. mypy reads this file with the package; nothing runs it."""
 
 from typing import Any, assert_type
 

@@ -25,7 +25,6 @@ from torch import Tensor
 from thermotorch.arguments import per_unit, real
 from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from thermotorch.dynamics.linear.transition import LinearTransition
 from thermotorch.dynamics.loop import Motion, Point, run_segments, stacked, step_by_step
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction
@@ -158,33 +157,10 @@ def harmonic(
     """
     eye, zero = torch.eye(stiffness.shape[-1]).to(stiffness), torch.zeros_like(stiffness)
     mass, friction = (torch.as_tensor(value).to(stiffness).expand(len(eye)) for value in (mass, friction))
-    drift = _blocks(zero, -eye.expand_as(zero), stiffness / mass.unsqueeze(-1), friction * eye + zero)
-    diffusion = _blocks(zero, zero, zero, 2 * temperature * friction / mass * eye + zero)
+    drift = blocks(zero, -eye.expand_as(zero), stiffness / mass.unsqueeze(-1), friction * eye + zero)
+    diffusion = blocks(zero, zero, zero, 2 * temperature * friction / mass * eye + zero)
     force = torch.zeros_like(stiffness[..., 0]) if force is None else force
     return OrnsteinUhlenbeck(drift, D=diffusion, force=torch.cat([torch.zeros_like(force), force / mass], -1))
-
-
-def baoab(
-    stiffness: Tensor,
-    dt: float,
-    *,
-    temperature: float,
-    mass: float | Tensor = 1.0,
-    friction: float | Tensor = 1.0,
-    force: Tensor | None = None,
-) -> LinearTransition:
-    """Return the law of one BAOAB step in V = x.K x / 2 - f.x, with its error in dt. Arguments as in `harmonic`."""
-    eye = torch.eye(stiffness.shape[-1]).to(stiffness)
-    zero, mass = torch.zeros_like(eye), torch.as_tensor(mass).to(stiffness).expand(len(eye))
-    keep = torch.exp(-torch.as_tensor(friction).to(stiffness) * dt).expand(len(eye))
-    force = torch.zeros_like(mass) if force is None else force
-    still, quiet = torch.zeros_like(torch.cat([mass, mass])), torch.zeros(2 * len(eye), 2 * len(eye)).to(stiffness)
-    kick_by = torch.cat([torch.zeros_like(force), 0.5 * dt * force / mass])
-    kick = LinearTransition(_blocks(eye, zero, -0.5 * dt * stiffness / mass[:, None], eye), kick_by, quiet)
-    drift = LinearTransition(_blocks(eye, 0.5 * dt * eye, zero, eye), still, quiet)
-    shake = torch.diag(torch.cat([torch.zeros_like(mass), temperature / mass * (1 - keep**2)]))
-    bath = LinearTransition(torch.diag(torch.cat([torch.ones_like(keep), keep])), still, shake)
-    return kick.then(drift).then(bath).then(drift).then(kick)
 
 
 def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tensor) -> UnderdampedTrajectory:
@@ -245,6 +221,6 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
     )  # fmt: skip
 
 
-def _blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+def blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Return the matrix [[a, b], [c, d]]."""
     return torch.cat([torch.cat([a, b], -1), torch.cat([c, d], -1)], -2)

@@ -116,11 +116,10 @@ class Device:
         *,
         force: Tensor | None = None,
         noise: Tensor | None = None,
-        start: Tensor | None = None,
         seed: int | None = None,
         first_sample: int = 0,
     ) -> tuple[Tensor, float]:
-        """Run the device and return block averages of a statistic.
+        """Run the device from rest at x = 0 and return block averages of a statistic.
 
         Args:
             A: loaded drift [unit, unit].
@@ -128,7 +127,6 @@ class Device:
             readout: read-out.
             force: f [unit], by default zero.
             noise: D [unit, unit] of an overdamped device, by default the identity.
-            start: initial state [unit] or [replica, unit], by default x = 0.
             seed: seed of the noise; None draws one from torch's global generator.
             first_sample: replica r has the noise of sample first_sample + r.
 
@@ -140,9 +138,7 @@ class Device:
         """
         units, seed = len(A), int(seed_or_fresh(seed))
         process, step = self.process(A, force, noise, first_sample), 0
-        x = torch.zeros(readout.replicas, units).to(A) if start is None else start.to(A).expand(readout.replicas, units)
-        if self.inertia:
-            x = torch.cat([x, torch.zeros_like(x)], -1)
+        x = A.new_zeros(readout.replicas, units * (2 if self.inertia else 1))
         if readout.start_up:
             x, step = process(x, 1, readout.start_up, seed, 0)[-1], 1
         averages, size = [], readout.reads // readout.blocks

@@ -169,7 +169,7 @@ def test_what_is_not_finite_stays_so(batch):
 @pytest.mark.parametrize("batch", [1, 7, 20])
 @pytest.mark.parametrize("count", [2, 5])
 def test_threads_without_samples_help_with_products(batch, count):
-    """Who computes which columns changes no bit, however often it is asked."""
+    """The division of the columns among threads changes no bit, in any repetition."""
     torch.manual_seed(0)
     pieces, state = [(0, 0, torch.randn(700, 700)), (0, 700, torch.randn(700, 50))], torch.randn(batch, 750)
     with threads(1):

@@ -1,4 +1,4 @@
-"""What every scheme of `thermotorch::langevin` is asked: the gradients of one loss, and runs in parts."""
+"""Checks of every scheme of `thermotorch::langevin`: the gradients of one loss, and runs in parts."""
 
 import torch
 from torch import Tensor

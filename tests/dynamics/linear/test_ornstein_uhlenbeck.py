@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from torch import Tensor
 
 from tests.physics import assert_mean, assert_within
-from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck, log_prob, sample
+from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 float64 = torch.float64
 
@@ -165,10 +165,11 @@ def test_gradients_of_the_likelihood_and_of_the_path():
     for A in (torch.eye(2, dtype=float64), random(2, 2) + 2 * torch.eye(2)):
         arguments = [A.clone().requires_grad_(), random(2).requires_grad_(), positive(2).requires_grad_()]
         assert torch.autograd.gradcheck(
-            lambda A, b, D: log_prob(ts, xs, A, b, 0.5 * (D + D.T)), arguments, fast_mode=True
+            lambda A, b, D: OrnsteinUhlenbeck(A, b, 0.5 * (D + D.T)).log_prob(ts, xs), arguments, fast_mode=True
         )
         assert torch.autograd.gradcheck(
-            lambda A, b, x0: sample(ts, x0, A, b, positive(2), seed=1), [*arguments[:2], random(3, 2).requires_grad_()]
+            lambda A, b, x0: OrnsteinUhlenbeck(A, b, positive(2)).sample(ts, x0, seed=1),
+            [*arguments[:2], random(3, 2).requires_grad_()],
         )
         assert torch.autograd.gradcheck(lambda A: OrnsteinUhlenbeck(A, D=positive(2)).stationary()[1], arguments[:1])
 
@@ -230,7 +231,7 @@ def test_euler_maruyama_converges_with_order_one(name):
     (lambda: OrnsteinUhlenbeck(torch.diag(torch.tensor([1.0, -1.0]))).stationary(), "real part -1"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 0.0]), torch.zeros(2)), "increasing times"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0]), torch.zeros(3)), "x0: expected shape"),
-    (lambda: sample(torch.tensor([0.0, 1.0]), torch.zeros(3, 2), *[torch.eye(2)] * 3, sample_ids=torch.arange(2)),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.arange(2), torch.zeros(3, 2), sample_ids=torch.arange(2)),
      r"sample_ids: expected an int64 tensor of shape \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.zeros(2, 2)).log_prob(torch.tensor([0.0, 1.0]), torch.zeros(2, 2)),
      "singular, so a path has no density"),
@@ -250,13 +251,14 @@ def test_thermox_agrees():
     for A, D in [(positive(3), torch.eye(3, dtype=float64)), SYSTEMS["detailed balance, full diffusion"],
                  (rotation + 1.3 * torch.eye(3), 2 * torch.eye(3, dtype=float64))]:  # fmt: skip
         b, ts = random(3, seed=3), torch.tensor([0.0, 0.5, 0.8, 2.0], dtype=float64)
-        xs = sample(ts, random(3), A, b, D, seed=2)
+        ou = OrnsteinUhlenbeck(A, b, D)
+        xs = ou.sample(ts, random(3), seed=2)
         theirs = float(thermox.log_prob(*(jax.numpy.asarray(tensor.numpy()) for tensor in (ts, xs, A, b, D))))
-        assert log_prob(ts, xs, A, b, D).item() == pytest.approx(theirs, rel=1e-9)
+        assert ou.log_prob(ts, xs).item() == pytest.approx(theirs, rel=1e-9)
         times = jax.numpy.linspace(0.0, 2e4, 20_001)
         path = thermox.sample(jax.random.PRNGKey(0), times, *(jax.numpy.asarray(t.numpy()) for t in (b, A, b, D)))
-        found = log_prob(*(torch.tensor(array.tolist(), dtype=float64) for array in (times, path)), A, b, D).item()
+        found = ou.log_prob(*(torch.tensor(array.tolist(), dtype=float64) for array in (times, path))).item()
         # minus the entropy rate of our law, give or take the fluctuation of 20,000 strides
-        law = OrnsteinUhlenbeck(A, b, D).transition(1.0)
+        law = ou.transition(1.0)
         expected = -20_000 * (0.5 * 3 * (1 + log(2 * pi)) + 0.5 * torch.linalg.slogdet(law.covariance)[1].item())
         assert abs(found - expected) < 4.5 * (20_000 * 1.5) ** 0.5

@@ -26,7 +26,7 @@ def machine(**options) -> ThermodynamicGenerator:
 
 @pytest.mark.parametrize("options", [{}, {"num_classes": 2}, {"j2": {"visible": 0.5, "hidden": -0.5}}])
 def test_first_law_over_a_cycle(options):
-    """What switching on and off takes from the supply is what the bath gets on the way there and back."""
+    """The supply pays for switching on and off exactly the heat that the bath receives over the cycle."""
     run = machine_run(machine(**options), num_samples=50, seed=3)
     assert run.heat + run.preparation == pytest.approx(run.work_on + run.work_off, rel=1e-5)
     assert abs(run.heat) > 1.0 and abs(run.preparation) > 1.0  # the identity is not one of zeros

@@ -1,4 +1,4 @@
-"""What Lightning trains: the negative log-likelihood, in closed form."""
+"""The loss for Lightning: the negative log-likelihood, in closed form."""
 
 from lightning.pytorch import LightningModule
 from torch import Tensor

@@ -22,7 +22,7 @@ def buildable(cells: int, strength: float = 0.8, seed: int = 0) -> torch.Tensor:
 
 
 def settled(board: StochasticProcessingUnit, matrix: torch.Tensor, **options) -> torch.Tensor:
-    """What the board's inverse tends to with infinitely many reads, [board, cell, cell]."""
+    """Return the limit of the board's inverse for infinitely many reads, [board, cell, cell]."""
     built, weights = board.circuits(matrix, **options)
     return board.calibration(matrix) * sum(
         weight * circuit.stationary()[1] for circuit, weight in zip(built, weights, strict=True)

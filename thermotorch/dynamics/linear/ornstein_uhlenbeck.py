@@ -24,7 +24,7 @@ from torch import Tensor
 from thermotorch.arguments import count_of, real, sample_numbers
 from thermotorch.dynamics.linear.modes import Modes, decayed, decompose, modal_path, pair_sums
 from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, symmetric
-from thermotorch.dynamics.noise import Stream, seed_or_fresh
+from thermotorch.dynamics.noise import seed_or_fresh
 
 _CHUNK = 256  # times advanced by one scan
 
@@ -117,22 +117,15 @@ class OrnsteinUhlenbeck:
         return self.transition(lag).decay @ covariance if lag else covariance
 
     def sample(
-        self,
-        ts: Tensor,
-        x0: Tensor,
-        *,
-        seed: int | None = None,
-        sample_ids: Tensor | None = None,
-        start_step: int = 0,
-        stream: Stream = Stream.DYNAMICS,
+        self, ts: Tensor, x0: Tensor, *, seed: int | None = None, sample_ids: Tensor | None = None, start_step: int = 0
     ) -> Tensor:
         """Return exact samples at the times `ts`, from x0 at ts[0].
 
         Args:
             ts: increasing times [time], the first one that of x0.
             x0: [..., unit]; its dtype is that of the result, its leading dimensions broadcast with those of A.
-            seed, sample_ids, stream: identity of the noise; that of sample i in the k-th stride is a pure function of
-                (seed, sample_ids[i], start_step + k).
+            seed, sample_ids: identity of the noise; that of sample i in the k-th stride is a pure function of (seed,
+                sample_ids[i], start_step + k).
             start_step: number of the first stride; a run continues with the last state, `start_step=len(ts) - 1`.
 
         Returns:
@@ -154,7 +147,7 @@ class OrnsteinUhlenbeck:
             distinct, index = which[first : first + _CHUNK].unique(return_inverse=True)
             if last is None or not torch.equal(last[0], distinct):
                 last = distinct, self._path(strides[distinct], differentiable)
-            noise = normals_like(x0, ids, bits, start_step + first, len(index), stream)
+            noise = normals_like(x0, ids, bits, start_step + first, len(index))
             pieces.append(last[1](pieces[-1][-1].double(), noise.double(), index).to(x0.dtype))
         return torch.cat(pieces)
 
@@ -265,25 +258,6 @@ class OrnsteinUhlenbeck:
             raise ValueError(f"{name}: expected shape (..., {self.num_units}), got {tuple(x.shape)}")
         if x.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"{name}: expected float32 or float64, got {x.dtype}; write {name}.float()")
-
-
-def sample(
-    ts: Tensor,
-    x0: Tensor,
-    A: Tensor,
-    b: Tensor,
-    D: Tensor,
-    *,
-    seed: int | None = None,
-    sample_ids: Tensor | None = None,
-) -> Tensor:
-    """Return `OrnsteinUhlenbeck(A, b, D).sample(ts, x0)`, [time, ..., unit]: thermox's function, with a seed."""
-    return OrnsteinUhlenbeck(A, b, D).sample(ts, x0, seed=seed, sample_ids=sample_ids)
-
-
-def log_prob(ts: Tensor, xs: Tensor, A: Tensor, b: Tensor, D: Tensor) -> Tensor:
-    """Return `OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)`, [...]: thermox's function."""
-    return OrnsteinUhlenbeck(A, b, D).log_prob(ts, xs)
 
 
 def _plain_path(laws: LinearTransition) -> _Path:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import count_of, sample_numbers
-from thermotorch.dynamics.noise import Stream, normals, seed_or_fresh
+from thermotorch.dynamics.noise import normals, seed_or_fresh
 
 _DOUBLINGS = 200  # a mode that remembers its start after 2^200 steps does not relax
 _CHUNK = 1 << 18  # number of normals that `run` holds
@@ -97,7 +97,6 @@ class LinearTransition:
         seed: int | None = None,
         sample_ids: Tensor | None = None,
         start_step: int = 0,
-        stream: Stream = Stream.DYNAMICS,
     ) -> Tensor:
         """Return a path of `steps` steps from `start` [..., unit], without the start: [step, ..., unit].
 
@@ -109,7 +108,7 @@ class LinearTransition:
         root, decay, shift = (tensor.to(start.dtype) for tensor in (self.root(), self.decay, self.shift))
         x, path = start, []
         for first in range(0, steps, every := max(1, _CHUNK // max(1, start.numel()))):
-            noise = normals_like(start, ids, bits, start_step + first, min(every, steps - first), stream)
+            noise = normals_like(start, ids, bits, start_step + first, min(every, steps - first))
             for increment in apply(root, noise) + shift:
                 x = apply(decay, x) + increment
                 path.append(x)
@@ -133,7 +132,6 @@ def symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
 
 
-def normals_like(start: Tensor, ids: Tensor, seed: int | Tensor, first_step: int, steps: int, stream: Stream) -> Tensor:
+def normals_like(start: Tensor, ids: Tensor, seed: int | Tensor, first_step: int, steps: int) -> Tensor:
     """Return the normals of `noise.normals` in the shape [step, *start.shape]."""
-    noise = normals(seed, ids, first_step, steps, start.shape[-1], stream, start.dtype)
-    return noise.view(steps, *start.shape)
+    return normals(seed, ids, first_step, steps, start.shape[-1], dtype=start.dtype).view(steps, *start.shape)
