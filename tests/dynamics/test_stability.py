@@ -78,3 +78,14 @@ def test_uncoupled_quadratic_units_are_exact_at_any_step():
 def test_an_energy_beyond_all_floats_is_an_error():
     with pytest.raises(FloatingPointError, match="the energy became non-finite: the state reached .* try dt="):
         run(pairs(4.0), dt=4.0, integrator="splitting", steps=1)
+
+
+@pytest.mark.filterwarnings("ignore::thermotorch.StabilityWarning")
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "heun", "leimkuhler_matthews"])
+def test_so_is_that_of_a_unit_that_is_held_far_out(integrator):
+    """Its state is finite and stays so; the fourth power of it is not."""
+    start = torch.tensor([[0.0, 1e11]])
+    arguments = {"steps": 3, "dt": 1e-3, "temperature": 0.1, "clamp": torch.tensor([False, True])}
+    potential = tt.Potential(tt.DenseCouplings(2))
+    with pytest.raises(FloatingPointError, match="the energy became non-finite: the state reached .x. = 1e.11"):
+        tt.simulate(potential, start, integrator=integrator, seed=0, **arguments)

@@ -182,8 +182,8 @@ def all_finite(tensor: Tensor) -> bool:
 
 
 def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
-    """Raise a FloatingPointError if exact flows, which never diverge, end in a state of infinite energy."""
-    if problem.integrator.exact_flows and not all_finite(trajectory.heat.detach()):
+    """Raise a FloatingPointError if the states are finite, as exact flows leave them, but their energy is not."""
+    if not all_finite(trajectory.heat.detach()):
         problem.potential.require_finite()
         furthest = trajectory.state.detach().abs().max().item() if trajectory.state.numel() else 0.0
         raise FloatingPointError(
