@@ -63,6 +63,18 @@ def test_a_run_that_has_not_finished_is_refused(tmp_path):
         release(tmp_path, "ddpm.trial", tmp_path)
 
 
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"cos\nsystem\n(S'true'\ntR."])
+def test_a_damaged_run_is_one_sentence(tmp_path, damage):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(damage)
+    with pytest.raises(ValueError, match=r"last\.ckpt is damaged"):
+        trained_model(path)
+    torch.save({"state_dict": {}, "hyper_parameters": {"model": {"name": "ddpm", "config": {"image_size": "x"}}}}, path)
+    with pytest.raises(ValueError, match=r"last\.ckpt holds no model of a training \("):
+        trained_model(path)
+
+
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
     """Runs the command line and returns the paths it printed."""

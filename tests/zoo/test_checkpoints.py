@@ -139,6 +139,13 @@ def test_weights_of_another_shape_do_not_fit(saved):
         load_checkpoint(saved[1], config={"width": 5})
 
 
+@pytest.mark.parametrize("tag", ["../other", "/tmp/other", "a/b", "a\\b", "x\n", "a b", "\0", "-x", ".."])
+def test_a_name_is_no_path(tmp_path, tag):
+    with pytest.raises(ValueError, match=r"name: expected 'architecture\.tag', found .*; a tag holds letters"):
+        save_checkpoint(Affine(4), f"affine.{tag}", tmp_path / "zoo", FIELDS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_files_are_named(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_checkpoint(tmp_path / "nowhere.safetensors")

@@ -101,6 +101,11 @@ def test_weights_under_their_digest_that_are_no_tensors(path, header):
     assert "safetensors" in refusal(path)
 
 
+def test_tensors_without_a_digest_are_not_read(path):
+    with pytest.raises(ValueError, match="was altered"):
+        tensor_files.read_tensors(path, "")
+
+
 def test_nothing_is_parsed_before_the_digest(path, monkeypatch):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -132,6 +137,12 @@ def test_weights_of_another_dtype_are_refused(path, tmp_path, dtype):
     if dtype in (torch.float16, torch.float64):
         with pytest.raises(ValueError, match="linear.bias is of"):
             save_checkpoint(Affine(4).to(dtype), "affine.other", tmp_path / "new", FIELDS)
+
+
+def test_as_many_numbers_in_another_shape_are_refused(path):
+    model = Affine(4)
+    replace(path, save({**model.state_dict(), "linear.weight": model.linear.weight.detach().reshape(2, 8)}))
+    assert "linear.weight has shape (2, 8), expected (4, 4)" in refusal(path)
 
 
 def test_matrices_in_the_dtype_that_the_card_names_are_loaded(tmp_path):

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -19,6 +20,7 @@ from torch import nn
 
 from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.models.generator.chain import ThermodynamicChain
+from thermotorch.training.checkpoint_files import fault_of
 from thermotorch.training.data import RECORDED
 from thermotorch.training.given import of_kind
 from thermotorch.training.plain import plain_mapping
@@ -61,7 +63,7 @@ def release(
     settings = run / ".hydra" / "config.yaml"
     config = OmegaConf.load(settings)
     data = plain_mapping(config.data, settings, resolve=True)
-    steps = torch.load(run / LAST, map_location="cpu", weights_only=True)["global_step"]
+    steps = _content(run / LAST)["global_step"]
     fields = {
         "data": {
             "name": data["_target_"].rpartition(".")[2].removesuffix("Data"),
@@ -85,15 +87,30 @@ def release(
 
 
 def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
-    """Return the model in a Lightning checkpoint of one of our modules, without its configuration or Lightning."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    spec = content["hyper_parameters"]["model"]
-    model = create_model(spec["name"], **spec.get("config", {}))
-    prefix = "model."
-    model.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    )
+    """Return the model in a Lightning checkpoint of one of our modules, without its configuration or Lightning.
+
+    Raises:
+        ValueError: the file is damaged, or holds no such model.
+    """
+    content, prefix = _content(checkpoint), "model."
+    try:
+        spec = content["hyper_parameters"]["model"]
+        model = create_model(spec["name"], **spec.get("config", {}))
+        model.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+        )
+    except Exception as error:  # whatever a damaged entry makes of a constructor
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"checkpoint {checkpoint} holds no model of a training ({reason:.300})") from error
     return model.eval()
+
+
+def _content(checkpoint: str | os.PathLike) -> dict[str, Any]:
+    """Return what a Lightning checkpoint holds; a ValueError names one that is damaged."""
+    if fault := fault_of(Path(checkpoint)):
+        raise ValueError(f"checkpoint {checkpoint} is damaged ({fault})")
+    content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return content
 
 
 def main(folder: str | os.PathLike | None = None) -> None:

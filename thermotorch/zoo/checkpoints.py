@@ -6,6 +6,7 @@ on them. Nothing is unpickled, and no model is built before the digest has been 
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,8 @@ from thermotorch.zoo.cards import CARD_FORMAT, Card, check_card, read_card, writ
 from thermotorch.zoo.lookup import card_path, find_checkpoint, hidden_checkpoints
 from thermotorch.zoo.registry import architecture, architectures, build_model, family_of
 from thermotorch.zoo.tensor_files import packed, read_tensors
+
+_TAG = re.compile(r"\w[\w.+-]*", re.ASCII)
 
 
 def load_card(name: str | os.PathLike[str]) -> Card:
@@ -96,12 +99,14 @@ def save_checkpoint(
             computes in float32 with the rounded numbers. Vectors and scalars are not rounded.
 
     Raises:
-        ValueError: a name without a tag, or an incomplete card.
+        ValueError: a name without a tag, or with one that is no part of a file's name, or an incomplete card.
         TypeError: a model of another architecture, or without a `config`.
     """
     kind, _, tag = name.partition(".")
-    if not tag:
-        raise ValueError(f"name: expected 'architecture.tag', found {name!r}")
+    if not _TAG.fullmatch(tag):  # it becomes the name of a file in `folder`
+        raise ValueError(
+            f"name: expected 'architecture.tag', found {name!r:.200}; a tag holds letters, digits and any of _.+-"
+        )
     builder = architecture(kind)
     for member in architectures():
         if family_of(member) == kind and type(model) is architecture(member):
@@ -135,7 +140,7 @@ def save_checkpoint(
     data, card["sha256"] = packed(tensors, str(path))
     check_card(card)
     with locked(folder):
-        _enter(path, data, card["sha256"], path.with_suffix(".json"), card)
+        enter({path: (data, card["sha256"])}, path.with_suffix(".json"), card)
     return path, path.with_suffix(".json")
 
 
@@ -168,7 +173,7 @@ def save_reference(name: str | os.PathLike[str], tensors: Mapping[str, Tensor]) 
     data, sha256 = packed(tensors, str(path))
     with locked(path.parent):
         card = load_card(name)
-        _enter(path, data, sha256, card.path, {**card, "reference": {"file": path.name, "sha256": sha256}})
+        enter({path: (data, sha256)}, card.path, {**card, "reference": {"file": path.name, "sha256": sha256}})
     return path
 
 
@@ -196,23 +201,32 @@ def _built(card: Card, weights: Mapping[str, Tensor], config: Mapping[str, Any])
         raise ValueError(f"card {card.path}: config: {type(error).__name__}: {error}"[:500]) from error
 
 
-def _enter(path: Path, data: bytes, sha256: str, card_file: Path, card: Mapping[str, Any]) -> None:
-    """Write tensors and the card that holds their digest; an interruption leaves both old or both new.
+def enter(files: Mapping[Path, tuple[bytes, str]], card_file: Path, card: Mapping[str, Any]) -> None:
+    """Write files of tensors and the card that holds their digests; an interruption leaves all old or all new.
 
-    Until the card is written, the new tensors lie beside the old ones under a name made of their digest.
+    Until the card is written, the new tensors lie beside the old ones under names made of their digests.
+
+    Args:
+        files: bytes and sha256 of each file, by path.
+        card_file: path of the card.
+        card: the card.
     """
-    staged = write_file(_staged(path, sha256), data)
+    staged: dict[Path, Path] = {}
     try:
+        for path, (data, sha256) in files.items():
+            staged[path] = write_file(_staged(path, sha256), data)
         write_card(card_file, card)
     finally:
-        if card_file.is_file() and sha256 in card_file.read_text(encoding="utf-8"):
-            staged.replace(path)
-        else:
-            staged.unlink()
+        entered = card_file.read_text(encoding="utf-8") if card_file.is_file() else ""
+        for path, file in staged.items():
+            if files[path][1] in entered:
+                file.replace(path)
+            else:
+                file.unlink()
 
 
 def _read_entered(path: Path, sha256: str, label: str) -> dict[str, Tensor]:
-    """Return the tensors that `_enter` wrote, even if it was killed after writing the card."""
+    """Return the tensors that `enter` wrote, even if it was killed after writing the card."""
     staged = _staged(path, sha256)
     if staged.is_file():
         try:

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 from thermotorch.evaluation.report.hub_card import hub_card
-from thermotorch.files import write_file
+from thermotorch.files import locked, write_file
 from thermotorch.zoo import load_card, load_checkpoint, load_reference
-from thermotorch.zoo.cards import check_card, write_card
+from thermotorch.zoo.cards import check_card
+from thermotorch.zoo.checkpoints import enter
 from thermotorch.zoo.lookup import FOLDER_CARD, FOLDER_WEIGHTS
-from thermotorch.zoo.tensor_files import write_tensors
+from thermotorch.zoo.tensor_files import packed
 
 REFERENCE, PICTURE = "reference.safetensors", "samples"
 
@@ -45,13 +46,16 @@ def export_folder(
     folder = Path(folder)
     readme, config, weights = (folder / file for file in ("README.md", FOLDER_CARD, FOLDER_WEIGHTS))
     written = [readme, config, weights]
-    fields = {**card, "sha256": write_tensors(weights, model.state_dict())}
+    files = {weights: packed(model.state_dict(), str(weights))}
+    fields = {**card, "sha256": files[weights][1]}
     if "reference" in card:
         written.append(folder / REFERENCE)
-        fields["reference"] = {"file": REFERENCE, "sha256": write_tensors(folder / REFERENCE, load_reference(name))}
+        files[folder / REFERENCE] = packed(load_reference(name), str(folder / REFERENCE))
+        fields["reference"] = {"file": REFERENCE, "sha256": files[folder / REFERENCE][1]}
     if picture is not None:
         written.append(folder / f"{PICTURE}{Path(picture).suffix}")
         write_file(written[-1], Path(picture).read_bytes())
-    write_card(config, fields)
+    with locked(folder):
+        enter(files, config, fields)
     write_file(readme, hub_card(fields, model, written[-1].name if picture is not None else None))
     return written
