@@ -163,3 +163,12 @@ def test_divergence_names_step_sample_unit_and_a_dt_that_works(changed, grad):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             tt.simulate(potential, state, **{**arguments, "dt": float(dt)}, seed=0)
+
+
+def test_the_dt_to_try_is_that_of_the_fastest_unit():
+    potential, mobility = tt.Potential(tt.DenseCouplings(2), j4=0.0), torch.tensor([0.1, 40.0])
+    arguments = {"steps": 400, "temperature": 0.0, "mobility": mobility, "backend": "reference"}
+    with pytest.raises(FloatingPointError) as error, pytest.warns(tt.StabilityWarning):
+        tt.simulate(potential, torch.ones(1, 2), dt=0.2, **arguments)
+    dt = float(re.search(r"try dt=(\S+) or smaller", str(error.value))[1])
+    assert 0.25 / 80 < dt < 1 / 40, "half of the step at which the fast unit, of curvature 2, would grow"

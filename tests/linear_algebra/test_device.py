@@ -50,15 +50,17 @@ def test_the_mean_balances_the_force(kind):
     assert_within(value, force, stderr, 4.5)
 
 
-def test_standard_errors_are_right_for_correlated_reads():
-    """Mean square of (value - truth) / stderr over 300 runs is that of Student's law with 9 degrees, 9/7."""
-    readout = Readout(reads=2000, interval=0.5, warmup=40.0, blocks=10, replicas=300)
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_standard_errors_are_right_for_correlated_reads(replicas):
+    """Mean square of (value - truth) / stderr over many runs is that of Student's law: 9/7 with 9 degrees."""
+    readout = Readout(reads=2000, interval=0.5, warmup=40.0, blocks=10, replicas=300 * replicas)
     force = normal(5, seed=1)
     truth = torch.linalg.solve(positive(), force)
     blocks, _ = Device().average(positive(), lambda x: x.mean(0), readout, force=force)
-    runs = [combine(blocks[:, r : r + 1]) for r in range(300)]
+    runs = [combine(part) for part in blocks.split(replicas, dim=1)]
     squares = torch.stack([((value - truth) / stderr)[0] ** 2 for value, stderr in runs])
-    assert_within(squares.mean(), 9 / 7, squares.std() / 300**0.5, 4.5)
+    degrees = 10 * replicas - 1
+    assert_within(squares.mean(), degrees / (degrees - 2), squares.std() / 300**0.5, 4.5)
 
 
 def test_replicas_and_their_noise():

@@ -101,3 +101,14 @@ def test_exponential_average():
     assert average.item() == pytest.approx(1.1)
     with pytest.raises(ValueError, match="decay: expected 0 <= decay < 1, found 1"):
         ExponentialAverage(1.0)
+
+
+def test_processes_draw_the_samples_of_their_own_numbers(tmp_path, monkeypatch):
+    """Three processes share four samples, two each; the last two are beyond the grid."""
+    module, drawn = diffusion_module(), []
+    monkeypatch.setattr(SampleGrid, "_gather", lambda self, trainer, module, values: drawn.append(values))
+    for rank in range(3):
+        trainer = SimpleNamespace(global_step=1, world_size=3, global_rank=rank, is_global_zero=False, callbacks=[])
+        SampleGrid(tmp_path, every_n_steps=1, num_samples=4, seed=7, generate={"steps": 3})._draw(trainer, module)
+    assert [len(images) for images in drawn] == [2, 2, 2]
+    torch.testing.assert_close(torch.cat(drawn), module.model.generate(6, seed=7, steps=3), atol=1e-5, rtol=0)

@@ -1,5 +1,6 @@
 """Training a machine to be right when it is read, on the 8x8 digits: it learns, resumes, and keeps off the judge."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,17 @@ def test_contrasted_runs_take_the_time_steps_in_turn(monkeypatch, tmp_path):
     assert seen == [0.1, 0.05, 0.1, 0.05]
     assert not torch.equal(module.model.potential.bias, before)  # what is contrasted is the machine that is trained
     assert module.model.dt == 0.1
+
+
+def test_each_phase_has_its_own_fall_of_the_learning_rate(features):
+    """Half a cosine over the 4 updates of contrast, and another, from a third of the rate, over the 6 that follow."""
+    objective = {"contrastive_steps": 4, "distance_rate": 1 / 3, "features": features}
+    made = ObservationTimeModule(machine(), {"name": "sgd", "lr": 0.9, "decay_steps": 10}, objective)
+    made = made.configure_optimizers()
+    rates = []
+    for _ in range(10):
+        rates += (made["optimizer"].param_groups[0]["lr"],)
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    falls = [0.9 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    assert rates == pytest.approx(falls + [0.3 * (1 + math.cos(math.pi * k / 6)) / 2 for k in range(6)])

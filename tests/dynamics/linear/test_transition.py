@@ -64,3 +64,17 @@ def test_a_singular_step_has_noise_but_no_density():
     assert path[..., 0].any()
     with pytest.raises(ValueError, match="add diffusion"):
         law.log_prob(torch.zeros(2), torch.zeros(2))
+
+
+def test_two_different_steps_are_composed_in_their_order():
+    """Their matrices do not commute."""
+    first = step()
+    second = LinearTransition(
+        torch.tensor([[0.1, -0.6], [0.4, 0.9]], dtype=float64),
+        torch.tensor([-0.3, 0.2], dtype=float64),
+        torch.tensor([[0.3, -0.1], [-0.1, 0.2]], dtype=float64),
+    )
+    both, x = first.then(second), torch.tensor([[1.0, 2.0], [-3.0, 0.5]], dtype=float64)
+    torch.testing.assert_close(both.mean(x), second.mean(first.mean(x)))
+    carried = second.decay @ first.covariance @ second.decay.T
+    torch.testing.assert_close(both.covariance, carried + second.covariance)

@@ -162,3 +162,13 @@ def test_what_does_not_fit_is_refused(call, message):
 def test_a_matrix_of_a_digital_problem_is_sent_to_the_ideal_device():
     with pytest.raises(ValueError, match="linear_algebra.solve.inverse"):
         StochasticProcessingUnit(8).inverse(positive(8, ridge=0.05))
+
+
+@pytest.mark.parametrize("mitigate", [False, True])
+def test_the_standard_error_is_the_spread_over_boards(mitigate):
+    """Of boards with perfect components, which differ in their noise alone; also averaged with unequal weights."""
+    A, board, boards = buildable(4), StochasticProcessingUnit(4, capacitor_step=2e-10), 400
+    assert len(set(board.circuits(A, mitigate=mitigate)[1].tolist())) > 1 or not mitigate
+    found = board.inverse(A, boards=boards, reads=2_000, seed=3, mitigate=mitigate)
+    squares = (found.value - settled(board, A, mitigate=mitigate)).square() / found.stderr.square().mean(0)
+    assert_within(squares.mean(0), 1.0, squares.std(0) / boards**0.5 + 0.02, SIGMAS)

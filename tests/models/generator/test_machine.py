@@ -276,3 +276,10 @@ def test_times_that_cannot_be_read_are_refused(small, times):
     model = ThermodynamicGenerator(**{**small.config, "readout_time": 0.01})
     with pytest.raises(ValueError, match="times"):
         model.sample(2, times=times)
+
+
+def test_the_noise_is_that_of_units_with_their_mobility():
+    """Half the mobility for twice the time is the same run, step by step."""
+    slow = ThermodynamicGenerator((1, 3, 3), hidden=5, t_final=0.8, dt=0.02, mobility=0.5)
+    plain = ThermodynamicGenerator((1, 3, 3), hidden=5, t_final=0.4, dt=0.01)
+    torch.testing.assert_close(slow.noise(6, seed=0), plain.noise(6, seed=0))
