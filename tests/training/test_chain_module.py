@@ -37,11 +37,48 @@ def test_both_ways_to_run_have_one_law(mnist_dir):
     told = torch.nn.functional.one_hot(images.train_images()[1], 10).float()
     truth = stage.amplitude * (2 * pictures.flatten(1) - 1)
     torch.manual_seed(0)
-    scores = []
+    scores, heats = [], []
     for run in (trained._run, trained._run_at_once):
-        one, other = run(stage, pictures, told, torch.arange(400), 0.06).chunk(2)
+        drawn, heat = run(stage, pictures, told, torch.arange(400), 0.06)
+        one, other = drawn.chunk(2)
         scores.append(energy_score(one, other, truth).item())
+        heats.append(heat)
     assert scores[0] == pytest.approx(scores[1], rel=0.01)  # its standard error is 0.3 %
+    assert_same_mean(*heats)
+
+
+@torch.no_grad()
+def test_the_heat_that_is_priced_is_that_of_a_draw(mnist_dir):
+    trained, images = module(label_dropout=0.0), data(mnist_dir)
+    stage, (pictures, digits) = trained.model.stages[0], images.train_images()
+    told = torch.nn.functional.one_hot(digits, 10).float()
+    ids = torch.arange(400)
+    _, priced = trained._run(stage, pictures, told, ids, stage.dt)
+    noisy, _ = stage.noised(stage.amplitude * (2 * pictures.flatten(1) - 1), seed=5, sample_ids=ids, step=0)
+    assert_same_mean(priced, stage.draw(noisy, told, seed=5, sample_ids=ids, start_step=0, noise_step=1).heat)
+
+
+def assert_same_mean(one: torch.Tensor, other: torch.Tensor) -> None:
+    """Require that two means agree within four standard errors, which are smaller than a hundredth of them."""
+    error = (one.var() / len(one) + other.var() / len(other)).sqrt().item()
+    assert error < 0.01 * one.mean().abs().item()
+    assert one.mean().item() == pytest.approx(other.mean().item(), abs=4 * error)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_heat_that_costs_falls(mnist_dir, at_once):
+    """Two trainings that differ in the price alone: 24 updates at a price that outweighs the score."""
+    heats = []
+    for price in (0.0, 1.0):
+        trained = module(stages=[1], at_once=at_once, heat_weight=price)
+        images = data(mnist_dir, 16)
+        torch.manual_seed(0)
+        fit(trained, images, 24)
+        pictures, digits = images.train_images()
+        told = torch.nn.functional.one_hot(digits, 10).float()
+        with torch.no_grad():
+            heats.append(trained._run(trained.model.stages[1], pictures, told, torch.arange(400), 0.06)[1].mean())
+    assert heats[1] < 0.9 * heats[0]
 
 
 @pytest.mark.parametrize("at_once", [False, True])

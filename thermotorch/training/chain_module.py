@@ -26,7 +26,8 @@ _SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that users dra
 _TWIN = 1 << 33  # first sample number of the second samples
 _DEFAULTS = {
     "first": None, "features": "feature_net.training", "time_steps": [0.08, 0.06, 0.048, 0.04], "stages": None,
-    "label_dropout": 0.1, "initial_std": 0.02, "start_from": None, "at_once": None,
+    "label_dropout": 0.1, "initial_std": 0.02, "start_from": None, "heat_weight": 0.0, "precision": "ieee",
+    "at_once": None,
 }  # fmt: skip
 
 
@@ -50,6 +51,8 @@ class ChainModule(GradientAtHand):
             - label_dropout: fraction of the images that come without their class.
             - initial_std: standard deviation of the initial couplings.
             - start_from: checkpoint of a chain with the initial stages.
+            - heat_weight: price of one kT of heat a sample, added to the score.
+            - precision: number format of the products of `simulate`.
             - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
               GPU only.
         seed: seed of the initial couplings and the noise.
@@ -105,9 +108,10 @@ class ChainModule(GradientAtHand):
         run = self._run_at_once if wants_graph(self, self.settings["at_once"]) else self._run
 
         def loss(images: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-            samples = leaky_clamp((run(stage, images, labels, ids, dt) / stage.amplitude + 1) / 2)
-            one, other = samples.view(2, *images.shape)
-            return feature_score(one, other, images, self._blocks(), self._scales)
+            visible, heat = run(stage, images, labels, ids, dt)
+            one, other = leaky_clamp((visible / stage.amplitude + 1) / 2).view(2, *images.shape)
+            score = feature_score(one, other, images, self._blocks(), self._scales)
+            return score + self.settings["heat_weight"] / stage.temperature * heat.mean()
 
         ids = sample_ids_of(self.trainer, batch)
         parameters = [value for value in stage.parameters() if value.numel()]
@@ -121,24 +125,29 @@ class ChainModule(GradientAtHand):
             return lambda images: [images.flatten(1)]
         return net_blocks(self._features[0].to(self.device))
 
-    def _run(self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float) -> Tensor:
-        """Draw two samples from each image by `simulate`, [2 x image, visible]; labels are one-hot."""
+    def _run(
+        self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float
+    ) -> tuple[Tensor, Tensor]:
+        """Draw two samples from each image by `simulate`, [2 x image, visible], with their heat; labels are one-hot."""
         seed, visible = self.seed + _SEED_OFFSET, blocks_of(stage.potential).groups["visible"]
         xi = normals(seed, ids, 0, 1, visible + 1, Stream.DATA)[0].to(images)
         kept = torch.special.ndtr(xi[:, -1:]) >= self.settings["label_dropout"]
         held = self._noisy(stage, images, xi[:, :-1]).repeat(2, 1)
         ids = torch.cat([ids, ids + _TWIN])
         state = torch.cat([held, stage.hidden_start(ids, seed=seed, step=0)], 1)
+        force = stage.force(held, (labels * kept).repeat(2, 1) if self.model.num_classes else None)
         go = partial(
             simulate, stage.potential, dt=dt, temperature=stage.temperature, integrator="alternating", seed=seed,
-            sample_ids=ids, drive=stage.force(held, (labels * kept).repeat(2, 1) if self.model.num_classes else None),
+            sample_ids=ids, drive=force, precision=self.settings["precision"],
         )  # fmt: skip
         steps, readout = self._steps(stage, dt)
         run = go(state, steps=steps - readout)
         run = go(run.state, steps=readout, start_step=steps - readout, record=1)
-        return run.recorded[..., stage.visible].mean(0)
+        return run.recorded[..., stage.visible].mean(0), stage.energy(state, force) - stage.energy(run.state, force)
 
-    def _run_at_once(self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float) -> Tensor:
+    def _run_at_once(
+        self, stage: DenoisingStage, images: Tensor, labels: Tensor, ids: Tensor, dt: float
+    ) -> tuple[Tensor, Tensor]:
         """Draw the samples of `_run` with noise from torch's generator, for a CUDA graph."""
         kept = torch.rand_like(labels[:, :1]) >= self.settings["label_dropout"]
         held = self._noisy(stage, images, torch.randn_like(images.flatten(1))).repeat(2, 1)
@@ -147,11 +156,12 @@ class ChainModule(GradientAtHand):
         )
         force = stage.force(held, (labels * kept).repeat(2, 1) if self.model.num_classes else None)
         steps, readout = self._steps(stage, dt)
-        visible, _, _ = rollout(
+        visible, *end = rollout(
             stage.potential, held, hidden, (force[:, stage.visible], force[:, stage.hidden]), dt=dt, steps=steps,
             temperature=stage.temperature, readout_steps=readout,
         )  # fmt: skip
-        return visible
+        start = torch.cat([held, hidden], 1)
+        return visible, stage.energy(start, force) - stage.energy(torch.cat(end, 1), force)
 
     def _noisy(self, stage: DenoisingStage, images: Tensor, xi: Tensor) -> Tensor:
         clean = stage.amplitude * (2 * images.flatten(1) - 1)
