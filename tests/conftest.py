@@ -7,13 +7,13 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _generator() -> None:
-    """Seeds that are not given come from torch's generator: the same in a test whatever ran before it."""
+    """Seed torch's generator, the source of missing seeds, so that a test does not depend on those before it."""
     torch.manual_seed(1234567)
 
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
-    """The folder that holds MNIST/raw: $THERMOTORCH_DATA, or `data` under the working directory."""
+    """Return the folder that holds MNIST/raw: $THERMOTORCH_DATA, or `data` under the working directory."""
     folder = Path(os.environ.get("THERMOTORCH_DATA", "data")).expanduser()
     if not (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip(f"no MNIST under {folder.resolve()}: set THERMOTORCH_DATA to the folder that holds MNIST/raw")
@@ -22,7 +22,7 @@ def mnist_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def digits8x8() -> tuple[torch.Tensor, torch.Tensor]:
-    """Real digits without a data set: images [1797, 1, 8, 8] in [0, 1] and their labels, from scikit-learn."""
+    """Return scikit-learn's digits: images [1797, 1, 8, 8] in [0, 1] and their labels."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -32,6 +32,6 @@ def digits8x8() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, so that whatever a program writes stays out of the clone."""
+    """Change to an empty working directory, so that output of a program stays out of the clone."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -12,13 +12,13 @@ float64 = torch.float64
 
 
 def random_matrix(n: int, scale: float = 0.3, seed: int = 0) -> Tensor:
-    """A symmetric float64 matrix with zero diagonal and normal entries of standard deviation `scale`."""
+    """Return a symmetric float64 matrix with zero diagonal and normal entries of standard deviation `scale`."""
     upper = (scale * torch.randn(n, n, dtype=float64, generator=torch.Generator().manual_seed(seed))).triu(1)
     return upper + upper.T
 
 
 def random_potential(n: int, scale: float = 0.3, seed: int = 0, bipartite: bool = False, **on_site) -> tt.Potential:
-    """A float64 potential with random dense couplings, or only those between two halves, and random biases."""
+    """Return a float64 potential with random dense couplings, or only those between two halves, and random biases."""
     bias = torch.randn(n, dtype=float64, generator=torch.Generator().manual_seed(seed + 1))
     matrix, half = random_matrix(n, scale, seed), n // 2
     if not bipartite:
@@ -33,13 +33,13 @@ def single_unit(j2: float = 1.0, j3: float = 0.0, j4: float = 1.0) -> tt.Potenti
 
 
 def assert_within(estimate: Tensor, truth: Tensor | float, standard_error: Tensor | float, sigmas: float) -> None:
-    """|estimate - truth| <= sigmas x standard error, everywhere."""
+    """Check that |estimate - truth| <= sigmas x standard error, everywhere."""
     deviation = ((estimate - truth).abs() / torch.as_tensor(standard_error)).max().item()
     assert deviation <= sigmas, f"{deviation:.1f} standard errors away, {sigmas} allowed"
 
 
 def assert_mean(samples: Tensor, truth: Tensor | float, sigmas: float, bias: Tensor | float = 0.0) -> None:
-    """The mean over dim 0 is `truth`, give or take `sigmas` standard errors and a known bias of the scheme."""
+    """Check that the mean over dim 0 is `truth` within `sigmas` standard errors and a known bias of the scheme."""
     samples = samples.double()
     standard_error = samples.std(0) / len(samples) ** 0.5
     assert_within(samples.mean(0), truth, standard_error + torch.as_tensor(bias).abs() / sigmas, sigmas)
@@ -65,11 +65,11 @@ class Boltzmann:
         return self.mean(torch.square) - self.mean() ** 2
 
     def cumulative(self, x: Tensor) -> Tensor:
-        """Probability below x."""
+        """Return the probability below x."""
         return self.weight.cumsum(0)[torch.searchsorted(self.x, x).clamp_max(len(self.x) - 1)]
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n independent samples, float64 [n, 1]."""
+        """Return n independent samples, float64 [n, 1]."""
         uniform = torch.rand(n, dtype=float64, generator=torch.Generator().manual_seed(seed))
         return self.x[torch.searchsorted(self.weight.cumsum(0), uniform).clamp_max(len(self.x) - 1)].unsqueeze(1)
 
@@ -82,7 +82,7 @@ class OrnsteinUhlenbeck:
         self.force, self.temperature = force, temperature
 
     def function(self, f: Callable[[Tensor], Tensor]) -> Tensor:
-        """f(A), through the eigenvalues of A."""
+        """Return f(A), through the eigenvalues of A."""
         return self.vectors @ torch.diag(f(self.values)) @ self.vectors.T
 
     def decay(self, t: float) -> Tensor:
@@ -93,7 +93,7 @@ class OrnsteinUhlenbeck:
         return rest + self.decay(t) @ (start - rest)
 
     def covariance(self, t: float) -> Tensor:
-        """Of x(t) from a fixed start; the autocovariance of x(t + s) and x(t) is decay(s) @ covariance(t)."""
+        """Return that of x(t) from a fixed start; E[x(t + s) x(t)] is decay(s) @ covariance(t)."""
         return self.temperature * self.function(lambda a: (1 - torch.exp(-2 * a * t)) / a)
 
     def euler_mean(self, start: Tensor, dt: float, steps: int) -> Tensor:
@@ -101,7 +101,7 @@ class OrnsteinUhlenbeck:
         return rest + self.function(lambda a: (1 - a * dt) ** steps) @ (start - rest)
 
     def euler_covariance(self, dt: float, steps: int) -> Tensor:
-        """Stationary value kT/a x 2/(2 - a dt) in each mode, reached by a factor (1 - a dt)^2 per step."""
+        """Return that of Euler-Maruyama: kT/a x 2/(2 - a dt) in each mode, approached by (1 - a dt)^2 per step."""
         return self.temperature * self.function(lambda a: 2 / (a * (2 - a * dt)) * (1 - (1 - a * dt) ** (2 * steps)))
 
 

@@ -139,7 +139,6 @@ def test_public_names_exist():
 WRITERS = {"write_text", "write_bytes", "save", "savefig", "save_image", "save_file", "tofile", "copyfile", "copy2"}
 TORN_IS_NO_HARM = {  # file, receiver: what else is called by such a name
     ("evaluation/speed/memory.py", "write_text"),  # a switch of the kernel
-    ("dynamics/cuda/resources.py", "write_bytes"),  # a file of this function alone
     ("evaluation/report/wandb_log.py", "save"),  # wandb's upload
     ("evaluation/cache.py", "save"),  # a method of its own, and bytes of safetensors
     ("evaluation/compare.py", "save"),  # that method

@@ -20,7 +20,7 @@ GRADIENT_TOLERANCE = {"ieee": 4e-6, "tf32": 2e-3, "bf16": 6e-3}
 
 
 def halves(units: int, batch: int, steps: int, **options) -> Case:
-    """A machine of two groups, coupled with each other, for the alternating scheme at its longer steps."""
+    """Return a machine of two groups, coupled with each other, for the alternating scheme at its longer steps."""
     groups = units - units // 3, units // 3
     options = {"dt": 0.05, "coupling": units**-0.5, "drive": "sample", **options}
     return Case(units, batch, steps, "alternating", groups=groups, pairs=((0, 1),), **options)

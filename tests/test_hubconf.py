@@ -17,7 +17,7 @@ SHIPPED = sorted(path.stem for path in packaged_folder().glob("*.json"))
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A zoo folder with one small untrained generator."""
+    """Return a zoo folder with one small untrained generator."""
     monkeypatch.setenv("THERMOTORCH_HOME", str(tmp_path))
     model = create_model("generator", image_shape=[1, 4, 4], hidden=3, t_final=0.02)
     fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": "small"}

@@ -40,7 +40,7 @@ def test_every_command_exists():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """The wheel, built in a copy of the tracked sources without fetching anything."""
+    """Build the wheel in a copy of the tracked sources, without downloads, and return its path."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for name in ("thermotorch", "configs", "checkpoints"):

@@ -89,7 +89,7 @@ def test_a_state_of_the_wrong_size_is_refused(x):
 
 
 def quadratic_network(n: int = 8) -> tuple[tt.Potential, float]:
-    """Ferromagnetic couplings, whose spectral norm is the top eigenvalue; and the top eigenvalue of 2 j2 + J."""
+    """Return ferromagnetic couplings, whose spectral norm is the top eigenvalue, and the top eigenvalue of 2 j2 + J."""
     matrix = random_matrix(n).abs()
     potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2=1.0, j4=0.0)
     return potential, 2.0 + torch.linalg.eigvalsh(matrix)[-1].item()

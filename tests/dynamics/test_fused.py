@@ -34,7 +34,7 @@ def rms_ratio(found: Tensor, expected: Tensor) -> float:
 
 
 def machine(name: str) -> tuple[tt.Potential, Tensor, Tensor]:
-    """A potential with every on-site term, a start [batch, unit] and a force [batch, unit], all with gradients."""
+    """Return a potential with every on-site term, a start and a force [batch, unit], all with gradients."""
     torch.manual_seed(0)
     batch, groups, pairs = MACHINES[name]
     couplings = tt.BlockCouplings(groups, pairs)
@@ -55,7 +55,7 @@ DRIVES = {
 
 
 def results(backend: str, name: str, drive: str, **arguments) -> dict[str, Tensor]:
-    """Everything a run gives, and the gradient of a scalar that uses all of it."""
+    """Return all results of a run, and the gradient of a scalar that depends on all of them."""
     potential, start, force = machine(name)
     arguments = {
         "steps": 23,
@@ -76,7 +76,7 @@ def results(backend: str, name: str, drive: str, **arguments) -> dict[str, Tenso
 
 
 def assert_same_paths(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Observed: at most 3e-7, but where a sum over samples cancels (heat and work of a single unit): 4e-6."""
+    """Compare two sets of results; observed: up to 3e-7, or 4e-6 where a sum cancels (heat, work of a single unit)."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].shape == value.shape, name

@@ -16,7 +16,7 @@ EXPECTATIONS = {"mean": lambda x: x, "second moment": torch.square}
 
 
 def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> float:
-    """E[function(x_steps)] of the integrator, by u(x) <- E_xi[u(step(x, xi))] on a Chebyshev grid.
+    """Return E[function(x_steps)] of the integrator, by u(x) <- E_xi[u(step(x, xi))] on a Chebyshev grid.
 
     Leimkuhler-Matthews steps share a normal with the next step, so y_k = x_k - amplitude xi_k / 2 is Markov: a step
     starts from x = y + amplitude xi / 2, with its own xi, and with zero for the next one.
@@ -32,7 +32,7 @@ def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> fl
     shared = 0.5 * amplitude if name == "leimkuhler_matthews" else 0.0
 
     def advance(y: torch.Tensor, step: int = 0) -> torch.Tensor:
-        """All outcomes of one step from each y, [y, node]."""
+        """Return all outcomes of one step from each y, [y, node]."""
         x, xi = torch.broadcast_tensors(y[:, None] + (shared if step else 0.0) * nodes, nodes)
         common = {
             "drift": lambda x, _: FORCE - (2 * J2 * x + 4 * J4 * x**3),
@@ -49,7 +49,7 @@ def weak_expectation(name: str, function: Callable, dt: float, steps: int) -> fl
         return INTEGRATORS[name].step(x, 0, system)
 
     def interpolate(u: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The Chebyshev interpolant of grid values u, at x."""
+        """Return the Chebyshev interpolant of grid values u, at x."""
         k = torch.arange(order, dtype=torch.float64)
         coefficients = 2 / order * torch.cos(k[:, None] * angle) @ u
         coefficients[0] /= 2

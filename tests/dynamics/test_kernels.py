@@ -36,7 +36,7 @@ def test_kernels_on_the_interpreter():
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
 def test_kernels_compile_for_compute_capability_9(precision):
     """The interpreter checks no types, layouts or sizes of tiles; this needs no GPU."""
-    from thermotorch.dynamics.cuda import resources
+    from scripts import kernel_resources as resources
 
     batch = f"large batch, {precision}"
     wanted = {

@@ -10,7 +10,7 @@ ALL_ONES = 0xFFFFFFFF
 
 @pytest.fixture(scope="module")
 def z() -> torch.Tensor:
-    """Two million normals, float64 [step, batch, unit]."""
+    """Return two million normals, float64 [step, batch, unit]."""
     return normals(1234, torch.arange(128), 0, 128, 128, dtype=torch.float64)
 
 

@@ -14,7 +14,7 @@ def drive(step: int) -> Tensor:
 
 
 def observed_run(observers: dict, steps: int = 40, **arguments) -> tuple[tt.Trajectory, Tensor]:
-    """A driven run of four coupled units, and all its states [step + 1, batch, unit]."""
+    """Return a driven run of four coupled units, and all its states [step + 1, batch, unit]."""
     start = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     common = dict(dt=0.02, temperature=0.3, mobility=MOBILITY, drive=drive, seed=4, record=1)
     run = tt.simulate(random_potential(4), start, steps=steps, observers=observers, **{**common, **arguments})

@@ -100,7 +100,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 def states_held(steps: int) -> float:
-    """Memory after a run that awaits its gradient, in states."""
+    """Return the memory after a run with a pending gradient, in states."""
     potential, state = random_potential(8), torch.zeros(1000, 8, dtype=torch.float64)
     with LiveBytes() as live:
         run = tt.simulate(potential, state, steps=steps, dt=1e-3, temperature=0.1, seed=0)

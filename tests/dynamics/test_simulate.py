@@ -53,7 +53,7 @@ def test_coupled_quadratic_units_follow_the_ornstein_uhlenbeck_process():
     autocovariance = process.function(lambda a: (1 - a * tau) ** 40) @ early_covariance
 
     def error(of: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Standard error of a sample covariance of Gaussian variables with covariances a and b."""
+        """Return the standard error of a sample covariance of Gaussian variables with covariances a and b."""
         return ((of**2 + torch.outer(a.diagonal(), b.diagonal())) / samples).sqrt()
 
     assert_mean(run.state, mean, 4)
@@ -95,7 +95,7 @@ def test_stationary_variance_of_a_large_step(integrator, inflation):
 
 
 def excess_chi_square(x: Tensor, energy: Callable, temperature: float, bins: int) -> float:
-    """(chi^2 - degrees of freedom) / its standard deviation, for a histogram over [-3, 3]^units against exp(-V/kT).
+    """Return (chi^2 - degrees of freedom) / its standard deviation, for a histogram over [-3, 3]^units and exp(-V/kT).
 
     Probabilities by the midpoint rule on cells; bins that expect fewer than 10 samples are pooled with the outside.
     """

@@ -19,7 +19,7 @@ MEDIUM = {"temperature": 0.4, "mass": MASS, "friction": FRICTION}
 
 
 def springs() -> tuple[tt.Potential, Tensor, Tensor]:
-    """A quadratic potential of three units, its stiffness K and its force f."""
+    """Return a quadratic potential of three units, its stiffness K and its force f."""
     coupling = random_matrix(3)
     force = torch.tensor([0.5, -1.0, 0.2], dtype=float64)
     potential = tt.Potential(tt.DenseCouplings.from_matrix(coupling), j2=1.0, j4=0.0, bias=-force)

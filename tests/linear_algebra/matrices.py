@@ -11,13 +11,13 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def positive(n: int = 5, seed: int = 0, ridge: float = 0.4) -> Tensor:
-    """Symmetric positive definite, condition number of about ten, with an uneven diagonal."""
+    """Return a symmetric positive definite matrix of condition number about ten, with an uneven diagonal."""
     root = normal(n, n, seed=seed)
     stretch = torch.linspace(0.7, 1.5, n, dtype=float64)
     return stretch[:, None] * (root @ root.T / n + ridge * torch.eye(n)) * stretch
 
 
 def unit_diagonal(A: Tensor) -> tuple[Tensor, Tensor]:
-    """S A S with unit diagonal, and S."""
+    """Return S A S with unit diagonal, and S."""
     scale = A.diagonal().rsqrt()
     return scale[:, None] * A * scale, scale

@@ -15,7 +15,7 @@ READOUT = Readout(reads=4000, warmup=400.0)
 
 
 def assert_prediction(found, A, onto, mean, variance) -> None:
-    """Both within the errors that the read-out must have."""
+    """Compare mean and variance with the truth, within the predicted errors of the read-out."""
     loaded, scale = unit_diagonal(A)
     ou, rows = OrnsteinUhlenbeck(loaded, D=2 * torch.eye(len(A)).to(A)), onto * scale
     means = exact.mean_covariance(ou.transition(1.0).decay, ou.stationary()[1], READOUT.reads)

@@ -17,7 +17,7 @@ SYSTEMS = {
 
 
 def runs(name: str) -> tuple[OrnsteinUhlenbeck, torch.Tensor]:
-    """Stationary paths [read, run, unit]."""
+    """Return stationary paths [read, run, unit]."""
     A, D = SYSTEMS[name]
     ou = OrnsteinUhlenbeck(A, D=D)
     times = torch.cat([torch.zeros(1), 100 + INTERVAL * torch.arange(READS)]).double()
@@ -25,7 +25,7 @@ def runs(name: str) -> tuple[OrnsteinUhlenbeck, torch.Tensor]:
 
 
 def assert_variance(samples: torch.Tensor, predicted: torch.Tensor) -> None:
-    """The variance over dim 0 is the predicted one; its own error follows from the samples' fourth moment."""
+    """Compare the variance over dim 0 with its prediction, within the error from the samples' fourth moment."""
     squares = (samples - samples.mean(0)).square()
     assert_within(squares.mean(0), predicted, squares.std(0) / len(samples) ** 0.5, 4.5)
 

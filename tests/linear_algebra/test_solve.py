@@ -17,7 +17,7 @@ READOUT = Readout(reads=4000, warmup=200.0)
 
 
 def law(A: Tensor, D: Tensor, interval: float) -> tuple[Tensor, Tensor]:
-    """F over an interval and S."""
+    """Return F over an interval and S."""
     ou = OrnsteinUhlenbeck(A, D=D)
     return ou.transition(interval).decay, ou.stationary()[1]
 

@@ -19,7 +19,7 @@ def machine() -> tt.Potential:
 
 
 def noised(seed: int, samples: int = 8) -> tuple:
-    """Statistics of noising runs, and their paths."""
+    """Return the statistics of noising runs, and their paths."""
     observers = {"moments": ReverseMoments(machine())}
     start, decay = NOISING.run(PIXELS[torch.arange(samples) % 2], seed=seed, record=1, observers=observers)
     return decay.observed["moments"], torch.cat([start[None], decay.states])

@@ -13,7 +13,7 @@ TEMPERATURE = 0.5
 
 @pytest.fixture
 def machine() -> Potential:
-    """Two visible units and a hidden one in a double well, in double precision."""
+    """Return two visible units and a hidden one in a double well, in double precision."""
     couplings = BlockCouplings({"visible": 2, "hidden": 1}, [("visible", "hidden")])
     couplings.load_matrix(torch.tensor([[0.0, 0.0, -0.8], [0.0, 0.0, 0.5], [-0.8, 0.5, 0.0]]))
     j2 = torch.tensor([0.5, 0.5, -0.5])
@@ -21,7 +21,7 @@ def machine() -> Potential:
 
 
 def quadrature(potential: Potential, visible: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact <x_i> and <x_i x_j> at equilibrium, with the visible units given or free."""
+    """Return the exact <x_i> and <x_i x_j> at equilibrium, with the visible units given or free."""
     axis = torch.linspace(-2.5, 2.5, 101, dtype=torch.float64)
     axes = [axis] * 3 if visible is None else [visible[:1], visible[1:], axis]
     points = torch.cartesian_prod(*axes)

@@ -15,7 +15,7 @@ def gaussian(n: int, mean: float, seed: int, std: float = 1.0) -> torch.Tensor:
 
 
 def mean_abs(mean: float, std: float) -> float:
-    """E|z| of z normal."""
+    """Return E|z| of z normal."""
     return (
         std * sqrt(2 / pi) * torch.exp(torch.tensor(-(mean**2) / (2 * std**2))).item()
         + mean * torch.erf(torch.tensor(mean / (std * sqrt(2)))).item()

@@ -11,7 +11,7 @@ PHYSICS = {"dt": 0.1, "temperature": 0.3}
 
 
 def middle_states(potential: tt.Potential, batch: int, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The states right after the noise of each step of a run, z = O N C x, and the normals it used."""
+    """Return the states right after the noise of each step of a run, z = O N C x, and its normals."""
     with torch.no_grad():
         start = torch.randn(batch, potential.num_units, dtype=torch.float64)
         run = tt.simulate(potential, start, steps=steps, seed=4, integrator="splitting", record=1, **PHYSICS)

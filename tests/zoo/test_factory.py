@@ -16,7 +16,7 @@ class Affine(nn.Module):
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path):
-    """A zoo folder with the trained model `affine.test` (width 4)."""
+    """Return a zoo folder with the trained model `affine.test` (width 4)."""
     monkeypatch.setattr(registry, "_architectures", {**registry._architectures, "affine": Affine})
     monkeypatch.setenv("THERMOTORCH_HOME", str(tmp_path))
     save_checkpoint(Affine(4), "affine.test", tmp_path, FIELDS)

@@ -21,7 +21,7 @@ def forget():
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository in the Hub's cache, and the calls that a stand-in client got."""
+    """Return a repository in the Hub's cache, and the calls of a stand-in client."""
     model = create_model("feature_net", image_size=8, widths=[2])
     weights, card = save_checkpoint(model, "feature_net.x", tmp_path, FIELDS)
     folder = tmp_path / "snapshot"

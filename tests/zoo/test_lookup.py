@@ -14,7 +14,7 @@ FIELDS = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "A
 
 @pytest.fixture
 def places(monkeypatch, tmp_path):
-    """The three places, each with a model of its own width under the name `feature_net.shared`, and one more model."""
+    """Return the three places, each with a model of its own width as `feature_net.shared`, and one more model."""
     folders = {name: tmp_path / name for name in ("home", "packaged", "plugin")}
     for number, (name, folder) in enumerate(folders.items(), start=1):
         for tag in ("shared", name):

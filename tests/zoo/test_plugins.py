@@ -13,7 +13,7 @@ from thermotorch.zoo.plugins import plugin_folders, plugin_packages
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch, tmp_path):
-    """A package on the path that cannot be imported, and a function that announces things."""
+    """Put a package that cannot be imported on the path, and return a function that announces entry points."""
     package = tmp_path / "weights_of_somebody"
     (package / "trained").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")

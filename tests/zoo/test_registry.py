@@ -18,7 +18,7 @@ class Doubler(nn.Module):
 
 @pytest.fixture(autouse=True)
 def own_table(monkeypatch):
-    """Each test changes a copy of the table of architectures, without the plugins of this environment."""
+    """Give each test a copy of the table of architectures, without the plugins of this environment."""
     monkeypatch.setattr(registry, "_architectures", dict(registry._architectures))
     monkeypatch.setattr(registry, "_plugins_found", True)
 
@@ -68,7 +68,7 @@ def test_an_unknown_argument_lists_the_close_matches():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Sets the entry points of other packages: name = value."""
+    """Return a function that sets the entry points of other packages, name = value."""
 
     def install(**values: str) -> None:
         found = tuple(EntryPoint(name, value, plugins.MODELS) for name, value in values.items())

@@ -1,4 +1,4 @@
-"""Machines as analog circuits: netlists for ngspice, and what that simulator makes of them.
+"""Machines as analog circuits: netlists for ngspice, and their simulation.
 
     import thermotorch as tt
     from thermotorch.circuit import analog_machine, netlist, run_netlist

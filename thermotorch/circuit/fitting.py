@@ -1,4 +1,4 @@
-"""Bounds that decide if a machine fits a circuit: the reach of its units and their fastest rate."""
+"""Bounds for a machine in a circuit: the reach of its units and their fastest rate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

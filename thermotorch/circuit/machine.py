@@ -19,14 +19,14 @@ from thermotorch.potential import Potential
 class Segment(NamedTuple):
     """A part of the run with constant knobs."""
 
-    time: float  # how long, in reduced units
+    time: float  # duration, in reduced units
     temperature: float = 0.0
-    gain: float = 1.0  # of couplings and biases
+    gain: float = 1.0  # factor of couplings and biases
 
 
 @dataclass(frozen=True)
 class AnalogMachine:
-    """A network of units as a circuit sees it; tensors are float64 on the CPU.
+    """A network of units for a circuit; tensors are float64 on the CPU.
 
         dx_i = mu_i (-2 j2 x_i - 3 j3 x_i^2 - 4 j4 x_i^3 - gain (b_i + (J x)_i)) dt + sqrt(2 mu_i kT dt) xi_i
 
@@ -63,17 +63,17 @@ class AnalogMachine:
 
     @property
     def temperature(self) -> float:
-        """The largest kT of the program."""
+        """Return the largest kT of the program."""
         return max(segment.temperature for segment in self.program)
 
     @property
     def switched(self) -> bool:
-        """True if couplings and biases are turned during the run, so that their currents pass a switch."""
+        """Return True if the gain changes during the run, so that currents of couplings and biases pass a switch."""
         return any(segment.gain != 1.0 for segment in self.program)
 
     @property
     def heated(self) -> bool:
-        """True if the temperature changes during the run."""
+        """Return True if the temperature changes during the run."""
         return len({segment.temperature for segment in self.program}) > 1
 
     @property
@@ -95,13 +95,13 @@ def analog_machine(
         inputs: features of a layer, [in_features], or the number that a layered computer takes, [1].
 
     Raises:
-        ValueError: a model that cannot be exported, with the reason, or inputs that do not fit.
+        ValueError: a model that cannot be exported, with the reason, or inputs of the wrong shape.
     """
     if type(model) is ThermodynamicGenerator:
         return _generator(model, label)
     if isinstance(model, ThermodynamicClassifier):
         if image is None:
-            raise ValueError("image: a classifier needs the image that it looks at, [channel, height, width]")
+            raise ValueError("image: a classifier needs an image, [channel, height, width]")
         return _layer(model.layer, model.features(image.unsqueeze(0))[0])
     if isinstance(model, ThermodynamicLayer):
         if inputs is None or inputs.shape != (model.in_features,):
@@ -144,7 +144,7 @@ def from_potential(
         read: numbers of the units that are read, by default all.
 
     Raises:
-        ValueError: a potential with a law of its own.
+        ValueError: a potential with an energy of its own.
     """
     if not potential.quartic:
         raise ValueError(
@@ -169,10 +169,10 @@ def from_potential(
 
 def _generator(model: ThermodynamicGenerator, label: int | None) -> AnalogMachine:
     potential = model.potential
-    wanted = class_labels(None if label is None else [label], torch.zeros(1, dtype=torch.int64), model.num_classes)
+    labels = class_labels(None if label is None else [label], torch.zeros(1, dtype=torch.int64), model.num_classes)
     start = torch.zeros(potential.num_units)
     if model.num_classes:
-        start[model.hidden.stop + int(wanted[0])] = 1.0
+        start[model.hidden.stop + int(labels[0])] = 1.0
     whole = from_potential(
         potential, model.t_final, model.dt, model.temperature, start=start, held=model.held(), mobility=model.mobility,
         read=range(model.visible.stop),

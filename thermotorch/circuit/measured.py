@@ -1,4 +1,4 @@
-"""Wells as they were measured: a force curve in place of 2 j2 x + 4 j4 x^3."""
+"""Measured wells: a force curve in place of 2 j2 x + 4 j4 x^3."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ class MeasuredWells(Potential):
         **potential: `bias` and `fixed_bias` of `Potential`.
 
     Raises:
-        ValueError: forces that are not [kind, point], are not finite, or do not hold a unit; kinds that do not exist.
+        ValueError: forces of another shape, that are not finite or that do not hold a unit, or an unknown kind.
 
     Cost: as the quartic well and two look-ups a unit.
     """

@@ -1,4 +1,4 @@
-"""Running ngspice, and reading what it writes."""
+"""Runs of ngspice, and its output files."""
 
 import shutil
 import subprocess
@@ -40,13 +40,13 @@ def find_ngspice() -> str:
     Raises:
         FileNotFoundError: it is not installed.
     """
-    if (found := shutil.which("ngspice")) is None:
+    if (path := shutil.which("ngspice")) is None:
         raise FileNotFoundError("ngspice is not installed: it is the Debian package ngspice (apt-get install ngspice)")
-    return found
+    return path
 
 
 def run_netlist(text: str, folder: Path | None = None, timeout: float | None = None) -> CircuitRun:
-    """Run a netlist of `netlist`, and return what was read and kept.
+    """Run a netlist, and return its read-out and waveforms.
 
     Args:
         text: the netlist.
@@ -55,7 +55,7 @@ def run_netlist(text: str, folder: Path | None = None, timeout: float | None = N
 
     Raises:
         FileNotFoundError: ngspice is not installed.
-        RuntimeError: ngspice refused the netlist or did not reach the end of the run; with its last lines.
+        RuntimeError: ngspice refused the netlist or did not finish the run; the message holds its last lines.
     """
     program = find_ngspice()
     if folder is None:
@@ -65,15 +65,15 @@ def run_netlist(text: str, folder: Path | None = None, timeout: float | None = N
     for earlier in (read, waveform):
         earlier.unlink(missing_ok=True)
     write_file(folder / NETLIST, text)
-    done = subprocess.run(
+    process = subprocess.run(
         [program, "-n", "-b", NETLIST], cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
     )
-    said = done.stdout + done.stderr
-    if not read.is_file() or "aborted" in said or "Timestep too small" in said:
-        raise RuntimeError("ngspice did not finish the run: " + " / ".join(said.strip().splitlines()[-8:]))
+    output = process.stdout + process.stderr
+    if not read.is_file() or "aborted" in output or "Timestep too small" in output:
+        raise RuntimeError("ngspice did not finish the run: " + " / ".join(output.strip().splitlines()[-8:]))
     values = [float(line.split()[1]) for line in read.read_text().splitlines()[1:]]
-    kept = raw_file(waveform) if waveform.is_file() else {}
-    return CircuitRun(torch.tensor(values, dtype=torch.float64), kept)
+    waveforms = raw_file(waveform) if waveform.is_file() else {}
+    return CircuitRun(torch.tensor(values, dtype=torch.float64), waveforms)
 
 
 def raw_file(path: Path) -> dict[str, Tensor]:

@@ -48,5 +48,5 @@ class Scale:
 
     @property
     def joule(self) -> float:
-        """The machine's unit of energy."""
+        """Return the machine's unit of energy."""
         return self.farad * self.volt**2

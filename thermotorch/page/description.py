@@ -1,4 +1,4 @@
-"""What a page needs of a trained machine or chain: wells, clocks and read-out, couplings and biases of a few bits each.
+"""The description of a machine or chain for its page: wells, clocks and read-out, couplings and biases of a few bits.
 
 The numbers are those of `realise(model, bits=...)`: every kind on 2^bits - 1 levels up to its largest magnitude. One
 machine has 8 bits. A chain has some twenty times its couplings and six bits, which are one character of text each.
@@ -29,7 +29,7 @@ def describe(model: nn.Module, name: str) -> dict[str, Any]:
     Args:
         model: a `ThermodynamicGenerator` that runs by the alternating scheme, without a schedule, or a
             `ThermodynamicChain` that begins with one.
-        name: how the page calls it.
+        name: name on the page.
 
     Raises:
         ValueError: a model that a page cannot show, with the reason.
@@ -60,7 +60,7 @@ def describe(model: nn.Module, name: str) -> dict[str, Any]:
 
 
 def _not_shown(machine: ThermodynamicGenerator) -> str:
-    """Return what the page's simulator lacks for this machine, "" if nothing."""
+    """Return the property of this machine that the page's simulator lacks, "" for none."""
     if machine.integrator != "alternating":
         return f"runs by integrator={machine.integrator!r} where the page has 'alternating'"
     if machine.config["schedule"] is not None:
@@ -97,12 +97,7 @@ def _first(machine: ThermodynamicGenerator, bits: int) -> dict[str, Any]:
 
 @torch.no_grad()
 def _stage(stage: DenoisingStage, bits: int) -> dict[str, Any]:
-    """Return a machine of a chain, and what holds it: the noisy image and the labels, written as [unit, held unit]."""
-    given = {
-        "held_hidden": written(stage.held_hidden.T, bits),
-        "held_visible": written(stage.held_visible, bits),
-        "label_hidden": written(stage.label_hidden.T, bits),
-    }
+    """Return a machine of a chain with its couplings to held units, noisy image and labels, [unit, held unit]."""
     return {
         "temperature": stage.temperature,
         "dt": stage.dt,
@@ -115,7 +110,9 @@ def _stage(stage: DenoisingStage, bits: int) -> dict[str, Any]:
         "classes": len(stage.label_hidden),
         "groups": _groups(stage.potential, torch.tensor(1.0)),
         **_levels(stage.potential, bits),
-        **given,
+        "held_hidden": written(stage.held_hidden.T, bits),
+        "held_visible": written(stage.held_visible, bits),
+        "label_hidden": written(stage.label_hidden.T, bits),
     }
 
 

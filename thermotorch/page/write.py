@@ -19,7 +19,7 @@ def write_page(model: nn.Module, name: str, path: str | os.PathLike, *, seed: in
 
     Args:
         model: as in `describe`.
-        name: how the page calls it; that of its checkpoint, for the line of Python that the page shows.
+        name: name on the page, that of the checkpoint, for the line of Python that the page shows.
         path: the file to write, about 0.6 MB for 784 + 512 units.
         seed: the noise that the page begins with, 0 <= seed < 2^53.
 

@@ -134,7 +134,7 @@ def _known() -> dict[str, str | EntryPoint | Builder]:
 
 
 def _load(name: str, plugin: EntryPoint) -> Builder:
-    """Import and return the builder that a plugin announces."""
+    """Return the builder that a plugin announces, imported now."""
     try:
         builder: Builder = plugin.load()
     except Exception as error:

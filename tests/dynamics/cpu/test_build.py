@@ -13,7 +13,7 @@ from thermotorch.dynamics.cpu import operators as cpu
 
 @pytest.fixture
 def no_library(monkeypatch, tmp_path):
-    """As in a process that has not asked for the library yet, with an empty cache folder."""
+    """Restore the state of a process that has not used the library yet, with an empty cache folder."""
     monkeypatch.setenv("THERMOTORCH_CACHE", str(tmp_path))
     for function in (build.compiler, build.library, cpu.library, cpu.unavailable):
         function.cache_clear()

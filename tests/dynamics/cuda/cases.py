@@ -12,12 +12,12 @@ from thermotorch.dynamics.operators.arguments import Langevin, Timeline
 
 
 def listed(arguments: Timeline) -> list:
-    """The arguments of an operator in their order."""
+    """Return the arguments of an operator in their order."""
     return list(vars(arguments).values())
 
 
 def changed(arguments: list, **others) -> list:
-    """Those of `thermotorch::langevin` with others in their place, by name."""
+    """Return the arguments of `thermotorch::langevin` with some replaced by name."""
     return listed(replace(Langevin(*arguments), **others))
 
 
@@ -72,7 +72,7 @@ class Case:
             self.sample_ids = torch.randperm(2 * b, generator=draw)[:b]
 
     def topology(self) -> tt.BlockCouplings | tt.DenseCouplings:
-        """Couplings with no values yet, float64."""
+        """Return couplings of value zero, float64."""
         if not self.groups:
             return tt.DenseCouplings(self.units).double()
         assert sum(self.groups) == self.units
@@ -80,7 +80,7 @@ class Case:
         return tt.BlockCouplings(groups, [(str(a), str(b)) for a, b in self.pairs]).double()
 
     def arguments(self, device: str) -> list:
-        """Of `thermotorch::langevin`."""
+        """Return the arguments of `thermotorch::langevin`."""
 
         def put(tensor: Tensor) -> Tensor:
             return tensor.to(device, torch.float32)
@@ -98,7 +98,7 @@ class Case:
         ))  # fmt: skip
 
     def reference(self) -> tuple[tt.Potential, Tensor, Tensor | None, tt.dynamics.Trajectory]:
-        """Potential, start and force that can be differentiated, and the run from them."""
+        """Return differentiable potential, start and force, and the run from them."""
         potential = tt.Potential(
             self.topology().load_matrix(self.couplings), self.j2, self.j3, self.j4, self.bias
         ).double()  # fmt: skip

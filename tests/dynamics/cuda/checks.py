@@ -9,7 +9,7 @@ from thermotorch.dynamics.operators.arguments import Langevin
 
 
 def gradients(case: Case, device: str) -> tuple[list[Tensor], list[Tensor | None], list[Tensor]]:
-    """Of a loss of the end and of what was recorded: those of the kernels, in their order; then those of the reference.
+    """Return the gradients of a loss of the end and the records: those of the kernels, then those of the reference.
 
     The latter by start, bias and force (None without one), and by the couplings' parameters.
     """
@@ -36,7 +36,7 @@ def gradients(case: Case, device: str) -> tuple[list[Tensor], list[Tensor | None
 
 
 def assert_parts_are_the_whole(case: Case, device: str) -> None:
-    """Two halves of six steps, and all samples but the first five, to the bit."""
+    """Compare two halves of six steps, and all samples but the first five, with the whole, to the bit."""
     arguments = case.arguments(device)
     end, a = kernels.langevin(*arguments)[0], Langevin(*arguments)
     middle = kernels.langevin(*changed(arguments, steps=2))[0]

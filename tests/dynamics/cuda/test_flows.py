@@ -11,7 +11,7 @@ UNITS, BATCH = 70, 18
 
 
 def definition(state, whole, half, whole_push, half_push, decay, spread, stiffness, shift, ids, steps, seed, first, *_):
-    """States after each step, and u between the steps."""
+    """Return the states after each step, and u between the steps."""
 
     def couple(y, matrix, push, k):
         return y + (0 if matrix is None else y @ matrix) + push[k if len(push) > 1 else 0]
@@ -29,7 +29,7 @@ def definition(state, whole, half, whole_push, half_push, decay, spread, stiffne
 
 
 def random_arguments(couplings: bool, pushes: tuple[int, int]) -> list:
-    """Of the operator up to the first step, in float64; three units are clamped."""
+    """Return arguments of the operator up to the first step, in float64; three units are clamped."""
     draw = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -48,7 +48,7 @@ def random_arguments(couplings: bool, pushes: tuple[int, int]) -> list:
 
 
 def of_operator(exact: list, device: str, record: int, keep: int, precision: str) -> list:
-    """Arguments of `thermotorch::splitting`, in float32."""
+    """Return arguments of `thermotorch::splitting`, in float32."""
 
     def put(value):
         return value.detach().to(device, torch.float32 if value.is_floating_point() else None)

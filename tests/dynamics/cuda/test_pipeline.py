@@ -14,9 +14,7 @@ from thermotorch.dynamics.operators.arguments import Langevin
 
 
 class Graph:
-    """What `torch.cuda.CUDAGraph` does, on the interpreter: launches are not run while it records,
-    but when it is replayed.
-    """
+    """A stand-in for `torch.cuda.CUDAGraph` on the interpreter, which records launches and runs them at each replay."""
 
     recording: list | None = None
     clock: torch.Tensor

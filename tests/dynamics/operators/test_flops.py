@@ -11,7 +11,7 @@ from thermotorch.dynamics.cpu import operators as cpu
 
 
 def counted(**options) -> tuple[int, int]:
-    """Operations of a run, and of its backward pass."""
+    """Return the operations of a run, and of its backward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     import thermotorch.dynamics.operators.flops  # noqa: F401

@@ -35,7 +35,7 @@ def test_values_on_a_step_need_one_setting():
 
 
 def inverse_error(step: float, rounding) -> float:
-    """Root mean square over 40 matrices of |sum w (rounded A)^-1 - A^-1|, without any noise of sampling."""
+    """Return the root mean square over 40 matrices of |sum w (rounded A)^-1 - A^-1|, without noise of sampling."""
     total = 0.0
     for seed in range(40):
         A = positive(4, seed=seed)

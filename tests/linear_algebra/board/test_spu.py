@@ -13,7 +13,7 @@ SIGMAS = 4.5
 
 
 def buildable(cells: int, strength: float = 0.8, seed: int = 0) -> torch.Tensor:
-    """Couplings of both signs, whose moduli have the largest eigenvalue `strength`, between cells of uneven size."""
+    """Return couplings of both signs, whose moduli have the largest eigenvalue `strength`, between uneven cells."""
     off = normal(cells, cells, seed=seed).triu(1)
     off = off + off.T
     off = strength * off / torch.linalg.eigvalsh(off.abs())[-1]

@@ -11,7 +11,7 @@ from thermotorch.models.baselines.boltzmann import RestrictedBoltzmannMachine
 
 @pytest.fixture
 def machine() -> RestrictedBoltzmannMachine:
-    """4 visible and 3 hidden units with couplings of order one."""
+    """Return a machine of 4 visible and 3 hidden units with couplings of order one."""
     torch.manual_seed(0)
     model = RestrictedBoltzmannMachine((1, 2, 2), hidden=3, sampling_steps=40).double()
     for parameter in model.parameters():
@@ -20,12 +20,12 @@ def machine() -> RestrictedBoltzmannMachine:
 
 
 def states(units: int) -> torch.Tensor:
-    """All states of binary units, float64 [2^units, units]."""
+    """Return all states of binary units, float64 [2^units, units]."""
     return torch.tensor(list(itertools.product((0.0, 1.0), repeat=units)), dtype=torch.float64)
 
 
 def joint(model: RestrictedBoltzmannMachine) -> torch.Tensor:
-    """p(v, h) by enumeration of the energy, [visible state, hidden state]."""
+    """Return p(v, h) by enumeration of the energy, [visible state, hidden state]."""
     visible, hidden = states(4), states(3)
     exponent = visible @ model.weight @ hidden.T + (visible @ model.visible_bias)[:, None] + hidden @ model.hidden_bias
     return exponent.flatten().softmax(0).view(16, 8)

@@ -5,7 +5,7 @@ from thermotorch.models.baselines.gaussians import Gaussians
 
 
 def two_classes(n: int = 600) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of 1 x 2 x 2 pixels inside [0, 1], correlated, with another mean and covariance in each class."""
+    """Return correlated images of 1 x 2 x 2 pixels inside [0, 1], with another mean and covariance in each class."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(n) % 2
     mixing = 0.02 * torch.randn(2, 4, 4, generator=generator)

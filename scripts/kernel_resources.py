@@ -1,6 +1,6 @@
 """Resources of every compiled kernel: registers, spilled bytes, shared memory. Needs no GPU, only Triton.
 
-    python -m thermotorch.dynamics.cuda.resources [compute capability, default 90]
+    python scripts/kernel_resources.py [compute capability, default 90]
 
 A kernel of `warps` warps may use 65536 / (32 x warps) registers per thread, at most 255; the rest is spilled to local
 memory. Shared memory per processor is 227 KB on compute capability 9.0.
