@@ -79,7 +79,10 @@ def cell_netlist(
         if machine.held[unit]:
             lines.append(f"V{unit} x{unit} 0 dc {start:.12g}")
             continue
-        lines += [f"Va{unit} x{unit} c{unit} dc 0", f"C{unit} c{unit} 0 {scale.farad:.12g} ic={start:.12g}"]
+        lines += [
+            f"Va{unit} x{unit} c{unit} dc 0",
+            f"C{unit} c{unit} 0 {scale.farad * machine.sizes[unit].item():.12g} ic={start:.12g}",
+        ]
         lines += well(cells[unit], unit, rails=("vddw", "vssw"))
         lines += _bonds(machine, scale, unit, pairs)
         if machine.temperature:

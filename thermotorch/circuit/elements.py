@@ -42,10 +42,10 @@ def elements(machine: AnalogMachine, scale: Scale, step: float, unit: int, meter
     if machine.held[unit]:
         yield f"V{unit} x{unit} 0 dc {start:.12g}"
         return
-    siemens = scale.siemens * machine.mobility[unit].item()
+    siemens, farad = scale.siemens * machine.mobility[unit].item(), scale.farad * machine.sizes[unit].item()
     if metered:
         yield f"Va{unit} x{unit} c{unit} dc 0"
-    yield f"C{unit} {'c' if metered else 'x'}{unit} 0 {scale.farad:.12g} ic={start:.12g}"
+    yield f"C{unit} {'c' if metered else 'x'}{unit} 0 {farad:.12g} ic={start:.12g}"
     yield f"B{unit} x{unit} 0 i={well_current(machine, scale, unit)}"
     into = f"x{unit} 0"
     if machine.switched:  # fields meet on a bus of 1 / G0, and a switch lets them at the unit

@@ -41,11 +41,15 @@ def reach_of(machine: AnalogMachine) -> Reach:
     curvature = 2 * machine.j2.abs() + 6 * machine.j3.abs() * usual + 12 * machine.j4 * usual**2
     free = ~machine.held
     norm = torch.linalg.matrix_norm(gain * machine.couplings[free][:, free], 2)
-    return Reach(furthest.max().item(), (machine.mobility * (curvature + norm))[free].max().item())
+    return Reach(furthest.max().item(), (machine.mobility / machine.sizes * (curvature + norm))[free].max().item())
 
 
 def _amplitude(machine: AnalogMachine, gain: float, climb: float, pull: Callable[[Tensor], Tensor]) -> Tensor:
-    quadratic, quartic, heat = machine.j2.clamp_min(1e-12), machine.j4.clamp_min(1e-12), climb * machine.temperature
+    quadratic, quartic, heat = (
+        machine.j2.clamp_min(1e-12),
+        machine.j4.clamp_min(1e-12),
+        climb * machine.temperature / machine.sizes,
+    )
     thermal = torch.minimum((heat / quadratic).sqrt(), (heat / quartic) ** 0.25)
     soft, start = (-2 * machine.j2).clamp_min(0.0), machine.start.abs()
     reach = start

@@ -28,7 +28,7 @@ class Segment(NamedTuple):
 class AnalogMachine:
     """A network of units for a circuit; tensors are float64 on the CPU.
 
-        dx_i = mu_i (-2 j2 x_i - 3 j3 x_i^2 - 4 j4 x_i^3 - gain (b_i + (J x)_i)) dt + sqrt(2 mu_i kT dt) xi_i
+        c_i dx_i = mu_i (-2 j2 x_i - 3 j3 x_i^2 - 4 j4 x_i^3 - gain (b_i + (J x)_i)) dt + sqrt(2 mu_i kT dt) xi_i
 
     Args:
         j2, j3, j4, bias, mobility, start: numbers of each unit, [unit].
@@ -40,6 +40,8 @@ class AnalogMachine:
         read: numbers of the units that are read at the end.
         readout_time: the read-out averages over this last part of the run; 0 takes a sample.
         full_scale: values of x between which a converter reads.
+        capacitance: c, capacitances in units of `Scale.farad`, [unit]; None for ones. A unit with c has the mobility
+            mu / c and, since its noise is that of a conductance, the temperature kT / c.
     """
 
     j2: Tensor
@@ -56,6 +58,12 @@ class AnalogMachine:
     read: tuple[int, ...]
     readout_time: float = 0.0
     full_scale: tuple[float, float] = (-1.0, 1.0)
+    capacitance: Tensor | None = None
+
+    @property
+    def sizes(self) -> Tensor:
+        """The capacitances, [unit], in units of `Scale.farad`."""
+        return torch.ones_like(self.mobility) if self.capacitance is None else self.capacitance
 
     @property
     def units(self) -> int:

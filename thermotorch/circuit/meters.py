@@ -47,7 +47,7 @@ def _powers(machine: AnalogMachine, scale: Scale, unit: int) -> dict[str, str]:
         "wells": f"{v}*({well})",
         "bonds": f"{v}*({field})",
         "stored": f"{v}*i(Va{unit})",
-        "heat": f"-({well}+{field})*i(Va{unit})/{siemens:.12g}",
+        "heat": f"-({well}+{field})*i(Va{unit})/{siemens * machine.sizes[unit].item():.12g}",
         "supply": f"{scale.supply * siemens / DEVICE.gm_over_current.value:.12g}"
         f"*({curved}+{slope:.12g}*abs({'v(gain)' if machine.switched else '1'}))",
     }
