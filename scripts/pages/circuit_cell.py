@@ -8,10 +8,8 @@ from pathlib import Path
 import torch
 
 from scripts.pages.circuit_digits import NAME, SAMPLES, judge, obeyed
-from thermotorch import DenseCouplings, simulate
 from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL, CellCurve, measure, well
 from thermotorch.circuit.measured import MeasuredWells
-from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.zoo import load_checkpoint
 
@@ -20,33 +18,23 @@ REACH, DT = 1.5, 0.0125
 WELLS = {"single": (SINGLE_WELL, 0.5), "double": (DOUBLE_WELL, -0.5)}
 
 
-class Cells(ThermodynamicGenerator):
-    """A machine with measured wells, single (visible) and double (hidden), that prepares its noise in them."""
-
-    def use(self, machine: ThermodynamicGenerator, force: torch.Tensor) -> "Cells":
-        units, bias = machine.potential.num_units, machine.potential.bias.detach()
-        kind = [int(unit in range(machine.hidden.start, machine.hidden.stop)) for unit in range(units)]
-        self.potential = MeasuredWells(machine.potential.couplings, force, REACH, kind, bias=bias)
-        alone = DenseCouplings.from_matrix(torch.zeros(units, units))
-        self.alone = MeasuredWells(alone, force, REACH, kind)
-        return self
-
-    def noise(
-        self, num_samples: int, *, seed: int | None = None, sample_ids: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        return simulate(
-            self.alone, torch.zeros(num_samples, self.alone.num_units), steps=self.steps, dt=self.dt, seed=seed,
-            temperature=self.temperature, mobility=self.mobility, sample_ids=sample_ids, clamp=self.held(),
-            integrator=self.integrator, stream=Stream.INITIAL,
-        ).state  # fmt: skip
+def with_wells(machine: ThermodynamicGenerator, force: torch.Tensor) -> ThermodynamicGenerator:
+    """Return the machine with measured wells, single (visible) and double (hidden), by Heun's scheme."""
+    other = ThermodynamicGenerator(**{**machine.config, "integrator": "heun", "dt": DT})
+    kind = [
+        int(unit in range(machine.hidden.start, machine.hidden.stop)) for unit in range(machine.potential.num_units)
+    ]
+    other.potential = MeasuredWells(
+        machine.potential.couplings, force, REACH, kind, bias=machine.potential.bias.detach()
+    )
+    return other
 
 
 def sampled(machine: ThermodynamicGenerator, force: torch.Tensor | None, seed: int) -> torch.Tensor:
     """Return images of the machine by Heun's scheme, with the measured wells if there are any."""
-    config = {**machine.config, "integrator": "heun", "dt": DT}
     if force is not None:
-        return Cells(**config).use(machine, force).generate(SAMPLES, seed=seed)
-    other = ThermodynamicGenerator(**config)
+        return with_wells(machine, force).generate(SAMPLES, seed=seed)
+    other = ThermodynamicGenerator(**{**machine.config, "integrator": "heun", "dt": DT})
     other.potential = machine.potential
     return other.generate(SAMPLES, seed=seed)
 

@@ -82,3 +82,17 @@ def test_machines_can_be_trained_for_measured_wells():
 def test_forces_that_do_not_fit_are_refused(force, kind, message):
     with pytest.raises(ValueError, match=message):
         MeasuredWells(tt.DenseCouplings(2), force, 1.0, kind)
+
+
+def test_a_generator_prepares_its_noise_in_its_measured_wells():
+    """Ideal forces: the noise of the quartic machine. A generator that only knew j2 and j4 would diffuse freely."""
+    model = tt.create_model("generator", image_shape=[1, 2, 2], hidden=3, temperature=0.1, dt=0.02, integrator="heun")
+    x = torch.linspace(-2, 2, 2001)
+    exact = model.noise(200, seed=0)
+    model.potential = MeasuredWells(model.potential.couplings, (2 * x + 4 * x**3)[None], 2.0, bias=0.3)
+    found = model.noise(200, seed=0)
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-4)
+    assert model.potential.bias.detach().eq(0.3).all() and model.potential.couplings.num_units == 7  # still its own
+    other = MeasuredWells(model.potential.couplings, (8 * x)[None], 2.0)
+    model.potential = other
+    assert model.noise(200, seed=0).var() < 0.6 * exact.var()

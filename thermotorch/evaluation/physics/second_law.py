@@ -31,7 +31,7 @@ from thermotorch.evaluation.energy.machine_run import noise_of
 from thermotorch.evaluation.estimate import Estimate, mean_of
 from thermotorch.evaluation.physics.fluctuation import jarzynski
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import uncoupled
+from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import Segment, interaction, run_program
 from thermotorch.zoo.rows import Row
 
@@ -85,7 +85,7 @@ def dissipation(
     for ids in torch.arange(num_samples, device=potential.bias.device).split(batch_size):
         start = noise_of(model, ids, seed)
         run = model.denoise(start, seed=seed, sample_ids=ids, observers=observers)
-        wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
+        wells = wells_of(potential)
         on = model.segments[0].gain * interaction(potential, start) + run.work
         off = -model.segments[-1].gain * interaction(potential, run.state)
         entropy = run.observed["weights"].log_ratio

@@ -11,7 +11,7 @@ from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers
 from thermotorch.dynamics import PathWeights
 from thermotorch.models.drawing import batches, class_labels
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import uncoupled
+from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
@@ -204,7 +204,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         weights = {"weights": PathWeights(first.potential)} if weigh else None
         run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask, observers=weights)
         energy, shown = first.potential.energy(run.state), run.state[:, first.visible]
-        wells = uncoupled(first.potential.num_units, first.potential.j2, first.potential.j4).to(start)
+        wells = wells_of(first.potential)
         begin, moved = start.clone(), run.state.clone()
         begin[:, first.visible] = moved[:, first.visible] = 0.0
         standby = wells.energy(moved) - wells.energy(begin)

@@ -26,7 +26,7 @@ from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.models.classifier.groups import by_group, layered_couplings, plain_by_group
 from thermotorch.models.drawing import batches, class_labels
-from thermotorch.models.generator.noising import Noising, uncoupled
+from thermotorch.models.generator.noising import Noising, wells_of
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
 from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 from thermotorch.potential import Potential
@@ -155,11 +155,11 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
 
     def noise(self, num_samples: int, *, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
         """Return starts [sample, unit] with labels at zero: run `t_final` from x = 0, couplings and biases off."""
-        potential = uncoupled(self.potential.num_units, self.potential.j2, self.potential.j4).to(self.potential.bias)
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
         return simulate(
-            potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, mobility=self.mobility,
-            seed=seed, sample_ids=sample_ids, clamp=self.held(), integrator=self.integrator, stream=Stream.INITIAL,
+            wells_of(self.potential), state, steps=self.steps, dt=self.dt, temperature=self.temperature,
+            mobility=self.mobility, seed=seed, sample_ids=sample_ids, clamp=self.held(), integrator=self.integrator,
+            stream=Stream.INITIAL,
         ).state  # fmt: skip
 
     def start(

@@ -10,6 +10,7 @@ number of pixels). Source: Whitelam, PRL 136, 037101 (2026), Eq. 7, and the prog
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -105,3 +106,13 @@ class Noising:
 def uncoupled(num_units: int, j2: float | Tensor, j4: float | Tensor) -> Potential:
     """Return a potential with couplings and biases off."""
     return Potential(BlockCouplings({"unit": num_units}, []), j2, 0.0, j4).requires_grad_(False)
+
+
+def wells_of(potential: Potential) -> Potential:
+    """Return a potential with its couplings and biases off, and with its own on-site law where it has one."""
+    if not potential.own_law:
+        return uncoupled(potential.num_units, potential.j2, potential.j4).to(potential.bias)
+    wells = deepcopy(potential).requires_grad_(False)
+    wells.couplings = BlockCouplings({"unit": potential.num_units}, []).to(potential.bias)
+    wells.bias.zero_()
+    return wells
