@@ -87,10 +87,10 @@ def test_jitter_stays_within_its_bounds():
     assert x.min() > -3.5
 
 
-def end_to_end(objective: dict | None = None, **config) -> EndToEndModule:
+def end_to_end(objective: dict | None = None, optimizer: str = "adam", **config) -> EndToEndModule:
     config = {"image_shape": [1, 8, 8], "hidden": 24, "dt": 0.02, "pixel_mean": 0.305, "pixel_std": 0.376, **config}
-    optimizer = {"name": "adam", "lr": 4e-2, "warmup_steps": 20, "decay_steps": 300}
-    return EndToEndModule({"name": "classifier", "config": config}, optimizer, objective)
+    spec = {"name": optimizer, "lr": 4e-2, "warmup_steps": 20, "decay_steps": 300}
+    return EndToEndModule({"name": "classifier", "config": config}, spec, objective)
 
 
 def test_a_thermodynamic_classifier_learns_the_real_8x8_digits_from_scratch():
@@ -154,9 +154,10 @@ def test_an_unknown_setting_of_the_dynamics_is_refused():
         end_to_end({"bit": 4})
 
 
-def test_a_resumed_end_to_end_run_equals_an_uninterrupted_one(tmp_path):
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_resumed_end_to_end_run_equals_an_uninterrupted_one(tmp_path, optimizer):
     objective = {"shift": 0.5, "mismatch": 0.05}
-    fit(end_to_end(objective), tmp_path / "whole", 7)
-    fit(end_to_end(objective), tmp_path / "resumed", 7, ckpt_path=tmp_path / "whole" / "5.ckpt")
+    fit(end_to_end(objective, optimizer), tmp_path / "whole", 7)
+    fit(end_to_end(objective, optimizer), tmp_path / "resumed", 7, ckpt_path=tmp_path / "whole" / "5.ckpt")
     whole, resumed = (torch.load(tmp_path / run / "7.ckpt", weights_only=True) for run in ("whole", "resumed"))
     assert same(whole["state_dict"], resumed["state_dict"])

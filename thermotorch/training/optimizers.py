@@ -12,9 +12,12 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from thermotorch.training.muon import MuonAndAdam
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    "muon": MuonAndAdam,
     "sgd": torch.optim.SGD,
 }
 
