@@ -189,6 +189,15 @@ def test_what_is_typed_counts(word, run_dir, monkeypatch):
     assert seen == {"data": "d"}
 
 
+@pytest.mark.parametrize(
+    "body", ["a: b: c", "x: [", "\x0e", "defaults: [null]", "defaults: 5", "a: &x [*x]", "[" * 3000]
+)
+def test_a_file_that_cannot_be_read_is_named(program, body):
+    said = program(cli.train_main, {"experiment/attack.yaml": f"# @package _global_\n{body}\n"}, "experiment=attack")
+    assert "configuration 'experiment/attack" in said and "cannot be read: " in said
+    assert "Traceback" not in said
+
+
 def test_other_programs_keep_the_loader_of_hydra():
     import hydra._internal.hydra
 

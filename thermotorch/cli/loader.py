@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra._internal.hydra
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
@@ -51,8 +55,23 @@ class RefusedConfiguration(CompactHydraException):
     """A configuration that reaches for code, or for the environment. Hydra prints its sentence and no traceback."""
 
 
+class NamedFiles(ConfigRepository):
+    """Hydra's search path, which names a file that cannot be read; parsers know a place in it at best."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        try:
+            return super().load_config(config_path)
+        except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise RefusedConfiguration(f"configuration {config_path!r} cannot be read: {reason:.300}") from error
+
+
 class CheckedLoader(ConfigLoaderImpl):
     """Hydra's loader, which gives out no configuration that was not checked."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = NamedFiles(config_search_path)
 
     def load_configuration(
         self,
