@@ -47,3 +47,14 @@ def test_each_image_is_moved_on_its_own():
     alone = torch.cat([jitter(images[i : i + 1], uniforms[i : i + 1], **settings) for i in range(5)])
     assert torch.allclose(together, alone, atol=1e-6)
     assert (together - images).abs().amax(dim=(1, 2, 3)).min() > 0.05
+
+
+def test_wide_images_turn_as_square_ones_do():
+    """Torch measures both sides in halves of their own: a quarter turn must not stretch what is in the middle."""
+    square = torch.zeros(1, 1, 5, 5)
+    square[0, 0, 2, 3], square[0, 0, 1, 2] = 1.0, 0.5
+    wide = torch.nn.functional.pad(square, (3, 3, 1, 1))
+    quarter, one, none = torch.tensor([math.pi / 2]), torch.ones(1), torch.zeros(1, 2)
+    turned = torch.nn.functional.pad(affine(square, quarter, one, none), (3, 3, 1, 1))
+    torch.testing.assert_close(affine(wide, quarter, one, none), turned, rtol=0, atol=1e-5)
+    assert turned[0, 0, 2, 5] > 0.99, "what was right of the centre is above it"

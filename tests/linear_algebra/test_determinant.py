@@ -79,3 +79,29 @@ def test_bad_matrices_are_refused_by_name(function):
             function(matrix)
     with pytest.raises(ValueError, match="replicas: expected at least 2"):
         logdet_by_switching(torch.eye(2), replicas=1)
+
+
+def test_no_two_nodes_of_the_integration_share_noise(monkeypatch):
+    seen, average = [], Device.average
+
+    def spy(self, A, statistic, readout, *, first_sample=0, **options):
+        seen.append(range(first_sample, first_sample + readout.replicas))
+        return average(self, A, statistic, readout, first_sample=first_sample, **options)
+
+    monkeypatch.setattr(Device, "average", spy)
+    logdet_by_integration(positive(), readout=Readout(reads=400, replicas=3, blocks=5), nodes=4)
+    assert len({number for numbers in seen for number in numbers}) == 4 * 3
+
+
+def test_the_bias_of_the_logarithm_is_taken_off():
+    """As the jackknife takes it off, which knows nothing of its formula, up to second order in 1 / replicas."""
+    found = logdet_by_switching(positive(), replicas=200, stages=4, duration=2.0, seed=0)
+
+    def naive(work):
+        return -2 * torch.logsumexp(-work, 0) + 2 * math.log(len(work))
+
+    others = torch.stack([naive(torch.cat([found.work[:k], found.work[k + 1 :]])) for k in range(200)])
+    bias = 199 * (others.mean() - naive(found.work))
+    scale = unit_diagonal(positive())[1]
+    unbiased = naive(found.work) - bias - 2 * scale.log().sum()
+    assert bias > 10 * abs(found.value - unbiased)

@@ -68,3 +68,17 @@ def test_a_colder_device_has_the_same_variances_and_sharper_means():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="expected 4 targets"):
         gaussian_process(torch.eye(4), torch.ones(2, 3), torch.ones(2), torch.ones(4), 0.1)
+
+
+def test_means_and_variances_are_read_from_different_noise(monkeypatch):
+    """Two runs of the same load: no sample number, and so no noise, is in both."""
+    seen, average = [], Device.average
+
+    def spy(self, A, statistic, readout, *, first_sample=0, **options):
+        seen.append(range(first_sample, first_sample + readout.replicas))
+        return average(self, A, statistic, readout, first_sample=first_sample, **options)
+
+    monkeypatch.setattr(Device, "average", spy)
+    options = {"noise_variance": 1.0, "prior_precision": 1.0, "readout": Readout(reads=400, replicas=3)}
+    bayesian_linear_regression(normal(40, 4), normal(40, seed=3), torch.eye(4).double(), seed=0, **options)
+    assert len({number for numbers in seen for number in numbers}) == 2 * 3

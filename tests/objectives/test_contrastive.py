@@ -81,3 +81,15 @@ def test_mean_response_of_many_units_is_interpolated_closely():
     alone = torch.cat([mean_response(potential, rows, hidden, 0.03) for rows in state[:60].split(20)])
     torch.testing.assert_close(together[:60], alone, rtol=0, atol=1e-3)
     assert (together[:60] - alone).square().mean().sqrt() < 1e-4
+
+
+def test_a_response_does_not_know_where_the_group_was(machine):
+    """Also where units of the group are coupled to each other: their mean field is that of the others alone."""
+    couplings = BlockCouplings({"visible": 2, "hidden": 2}, [("visible", "hidden"), ("hidden", "hidden")])
+    torch.manual_seed(0)
+    for bonds in couplings.parameters():
+        torch.nn.init.normal_(bonds)
+    potential = Potential(couplings, 0.5).double()
+    states = torch.tensor([[0.6, -0.4, 0.0, 0.0], [0.6, -0.4, 2.0, -1.0]], dtype=torch.float64)
+    one, other = mean_response(potential, states, slice(2, 4), TEMPERATURE)
+    assert torch.equal(one, other)

@@ -76,3 +76,18 @@ def test_bad_settings_are_refused(settings, message):
     arguments = {"losses": torch.zeros(20), "generation": 1, **settings}
     with pytest.raises(ValueError, match=message):
         next_generation(population(), arguments.pop("losses"), FAN_IN, **arguments)
+
+
+def test_every_parameter_of_every_generation_is_mutated_in_its_own_noise():
+    """Three parameters of one shape over three generations: nine different mutations of the same members."""
+    old = {name: torch.zeros(4, 500) for name in "abc"}
+    drawn = []
+    for generation in (1, 2, 3):
+        new = next_generation(old, torch.zeros(4), dict.fromkeys(old, 1.0), keep=4, seed=0, generation=generation)
+        drawn += [mutation.flatten() for mutation in new.values()]
+    correlation = torch.corrcoef(torch.stack(drawn)) - torch.eye(9)
+    assert correlation.abs().max() < 4.5 / 2000**0.5
+
+
+def test_losses_that_are_no_numbers_rank_behind_all_others():
+    assert best(torch.tensor([float("nan"), 1.0, float("inf"), float("nan"), -1.0]), 5).tolist() == [4, 1, 2, 0, 3]

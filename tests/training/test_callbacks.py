@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from torchvision.utils import make_grid
 from tests.training.fitting import diffusion_module, ema, fit
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.protocol import Thermodynamic
-from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, averaged_weights
+from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, TimeBudget, averaged_weights
 
 
 def grid(images: torch.Tensor) -> torch.Tensor:
@@ -112,3 +113,17 @@ def test_processes_draw_the_samples_of_their_own_numbers(tmp_path, monkeypatch):
         SampleGrid(tmp_path, every_n_steps=1, num_samples=4, seed=7, generate={"steps": 3})._draw(trainer, module)
     assert [len(images) for images in drawn] == [2, 2, 2]
     torch.testing.assert_close(torch.cat(drawn), module.model.generate(6, seed=7, steps=3), atol=1e-5, rtol=0)
+
+
+def test_a_time_budget_warms_up_with_the_updates_and_falls_with_the_clock(monkeypatch):
+    now, group = [100.0], {"initial_lr": 2.0}
+    monkeypatch.setattr("thermotorch.training.callbacks.perf_counter", lambda: now[0])
+    trainer = SimpleNamespace(global_step=0, optimizers=[SimpleNamespace(param_groups=[group])], should_stop=False)
+    budget, found = TimeBudget(60.0), []
+    for trainer.global_step, now[0] in ((0, 100.0), (99, 100.0), (400, 130.0), (401, 159.0), (402, 160.0)):
+        budget.on_train_batch_start(trainer)
+        found.append((group["lr"], trainer.should_stop))
+    fall = 1.0 + math.cos(math.pi * 59 / 60)
+    assert found == [(pytest.approx(rate), stop) for rate, stop in (
+        (2.0 / 200, False), (1.0, False), (1.0, False), (fall, False), (0.0, True),
+    )]  # fmt: skip

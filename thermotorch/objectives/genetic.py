@@ -34,7 +34,7 @@ def first_generation(like: Mapping[str, Tensor], size: int, *, std: float = 0.1,
 def best(losses: Tensor, keep: int) -> Tensor:
     """Return the numbers of the `keep` members with the smallest losses [member], best first; NaN ranks last."""
     keep = count_of("keep", keep)
-    return torch.where(losses.isnan(), torch.inf, losses).argsort(stable=True)[:keep]
+    return losses.argsort(stable=True)[:keep]  # NaN last
 
 
 def next_generation(

@@ -124,6 +124,7 @@ def test_programming_is_shared_by_the_samples_drawn_from_it():
 
 def test_kT_of_the_board_is_the_energy_of_its_injected_noise():
     assert joule(SPUBoard(), "heat of the trajectory") == close(1000 * 10e-9 * 0.1**2)
+    assert joule(SPUBoard(), "read-out") == close(9 * 1e-8), "a conversion for each unit that is read"
     ledger = SPUBoard().ledger("machine", RUN)
     assert ledger.missing == ("switching the potential on", "input and programming", "static bias current")
     assert ledger.total.note.startswith("lower bound")

@@ -52,13 +52,24 @@ def test_first_law(chain, monkeypatch):
 
 
 def test_each_run_of_a_stage_has_noise_of_its_own(chain, monkeypatch):
+    """Numbers in the stream of initial states: those of noisings, and those of hidden units, are all different."""
     seen = []
-    noised = type(chain.stages[0]).noised
-    monkeypatch.setattr(
-        type(chain.stages[0]), "noised", lambda self, visible, **k: seen.append(k["step"]) or noised(self, visible, **k)
-    )
+    for name in ("noised", "hidden_start"):
+        made = getattr(type(chain.stages[0]), name)
+        monkeypatch.setattr(
+            type(chain.stages[0]), name, lambda self, *a, made=made, **k: seen.append(k["step"]) or made(self, *a, **k)
+        )
     chain.sample(2)
-    assert len(set(seen)) == len(seen) == 3
+    assert len(set(seen)) == len(seen) == 6
+
+
+def test_what_is_loaded_is_the_image_between_black_and_white(chain):
+    """Strong couplings drive visible units beyond both; the next stage gets no more than a display shows."""
+    for parameter in chain.parameters():
+        parameter.data.mul_(4.0)
+    first, noising, *_ = chain.phases(torch.arange(6), torch.arange(6) % 3, seed=1)
+    assert first.shown.max() > 0.75 and first.shown.min() < -0.75
+    assert torch.equal(noising.begin, first.shown.clamp(-0.75, 0.75))
 
 
 def test_known_pixels_stay(chain):

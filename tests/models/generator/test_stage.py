@@ -79,6 +79,28 @@ def test_heat_of_a_stage_is_the_energy_that_it_lost(stage):
     torch.testing.assert_close(draw.heat, draw.start - draw.end, rtol=0, atol=1e-4)
 
 
+def test_a_stage_is_one_run_although_its_end_is_recorded(stage):
+    visible, labels, ids = torch.randn(4, 6), torch.eye(3)[[0, 1, 2, 0]], torch.arange(4)
+    draw = stage.draw(visible, labels, seed=3, sample_ids=ids, start_step=7, noise_step=2)
+    start = torch.cat([visible, stage.hidden_start(ids, seed=3, step=2)], 1)
+    whole = simulate(
+        stage.potential, start, steps=stage.steps, dt=stage.dt, temperature=0.05, integrator="alternating", seed=3,
+        sample_ids=ids, drive=stage.force(visible, labels), start_step=7, record=1,
+    )  # fmt: skip
+    torch.testing.assert_close(draw.state, whole.state)
+    torch.testing.assert_close(draw.shown, whole.states[-2:, :, :6].mean(0))
+    torch.testing.assert_close(draw.heat, whole.heat, rtol=1e-4, atol=1e-5)
+
+
+def test_standby_is_the_energy_of_hidden_units_in_wells_opened_to_their_spread(stage):
+    """Wells j2 x^2 in which the thermal spread, sqrt(kT / (2 j2)), is that of the start."""
+    ids = torch.arange(8)
+    draw = stage.draw(torch.randn(8, 6), None, seed=3, sample_ids=ids, start_step=0, noise_step=0)
+    begin, end = stage.hidden_start(ids, seed=3, step=0), draw.state[:, stage.hidden]
+    j2 = 0.05 / (2 * 0.1**2)
+    torch.testing.assert_close(draw.standby, j2 * (end.square().sum(1) - begin.square().sum(1)))
+
+
 @pytest.mark.parametrize("angle", [0.0, 90.0, -5.0])
 def test_angles_that_are_no_noising_are_refused(angle):
     with pytest.raises(ValueError, match="angle"):
