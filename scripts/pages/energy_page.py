@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from scripts.pages.circuit_table import checked_section
 from scripts.pages.claims import claims
 from scripts.pages.energy_tables import effects_table, quantities_table
 from thermotorch.evaluation.energy.digital_count import DigitalCount, count
@@ -65,7 +66,7 @@ switching takes from the supply becomes heat; the ledger counts it once, as heat
   of the papers, and a lower scale.
 - `rc_analog`: voltages on thermal RC nodes, coupled by transconductors. The derivation (voltage scale
   sqrt(kT / C T), energy scale kT / T, static current, which does not depend on the clock) is in the docstring of
-  `RCAnalog`.
+  `RCAnalog`. Its heat is v i, not the fall of V, and a part of the static current.
 - `spu_board`: as many LC cells of the board of Normal Computing as the machine has units. Little is published; what is
   not stays without a number, and the total is a lower bound.
 - `dtca`: Extropic's transistor cells, by the update, read and write. That binary cells with 12 neighbours can do the
@@ -119,6 +120,7 @@ def energy_page(
         f"{number(run.preparation)} kT.",
         ledgers_table([model.ledger(machine_name, run) for model in DEVICES]),
         "\n".join(_shares(machine_name, run)),
+        checked_section(),
         f"## {label}",
         f"{work.flops:,} operations for a sample in batch one; {work.numbers:,} numbers read or written by them, of "
         f"which {work.weight_numbers:,} weights; at least {work.least_numbers:,} (each weight once, and the sample).",

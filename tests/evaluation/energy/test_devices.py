@@ -25,7 +25,7 @@ KT = 1.380649e-23 * 300
 RUN = MachineRun(
     heat=1000.0, heat_stderr=10.0, preparation=400.0, work_on=-50.0, work_off=1450.0, returned=60.0, units=20,
     read_units=9, inputs=2, couplings=100, biases=20, temperature=0.1, run_time=5.0, noise_time=5.0,
-    coupling_slope=30.0, well_slope=80.0, coupling_loss=12.0, num_samples=64, seed=0,
+    drive=9000.0, stored=300.0, coupling_slope=30.0, well_slope=80.0, coupling_loss=12.0, num_samples=64, seed=0,
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_heat_absorbed_is_a_gain_and_has_no_broken_range():
     cold = replace(RUN, heat=-3.0, heat_stderr=1.0, preparation=-40.0)
     heat = lines(IdealDevice(), cold)["heat of the trajectory"]
     assert (heat.low, heat.joule, heat.high) == close((-4.96 * KT, -3 * KT, -1.04 * KT))
-    warm = lines(RCAnalog(), cold)["preparation of the noise"]
+    warm = lines(RCAnalog(), replace(RUN, stored=-40.0))["preparation of the noise"]
     assert (warm.low, warm.joule, warm.high) == close((-40e4 * KT, -40 * KT, -40 * KT))
 
 
@@ -89,18 +89,34 @@ def test_energy_scale_of_a_node_is_that_of_its_voltage():
     hot = with_value(RCAnalog(), "noise_ratio", 7.0)
     for analog in (RCAnalog(), hot):
         unit = analog.capacitance.value * analog.voltage(RUN) ** 2
-        assert joule(analog, "heat of the trajectory") == close(RUN.heat * RUN.temperature * unit)
-    assert joule(RCAnalog(), "heat of the trajectory") == close(1000 * KT)
+        assert joule(analog, "heat of the trajectory") == close(8700 * RUN.temperature * unit)
+    assert joule(RCAnalog(), "heat of the trajectory") == close(8700 * KT)
+
+
+def test_heat_of_a_circuit_is_what_its_couplings_give_over_a_cycle():
+    """9,000 kT of v i into the nodes: 8,700 become heat in the run, the 300 of the capacitors on the way back."""
+    both = ("heat of the trajectory", "preparation of the noise")
+    assert [joule(RCAnalog(), line) for line in both] == close([8700 * KT, 300 * KT])
+    assert [joule(IdealDevice(), line) for line in both] == close([1000 * KT, 400 * KT])  # the fall of V
 
 
 def test_static_bias_current_by_hand():
     """At C = 1 pF and tau = 1 us a unit slope is 1 uS, which takes 50 nA at g_m / I = 20 / V: 40 nW from 0.8 V."""
     analog = with_value(RCAnalog(), "capacitance", 1e-12)
     micro = 40e-9 * 1e-6  # joule for a unit slope in a unit of time
-    expected = micro * (30 * 5 + 80 * 10)
+    expected = micro * (30 * 5 + 1.7 * 80 * 10)  # devices of a well take 1.7 times as much as its slope
     assert joule(analog, "static bias current") == close(expected)
     for seconds in (1e-9, 1e-6):  # a faster machine draws more for a shorter time
         assert joule(with_value(analog, "mobility_time", seconds), "static bias current") == close(expected)
+
+
+def test_devices_of_a_well_take_more_than_its_slope():
+    wells = replace(RUN, coupling_slope=0.0)
+    static = [joule(with_value(RCAnalog(), "well_overhead", times), "static bias current", wells) for times in (1, 3)]
+    assert static[1] == close(3 * static[0])
+    none = replace(RUN, well_slope=0.0)
+    static = [joule(with_value(RCAnalog(), "well_overhead", times), "static bias current", none) for times in (1, 3)]
+    assert static[1] == close(static[0])
 
 
 def test_the_least_static_dissipation_is_that_of_resistors():

@@ -72,7 +72,8 @@ def test_counts_and_slopes_are_those_of_the_potential():
     strength = model.potential.couplings.matrix()
     bonds = model.potential.couplings.mask().triu(1).nonzero()
     assert (run.units, run.read_units, run.inputs, run.couplings) == (15, 9, 2, len(bonds))
-    assert run.coupling_slope == pytest.approx(2 * sum(strength[i, j].abs().item() for i, j in bonds))
+    into = sum(strength[i, j].abs().item() * (2 if j < 13 else 1) for i, j in bonds)  # none into the two labels
+    assert run.coupling_slope == pytest.approx(into)
 
 
 def test_coupling_loss_is_that_of_resistors_across_the_recorded_states():
@@ -87,6 +88,28 @@ def test_coupling_loss_is_that_of_resistors_across_the_recorded_states():
     assert run.coupling_loss == pytest.approx(loss.item())
     wells = 2 * model.potential.j2.abs() + 12 * model.potential.j4 * states.square().mean(0)
     assert run.well_slope == pytest.approx(wells.sum().item())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_classes": 2, "mobility": {"hidden": 2.0}}, {"schedule": {"gain": [2.0, 0.7]}}]
+)
+def test_noise_and_couplings_give_what_wells_take_and_nodes_store(options):
+    """Tellegen's theorem, on average: the noise gives a unit mu kT in a unit of time."""
+    model, n = machine(**options), 2000
+    run = machine_run(model, num_samples=n, seed=2)
+    labels = torch.arange(n) % 2 if model.num_classes else None
+    start = model.start(n, seed=2, labels=labels)
+    states = torch.cat([start[None], model.denoise(start, seed=2, record=1).states])
+    moves = torch.arange(states.shape[-1]) < 13
+    mobility = model.mobility.expand(states.shape[-1])[moves]
+    taken = (states * model.potential.on_site_gradient(states))[..., moves] @ mobility.double()
+    wells = torch.trapezoid(taken, dim=0) * model.dt / model.temperature
+    noise = mobility.sum().item() * model.t_final
+    spread = (wells.var().item() / n) ** 0.5
+    assert run.stored == pytest.approx(noise + run.drive - wells.mean().item(), abs=5 * spread + 0.03 * noise)
+    assert min(run.drive, wells.mean().item()) > 10 * spread  # both count
+    growth = (states[-1] ** 2 - states[0] ** 2)[:, moves].sum(-1) / (2 * model.temperature)
+    assert run.stored == pytest.approx(growth.mean().item(), rel=1e-6)
 
 
 def test_heat_of_samples_at_hand_replaces_that_of_the_few():

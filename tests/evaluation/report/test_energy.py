@@ -15,7 +15,8 @@ from thermotorch.evaluation.report.sides import sides_of
 
 RUN = energy.MachineRun(
     heat=3e4, heat_stderr=10.0, preparation=2e4, work_on=20.0, work_off=5e4, returned=1.0, units=1300, read_units=784,
-    inputs=10, couplings=400_000, biases=1300, temperature=1.0, run_time=25.0, noise_time=1.0, coupling_slope=1e4,
+    inputs=10, couplings=400_000, biases=1300, temperature=1.0, run_time=25.0, noise_time=1.0, drive=2e5, stored=4e3,
+    coupling_slope=1e4,
     well_slope=1e4, coupling_loss=1e3, num_samples=16, seed=0,
 )  # fmt: skip
 COUNT = energy.DigitalCount(7_000_000_000, {"net": 7_000_000_000}, 20_000_000, 200_000_000, 1_100_000, 784)
@@ -65,7 +66,7 @@ def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar():
     found = with_work(comparison(2))
     device = found.results["machine.number_0"]
     cold = energy.Ledger(device.label, "ideal", (line(energy.TRAJECTORY, -1e-18), line("read-out", 5e-18), BOUND))
-    device = replace(device, ledgers=(cold,), work=replace(RUN, heat=-1e9, preparation=0.0))
+    device = replace(device, ledgers=(cold,), work=replace(RUN, heat=-1e9, preparation=0.0, drive=-1e9))
     sides = sides_of(replace(found, results={**found.results, device.label: device}), {})
     blocks = list(ratios(sides))
     assert not [block for block in blocks if isinstance(block, Bullets)]

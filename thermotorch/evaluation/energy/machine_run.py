@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thermotorch.evaluation.estimate import mean_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import uncoupled
+from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import interaction
 
 _RECORDS = 25  # recorded states per trajectory, for averages over the run
@@ -37,8 +37,12 @@ class MachineRun:
         couplings, biases: numbers of parameters to program.
         temperature: kT in the potential's energy unit.
         run_time, noise_time: durations of the sample and of the noise, in units of 1 / (mobility x energy unit).
-        coupling_slope: sum over all i != j of |J_ij|, the conductance of the couplings in units of that of unit slope.
-        well_slope: sum over units of |2 j2| + 12 j4 <x^2>, the same for the wells at the states of the run.
+        drive: integral of -gain mu x.(b + Jx) over the units that move while the sample relaxes. On a circuit this is
+            the v i that couplings and biases give to the nodes; unlike the heat it grows with the time.
+        stored: growth of x^2 / 2 of these units in that time, the charge of the nodes.
+        coupling_slope: sum over i != j of |J_ij| where unit i moves, the conductance of the couplings in units of that
+            of unit slope.
+        well_slope: sum over units that move of |2 j2| + 12 j4 <x^2>, the same for the wells at the states of the run.
         coupling_loss: sum over bonds of |J_ij| <(x_i -+ x_j)^2>, in energy units per time unit: heat of resistors in
             place of the couplings. The sign is that of a resistor, straight or crossed.
         num_samples, seed: number of simulated samples, and their seed.
@@ -58,6 +62,8 @@ class MachineRun:
     temperature: float
     run_time: float
     noise_time: float
+    drive: float
+    stored: float
     coupling_slope: float
     well_slope: float
     coupling_loss: float
@@ -96,15 +102,18 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
     start = noise_of(model, torch.arange(num_samples, device=potential.bias.device), seed)
     run = model.denoise(start, seed=seed, record=max(1, model.steps // _RECORDS))
     end = run.state
-    wells = uncoupled(potential.num_units, potential.j2, potential.j4).to(start)
+    wells = wells_of(potential)
     on = model.segments[0].gain * interaction(potential, start) / kT
     off = -model.segments[-1].gain * interaction(potential, end) / kT
     turning = run.work / kT  # the knobs of a scheduled machine
     released, released_stderr = mean_of(run.heat / kT if heat is None else heat)
     assert run.states is not None  # recorded
+    held = model.held()
+    moves = torch.ones_like(end[0]) if held is None else (~held).to(end)
     second = (states := run.states.flatten(0, 1)).T @ states / len(states)
     square, strength, sign = second.diagonal(), potential.couplings.matrix(), potential.couplings.matrix().sign()
     across = square + square[:, None] + 2 * sign * second  # <(x_i +- x_j)^2>
+    slope = 2 * potential.j2.abs() + 12 * potential.j4 * square
     return MachineRun(
         heat=released,
         heat_stderr=released_stderr,
@@ -120,9 +129,20 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
         temperature=kT,
         run_time=model.t_final,
         noise_time=model.t_final,
-        coupling_slope=strength.abs().sum().item(),
-        well_slope=(2 * potential.j2.abs() + 12 * potential.j4 * square).sum().item(),
+        drive=_drive(model, torch.cat([start[None], run.states]), moves) / kT,
+        stored=((end**2 - start**2) @ moves).double().mean().item() / (2 * kT),
+        coupling_slope=(moves @ strength.abs()).sum().item(),
+        well_slope=(slope @ moves).item(),
         coupling_loss=0.5 * (strength.abs() * across).sum().item(),
         num_samples=num_samples,
         seed=seed,
     )
+
+
+def _drive(model: ThermodynamicGenerator, states: Tensor, moves: Tensor) -> float:
+    """Return the integral of -gain mu x.(b + Jx) over a run from its equally distant states, [record, sample, unit]."""
+    potential, steps = model.potential, torch.linspace(0, model.steps - 1, len(states)).tolist()
+    gain = [next(part.gain for part in model.segments if step < part.last) for step in steps]
+    field = model.mobility * moves * (potential.live_bias() + potential.couplings(states))
+    power = -(states * field).sum(-1).double().mean(1).cpu() * torch.tensor(gain).double()
+    return torch.trapezoid(power).item() * model.t_final / (len(states) - 1)

@@ -13,7 +13,6 @@ from thermotorch.evaluation.energy.contribution import (
     SWITCHING,
     TRAJECTORY,
     DeviceModel,
-    first_law,
     in_kT,
     modelled,
 )
@@ -36,13 +35,17 @@ class RCAnalog(DeviceModel):
         C u^2 T = r kT      voltage scale     u = sqrt(r kT / (C T)),   kT at 300 K
                             energy scale      C u^2 = r kT / T: a heat of q multiples of the machine's kT is q r kT
 
-    At r = 1 the heat is that of the ideal device for any C. The circuit adds:
+    The heat of a circuit is the v i of its conductances, less what their noise gives. It is not the fall of V, the heat
+    of the ideal device: nodes store C v^2 / 2 whatever V is, and couplings that hold a unit up against its well give it
+    v i all the time. Of a run it is `drive` - `stored` of `MachineRun`, and `stored` of the way back to noise. The
+    circuit adds:
 
-        static bias current  A transconductance g draws the bias current g / (g_m/I) from the supply at all times.
-                             Couplings need G0 sum_ij |J_ij|, both directions of every bond, while they are on; wells
-                             G0 sum_i (2 |j2| + 12 j4 <x_i^2>), in the preparation too. With G0 = C / tau, tau cancels:
+        static bias current  A transconductance g draws the bias current g / (g_m/I) from the supply at all times, and
+                             the v i above is a part of it. Couplings need G0 sum_ij |J_ij|, both directions of every
+                             bond between units that move, while they are on; wells G0 w sum_i (2 |j2| + 12 j4 <x_i^2>),
+                             w = `well_overhead`, in the preparation too. With G0 = C / tau, tau cancels:
 
-                                 E = V_dd C / (g_m/I) x (coupling_slope t_run + well_slope (t_run + t_noise))
+                                 E = V_dd C / (g_m/I) x (coupling_slope t_run + w well_slope (t_run + t_noise))
 
                              The range begins at passive resistors, sum |J_ij| <(x_i -+ x_j)^2> t_run r kT / T, which
                              allow only stiff potentials and add noise of their own.
@@ -72,6 +75,11 @@ class RCAnalog(DeviceModel):
         20.0, 5.0, 27.0, "1/V",
         "assumption: weak inversion, bounded by q / (n kT) = 28 / V at slope factor n = 1.4; 5 / V is strong inversion",
     )  # fmt: skip
+    well_overhead: Quantity = Quantity(
+        1.7, 1.0, 4.1, "",
+        "ngspice, cells of docs/circuit.md: bias current over that of a transconductor of the well's slope, of the 96 "
+        "cells of generator.digits8x8; 4.1 of a single and a double well alone; assumption: at least that of the slope",
+    )  # fmt: skip
     switch_capacitance: Quantity = Quantity(
         1e-15, 1e-16, 1e-14, "F", "assumption: gate and wire of a minimum switch, to a long shared line"
     )
@@ -100,7 +108,8 @@ class RCAnalog(DeviceModel):
 
     def static(self, run: MachineRun) -> Interval:
         """Return the energy E of the bias current; the dissipation of resistors is its lower end."""
-        slope_time = run.coupling_slope * run.run_time + run.well_slope * (run.run_time + run.noise_time)
+        wells = self.well_overhead * (run.well_slope * (run.run_time + run.noise_time))
+        slope_time = wells + run.coupling_slope * run.run_time
         active = self.supply * self.capacitance * slope_time / self.gm_over_current
         return Interval(active.value, min(active.low, self.passive(run)), active.high)
 
@@ -112,14 +121,17 @@ class RCAnalog(DeviceModel):
         kT, seconds = self.noise_ratio * ONE_KT, self.seconds(run)
         numbers = run.couplings + run.biases
         gates = self.switch_capacitance * self.supply * self.supply * numbers
+        heat = run.drive - run.stored
         program = (numbers / self.samples_per_program + float(run.inputs)) * self.bits * self.joule_per_bit
         return (
-            in_kT(TRAJECTORY, run.heat, kT, SIMULATED,
-                  f"{run.heat:.5g} kT at {self.noise_ratio.value:g} times 300 K; {self.voltage(run) * 1e3:.2g} mV for "
-                  f"x = 1 on {self.capacitance.value * 1e15:.3g} fF"),
-            in_kT(PREPARATION, run.preparation, kT, SIMULATED,
-                  f"{run.preparation:.5g} kT; the bias current of this time is in its own line"),
-            modelled(SWITCHING, gates, "charging one gate for each coupling and bias", first_law(run)),
+            in_kT(TRAJECTORY, heat, kT, SIMULATED,
+                  f"{heat:.5g} kT of v i at {self.noise_ratio.value:g} times 300 K, a part of the bias current; V "
+                  f"falls by {run.heat:.5g} kT; {self.voltage(run) * 1e3:.2g} mV for x = 1 on "
+                  f"{self.capacitance.value * 1e15:.3g} fF"),
+            in_kT(PREPARATION, run.stored, kT, SIMULATED,
+                  f"C v^2 / 2 of the nodes, {run.stored:.5g} kT; the bias current of this time is in its own line"),
+            modelled(SWITCHING, gates, "charging one gate for each coupling and bias",
+                     "what couplings then give to the nodes is in the heat and in the bias current"),
             modelled(READOUT, self.bits.exp2() * self.joule_per_step * run.read_units, self.joule_per_step.source,
                      f"{run.read_units} conversions of {self.bits.value:g} bits"),
             modelled(PROGRAMMING, program, self.joule_per_bit.source,

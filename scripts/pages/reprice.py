@@ -1,0 +1,100 @@
+"""Price the machines of docs/comparison and of the cards anew after a change in a device model.
+
+python -m scripts.pages.reprice && python -m scripts.pages.update_docs        # five minutes
+
+Nothing is sampled again. Ledgers of device models average over 64 simulated samples of seed 0, as in
+`thermotorch-compare`, with the heat of the samples as recorded. The rest of the report stays as it was measured, and so
+do the pictures of samples.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thermotorch.evaluation import energy
+from thermotorch.evaluation.energy.card_rows import OVERHEAD
+from thermotorch.evaluation.generation import in_words, sampler_options
+from thermotorch.evaluation.protocol import Protocol
+from thermotorch.evaluation.quality.feature_space import FeatureSpace
+from thermotorch.evaluation.report.as_markdown import as_markdown
+from thermotorch.evaluation.report.content import Gallery
+from thermotorch.evaluation.report.sections import report_of
+from thermotorch.evaluation.report.write import report_data
+from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
+from thermotorch.models.protocol import abilities
+from thermotorch.zoo import load_card, load_checkpoint, record_rows
+from thermotorch.zoo.lookup import packaged_folder
+from thermotorch.zoo.rows import Row
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "comparison"
+SAMPLES = 64
+
+
+def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResult:
+    """Return the recorded result of a model with its modelled ledgers priced anew; its images are blank."""
+    model = load_checkpoint(found["name"])
+    able, rows = abilities(model), [Row.from_dict(row) for row in found["rows"]]
+    options = sampler_options(able, protocol)
+    said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
+    ledgers = tuple(energy.Ledger.from_dict(ledger) for ledger in found["ledgers"])
+    work: energy.MachineRun | energy.DigitalCount | None = None
+    if energy.has_cycle(model):
+        heat = next(row for row in rows if row.metric == "generation heat")
+        run = energy.machine_run(model, SAMPLES, protocol.seed)
+        work = replace(run, heat=heat.known, heat_stderr=heat.stderr)
+        priced = {device.name: device.ledger(label, work) for device in energy.DEVICES}
+        ledgers = tuple(priced.get(ledger.scenario, ledger) for ledger in ledgers)
+        row = energy.overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)
+        rows = [row if each.metric == OVERHEAD else each for each in rows]
+    elif not able.thermodynamic:
+        with torch.no_grad():
+            work = energy.count(model, lambda: able.draw(1, seed=protocol.seed, **options).images)
+    blank = torch.zeros(SAMPLES, 1, 28, 28)
+    return ModelResult(
+        name=found["name"], thermodynamic=able.thermodynamic, sampling=in_words(able, said), rows=rows,
+        images=blank, class_counts=found["class_counts"], label=label, ledgers=ledgers, work=work,
+        strip=blank[None] if able.thermodynamic or able.takes_sampler else None,
+        curve=tuple(CurvePoint(**point) for point in found["curve"]),
+    )  # fmt: skip
+
+
+def reprice_cards() -> None:
+    """Enter the overhead of `rc_analog` anew into the cards that have it."""
+    for path in sorted(packaged_folder().glob("*.safetensors")):
+        if not path.with_suffix(".json").is_file():
+            continue
+        rows = [Row.from_dict(row) for row in load_card(path)["energy"]]
+        old = next((row for row in rows if row.metric == OVERHEAD and row.value is not None), None)
+        if old is not None:
+            run = energy.machine_run(load_checkpoint(path), SAMPLES, old.seed)
+            ledger = energy.device("rc_analog").ledger(path.stem, run)
+            record_rows(path, energy=[energy.overhead_row(old.seed, ledger, old.command, SAMPLES).to_dict()])
+
+
+def main() -> None:
+    reprice_cards()
+    recorded = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
+    protocol = Protocol(**recorded["protocol"])
+    results = {label: repriced(label, found, protocol) for label, found in recorded["models"].items()}
+    comparison = Comparison(
+        {label: found["name"] for label, found in recorded["models"].items()}, protocol, FeatureSpace.from_zoo(),
+        recorded["hardware"], recorded["command"], [Row.from_dict(row) for row in recorded["real_images"]["rows"]],
+        results,
+    )  # fmt: skip
+    cards = {result.name: load_card(result.name) for result in results.values()}
+    report = report_of(comparison, cards)
+    content = json.dumps(report_data(comparison, cards), indent=2, allow_nan=False, ensure_ascii=False)
+    (FOLDER / "report.json").write_text(f"{content}\n", encoding="utf-8")
+    (FOLDER / "report.md").write_text(as_markdown(report), encoding="utf-8")
+    for block in report.blocks():
+        if isinstance(block, Gallery):
+            for picture in block.pictures:
+                if "energy" in picture.file:
+                    (FOLDER / picture.file).write_bytes(picture.data)
+
+
+if __name__ == "__main__":
+    main()
