@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra._internal.hydra
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
@@ -61,7 +60,9 @@ class NamedFiles(ConfigRepository):
     def load_config(self, config_path: str) -> ConfigResult | None:
         try:
             return super().load_config(config_path)
-        except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        except CompactHydraException:
+            raise
+        except Exception as error:  # of the parsers, which do not know the file
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise RefusedConfiguration(f"configuration {config_path!r} cannot be read: {reason:.300}") from error
 
