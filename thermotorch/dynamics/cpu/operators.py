@@ -19,6 +19,8 @@ from thermotorch.dynamics.operators.arguments import (
     PRECISIONS,
     Langevin,
     LangevinBackward,
+    ReverseAction,
+    ReverseActionBackward,
     Splitting,
     SplittingBackward,
     Timeline,
@@ -243,34 +245,31 @@ def _path_weights(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @action_op.reverse_action.register_kernel("cpu")
-def _reverse_action(
-    path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, bias: Tensor, j2: Tensor, j3: Tensor,
-    j4: Tensor, dt: float, temperature: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    action = path.new_empty(len(path) - 1, path.shape[1])
-    residual = torch.empty_like(path[1:], memory_format=torch.contiguous_format)
+@taking(ReverseAction)
+def _reverse_action(a: ReverseAction) -> tuple[Tensor, Tensor]:
+    time, batch, units = a.path.shape
+    action = a.path.new_empty(time - 1, batch)
+    residual = torch.empty_like(a.path[1:], memory_format=torch.contiguous_format)
     if not residual.numel():
         return action.zero_(), residual
     alive = _Arguments()
-    ends = {"state": path, "end": residual}
-    run = alive.run(blocks, rows, columns, ends, batch=action.numel(), units=path.shape[2])
-    tensors = {"bias": bias, "j2": j2, "j3": j3, "j4": j4, "action": action}
-    packed = alive.pack("Action", tensors, run=run, samples=path.shape[1], dt=dt, temperature=temperature)
+    ends = {"state": a.path, "end": residual}
+    run = alive.run(a.blocks, a.rows, a.columns, ends, batch=action.numel(), units=units)
+    tensors = {"bias": a.bias, "j2": a.j2, "j3": a.j3, "j4": a.j4, "action": action}
+    packed = alive.pack("Action", tensors, run=run, samples=batch, dt=a.dt, temperature=a.temperature)
     _call("thermotorch_reverse_action", packed)
     return action, residual
 
 
 @action_op.reverse_action_backward.register_kernel("cpu")
-def _reverse_action_backward(
-    grad_action: Tensor, residual: Tensor, path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor,
-    bias: Tensor, temperature: float,
-) -> list[Tensor]:  # fmt: skip
-    of_bias, *of_blocks = _zeros([bias, *blocks])
-    if residual.numel():
+@taking(ReverseActionBackward)
+def _reverse_action_backward(a: ReverseActionBackward) -> list[Tensor]:
+    of_bias, *of_blocks = _zeros([a.bias, *a.blocks])
+    if a.residual.numel():
         alive = _Arguments()
-        tensors = {"state": path, "end": residual, "grad_end": grad_action}
-        run = alive.run(blocks, rows, columns, tensors, of_blocks, batch=grad_action.numel(), units=path.shape[2])
-        gradient = {"grad_bias": of_bias}
-        packed = alive.pack("Action", gradient, run=run, samples=path.shape[1], temperature=temperature)
+        _, batch, units = a.path.shape
+        tensors = {"state": a.path, "end": a.residual, "grad_end": a.grad_action}
+        run = alive.run(a.blocks, a.rows, a.columns, tensors, of_blocks, batch=a.grad_action.numel(), units=units)
+        packed = alive.pack("Action", {"grad_bias": of_bias}, run=run, samples=batch, temperature=a.temperature)
         _call("thermotorch_reverse_action_backward", packed)
     return [of_bias, *of_blocks]

@@ -4,7 +4,6 @@ Only files of this folder import triton, and nothing imports them before the fir
 """
 
 import sys
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,15 @@ from thermotorch.dynamics.cuda.run import INTEGRATORS as INTEGRATORS
 from thermotorch.dynamics.cuda.run import Run, SplittingRun, dense, parts
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import reverse_action as action_op
-from thermotorch.dynamics.operators.arguments import Langevin, LangevinBackward, Splitting, SplittingBackward, taking
+from thermotorch.dynamics.operators.arguments import (
+    Langevin,
+    LangevinBackward,
+    ReverseAction,
+    ReverseActionBackward,
+    Splitting,
+    SplittingBackward,
+    taking,
+)
 
 
 @op.langevin.register_kernel("cuda")
@@ -82,31 +89,29 @@ def splitting_backward(a: SplittingBackward) -> list[Tensor]:
 
 
 @action_op.reverse_action.register_kernel("cuda")
-def reverse_action(
-    path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor, bias: Tensor, j2: Tensor, j3: Tensor,
-    j4: Tensor, dt: float, temperature: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+@taking(ReverseAction)
+def reverse_action(a: ReverseAction) -> tuple[Tensor, Tensor]:
     """Return actions and residuals; products have the precision of torch's own settings."""
+    path = a.path
     residuals = path.new_empty(len(path) - 1, *path.shape[1:])
     if not residuals.numel():
         return path.new_zeros(residuals.shape[:2]), residuals
     precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
-    bias, j2, j3, j4, mobility = (tensor.contiguous() for tensor in (bias, j2, j3, j4, torch.ones_like(bias)))
+    bias, j2, j3, j4 = (tensor.contiguous() for tensor in (a.bias, a.j2, a.j3, a.j4))
     with _on(path):
-        matrix = dense(list(zip(rows.tolist(), columns.tolist(), blocks, strict=True)), path)
+        matrix = dense(list(zip(a.rows.tolist(), a.columns.tolist(), a.blocks, strict=True)), path)
         actions, _, _ = action.path_action(
-            path, matrix, bias, j2, j3, j4, mobility, dt, temperature, True, precision, residuals=residuals
-        )
+            path, matrix, bias, j2, j3, j4, torch.ones_like(bias), a.dt, a.temperature, True, precision,
+            residuals=residuals,
+        )  # fmt: skip
     return actions, residuals
 
 
 @action_op.reverse_action_backward.register_kernel("cuda")
-def reverse_action_backward(
-    grad_action: Tensor, residual: Tensor, path: Tensor, blocks: Sequence[Tensor], rows: Tensor, columns: Tensor,
-    bias: Tensor, temperature: float,
-) -> list[Tensor]:  # fmt: skip
-    of_matrix, of_bias = action.gradients_of_residuals(path, residual, grad_action, temperature)
-    return [of_bias, *parts(of_matrix, list(zip(rows.tolist(), columns.tolist(), blocks, strict=True)))]
+@taking(ReverseActionBackward)
+def reverse_action_backward(a: ReverseActionBackward) -> list[Tensor]:
+    of_matrix, of_bias = action.gradients_of_residuals(a.path, a.residual, a.grad_action, a.temperature)
+    return [of_bias, *parts(of_matrix, list(zip(a.rows.tolist(), a.columns.tolist(), a.blocks, strict=True)))]
 
 
 def _on(tensor: Tensor) -> AbstractContextManager[None]:

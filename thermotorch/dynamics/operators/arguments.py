@@ -154,15 +154,53 @@ class SplittingBackward(Splitting):
     needs_couplings: bool
 
 
-A = TypeVar("A", bound=Timeline)
+@dataclass(eq=False)
+class ReverseAction:
+    """Noising paths and a potential, for the action of the time-reversed steps.
+
+        residual = x - x' + dt (dV/dx)(x'),   action = |residual|^2 / (4 kT dt)
+
+    Args:
+        path: [time, batch, unit], float32; no gradient reaches it.
+        blocks, rows, columns, bias, j2, j3, j4: the potential, as in `Langevin`.
+        dt, temperature: time step and kT.
+    """
+
+    path: Tensor
+    blocks: Sequence[Tensor]
+    rows: Tensor
+    columns: Tensor
+    bias: Tensor
+    j2: Tensor
+    j3: Tensor
+    j4: Tensor
+    dt: float
+    temperature: float
+
+
+@dataclass(eq=False)
+class ReverseActionBackward:
+    """Gradient of a scalar by the actions, with the residuals and the arguments that its backward pass needs."""
+
+    grad_action: Tensor
+    residual: Tensor
+    path: Tensor
+    blocks: Sequence[Tensor]
+    rows: Tensor
+    columns: Tensor
+    bias: Tensor
+    temperature: float
+
+
+A = TypeVar("A")
 R = TypeVar("R")
 
 
-def define(name: str, arguments: type[Timeline], returns: str) -> torch.library.CustomOpDef:
+def define(name: str, arguments: Any, returns: str) -> torch.library.CustomOpDef:
     """Return the operator `thermotorch::<name>`, whose arguments are the fields of a record."""
 
-    def missing(state: Tensor, *others: Any) -> None:
-        raise NotImplementedError(f"thermotorch::{name} has no implementation for {state.device.type}")
+    def missing(first: Tensor, *others: Any) -> None:
+        raise NotImplementedError(f"thermotorch::{name} has no implementation for {first.device.type}")
 
     hints = get_type_hints(arguments)
     schema = ", ".join(f"{_TORCH[hints[field.name]]} {field.name}" for field in fields(arguments))
@@ -179,3 +217,13 @@ def taking(arguments: type[A]) -> Callable[[Callable[[A], R]], Callable[..., R]]
         return flat
 
     return decorate
+
+
+def like(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return empty contiguous tensors of the shapes of others."""
+    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
+
+
+def by_field(arguments: Any, **gradients: Any) -> tuple[Any, ...]:
+    """Return gradients in the order of a record's fields, None for the others."""
+    return tuple(gradients.get(field.name) for field in fields(arguments))

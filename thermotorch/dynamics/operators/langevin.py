@@ -7,7 +7,6 @@ Other problems (float64) run on the reference backend.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
@@ -18,8 +17,9 @@ from thermotorch.dynamics.operators.arguments import (
     LangevinBackward,
     Splitting,
     SplittingBackward,
-    Timeline,
+    by_field,
     define,
+    like,
     taking,
 )
 
@@ -39,10 +39,6 @@ def placed(pieces: Sequence[tuple[int, int, Tensor]]) -> tuple[list[Tensor], Ten
     return [block for _, _, block in pieces], rows, columns
 
 
-def _like(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
-
-
 langevin.register_fake(taking(Langevin)(Langevin.outputs))
 splitting.register_fake(taking(Splitting)(Splitting.outputs))
 
@@ -51,13 +47,13 @@ splitting.register_fake(taking(Splitting)(Splitting.outputs))
 @taking(LangevinBackward)
 def _(a: LangevinBackward) -> list[Tensor]:
     drive = a.state.new_empty(0) if a.drive is None or not a.needs_drive else a.drive
-    return _like([a.state, a.bias, drive, *(a.blocks if a.needs_blocks else ())])
+    return like([a.state, a.bias, drive, *(a.blocks if a.needs_blocks else ())])
 
 
 @splitting_backward.register_fake
 @taking(SplittingBackward)
 def _(a: SplittingBackward) -> list[Tensor]:
-    return _like([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
+    return like([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
 
 
 A = TypeVar("A", Langevin, Splitting)
@@ -91,16 +87,12 @@ def _backward_of(ctx: Any, grad_state: Tensor | None, grad_recorded: Tensor | No
     return {**named, "grad_state": grad_state.contiguous(), "grad_recorded": grad_recorded.contiguous(), "kept": kept}
 
 
-def _by_field(arguments: type[Timeline], **gradients: Any) -> tuple[Any, ...]:
-    return tuple(gradients.get(field.name) for field in fields(arguments))
-
-
 def _langevin_gradient(ctx: Any, grad_state: Tensor | None, grad_recorded: Tensor | None, _: None) -> tuple[Any, ...]:
     needs_blocks, needs_drive = ctx.needs
     named = {"blocks": [], **_backward_of(ctx, grad_state, grad_recorded)}
     state, bias, drive, *blocks = langevin_backward(**named, needs_blocks=needs_blocks, needs_drive=needs_drive)
     of_blocks = blocks if needs_blocks else [None] * len(named["blocks"])
-    return _by_field(Langevin, state=state, bias=bias, drive=drive if needs_drive else None, blocks=of_blocks)
+    return by_field(Langevin, state=state, bias=bias, drive=drive if needs_drive else None, blocks=of_blocks)
 
 
 def _splitting_gradient(ctx: Any, grad_state: Tensor | None, grad_recorded: Tensor | None, _: None) -> tuple[Any, ...]:
@@ -108,7 +100,7 @@ def _splitting_gradient(ctx: Any, grad_state: Tensor | None, grad_recorded: Tens
     named = _backward_of(ctx, grad_state, grad_recorded)
     state, whole_push, half_push, *matrices = splitting_backward(**named, needs_couplings=needs_couplings)
     whole, half = matrices or (None, None)
-    return _by_field(Splitting, state=state, whole_push=whole_push, half_push=half_push, whole=whole, half=half)
+    return by_field(Splitting, state=state, whole_push=whole_push, half_push=half_push, whole=whole, half=half)
 
 
 def _refuse_second_gradient(ctx: Any, *_: Any) -> None:
