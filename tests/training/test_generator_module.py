@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from thermotorch.training import generator_module
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.generator_module import ClosedFormModule, OnlineModule, TrajectoryModule
 
@@ -97,12 +96,3 @@ def test_a_checkpoint_opens_without_its_configuration(tmp_path):
 def test_a_misspelt_setting_is_refused():
     with pytest.raises(TypeError, match=r"objective: unknown \['rampp'\]"):
         TrajectoryModule(MODEL, SGD, {"rampp": 0.5})
-
-
-def test_no_two_slots_of_a_training_share_a_noising_path(monkeypatch):
-    """Number `step x batch_size + slot`, whatever process holds the slot."""
-    monkeypatch.setattr(generator_module, "images_of", lambda _: data(batch_size=4))
-    monkeypatch.setattr(TrajectoryModule, "trainer", None)
-    module = TrajectoryModule(MODEL, SGD)
-    numbers = [module.path_ids({"step": step, "slot": slot}) for step in range(5) for slot in torch.arange(4).split(2)]
-    assert torch.cat(numbers).tolist() == list(range(20))

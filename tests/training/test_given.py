@@ -1,13 +1,16 @@
-"""A training is told at once when it is given a model that it does not train."""
+"""A training is told at once when it is given a model that it does not train, and numbers its samples."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import thermotorch as tt
 from thermotorch.training.chain_module import ChainModule
+from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 from thermotorch.training.genetic_module import GeneticCosineModule
-from thermotorch.training.given import blocks_of
+from thermotorch.training.given import blocks_of, sample_ids_of
 from thermotorch.training.reference_module import BoltzmannModule
 
 BOLTZMANN = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 3}}
@@ -38,3 +41,11 @@ def test_a_network_without_features_is_refused_by_name(monkeypatch):
 def test_groups_are_asked_of_couplings_that_have_them():
     with pytest.raises(TypeError, match=r"^potential\.couplings: expected a BlockCouplings"):
         blocks_of(tt.Potential(tt.DenseCouplings(3)))
+
+
+def test_no_two_slots_of_a_training_share_a_sample_number():
+    """Number `step x batch_size + slot`, whatever process holds the slot."""
+    trainer = SimpleNamespace(datamodule=Digits8x8Data(batch_size=4))
+    halves = torch.arange(4).split(2)
+    numbers = [sample_ids_of(trainer, {"step": step, "slot": slot}) for step in range(5) for slot in halves]
+    assert torch.cat(numbers).tolist() == list(range(20))
