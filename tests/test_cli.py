@@ -317,6 +317,13 @@ def test_a_job_that_is_queued_again_continues_where_it_was(run):
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
+def test_the_last_checkpoint_is_that_of_the_last_update(run):
+    """Training ends in the third epoch, validation came after the second alone."""
+    settings = ["++trainer.check_val_every_n_epoch=2", "++data.batch_size=500", "trainer.max_steps=7"]
+    folder = run(cli.train_main, *small("feature_net"), *settings)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 7
+
+
 def test_jobs_of_slurm_ask_for_what_the_launcher_knows():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     launcher = configure("hydra/launcher=slurm").hydra.launcher  # Hydra refuses a key that the launcher does not have
