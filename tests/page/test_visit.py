@@ -5,6 +5,7 @@ Each test steers headless Chromium and looks at what is laid out, painted or tol
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ TARGETS = """[...document.querySelectorAll("button, select, input, canvas[tabind
   .filter((element) => element.offsetParent && element.type !== "radio")
   .map((element) => { const { x, y, width, height } = element.getBoundingClientRect();
     return [element.id || element.getAttribute("aria-label") || element.textContent, x, y, width, height]; })"""
+
+# What does not fit into its own box.
+CUT = """[...document.querySelectorAll("main *, header *")]
+  .filter((element) => element.clientWidth && element.scrollWidth > element.clientWidth + 1)
+  .map((element) => element.id || element.textContent)"""
 
 # Every piece of text with its colour and the colour behind it; controls and canvases apart.
 TEXTS = """[...document.querySelectorAll("body *")].filter((element) => element.offsetParent &&
@@ -71,6 +77,7 @@ def test_nothing_scrolls_sideways_or_overlaps_and_a_finger_hits_it(visitor: Tab,
     visitor.open(pages[kind], "play")
     visitor.until("document.body.dataset.run === 'finished'")
     assert visitor.run("document.documentElement.scrollWidth") == visitor.run("document.documentElement.clientWidth")
+    assert visitor.run(CUT) == []
     targets = visitor.run(TARGETS)
     assert len(targets) > 40
     for name, x, _, wide, high in targets:
@@ -124,6 +131,16 @@ def test_every_control_is_reached_and_seen_by_keyboard(visitor: Tab, pages):
     ]  # fmt: skip
 
 
+def run_by(visitor: Tab, act: Callable[[], object]) -> None:
+    """Do what begins a run, and wait for its end."""
+    visitor.run(
+        """window.over = new Promise((resolve) => new MutationObserver(() =>
+        document.body.dataset.run === "finished" && resolve()).observe(document.body, { attributes: true })), 0"""
+    )
+    act()
+    visitor.run("window.over")
+
+
 def focused(visitor: Tab, identity: str) -> None:
     visitor.run(f"document.getElementById('{identity}').focus()")
 
@@ -133,13 +150,12 @@ def test_the_machine_is_played_turned_and_held_by_keyboard(visitor: Tab, pages):
     visitor.screen(1400)
     visitor.open(pages["labels"])
     focused(visitor, "play")
-    visitor.key("Enter")
-    visitor.until("document.body.dataset.run === 'finished'")
+    run_by(visitor, lambda: visitor.key("Enter"))
     focused(visitor, "temperature")
-    visitor.key("ArrowRight")
+    run_by(visitor, lambda: visitor.key("ArrowRight"))
     assert visitor.text("temperature-shown").startswith("357 K")
     focused(visitor, "time")
-    visitor.key("ArrowRight")
+    run_by(visitor, lambda: visitor.key("ArrowRight"))
     assert float(visitor.text("time-shown")) > 3.0
     visitor.run("document.querySelector('.digit[tabindex=\"0\"]').focus()")
     for key in ("ArrowRight", "ArrowDown"):
@@ -152,12 +168,12 @@ def test_the_machine_is_played_turned_and_held_by_keyboard(visitor: Tab, pages):
     focused(visitor, "hand")
     visitor.key("ArrowLeft")
     assert visitor.text("status") == "Row 2, column 1: free"
-    visitor.key(" ")
+    run_by(visitor, lambda: visitor.key(" "))
     visitor.key("ArrowRight")
     visitor.key("ArrowLeft")
     assert visitor.text("status") == "Row 2, column 1: held"
     focused(visitor, "hold-none")
-    visitor.key(" ")
+    run_by(visitor, lambda: visitor.key(" "))
     focused(visitor, "hand")
     visitor.key("ArrowLeft")
     assert visitor.text("status") == "Row 2, column 1: free"
@@ -176,8 +192,8 @@ def test_fingers_play_choose_point_and_draw(visitor: Tab, pages):
     """Touch, on a phone."""
     visitor.screen(360, touch=True)
     visitor.open(pages["labels"])
-    visitor.touch(middle(visitor, "#play"))
-    visitor.until("document.body.dataset.run === 'finished'")
+    play = middle(visitor, "#play")
+    run_by(visitor, lambda: visitor.touch(play))
     visitor.touch(middle(visitor, ".digit:nth-child(6)"))
     visitor.until("document.getElementById('sample').textContent === '5'")
     x, y = middle(visitor, "#hidden")
@@ -185,7 +201,7 @@ def test_fingers_play_choose_point_and_draw(visitor: Tab, pages):
     visitor.until("document.getElementById('hidden-said').textContent.startsWith('Hidden unit 3 of 4')")
     x, y = middle(visitor, "#hand")
     offset = visitor.run("scrollY")
-    visitor.touch((x - 100, y), (x, y), (x + 100, y))
+    run_by(visitor, lambda: visitor.touch((x - 100, y), (x, y), (x + 100, y)))
     assert visitor.run("scrollY") == offset  # a stroke does not move the page
     focused(visitor, "hand")
     visitor.key("ArrowLeft")
@@ -233,3 +249,20 @@ def test_a_screen_reader_hears_what_everything_is(visitor: Tab, pages):
     unnamed = """[...document.querySelectorAll("canvas")]
       .filter((at) => !at.ariaLabel && !at.closest("button")?.ariaLabel).map((at) => at.id)"""
     assert visitor.run(unnamed) == []
+
+
+def test_the_energy_of_a_run_is_drawn_where_nothing_moved_too(visitor: Tab, pages):
+    """The line of the digit in hand, by the columns of the picture that hold it; points are ten steps apart there."""
+    columns = """(() => { const canvas = document.getElementById("curve"), { width, height } = canvas;
+      const { data } = canvas.getContext("2d").getImageData(0, 0, width, height), seen = new Set();
+      const wanted = getComputedStyle(document.documentElement).getPropertyValue("--accent").match(/[0-9a-f]{2}/g);
+      for (let at = 0; at < data.length; at += 4)
+        if (wanted.every((part, c) => Math.abs(data[at + c] - parseInt(part, 16)) < 40)) seen.add((at / 4) % width);
+      return seen.size / width; })()"""
+    drawn = []
+    for still in (False, True):
+        visitor.screen(1400, still=still)
+        visitor.open(pages["chain"], "play")
+        visitor.until("document.body.dataset.run === 'finished'")
+        drawn.append(visitor.run(columns))
+    assert drawn[1] > 0.4 * drawn[0] > 0.05, drawn

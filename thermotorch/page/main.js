@@ -80,13 +80,13 @@ function startMachine(description) {
   at("times").hidden = Boolean(film);
 
   const player = new Player(crew, stage.steps, {
+    pass: (frame) => meters.keep(frame),
     show: (frame) => {
       wall.draw(frame.images);
       hand.draw(frame.images.subarray(player.chosen * pixels, (player.chosen + 1) * pixels));
       hidden.use(machines[frame.number]);
       hidden.draw(frame.units);
       film?.draw(frame.film);
-      if (frame.time === 0) meters.forget();
       meters.show(frame, player.chosen);
     },
     changed: () => {

@@ -30,11 +30,17 @@ export class Meters {
     this.arrivals = [];
   }
 
+  // Keep a frame for the curve, shown or not, and return whether it is later than the last one.
+  keep({ time, energy, place }) {
+    if (time === 0) this.forget();
+    if (this.history.at(-1)?.[0] === time) return false;
+    this.history.push([time, energy.map((value) => value / (this.description.temperature || 1)), place]);
+    return true;
+  }
+
   show(frame, chosen) {
     const { description, elements } = this, unit = description.temperature || 1, { time, duration } = frame;
-    const later = this.history.at(-1)?.[0] !== time;
-    if (later) this.history.push([time, frame.energy.map((energy) => energy / unit), frame.place]);
-    const heat = frame.heat[chosen];
+    const later = this.keep(frame), heat = frame.heat[chosen];
     elements.clock.textContent = `${time.toFixed(1)} of ${duration.toFixed(1)}`;
     elements.heat.textContent = `${thousands(heat / unit)} kT`;
     elements.joule.textContent = `${scientific(heat * description.joule_per_energy)} J`;

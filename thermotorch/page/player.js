@@ -3,16 +3,17 @@
 import { LANES } from "./noise.js";
 import { MOTION } from "./paint.js";
 
-const UNSEEN = 25;  // steps at a time where there is to be no motion
+const UNSEEN = 10;  // steps at a time where there is to be no motion
 
 function nextFrame() {
   return new Promise((resolve) => requestAnimationFrame(resolve));
 }
 
 export class Player {
-  // `steps` is the observation time; `show(frame)` paints; `changed()` is called when playing begins and ends.
-  constructor(crew, steps, { show, changed }) {
-    Object.assign(this, { crew, show, changed });
+  // `steps` is the observation time; `show(frame)` paints, `pass(frame)` takes one that is not to be seen;
+  // `changed()` is called when playing begins and ends.
+  constructor(crew, steps, { show, pass, changed }) {
+    Object.assign(this, { crew, show, pass, changed });
     this.samples = crew.quartets * LANES;
     this.settings = { factor: 1, end: steps };  // of the temperature, and the observation time in steps
     Object.assign(this, { seed: 0, first: 0, chosen: 0, label: null, known: null, pace: 1, frame: null, playing: false, run: 0 });
@@ -43,7 +44,8 @@ export class Player {
       const [frame] = await Promise.all([advanced, MOTION.matches ? null : nextFrame()]);
       if (run !== this.run) return;
       this.frame = frame;
-      if (!MOTION.matches || frame.finished) this.show(frame);
+      if (MOTION.matches && !frame.finished) this.pass(frame);
+      else this.show(frame);
     }
     if (run !== this.run) return;
     this.playing = false;
