@@ -37,7 +37,7 @@ struct Units {
         }
     }
 
-    // Which vectors hold a unit of colour c.
+    // Vectors that hold a unit of colour c.
     const uint8_t* wanted(int c) const { return wanted_[c].data(); }
 
     // `yes` in lanes of colour c, `no` in others.
@@ -133,7 +133,7 @@ static void forward(const Langevin& p) {
     });
 }
 
-// What one thread gathers over its chunks.
+// The sums of one thread over its chunks.
 struct Gradients {
     ForceSum bias, drive;
     CouplingsSum couplings[2];

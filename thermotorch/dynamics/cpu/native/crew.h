@@ -1,6 +1,6 @@
 // Threads that help another one with its products, when there are fewer chunks of samples than threads.
 //
-// Pieces are taken, not dealt out: a helper that the system has put aside holds nobody up, and no thread has to start.
+// Threads take pieces as they are free, so that a helper without processor time delays no other, and none has to start.
 #pragma once
 
 #include <atomic>

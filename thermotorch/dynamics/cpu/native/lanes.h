@@ -14,7 +14,7 @@ constexpr int64_t MOST_UNITS = 256;  // more fill the vectors well enough, and t
 constexpr int64_t FEWEST_SAMPLES = 64;  // in a batch, on every processor
 constexpr int OUTER_UNITS = LANES == 8 ? 3 : 5;  // squared, accumulators of the outer product
 
-// Whether a run goes through here as far as its chunks allow. Few chunks for many threads would leave some idle.
+// True if a run uses lanes, as far as its chunks allow. Few chunks for many threads would leave some idle.
 static inline bool suit(const Langevin& p) {
     const Run& run = p.run;
     const int64_t chunks = (run.batch + SAMPLES - 1) / SAMPLES, share = (run.batch + run.threads - 1) / run.threads;
@@ -24,7 +24,7 @@ static inline bool suit(const Langevin& p) {
            run.batch >= FEWEST_SAMPLES && 8 * busiest <= 9 * share;
 }
 
-// Whether the samples of a chunk share Philox blocks.
+// True if the samples of a chunk share Philox blocks.
 static inline bool suit(const int64_t* ids, int64_t rows) {
     if (rows != SAMPLES) return false;
     for (int64_t s = 0; s < SAMPLES; ++s)

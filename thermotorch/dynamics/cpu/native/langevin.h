@@ -170,7 +170,7 @@ class Stepper {
     Buffer field_, noise_;
 };
 
-// What one thread gathers over its chunks.
+// The sums of one thread over its chunks.
 struct Gradients {
     ForceSum bias, drive;
     CouplingsSum couplings;

@@ -74,7 +74,7 @@ int thermotorch_reverse_action_backward(const Action* p) {
     return guarded([&] { action::backward(*p); });
 }
 
-// Whether products of rounded operands are the matrix unit's.
+// True if the matrix unit computes products of rounded operands.
 int thermotorch_has_matrix_unit() { return Product::on_tiles(BF16); }
 
 // Floating-point operations per second of one core that does nothing but multiply-adds in registers.

@@ -5,7 +5,7 @@
 
 constexpr uint32_t MULTIPLIER_0 = 0xD2511F53u, MULTIPLIER_1 = 0xCD9E8D57u, WEYL_0 = 0x9E3779B9u, WEYL_1 = 0xBB67AE85u;
 
-// What the counters of one step have in common.
+// The common part of the counters of one step.
 struct NoiseStep {
     uint32_t step_low, step_high_and_stream, key_0, key_1;
     NoiseStep(uint64_t seed, int64_t stream, uint64_t step)

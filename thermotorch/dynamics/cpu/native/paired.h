@@ -85,7 +85,7 @@ static inline float scale(const Block* blocks, int64_t count) {
     return power_of_two_over(numbers > 0 ? float(std::sqrt(squares / numbers)) : 0.0f, 0);
 }
 
-// Scaled couplings, and of each column the sum over its pairs. Which rows form pairs depends on where the rows of a
+// Scaled couplings, and of each column the sum over its pairs. The pairing of rows depends on where the rows of a
 // column begin, so that the columns of a vector have them in common in every packing.
 class Packed {
   public:

@@ -11,7 +11,7 @@
 // To which products with the couplings may round their operands; the order of operators/arguments.py.
 enum Precision : int64_t { IEEE, TF32, BF16 };
 
-// How a product reads its operands; sums are float32 always. Bfloat16 halves the time of a plain product where the
+// Formats of the operands of a product; sums are always float32. Bfloat16 halves the time of a plain product where the
 // processor multiplies it, and is the same as float32 where it does not.
 struct Float32 {
     static constexpr int64_t ROWS_OF_J = 1;  // to one row of the packed data
@@ -99,7 +99,7 @@ class Product {
         if (bfloat16_) pack_bfloat16();
     }
 
-    // Whether the processor's matrix unit does it, with bits of its own.
+    // True if the processor's matrix unit computes it, with bits of its own.
     static bool on_tiles(int64_t precision) { return precision != IEEE && amx::available(); }
 
     bool empty() const { return couplings_.empty(); }

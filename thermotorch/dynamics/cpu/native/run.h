@@ -35,7 +35,7 @@ struct Run {
     const int64_t* ids;
     const float* state;
     float *end, *recorded, *kept;
-    // The gradient: of the loss by the outputs, and by the inputs. `gradient_blocks` are null when not asked for.
+    // Gradients of the loss by the outputs, and by the inputs. `grad_blocks` is null unless required.
     const float *grad_end, *grad_recorded;
     float* grad_state;
     const Block* grad_blocks;
@@ -44,7 +44,7 @@ struct Run {
     // Position among the recorded states of the state after step k of this call.
     int64_t record_index(int64_t k) const { return (start_step + k + 1) / record - start_step / record - 1; }
     bool keeps(int64_t k) const { return keep && (k + 1) % keep == 0 && k + 1 < steps; }
-    // Where the states after step k of this call are asked for.
+    // Stores the states after step k of this call, if they are recorded or kept.
     void save(const Shape& shape, int64_t k, int64_t row, int64_t rows, const float* x) const {
         if (records(k)) copy_out(shape, x, rows, recorded + (record_index(k) * batch + row) * units);
         keep_state(shape, k, row, rows, x);
@@ -84,7 +84,7 @@ struct Force {
 // One thread's share of the gradient by a force: summed over the samples, and the steps, that have the force in common.
 class ForceSum {
   public:
-    // `data` null: not asked for.
+    // `data` is null unless the gradient is required.
     ForceSum(const Shape& shape, float* data, int64_t steps, int64_t rows)
         : shape_(shape), data_(data), steps_(steps), rows_(rows),
           shared_(data && rows == 1 ? steps * shape.units : 0) {}
@@ -142,7 +142,7 @@ class CouplingsSum {
         }
     }
 
-    // Adds to the blocks that the gradient is asked for in; `target` has the structure of the couplings.
+    // Adds to the gradient blocks of `target`, which has the structure of the couplings.
     void finish(const Couplings& target, float sign = 1.0f) {
         flush();
         if (sum_.size()) target.add_to_blocks(sum_, sign);
@@ -191,9 +191,9 @@ static inline int64_t threads_per_chunk(const Run& run, int64_t rows, int64_t ch
     return std::max<int64_t>(1, std::min<int64_t>(run.threads / chunks, int64_t(products / WORTH_SHARING)));
 }
 
-// body(thread, first row, number of rows) for all chunks of the batch. Which thread takes which chunk is fixed, so that
-// a thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is repeated.
-// Threads that get no chunk help with the products of one.
+// body(thread, first row, number of rows) for all chunks of the batch. The assignment of chunks to threads is fixed, so
+// that a thread's sums over its chunks, and with them the gradients, are the same to the bit whenever the call is
+// repeated. Threads that get no chunk help with the products of one.
 template <class Body>
 static void for_chunks(const Run& run, int64_t rows, Body&& body) {
     const int64_t chunks = (run.batch + rows - 1) / rows;

@@ -15,7 +15,7 @@ struct Splitting {
 
 namespace splitting {
 
-// One of the two linear maps y + y matrix + push, with its transpose where gradients are wanted.
+// One of the two linear maps y + y matrix + push, with its transpose for gradients.
 struct Kick {
     Product couplings, transposed;
     Force push;
@@ -105,7 +105,7 @@ static void forward(const Splitting& p) {
     });
 }
 
-// What one thread gathers over its chunks.
+// The sums of one thread over its chunks.
 struct Gradients {
     ForceSum whole_push, half_push;
     CouplingsSum whole, half;
