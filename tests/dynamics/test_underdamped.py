@@ -239,3 +239,22 @@ def test_divergence_is_reported_with_a_dt_that_works():
         simulate_underdamped(stiff, state, steps=4000, dt=0.5, temperature=0.1, seed=0)
     dt = float(str(error.value).split("try dt=")[1].split()[0])
     assert torch.isfinite(simulate_underdamped(stiff, state, steps=4000, dt=dt, temperature=0.1, seed=0).state).all()
+
+
+def test_observers_see_the_velocities_at_both_ends_of_a_step():
+    class Ends:
+        def start(self, state):
+            return []
+
+        def update(self, carry, step):
+            return [*carry, torch.stack([step.before, step.velocity_before, step.after, step.velocity_after])]
+
+        def result(self, carry):
+            return torch.stack(carry)
+
+    potential, _, _ = springs()
+    x, v = torch.randn(2, 4, 3, dtype=float64, generator=torch.Generator().manual_seed(0)).unbind()
+    run = simulate_underdamped(potential, x, v, steps=3, dt=0.1, **MEDIUM, seed=0, record=1, observers={"ends": Ends()})
+    states, velocities = torch.cat([x[None], run.states]), torch.cat([v[None], run.velocities])
+    expected = torch.stack([states[:-1], velocities[:-1], states[1:], velocities[1:]], 1)
+    assert torch.equal(run.observed["ends"], expected)

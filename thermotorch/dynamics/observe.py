@@ -23,8 +23,10 @@ class Transition(NamedTuple):
     drive: Tensor | None
     dt: float
     temperature: float
-    mobility: Tensor | float  # zero where clamped
+    mobility: Tensor | float  # zero where clamped; 1 / (mass friction) of underdamped units
     integrator: str = "euler_maruyama"
+    velocity_before: Tensor | None = None  # [batch, unit], of underdamped units
+    velocity_after: Tensor | None = None
 
 
 class Observer(Protocol):

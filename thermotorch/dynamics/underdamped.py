@@ -17,7 +17,6 @@ quadratic potential have the exact variance at any stable dt, and at high fricti
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.loop import Motion, Point, run_segments, stacked, step_by_step
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
-from thermotorch.dynamics.observe import Observer, PathAction
+from thermotorch.dynamics.observe import Observer, PathAction, Transition
 from thermotorch.dynamics.path_weights import PathWeights
 from thermotorch.dynamics.problem import Drive, Problem, Trajectory, check
 from thermotorch.potential import Potential
@@ -50,20 +49,6 @@ class UnderdampedTrajectory(Trajectory):
     velocity: Tensor | None = None
     velocities: Tensor | None = None
     shadow_work: Tensor | None = None
-
-
-class UnderdampedTransition(NamedTuple):
-    """One step, for observers: the fields of `observe.Transition`, and the velocities."""
-
-    step: int
-    before: Tensor  # [batch, unit]
-    after: Tensor  # [batch, unit]
-    drive: Tensor | None
-    dt: float
-    temperature: float
-    mobility: Tensor  # 1 / (mass friction), zero where clamped
-    velocity_before: Tensor  # [batch, unit]
-    velocity_after: Tensor  # [batch, unit]
 
 
 def simulate_underdamped(
@@ -190,9 +175,9 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
         slope = gradient(after)
         return after, bathed + half * (push - slope), heat + kinetic(struck) - kinetic(bathed), slope
 
-    def seen(step: int, before: Motion, after: Motion, force: Tensor | None) -> UnderdampedTransition:
-        where = (step, before[0], after[0], force)
-        return UnderdampedTransition(*where, dt, problem.temperature, mobility, before[1], after[1])
+    def seen(step: int, before: Motion, after: Motion, force: Tensor | None) -> Transition:
+        ends = (step, before[0], after[0], force)
+        return Transition(*ends, dt, problem.temperature, mobility, "baoab", before[1], after[1])
 
     def diverged(before: Point, first: int, end: int) -> None:
         stable = problem.potential.stable_dt(problem.state, temperature=problem.temperature) * mass.min().item()
