@@ -62,7 +62,7 @@ class AnalogMachine:
 
     @property
     def sizes(self) -> Tensor:
-        """The capacitances, [unit], in units of `Scale.farad`."""
+        """Return the capacitances, [unit], in units of `Scale.farad`."""
         return torch.ones_like(self.mobility) if self.capacitance is None else self.capacitance
 
     @property
