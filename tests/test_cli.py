@@ -498,7 +498,7 @@ def test_interrupting_a_comparison_keeps_what_is_done(run, run_dir, stand_ins, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DiffusionModel, "generate", interrupted)
-    with pytest.raises(SystemExit, match="interrupted; what is done is in"):
+    with pytest.raises(SystemExit, match="interrupted; the report of the finished models is in"):
         run(cli.compare_main, *TINY)
     (report,) = run_dir.rglob("report.json")
     models = json.loads(report.read_text())["models"]
@@ -534,10 +534,10 @@ def test_any_models_and_several_samplers_and_a_rerun_from_the_cache(run, stand_i
          ["unknown checkpoint 'generator.mnst'; did you mean 'generator.mnist'",
           "unknown checkpoint 'ddmp.mnist'; did you mean 'ddpm.mnist'"]),
         (["b=feature_net.mnist"],
-         ["feature_net.mnist makes no images, it judges them: judge=feature_net.mnist. "
+         ["feature_net.mnist makes no images; it is a judge: judge=feature_net.mnist. "
           "Models that make images: ddpm.mnist, "]),
         (["models=[classifier.end_to_end,ddpm.mnist]"],
-         ["classifier.end_to_end makes no images, it is measured by: "
+         ["classifier.end_to_end makes no images; evaluate it by: "
           "thermotorch-evaluate model=classifier.end_to_end"]),
         (["a=gaussians.mnist"], ["gaussians.mnist makes images of 1x28x28 and the judge takes 1x8x8"]),
         (["a=ddpm.mnist"], ["models: ddpm.mnist more than once"]),
@@ -556,9 +556,7 @@ def test_what_cannot_be_compared_is_said_before_any_compute(run, stand_ins, monk
 
 @pytest.mark.parametrize("name", ["classifier.end_to_end", "spu.8cell"])
 def test_a_model_that_makes_no_images_is_not_sampled(run, name):
-    with pytest.raises(
-        SystemExit, match=f"{name} makes no images, it is measured by: thermotorch-evaluate model={name}"
-    ):
+    with pytest.raises(SystemExit, match=f"{name} makes no images; evaluate it by: thermotorch-evaluate model={name}"):
         run(cli.sample_main, f"model={name}")
 
 
@@ -606,5 +604,5 @@ def test_a_full_disk_does_not_hide_why_a_run_failed(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cli, "write_file", full)
-    told = cli._tell_failed(tmp_path / "FAILED")
-    assert "FAILED cannot be written" in told and "No space left" in told
+    location = cli._write_traceback(tmp_path / "FAILED")
+    assert "FAILED cannot be written" in location and "No space left" in location

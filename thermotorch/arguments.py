@@ -1,7 +1,7 @@
-"""Checks of arguments that many functions take: one for each kind, so that the same value is refused in the same words.
+"""Checks of common arguments, one for each kind, so that a bad value has the same message everywhere.
 
-Whatever `operator.index` takes is an integer and whatever `float` takes a number, be it of Python, numpy or torch; but
-truth values and texts are neither.
+An integer is a value that `operator.index` accepts and a number one that `float` accepts, whether of Python, numpy or
+torch. Booleans and strings are neither.
 """
 
 import operator
@@ -23,7 +23,7 @@ def integer(name: str, value: Any) -> int:
     """Return an integer of Python, numpy or torch (a tensor of one) as a plain int.
 
     Raises:
-        TypeError: no integer; truth values are none.
+        TypeError: no integer; a boolean is none.
     """
     if type(value) is int:
         return value
@@ -67,10 +67,10 @@ def counts_of(name: str, value: Any, least: float = 1, length: int | None = None
     """
     if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    found = [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
-    if length is not None and len(found) != length:
-        raise ValueError(f"{name}: expected {length} numbers, found {found}")
-    return found
+    counts = [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
+    if length is not None and len(counts) != length:
+        raise ValueError(f"{name}: expected {length} numbers, found {counts}")
+    return counts
 
 
 def seed_of(value: Any, name: str = "seed") -> int:
@@ -86,7 +86,7 @@ def number_of(name: str, value: Any, *, positive: bool = False, signed: bool = F
     """Return a finite number as a plain float: not negative, or positive, or of any sign.
 
     Raises:
-        TypeError: no number, or one that gradients are to reach: as a float it would lose them without a word.
+        TypeError: no number, or a tensor that requires a gradient, which a float would silently lose.
         ValueError: not finite, or of the wrong sign.
     """
     _refuse_gradient(name, value)
@@ -95,12 +95,11 @@ def number_of(name: str, value: Any, *, positive: bool = False, signed: bool = F
             raise TypeError
         number = float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be finite, got an integer beyond all floats") from None
+        raise ValueError(f"{name} must be finite, got an integer beyond the range of floats") from None
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
     if not isfinite(number) or (not signed and number < 0) or (positive and number == 0):
-        wanted = "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"
-        raise ValueError(f"{name} must be {wanted}, got {value}")
+        raise ValueError(f"{name} must be {_sign(positive, signed)}, got {value}")
     return number
 
 
@@ -108,13 +107,12 @@ def whole_steps(name: str, time: float, dt: float) -> int:
     """Return the number of steps of length `dt` in `time`.
 
     Args:
-        name: the argument that holds the time, for the message.
-        time, dt: in the same unit, time >= 0, dt > 0.
+        name: name of the time, for the message.
+        time, dt: numbers in the same unit, time >= 0, dt > 0.
 
     Raises:
-        ValueError: a time that is no multiple of dt, with the two nearest ones that are. Two decimal numbers and their
-            quotient may each have been rounded to float32, one part in 2^24: three of those are less than one part in
-            2^22, and never more than a hundredth of a step is forgiven.
+        ValueError: a time that is no multiple of dt; the message gives the two nearest multiples. The tolerance is one
+            part in 2^22, for time, dt and quotient rounded to float32, and at most a hundredth of a step.
         TypeError, ValueError: a time or step that is no such number.
     """
     time, dt = number_of(name, time), number_of("dt", dt, positive=True)
@@ -130,10 +128,11 @@ def whole_steps(name: str, time: float, dt: float) -> int:
 
 
 def steps_until(t_final: float, dt: float, name: str = "t_final") -> int:
-    """Return the number of steps of a run until an observation time, which `name` holds; at least one.
+    """Return the number of steps until an observation time called `name`, at least one.
 
     Raises:
-        TypeError, ValueError: a time or step that is no positive number, a step beyond the time, or as `whole_steps`.
+        TypeError, ValueError: a time or step that is no positive number, a step longer than the time, or as
+            `whole_steps`.
     """
     t_final, dt = number_of(name, t_final, positive=True), number_of("dt", dt, positive=True)
     if dt > t_final:
@@ -142,28 +141,28 @@ def steps_until(t_final: float, dt: float, name: str = "t_final") -> int:
 
 
 def integers(name: str, value: Any, shape: Sequence[int]) -> Tensor:
-    """Return integers as an int64 tensor of a shape: a tensor, an array or a list.
+    """Return the integers in a tensor, an array or a list as an int64 tensor of the given shape.
 
     Raises:
         ValueError: another shape, or numbers that are no integers.
     """
     try:
-        found = torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        found = None
-    if found is not None and not found.numel() and not isinstance(value, Tensor):
-        found = found.long()  # an empty list has no type
-    if found is None or not _whole(found) or found.shape != tuple(shape):
-        what = type(value).__name__ if found is None else f"{found.dtype} {tuple(found.shape)}"
-        raise ValueError(f"{name}: expected an int64 tensor of shape {tuple(shape)}, got {what}")
-    return found if found.dtype == torch.int64 else found.long()
+        tensor = None
+    if tensor is not None and not tensor.numel() and not isinstance(value, Tensor):
+        tensor = tensor.long()  # an empty list has no type
+    if tensor is None or not _whole(tensor) or tensor.shape != tuple(shape):
+        actual = type(value).__name__ if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise ValueError(f"{name}: expected an int64 tensor of shape {tuple(shape)}, got {actual}")
+    return tensor.long()
 
 
 def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Return `sample_ids`, which noise streams to use, as int64 of a shape; None counts from 0.
+    """Return `sample_ids`, the numbers of the noise streams, as int64 of the given shape; None counts from 0.
 
     Raises:
-        ValueError: another shape, no integers, or integers outside of [0, 2^34).
+        ValueError: another shape, no integers, or integers outside [0, 2^34).
     """
     if value is None:
         return torch.arange(torch.Size(shape).numel(), device=device).view(*shape)
@@ -174,27 +173,27 @@ def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None
 
 
 def flags(name: str, value: Any, shape: Sequence[int], meaning: str = "") -> Tensor:
-    """Return a bool tensor of a shape, as it is.
+    """Return a bool tensor of the given shape unchanged.
 
     Raises:
         ValueError: anything else.
     """
     if not isinstance(value, Tensor) or value.dtype != torch.bool or value.shape != tuple(shape):
-        found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"{name}: expected a bool tensor of shape {tuple(shape)}{meaning}, got {found}")
+        actual = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name}: expected a bool tensor of shape {tuple(shape)}{meaning}, got {actual}")
     return value
 
 
 def real(name: str, value: Any) -> Tensor:
-    """Return a tensor of finite real numbers, as it is.
+    """Return a tensor of finite real numbers unchanged.
 
     Raises:
-        TypeError: no tensor, or one of complex numbers, integers or truth values.
+        TypeError: no tensor, or one of complex numbers, integers or booleans.
         ValueError: a number that is not finite.
     """
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        found = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name}: expected a tensor of real numbers, got {found}")
+        actual = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name}: expected a tensor of real numbers, got {actual}")
     if not (value.is_meta or values_hidden() or torch.isfinite(value).all()):
         raise ValueError(f"{name}: every entry must be finite")
     return value
@@ -203,7 +202,7 @@ def real(name: str, value: Any) -> Tensor:
 def per_unit(
     name: str, value: Any, num_units: int, like: Tensor, *, positive: bool = False, signed: bool = False
 ) -> Tensor:
-    """Return a number or one for each unit as a tensor, [] or [unit], of the dtype and on the device of `like`.
+    """Return one number, or one for each unit, as a tensor [] or [unit] with the dtype and device of `like`.
 
     Raises:
         TypeError: no real numbers.
@@ -213,20 +212,25 @@ def per_unit(
     try:
         if isinstance(value, bool | str | bytes):
             raise TypeError
-        found = torch.as_tensor(value)
-        if found.is_complex() or found.dtype == torch.bool:
+        tensor = torch.as_tensor(value)
+        if tensor.is_complex() or tensor.dtype == torch.bool:
             raise TypeError
-        found = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number or a tensor of shape ({num_units},), got {value!r}") from None
-    if found.shape not in ((), (num_units,)):
-        raise ValueError(f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(found.shape)}")
-    if found.is_meta or values_hidden():  # no values to look at
-        return found
-    if not torch.isfinite(found).all() or not signed and bool((found <= 0 if positive else found < 0).any()):
-        wanted = "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"
-        raise ValueError(f"{name} must be {wanted}, got {value}")
-    return found
+    if tensor.shape not in ((), (num_units,)):
+        raise ValueError(
+            f"{name} must be a number or a tensor of shape ({num_units},), got shape {tuple(tensor.shape)}"
+        )
+    if tensor.is_meta or values_hidden():  # without values
+        return tensor
+    if not torch.isfinite(tensor).all() or not signed and bool((tensor <= 0 if positive else tensor < 0).any()):
+        raise ValueError(f"{name} must be {_sign(positive, signed)}, got {value}")
+    return tensor
+
+
+def _sign(positive: bool, signed: bool) -> str:
+    return "finite" if signed else f"finite and {'positive' if positive else 'not negative'}"
 
 
 def _refuse_gradient(name: str, value: Any) -> None:

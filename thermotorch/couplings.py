@@ -1,9 +1,9 @@
-"""Pairwise couplings J: symmetric, zero diagonal, each bond one trainable number.
+"""Pairwise couplings J: a symmetric matrix with zero diagonal, one trainable number for each bond.
 
-A topology says which bonds exist and how the field `(J x)_i = sum_j J_ij x_j` is computed without ever touching the
-bonds that do not. Symmetry holds by construction: a bond has one parameter, so no optimiser can break detailed balance.
+A topology defines the bonds and computes the field `(J x)_i = sum_j J_ij x_j` from these bonds alone. Symmetry holds by
+construction: a bond has one parameter, so that no optimiser can break detailed balance.
 
-A new topology subclasses `Couplings` and gives three things: `bind`, `matrix`, `mask`.
+A new topology is a subclass of `Couplings` with three methods: `bind`, `matrix`, `mask`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Field = Callable[[Tensor], Tensor]
 
 
 def depth_of(cls: type, name: str) -> int:
-    """Return how far up the inheritance of a class the method `name` is defined: 0 in the class itself."""
+    """Return the distance to the base class that defines the method `name`: 0 for the class itself."""
     return next(depth for depth, base in enumerate(cls.__mro__) if name in vars(base))
 
 
@@ -30,7 +30,7 @@ class Couplings(DerivedBuffers):
     """Base of all topologies on `num_units` units; `num_bonds` counts the trainable bonds."""
 
     num_units: int
-    blocks_are_the_field = True  # of a class: whether `matrix` and `pieces` describe what `bind` and `energy` compute
+    blocks_are_the_field = True  # of a class: True if `matrix` and `pieces` describe what `bind` and `energy` compute
 
     if TYPE_CHECKING:
 
@@ -46,49 +46,52 @@ class Couplings(DerivedBuffers):
         return sum(p.numel() for p in self.parameters())
 
     def bind(self) -> Field:
-        """The map x -> J x, [..., unit] -> [..., unit], with everything that depends only on J computed once.
+        """Return the map x -> J x, [..., unit] -> [..., unit], with everything that depends only on J computed once.
 
-        Inside a simulation the field is asked for thousands of times with the same J; bind once, call often.
+        A simulation calls it thousands of times with the same J.
         """
         raise NotImplementedError
 
     def matrix(self) -> Tensor:
-        """The whole J, [unit, unit], differentiable. O(unit^2) memory whatever the topology: to look at, not to run."""
+        """Return the whole J, [unit, unit], differentiable, for inspection. Cost: O(unit^2) memory."""
         raise NotImplementedError
 
     def pieces(self) -> list[tuple[int, int, Tensor]]:
-        """J as rectangular blocks (first row, first column, block) outside which it is zero, differentiable."""
+        """Return J as rectangular blocks (first row, first column, block), differentiable; J is zero outside them."""
         return [(0, 0, self.matrix())] if self.num_units > 1 else []
 
     @property
     def coupled(self) -> bool:
-        """True if any units couple, by trained bonds or by numbers that a topology holds otherwise."""
+        """True if any units are coupled, by trained bonds or by other numbers of the topology."""
         return self.num_bonds > 0 or bool(self.pieces())
 
     def mask(self) -> Tensor:
-        """Which entries of `matrix()` are bonds, bool [unit, unit], symmetric."""
+        """Return True for the entries of `matrix()` that are bonds, bool [unit, unit], symmetric."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Field J x, [..., unit] -> [..., unit]."""
+        """Return the field J x, [..., unit] -> [..., unit]."""
         return self.bind()(x)
 
     def energy(self, x: Tensor) -> Tensor:
-        """Coupling energy, sum over pairs J_ij x_i x_j = x.Jx / 2, [..., unit] -> [...]."""
+        """Return the coupling energy, sum over pairs J_ij x_i x_j = x.Jx / 2, [..., unit] -> [...]."""
         return 0.5 * (x * self(x)).sum(-1)
 
     @torch.no_grad()
     def frobenius_norm(self) -> float:
-        """Square root of the sum of J_ij^2 over all i and j: a cheap upper bound of the spectral norm."""
+        """Return the square root of the sum of J_ij^2 over all i and j, a cheap upper bound of the spectral norm."""
         return sqrt(2.0 * sum(p.square().sum().item() for p in self.parameters()))
 
     @torch.no_grad()
     def spectral_norm(self, iterations: int = 20) -> float:
-        """Largest |eigenvalue| of J by power iteration: from below, usually within 15 %. Cost: `iterations` fields."""
+        """Return the largest |eigenvalue| of J by power iteration, a lower bound that is usually within 15 %.
+
+        Cost: `iterations` fields.
+        """
         field, norm = self.bind(), 0.0
         reference = next(self.parameters(), torch.empty(0))
         x = torch.ones(self.num_units, dtype=reference.dtype, device=reference.device)
-        x[1::2] -= 0.5  # away from the uniform vector, which symmetric topologies may annihilate
+        x[1::2] -= 0.5  # not the uniform vector, which a symmetric topology may annihilate
         for _ in range(iterations):
             x = field(x / x.norm())
             norm = x.norm().item()
@@ -98,10 +101,10 @@ class Couplings(DerivedBuffers):
 
     @torch.no_grad()
     def load_matrix(self, matrix: Tensor) -> Self:
-        """Set every bond from `matrix` [unit, unit], which must be symmetric and zero wherever there is no bond.
+        """Set every bond from a symmetric matrix [unit, unit] that is zero where there is no bond.
 
-        Raises ValueError when the shape is wrong, the matrix is not symmetric, or it couples units that this topology
-        does not.
+        Raises:
+            ValueError: another shape, an asymmetric matrix, or couplings that are no bonds of this topology.
         """
         matrix = torch.as_tensor(matrix)
         if matrix.shape != (self.num_units, self.num_units):
@@ -114,13 +117,13 @@ class Couplings(DerivedBuffers):
         if asymmetry > 1e-6 * max(1.0, matrix.abs().max().item()):
             raise ValueError(
                 f"couplings: the matrix is not symmetric (largest |J_ij - J_ji| is {asymmetry:.3g}); "
-                "a conservative system needs J_ij = J_ji, write (J + J.T) / 2 if that is what you mean"
+                "a conservative system needs J_ij = J_ji; write (J + J.T) / 2 to symmetrise it"
             )
         outside = matrix.masked_fill(self.mask().to(matrix.device), 0.0)
         if outside.any():
             i, j = outside.nonzero()[0].tolist()
-            what = "a self-coupling (use j2)" if i == j else "not a bond of this topology"
-            raise ValueError(f"couplings: J[{i}, {j}] = {matrix[i, j].item():.3g} but that is {what}")
+            reason = "a self-coupling (use j2)" if i == j else "not a bond of this topology"
+            raise ValueError(f"couplings: J[{i}, {j}] = {matrix[i, j].item():.3g} but that is {reason}")
         self._set_bonds(matrix)
         return self
 
@@ -129,9 +132,12 @@ class Couplings(DerivedBuffers):
 
 
 class DenseCouplings(Couplings):
-    """All pairs of `num_units` units: n (n - 1) / 2 bonds, stored as the upper triangle row by row, initially zero.
+    """Couplings of all pairs of `num_units` units: n (n - 1) / 2 bonds, initially zero.
 
-    `DenseCouplings.from_matrix(J)` takes an existing symmetric matrix. Field cost: n^2 multiply-adds per sample.
+    They are stored as the upper triangle, row by row. `DenseCouplings.from_matrix(J)` takes an existing symmetric
+    matrix.
+
+    Cost of the field: n^2 multiply-adds per sample.
     """
 
     _bond_at: Tensor
@@ -147,7 +153,7 @@ class DenseCouplings(Couplings):
 
     @classmethod
     def from_matrix(cls, matrix: Tensor) -> "DenseCouplings":
-        """The bonds of a symmetric [unit, unit] matrix with zero diagonal, in its dtype and on its device."""
+        """Return the couplings in a symmetric matrix [unit, unit] with zero diagonal, with its dtype and device."""
         matrix = torch.as_tensor(matrix)
         if matrix.dim() != 2:
             raise ValueError(f"couplings: expected a square matrix, got shape {tuple(matrix.shape)}")
@@ -174,14 +180,18 @@ class DenseCouplings(Couplings):
 
 
 class BlockCouplings(Couplings):
-    """Named groups of units, coupled group by group.
+    """Couplings between named groups of units, block by block.
 
     `BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])` is Whitelam's
-    generative computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are laid out in the
-    order of `groups`; `slices["hidden"]` finds a group in a state. No pairs at all means uncoupled units. Fields are
-    computed block by block: for that machine 1.07 M multiply-adds per sample instead of the 1.68 M of the padded dense
-    product. A pair of equally large groups in `one_to_one` couples unit i of one group to unit i of the other only, n
-    bonds.
+    generative computer: a rectangular block [visible, hidden] and all pairs within hidden. Units are in the order of
+    `groups`, and `slices["hidden"]` is the part of a state that belongs to a group. Without pairs no units are coupled.
+
+    Args:
+        groups: number of units in each group, by name.
+        pairs: pairs of groups to couple, each once; a group may be coupled to itself.
+        one_to_one: pairs of equally large groups whose unit i is coupled to unit i alone, n bonds.
+
+    Cost of the field: for that machine 1.07 M multiply-adds per sample instead of 1.68 M for the padded dense product.
     """
 
     _anchor: Tensor
@@ -213,7 +223,7 @@ class BlockCouplings(Couplings):
         self.register_derived_buffers()
 
     def derived_buffers(self) -> dict[str, Tensor]:
-        anchor = {"_anchor": torch.empty(0)}  # knows the device when there are no blocks
+        anchor = {"_anchor": torch.empty(0)}  # has the device when there are no blocks
         return anchor | {f"_bond_at_{a}": _bond_at(self.groups[a]) for a, b in self.pairs if a == b}
 
     def _checked(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -234,7 +244,7 @@ class BlockCouplings(Couplings):
         return [(first, second) for first, second in pairs]
 
     def block(self, first: str, second: str) -> Tensor:
-        """The coupling block J[first, second], [size of first, size of second], differentiable."""
+        """Return the block J[first, second], [size of first, size of second], differentiable."""
         if first == second:
             return _symmetric(self.blocks[f"{first}-{first}"], getattr(self, f"_bond_at_{first}"))
         bonds = self.blocks[f"{first}-{second}"]
@@ -256,7 +266,7 @@ class BlockCouplings(Couplings):
         return lambda x: torch.cat([group_field(x, name) for name in self.groups], -1)
 
     def energy(self, x: Tensor) -> Tensor:
-        """Each pair of groups once, where x.Jx / 2 would multiply with its block and with the transpose."""
+        """Sum over each pair of groups once; x.Jx / 2 would multiply with its block and with the transpose."""
         total = x.new_zeros(x.shape[:-1])
         for a, b in self.pairs:
             bonds = self.blocks[f"{a}-{b}"] if (a, b) in self.one_to_one else self.block(a, b)
@@ -295,7 +305,7 @@ class BlockCouplings(Couplings):
     def set_block(self, first: str, second: str, block: Tensor) -> None:
         """Copy a block [size of first, size of second] into the bonds.
 
-        Of a block within a group the upper triangle counts, of a one-to-one block the diagonal.
+        Only the upper triangle of a block within a group counts, and only the diagonal of a one-to-one block.
         """
         if first == second:
             block = block[_upper(self.groups[first], block.device)]
@@ -317,7 +327,7 @@ def _upper(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _bond_at(n: int) -> Tensor:
-    """Number of the bond between two units, int64 [n, n]; the diagonal has one past the last."""
+    """Return the number of the bond between two units, int64 [n, n]; the diagonal holds one past the last."""
     row, column = torch.triu_indices(n, n, offset=1)
     number = torch.full((n, n), n * (n - 1) // 2)
     number[row, column] = number[column, row] = torch.arange(n * (n - 1) // 2)
@@ -325,10 +335,10 @@ def _bond_at(n: int) -> Tensor:
 
 
 def _through(bonds: Tensor, x: Tensor) -> Tensor:
-    """The field of units x through a block of bonds, or through one bond for each of them."""
+    """Return the field of units x through a block of bonds, or through one bond for each unit."""
     return x @ bonds if bonds.dim() == 2 else x * bonds
 
 
 def _symmetric(bonds: Tensor, bond_at: Tensor) -> Tensor:
-    """One gather: a sixth of the time of filling a triangle and adding its transpose."""
+    """Return the symmetric matrix by one gather, a sixth of the time of filling a triangle and adding its transpose."""
     return torch.cat([bonds, bonds.new_zeros(1)]).index_select(0, bond_at.view(-1)).view(bond_at.shape)

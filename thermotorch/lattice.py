@@ -14,8 +14,9 @@ class LatticeCouplings(Couplings):
     """A lattice of h x w units (row-major), each coupled to the units at the given (row, column) offsets.
 
     `LatticeCouplings((28, 28), offsets=[(0, 1), (1, 0)])` is the square lattice; with `periodic=True` it is a torus. An
-    offset stands for its bond in both directions. Field cost: one gather of [..., unit, degree], so no n^2 anywhere but
-    in `matrix()`.
+    offset stands for its bond in both directions.
+
+    Cost of the field: one gather of [..., unit, degree]. Only `matrix()` needs n^2 memory.
     """
 
     _first: Tensor
@@ -42,7 +43,7 @@ class LatticeCouplings(Couplings):
         height, width = self.shape
         site = torch.arange(self.num_units).view(height, width)
         row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        found = []
+        bonds_by_offset = []
         for down, right in self.offsets:
             to_row, to_column = row + down, column + right
             inside = torch.ones_like(row, dtype=torch.bool)
@@ -50,8 +51,8 @@ class LatticeCouplings(Couplings):
                 to_row, to_column = to_row % height, to_column % width
             else:
                 inside = (to_row >= 0) & (to_row < height) & (to_column >= 0) & (to_column < width)
-            found.append(torch.stack([site[inside], site[to_row[inside], to_column[inside]]], 1))
-        bonds = torch.cat(found) if found else torch.empty(0, 2, dtype=torch.long)
+            bonds_by_offset.append(torch.stack([site[inside], site[to_row[inside], to_column[inside]]], 1))
+        bonds = torch.cat(bonds_by_offset) if bonds_by_offset else torch.empty(0, 2, dtype=torch.long)
         if (bonds[:, 0] == bonds[:, 1]).any():
             raise ValueError(f"offsets: {self.offsets} couple a unit to itself on a {height} x {width} lattice")
         if len(bonds.sort(1).values.unique(dim=0)) != len(bonds):
@@ -82,7 +83,7 @@ class LatticeCouplings(Couplings):
 
 
 def _adjacency(bonds: Tensor, num_units: int) -> tuple[Tensor, Tensor]:
-    """Neighbours and bond numbers of every unit, both [unit, degree], padded with (unit 0, bond len(bonds))."""
+    """Return neighbours and bond numbers of every unit, both [unit, degree], padded with (unit 0, bond len(bonds))."""
     lists: list[list[tuple[int, int]]] = [[] for _ in range(num_units)]
     for number, (i, j) in enumerate(bonds.tolist()):
         lists[i].append((j, number))

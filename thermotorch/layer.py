@@ -1,4 +1,4 @@
-"""A network of thermally fluctuating units as a layer of any torch model."""
+"""A network of thermally fluctuating units as a layer for any torch model."""
 
 from math import sqrt
 from typing import Any
@@ -13,25 +13,27 @@ from thermotorch.potential import Potential
 
 
 class ThermodynamicLayer(nn.Module):
-    """Features push the units, noise shakes them, and the output units are read at the observation time.
+    """A layer whose features push the units, whose noise shakes them, and whose output is read at the observation time.
 
         dx = mu (W u - dV/dx) dt + sqrt(2 mu kT dt) xi,   x(0) = 0,   y = x_output(t_final)
 
     Units are `hidden` followed by `out_features`; all pairs are coupled, and V is that of `potential.py`. The gradient
-    is pathwise: exact for the simulated dynamics with its noise held fixed.
+    is pathwise, exact for the simulated dynamics with fixed noise.
 
     Args:
         in_features, out_features: sizes of u and y.
-        hidden: units that are pushed by the features but not read; 0 is allowed.
+        hidden: number of units that the features push but nobody reads; 0 is allowed.
         t_final: observation time, in units of 1 / (mobility x energy).
-        dt: time step; `t_final` is a whole number of them.
+        dt: time step, which divides `t_final`.
         temperature: kT in the potential's energy unit.
         j2, j3, j4: on-site coefficients of all units.
         mobility: mu.
         integrator: see `simulate`.
 
     Input [..., in_features], output [..., out_features]. Sample i of the flattened batch is a pure function of its
-    features, the seed and `sample_ids[i]`. Cost: t_final / dt coupling fields, memory for 2 sqrt(t_final / dt) states.
+    features, the seed and `sample_ids[i]`.
+
+    Cost: t_final / dt coupling fields, memory for 2 sqrt(t_final / dt) states.
     Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. S8-S9; sizes and times of Whitelam, PNAS 123 (2026).
     """
 
@@ -56,7 +58,7 @@ class ThermodynamicLayer(nn.Module):
         pairs = [("hidden", "hidden"), ("hidden", "output"), ("output", "output")] if hidden else [("output", "output")]
         couplings = BlockCouplings(groups, pairs)
         self.potential, self._output = Potential(couplings, j2, j3, j4), couplings.slices["output"]
-        # The force on each unit; biases are the potential's.
+        # The force on each unit; the potential holds the biases.
         self.input = nn.Linear(in_features, hidden + out_features, bias=False)
         self.in_features, self.out_features, self.hidden = in_features, out_features, hidden
         self.steps, self.t_final = steps_until(t_final, dt), float(t_final)
@@ -66,20 +68,14 @@ class ThermodynamicLayer(nn.Module):
         self.reset_parameters()
         if self.potential.bias.is_meta:
             return
-        # No row and no step: what `simulate` would refuse at the first forward is refused here.
+        # Without rows and steps, to raise the errors of `simulate` here rather than in the first forward.
         simulate(
-            self.potential,
-            torch.empty(0, self.potential.num_units),
-            steps=0,
-            dt=self.dt,
-            temperature=temperature,
-            mobility=mobility,
-            seed=0,
-            integrator=integrator,
-        )
+            self.potential, torch.empty(0, self.potential.num_units), steps=0, dt=self.dt, temperature=temperature,
+            mobility=mobility, seed=0, integrator=integrator,
+        )  # fmt: skip
 
     def reset_parameters(self) -> None:
-        """Input forces of order one for features of order one; couplings of a tenth of the spectral edge; no bias."""
+        """Set input weights for forces of order one, couplings of a tenth of the spectral edge, and zero biases."""
         nn.init.normal_(self.input.weight, std=1.0 / sqrt(self.in_features))
         for bonds in self.potential.couplings.parameters():
             nn.init.normal_(bonds, std=0.1 / sqrt(self.potential.num_units))
@@ -90,8 +86,8 @@ class ThermodynamicLayer(nn.Module):
 
         Args:
             features: [..., in_features].
-            seed: of the thermal noise; None draws one from torch's generator, so `torch.manual_seed` governs it.
-            sample_ids: int64 [...], the noise stream of each row; default counts the rows.
+            seed: seed of the thermal noise; None draws one from torch's generator, which `torch.manual_seed` controls.
+            sample_ids: int64 [...], number of the noise stream of each row; None counts the rows.
         """
         output = self.run(features, seed, sample_ids).state[:, self._output]
         return output.reshape(*features.shape[:-1], self.out_features)
@@ -106,12 +102,12 @@ class ThermodynamicLayer(nn.Module):
         integrator: str | None = None,
         **simulation: Any,
     ) -> Trajectory:
-        """The whole run of which `forward` reads the end: all units, and the heat of every row.
+        """Return the whole run whose end `forward` reads, with all units and the heat of every row.
 
         Args:
             features, seed, sample_ids: as in `forward`; rows are flattened.
-            dt, integrator: others than the layer's own, such as a coarser step while training.
-            simulation: passed to `simulate`: `record`, `observers`, `backend`.
+            dt, integrator: settings instead of the layer's own, such as a coarser step for training.
+            simulation: further arguments of `simulate`: `record`, `observers`, `backend`.
         """
         if not isinstance(features, Tensor):
             raise TypeError(f"features: expected a tensor, got {type(features).__name__}")

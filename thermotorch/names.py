@@ -1,19 +1,16 @@
-"""What to say when a name is not known."""
+"""Errors for unknown names, with suggestions."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not known: it lists the close matches, or everything when nothing is close.
+    """Return the error for an unknown name, for the caller to raise; it lists the close matches, or all names.
 
     Args:
-        kind: what the name should have been, such as ``"model"``.
-        name: what was asked for.
-        known: the names that exist.
-
-    Returns:
-        A `ValueError` for the caller to raise.
+        kind: kind of name, such as "model".
+        name: the unknown name.
+        known: the known names.
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3) or [candidate for candidate in known if name in candidate][:3]

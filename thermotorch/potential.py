@@ -31,13 +31,13 @@ _LAW = ("energy", "gradient", "bind", "on_site_gradient")
 
 
 class Potential(DerivedBuffers):
-    """V(x) above, as a module: couplings and `bias` are trainable, the on-site `j2`, `j3`, `j4` are fixed buffers.
+    """The module of V(x) above: couplings and `bias` are trainable, the on-site `j2`, `j3`, `j4` are fixed buffers.
 
     Args:
-        couplings: the bonds, which also say how many units there are.
+        couplings: the bonds, which determine the number of units.
         j2, j3, j4: on-site coefficients, numbers or tensors [unit], in energy per x^2, x^3, x^4.
-        bias: initial biases, number or tensor [unit]; zero by default. `potential.bias` is a parameter.
-        fixed_bias: bool [unit], units whose bias keeps its initial value: no gradient reaches it. Default: none.
+        bias: initial biases, number or tensor [unit]. `potential.bias` is a parameter.
+        fixed_bias: bool [unit], True for units whose bias keeps its initial value without a gradient; None for no unit.
 
     Raises:
         ValueError: a shape that does not fit, or a potential without a lower bound (j4 < 0, or j4 = 0 with j3 != 0).
@@ -46,12 +46,12 @@ class Potential(DerivedBuffers):
     """
 
     couplings: Couplings
-    bias: Tensor  # a parameter, or what a transform puts in its place
+    bias: Tensor  # a parameter, or its replacement in a transform
     j2: Tensor
     j3: Tensor
     j4: Tensor
     fixed_bias: Tensor | None
-    own_law: tuple[str, ...] = ()  # of a class: which of these methods are not those of the quartic well
+    own_law: tuple[str, ...] = ()  # of a class: the methods of `_LAW` that it overrides
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -66,8 +66,8 @@ class Potential(DerivedBuffers):
     def quartic(self) -> bool:
         """True if j2, j3, j4, the biases and the blocks of the couplings are the whole potential.
 
-        Fast backends and schemes made of exact flows rely on it. A subclass with an `energy` of its own, or couplings
-        with a `bind` of their own and somebody else's `matrix`, are simulated by the reference with autograd forces.
+        Fast backends and schemes of exact flows rely on it. A subclass with its own `energy`, or couplings with their
+        own `bind` but an inherited `matrix`, are simulated by the reference with autograd forces.
         """
         if self.own_law or not self.couplings.blocks_are_the_field:
             return False
@@ -113,13 +113,13 @@ class Potential(DerivedBuffers):
         return {} if self._fixed_bias is None else {"fixed_bias": torch.tensor(self._fixed_bias)}
 
     def energy(self, x: Tensor) -> Tensor:
-        """V(x), [..., unit] -> [...]. Cost: one coupling field."""
+        """Return V(x), [..., unit] -> [...]. Cost: one coupling field."""
         self._check(x)
         on_site = x * (self.live_bias() + x * (self.j2 + x * (self.j3 + x * self.j4)))
         return on_site.sum(-1) + self.couplings.energy(x)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """dV/dx, [..., unit] -> [..., unit], written out rather than by autograd. Cost: one coupling field."""
+        """Return dV/dx, [..., unit] -> [..., unit], in closed form. Cost: one coupling field."""
         self._check(x)
         return self.bind()(x)
 
@@ -127,9 +127,9 @@ class Potential(DerivedBuffers):
         return self.energy(x)
 
     def bind(self) -> Callable[[Tensor], Tensor]:
-        """`gradient` with everything that does not depend on x computed once, for use inside a loop.
+        """Return `gradient` with everything that does not depend on x computed once, for use in a loop.
 
-        By autograd of `energy` where that is not the quartic one.
+        It uses autograd if the `energy` is not the quartic one.
         """
         if not self.quartic:
             return self._gradient_of_energy
@@ -138,8 +138,8 @@ class Potential(DerivedBuffers):
 
     def _gradient_of_energy(self, x: Tensor) -> Tensor:
         if transformed():
-            found: Tensor = torch.func.grad(lambda at: self.energy(at).sum())(x)
-            return found
+            gradient: Tensor = torch.func.grad(lambda at: self.energy(at).sum())(x)
+            return gradient
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             at = x if x.requires_grad else x.detach().requires_grad_()
@@ -149,48 +149,46 @@ class Potential(DerivedBuffers):
             )[0]
 
     def live_bias(self) -> Tensor:
-        """The biases, [unit], as gradients see them: cut off where they are fixed."""
+        """Return the biases, [unit], detached where they are fixed."""
         return self.bias if self.fixed_bias is None else torch.where(self.fixed_bias, self.bias.detach(), self.bias)
 
     def on_site_gradient(self, x: Tensor) -> Tensor:
-        """2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit]: dV/dx with couplings and biases off."""
+        """Return 2 j2 x + 3 j3 x^2 + 4 j4 x^3, [..., unit] -> [..., unit], dV/dx without couplings and biases."""
         return x * (2 * self.j2 + x * (3 * self.j3 + x * (4 * self.j4)))
 
     @torch.no_grad()
     def require_finite(self) -> None:
-        """Raise a ValueError that names the first parameter or buffer with a value that is not finite."""
+        """Raise a ValueError for the first parameter or buffer with a value that is not finite."""
         for name, tensor in (*self.named_parameters(), *self.named_buffers()):
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"potential.{name}: every value must be finite, found NaN or infinity")
 
     @torch.no_grad()
     def stable_dt(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
-        """Longest Euler-Maruyama step, times mobility, that is linearly stable where this run can be expected to go.
+        """Return the longest Euler-Maruyama step, times mobility, that is linearly stable in the range of this run.
 
             dt < 2 / max V'',   V'' <= 2 |j2| + 6 |j3| x + 12 j4 x^2 + |J|
 
         x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site
-        force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. An estimate,
-        not a proof: a trained machine may be carried further out. Cost: about 20 coupling fields, for the spectral
-            norm.
+        force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. It is an
+        estimate: a trained machine may move further out.
+
+        Cost: about 20 coupling fields, for the spectral norm.
         """
         field = self.bias + self.couplings(state)
         if drive is not None:
             field = field - drive
         field = field.abs().reshape(-1, self.num_units).amax(0)
         quadratic, quartic = (2 * self.j2).clamp_min(1e-12), (4 * self.j4).clamp_min(1e-12)
-        reach = torch.stack(
-            [
-                state.abs().reshape(-1, self.num_units).amax(0),
-                3
-                * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25).expand(
-                    self.num_units
-                ),
-                torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
-                (-2 * self.j2 / quartic).clamp_min(0).sqrt().expand(self.num_units),
-            ]
-        ).amax(0)
-        # A quadratic unit has the same curvature everywhere, so its reach does not matter (and may be infinite).
+        thermal = torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25)
+        amplitudes = (
+            state.abs().reshape(-1, self.num_units).amax(0),
+            3 * thermal,
+            torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
+            (-2 * self.j2 / quartic).clamp_min(0).sqrt(),
+        )
+        reach = torch.stack([amplitude.expand(self.num_units) for amplitude in amplitudes]).amax(0)
+        # The curvature of a quadratic unit is constant, so that its reach does not matter (and may be infinite).
         reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)
         norm = self.couplings.spectral_norm()
         curvature = 2 * self.j2.abs() + norm + 6 * self.j3.abs() * reach + 12 * self.j4 * reach**2
@@ -198,12 +196,15 @@ class Potential(DerivedBuffers):
 
     @torch.no_grad()
     def stable_dt_bound(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
-        """A lower bound of `stable_dt` from the largest numbers alone. Cost: a few passes, no coupling field.
+        """Return a lower bound of `stable_dt` from extreme values alone.
 
-        The Frobenius norm bounds |J|, sqrt(n) max |x| the length of a state, and the softest unit the reach of all.
+        The Frobenius norm bounds |J|, sqrt(n) max |x| bounds the length of a state, and the softest unit bounds the
+        reach of all.
 
         Raises:
             ValueError: a parameter that is not finite.
+
+        Cost: a few passes over the parameters, no coupling field.
         """
         known, furthest = self._extremes(), _largest(state)
         if not isfinite(known.norm + known.bias):
@@ -220,22 +221,18 @@ class Potential(DerivedBuffers):
         return 2.0 / max(stiffest, 1e-30)
 
     def _extremes(self) -> "_Extremes":
-        """The largest numbers of the potential, remembered until one of its tensors changes."""
+        """Return the extreme values of the potential, cached until one of its tensors changes."""
         tensors: tuple[Tensor, ...] = (*self.parameters(), *self.buffers())
         changes = None if any(tensor.is_inference() for tensor in tensors) else [t._version for t in tensors]
-        if known := _seen.get(self):
-            held, seen, found = known
-            if (
-                changes is not None
-                and changes == seen
-                and all(ref() is t for ref, t in zip(held, tensors, strict=True))
-            ):
-                return found
+        if changes is not None and (cached := _cache.get(self)):
+            references, versions, extremes = cached
+            if changes == versions and all(ref() is t for ref, t in zip(references, tensors, strict=True)):
+                return extremes
         bias, j2, j3, j4 = map(_largest, (self.bias, self.j2, self.j3, self.j4))
         least_j2, least_j4 = self.j2.min().item(), self.j4.min().item()
-        found = _Extremes(self.couplings.frobenius_norm(), bias, j2, j3, j4, least_j2, least_j4)
-        _seen[self] = tuple(map(weakref.ref, tensors)), changes, found
-        return found
+        extremes = _Extremes(self.couplings.frobenius_norm(), bias, j2, j3, j4, least_j2, least_j4)
+        _cache[self] = tuple(map(weakref.ref, tensors)), changes, extremes
+        return extremes
 
     def extra_repr(self) -> str:
         shown = {name: getattr(self, name) for name in ("j2", "j3", "j4")}
@@ -251,7 +248,7 @@ class Potential(DerivedBuffers):
 
 
 class _Extremes(NamedTuple):
-    """Frobenius norm of the couplings, the largest moduli of what a unit has, and the least coefficients."""
+    """Frobenius norm of the couplings, largest moduli of bias and coefficients, and least coefficients."""
 
     norm: float
     bias: float
@@ -262,12 +259,13 @@ class _Extremes(NamedTuple):
     least_j4: float
 
 
-_Seen = tuple[tuple["weakref.ref[Tensor]", ...], list[int] | None, _Extremes]
-_seen: weakref.WeakKeyDictionary[Potential, _Seen] = weakref.WeakKeyDictionary()  # a module can be copied, this not
+_Cached = tuple[tuple["weakref.ref[Tensor]", ...], list[int] | None, _Extremes]
+# Outside the module, because weak references cannot be copied with it.
+_cache: weakref.WeakKeyDictionary[Potential, _Cached] = weakref.WeakKeyDictionary()
 
 
 def require_quartic(potential: Potential, what: str) -> None:
-    """Raise a ValueError where `what` needs the quartic well and the potential has an energy of its own."""
+    """Raise a ValueError for a potential with its own energy or field; `what` names the method that refuses it."""
     if not potential.quartic:
         raise ValueError(
             f"{what} needs the quartic well and couplings in blocks, but {type(potential).__name__} with "

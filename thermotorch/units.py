@@ -17,32 +17,32 @@ ROOM_TEMPERATURE = 300.0  # kelvin, at which the field quotes its energies
 
 
 def kT_to_joule(value: float, kelvin: float = ROOM_TEMPERATURE) -> float:
-    """Energy given in multiples of k_B T, in joule: `value * k_B * kelvin`."""
+    """Convert an energy from multiples of k_B T to joule: `value * k_B * kelvin`."""
     return value * BOLTZMANN * _positive("kelvin", kelvin)
 
 
 def energy_to_joule(energy: float, temperature: float, kelvin: float = ROOM_TEMPERATURE) -> float:
-    """Energy in the potential's unit, in joule, for a machine whose kT is `temperature` in that unit."""
+    """Convert an energy from the potential's unit to joule, for a machine whose kT is `temperature` in that unit."""
     return kT_to_joule(energy / _positive("temperature", temperature), kelvin)
 
 
 def time_to_second(time: float, mobility_time: float = 1e-6) -> float:
-    """Reduced time in seconds, when one reduced time unit, 1/(mu x energy unit), lasts `mobility_time` seconds."""
+    """Convert a reduced time to seconds; one reduced time unit, 1/(mu x energy unit), lasts `mobility_time` seconds."""
     return time * _positive("mobility_time", mobility_time)
 
 
 def landauer_bound(bits: float, kelvin: float = ROOM_TEMPERATURE) -> float:
-    """Least heat of erasing `bits` bits, in joule: `bits * k_B * kelvin * ln 2` (Landauer 1961)."""
+    """Return the least heat of erasing `bits` bits, in joule: `bits * k_B * kelvin * ln 2` (Landauer 1961)."""
     return kT_to_joule(bits * log(2.0), kelvin)
 
 
 def johnson_noise(resistance: float, kelvin: float = ROOM_TEMPERATURE) -> float:
-    """kappa0 = k_B T / R of a resistor, ampere^2 second: its current noise has the two-sided spectrum 2 kappa0."""
+    """Return kappa0 = k_B T / R of a resistor in ampere^2 second, half the two-sided spectrum of its current noise."""
     return kT_to_joule(1.0, kelvin) / _positive("resistance", resistance)
 
 
 def noise_temperature(noise: float, resistance: float) -> float:
-    """Temperature in kelvin at which `resistance` (ohm) alone would make the current noise kappa0 (ampere^2 second)."""
+    """Return the kelvin at which a resistance (ohm) has the current noise kappa0 (ampere^2 second)."""
     return noise * _positive("resistance", resistance) / BOLTZMANN
 
 

@@ -1,7 +1,7 @@
 """The command line: Hydra programs that read `configs/` and call the library. The only folder that imports hydra.
 
-Each program is a `*_main` (argv in, files in a run folder out) around a plain function of the composed configuration.
-Heavy imports wait until a program needs them, so that `--help` and a typo answer at once.
+Each program is a `*_main`, which reads argv and writes files into a run folder, around a plain function of the composed
+configuration. Heavy imports wait until a program needs them, so that `--help` and errors of spelling answer at once.
 """
 
 import json
@@ -49,11 +49,11 @@ OmegaConf.register_new_resolver("or", lambda value, default: default if value is
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Train what `cfg` describes (`configs/train.yaml`) and return the last value of every logged quantity.
+    """Train the model of a configuration (`configs/train.yaml`) and return the last value of every logged quantity.
 
     Raises:
-        ValueError: a combination that cannot work, or a name that is not known.
-        FileNotFoundError: `ckpt_path=last` and nothing to continue from.
+        ValueError: settings that contradict each other, or an unknown name.
+        FileNotFoundError: `ckpt_path=last` without a run to continue.
     """
     import torch
 
@@ -76,14 +76,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if cfg.ckpt_path in ("last", "requeue"):
             damaged, (resume, fault) = resume, readable_checkpoint(resume)
             if fault:
-                log.warning("%s is damaged (%s); the newest checkpoint beside it is taken", damaged, fault)
+                log.warning("%s is damaged (%s); continuing from the newest checkpoint beside it", damaged, fault)
         elif fault := fault_of(resume):
             raise ValueError(f"ckpt_path: {resume} is damaged ({fault})")
         log.info("continuing from %s", resume)
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
-    logging.getLogger("lightning").handlers.clear()  # Hydra's handlers print and file its messages: once is enough
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under newer torch, about itself
+    logging.getLogger("lightning").handlers.clear()  # Hydra's handlers already print and file its messages
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of Lightning 2.6 under newer torch, about its own code
     trainer = instantiate(
         cfg.trainer,
         plugins=[WholeCheckpoints()],
@@ -99,7 +99,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         "experiment": cfg.run_name,
         "seed": cfg.seed,
         "seconds": round(time.perf_counter() - started, 1),
-        "resumed": resume is not None,  # then the seconds are those since
+        "resumed": resume is not None,  # True: the seconds count from there
         "hardware": describe_hardware(module.device),
         "hyper_parameters": plain_mapping(cfg.module, resolve=True),
         "logged": {name: value if math.isfinite(value) else None for name, value in logged.items()},  # last values
@@ -158,8 +158,8 @@ def sample(cfg: DictConfig) -> Path:
 def evaluate(cfg: DictConfig) -> Path:
     """Measure one trained model (`configs/zoo/evaluate.yaml`), print its rows, and write them.
 
-    `task` is one of those in `training/tasks.py`; null means the one that the model names as its own, or else
-    generating images.
+    `task` is one of those in `training/tasks.py`; null means the task that the model declares, or else image
+    generation.
     """
     from thermotorch.evaluation.progress import progress_bar
     from thermotorch.evaluation.report.markdown import with_unit
@@ -179,18 +179,19 @@ def evaluate(cfg: DictConfig) -> Path:
             _command("thermotorch-evaluate"),
             lambda what, done, total: bar(done, total, what),
         )
-    found = {"model": cfg.model, "task": task, **changes, "protocol": protocol, **by_kind(rows)}
+    record = {"model": cfg.model, "task": task, **changes, "protocol": protocol, **by_kind(rows)}
     for row in rows:
         print(f"{row.metric}: {with_unit(row)} ({row.kind}, {row.num_samples} samples, seed {row.seed})")
-    path = write_file(Path(cfg.output_dir, "evaluation.json"), json.dumps(found, indent=2) + "\n")
+    path = write_file(Path(cfg.output_dir, "evaluation.json"), json.dumps(record, indent=2) + "\n")
     print(path)
     return path.parent
 
 
 class SweepReport(Callback):
-    """After a multirun, also a failed one, `write_table` writes one table of all its runs into the folder of the sweep.
+    """Write one table of all runs of a multirun into the folder of the sweep, even if some of them failed.
 
-    Hydra calls `on_multirun_end` only when every run was well, so this remembers the folder and `_main` does the rest.
+    Hydra calls `on_multirun_end` only if every run succeeded. This callback therefore stores the folder, and `_main`
+    calls `write_table`.
     """
 
     folder: Path | None = None
@@ -212,7 +213,7 @@ class SweepReport(Callback):
 def compare(cfg: DictConfig) -> Path:
     """Compare trained models (`configs/zoo/compare.yaml`) and return the folder of the report.
 
-    The report is written anew after each model, so that Ctrl-C keeps what is done.
+    The report is written again after each model, so that Ctrl-C keeps finished models.
     """
     from thermotorch.evaluation.cache import ResultCache, results_folder
     from thermotorch.evaluation.compare import compare as run_protocol
@@ -225,7 +226,7 @@ def compare(cfg: DictConfig) -> Path:
     from thermotorch.zoo import load_card
 
     def known(name: str) -> "KnownImages | None":
-        from thermotorch.training.known_images import known_images  # seconds, which a cached result does not need
+        from thermotorch.training.known_images import known_images  # takes seconds, and cached results do not need it
 
         return known_images(name, cfg.data_dir)
 
@@ -251,7 +252,7 @@ def compare(cfg: DictConfig) -> Path:
                 save=partial(write_report, folder=run, cards=cards),
             )
     except KeyboardInterrupt:
-        sys.exit(f"interrupted; what is done is in {run}")
+        sys.exit(f"interrupted; the report of the finished models is in {run}")
     for result in comparison.results.values():
         if result.cached:
             print(f"{result.label}: from the cache of {result.date}, {result.hardware}; cache=false measures again")
@@ -278,7 +279,7 @@ def benchmark(cfg: DictConfig) -> Path:
 
 
 def export(cfg: DictConfig) -> Path:
-    """Write a machine as a netlist (`configs/zoo/export.yaml`), run it if asked to, and return the run folder."""
+    """Write a machine as a netlist (`configs/zoo/export.yaml`), run it if `run` is set, and return the run folder."""
     from thermotorch.circuit.export import write_netlist
     from thermotorch.zoo import load_checkpoint
 
@@ -293,14 +294,14 @@ def export(cfg: DictConfig) -> Path:
 
 
 def _command(program: str) -> str:
-    """Return what the user typed, for the record: with packages of configurations, without folders of Hydra."""
+    """Return the command line for the record: with packages of configurations, without folders of Hydra."""
     overrides = HydraConfig.get().overrides
     searched = [word for word in overrides.hydra if word.startswith("hydra.searchpath=[pkg:")]
     return shlex.join([program, *searched, *overrides.task])
 
 
 def _refuse_scripts_in_a_sweep(trainer: DictConfig) -> None:
-    """Lightning starts the other processes of `ddp` as new commands, which in a sweep land in other run folders."""
+    """Raise a ValueError for strategies that start processes as new commands, each in a run folder of its own."""
     strategy = str(trainer.get("strategy", "auto"))
     launched_as_script = strategy.startswith(("ddp", "fsdp", "deepspeed")) and "spawn" not in strategy
     if launched_as_script and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -311,9 +312,9 @@ def _refuse_scripts_in_a_sweep(trainer: DictConfig) -> None:
 
 
 def _check_choices(argv: list[str], folder: Path) -> None:
-    """Raises for `group=choice` where the group is a folder of ours and the choice is no file in it.
+    """Raise a ValueError for `group=choice` where the group is a folder of ours without a file for the choice.
 
-    Hydra would print every option it knows. Left to Hydra when the configuration is searched for elsewhere too.
+    Hydra would print every option that it knows. With other search paths the check is left to Hydra.
     """
     if any("searchpath" in word or word.startswith(("--config", "-c")) for word in argv):
         return
@@ -321,7 +322,7 @@ def _check_choices(argv: list[str], folder: Path) -> None:
         if not (match := re.fullmatch(r"\+{0,2}([\w/]+)(?:@[\w.]+)?=([\w.,/-]+)", word)):
             continue
         group, choices = folder / match[1], match[2].split(",")
-        if group.is_dir() and not match[1].startswith("hydra/"):  # plugins have choices of their own there
+        if group.is_dir() and not match[1].startswith("hydra/"):  # plugins add choices there
             known = [str(path.relative_to(group).with_suffix("")) for path in group.rglob("*.yaml")]
             for choice in choices:
                 if choice not in known and choice != "null":
@@ -329,10 +330,10 @@ def _check_choices(argv: list[str], folder: Path) -> None:
 
 
 def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CONFIG_DIR) -> None:
-    """Runs `task` as a Hydra program.
+    """Run `task` as a Hydra program.
 
-    When it fails, a file FAILED with the traceback stays in its run folder. Errors that a user can mend print one line
-    (with HYDRA_FULL_ERROR=1, and in a sweep, everything).
+    A failure leaves a file FAILED with the traceback in the run folder. User errors print one line; with
+    HYDRA_FULL_ERROR=1 and in sweeps they print the traceback.
     """
 
     @wraps(task)
@@ -340,11 +341,11 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
         try:
             return task(cfg)
         except Exception as error:
-            told = _tell_failed(Path(HydraConfig.get().runtime.output_dir, "FAILED"))
+            location = _write_traceback(Path(HydraConfig.get().runtime.output_dir, "FAILED"))
             in_full = HydraConfig.get().mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ
             if in_full or not isinstance(error, USER_ERRORS):
                 raise
-            sys.exit(f"error: {error}\n({told})")
+            sys.exit(f"error: {error}\n({location})")
 
     if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
         sys.exit("error: --experimental-rerun: expected settings; a pickled configuration could run any code")
@@ -359,8 +360,8 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
         SweepReport.write_table()
 
 
-def _tell_failed(path: Path) -> str:
-    """Write the traceback of the present error, and return where it is; a full disk does not take the error's place."""
+def _write_traceback(path: Path) -> str:
+    """Write the traceback of the current error and return its location; a full disk does not replace the error."""
     try:
         return f"where: {write_file(path, traceback.format_exc())}"
     except OSError as error:
@@ -368,7 +369,7 @@ def _tell_failed(path: Path) -> str:
 
 
 def _train_and_score(cfg: DictConfig) -> float | None:
-    """`train`, returning the quantity that a sweep optimises."""
+    """Train, and return the quantity that a sweep optimises."""
     metrics = train(cfg)
     if cfg.optimized_metric is None:
         return None

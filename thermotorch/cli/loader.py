@@ -1,8 +1,8 @@
-"""Composed configurations are checked before Hydra acts on them.
+"""Checks of composed configurations before Hydra acts on them.
 
 Hydra itself builds objects from a configuration (callbacks, launcher, sweeper, logging) and sets the environment of a
-run, long before our programs see it. A file found on the search path may use these keys only for what can do no harm;
-what runs commands or sets the environment counts only when it was typed.
+run before our programs see it. A file on the search path may use these keys only for harmless values; keys that run
+commands or set the environment are accepted on the command line alone.
 """
 
 import re
@@ -28,7 +28,7 @@ from thermotorch.zoo.plugins import plugin_packages
 
 PLUGINS_OF_HYDRA = ("hydra._internal.core_plugins.", "hydra_plugins.")
 BUILT_BY_HYDRA = ("callbacks", "launcher", "sweeper")
-# What a shell or the environment of a run gets to see.
+# Keys that reach a shell or the environment of a run.
 ONLY_TYPED = (
     "hydra.job.env_set",
     "hydra.job.env_copy",
@@ -46,12 +46,12 @@ LOG_CLASSES = (
     "logging.handlers.WatchedFileHandler",
 )
 LOG_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-# A name in the run folder, or in the working directory. The ending keeps start-up files of shells out of reach.
+# A name in the run folder or the working directory. The ending excludes the start-up files of shells.
 _LOG_FILE = re.compile(r"(\$\{hydra[.:]runtime\.output_dir\}/)?([\w-][\w.-]*|\$\{hydra[.:]job\.name\}|-)+\.log")
 
 
 class RefusedConfiguration(CompactHydraException):
-    """A configuration that reaches for code, or for the environment. Hydra prints its sentence and no traceback."""
+    """The error for a configuration that reaches code or the environment. Hydra prints it without a traceback."""
 
 
 class NamedFiles(ConfigRepository):
@@ -68,7 +68,7 @@ class NamedFiles(ConfigRepository):
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Hydra's loader, which gives out no configuration that was not checked."""
+    """A loader of Hydra that returns checked configurations only."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
@@ -82,14 +82,14 @@ class CheckedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        for name in ("oc.create", "oc.decode"):  # they make nodes out of texts, in which nobody sees a target
+        for name in ("oc.create", "oc.decode"):  # they build nodes from strings, which may hide a target
             OmegaConf.register_new_resolver(name, _refused_resolver(name), replace=True)
         config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         check_configuration(config, overrides)
         return config
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        for word in sweep_overrides:  # those of a file (hydra.sweeper.params) arrive here as if they had been typed
+        for word in sweep_overrides:  # they may come from a file too (hydra.sweeper.params)
             if word.lstrip("+~").startswith("hydra"):
                 raise RefusedConfiguration(f"hydra.sweeper.params: expected settings of the program, found {word!r}")
         return super().load_sweep_config(master_config, sweep_overrides)
@@ -97,7 +97,7 @@ class CheckedLoader(ConfigLoaderImpl):
 
 @contextmanager
 def checked_configurations() -> Iterator[None]:
-    """Let Hydra programs that start within use `CheckedLoader`."""
+    """Make Hydra programs that start in the block use `CheckedLoader`."""
     names = vars(hydra._internal.hydra)
     before, names["ConfigLoaderImpl"] = names["ConfigLoaderImpl"], CheckedLoader
     try:
@@ -107,20 +107,20 @@ def checked_configurations() -> Iterator[None]:
 
 
 def check_configuration(config: DictConfig, overrides: list[str]) -> None:
-    """Check a composed configuration, and put a resolved copy in the place of what Hydra will build from it.
+    """Check a composed configuration, and resolve the parts from which Hydra will build objects.
 
     Args:
-        config: all of it, `hydra` included.
+        config: the whole configuration, `hydra` included.
         overrides: the words of the command line.
 
     Raises:
-        RefusedConfiguration: names the key, what was expected and what was found.
+        RefusedConfiguration: a forbidden value; the message names the key, the expected and the actual value.
     """
     raw = plain_mapping(config)
     own = raw.pop("hydra")
     try:
         for path, target in targets(raw):
-            if not (isinstance(target, str) and (target == "???" or "${" in target)):  # seen when resolved, and built
+            if not (isinstance(target, str) and (target == "???" or "${" in target)):  # checked when it is resolved
                 check_name(path, target)
         for key in ("job_logging", "hydra_logging"):
             _check_logging(f"hydra.{key}", own[key])
@@ -139,7 +139,7 @@ def check_configuration(config: DictConfig, overrides: list[str]) -> None:
 
 
 def _check_built(config: DictConfig, key: str) -> None:
-    """Check one of `BUILT_BY_HYDRA` as it will be when resolved, and keep it so."""
+    """Check the resolved value of one of `BUILT_BY_HYDRA`, and store it in the configuration."""
     try:
         node = plain_mapping(config.hydra)[key]
         for path, target in targets(node, f"hydra.{key}"):
@@ -148,14 +148,14 @@ def _check_built(config: DictConfig, key: str) -> None:
         plain = OmegaConf.to_container(config.hydra[key], resolve=True) if config.hydra[key] is not None else None
     except OmegaConfBaseException as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"hydra.{key}: expected values that are known before the program runs; {reason}") from error
+        raise ValueError(f"hydra.{key}: expected values known before the program runs; {reason}") from error
     for path, target in targets(plain, f"hydra.{key}"):
         if not _may_be_built(path, target):
             raise ValueError(f"{path}._target_: expected {_EXPECTED[key]}, found {target!r:.200}")
     for path, text in _texts(plain, f"hydra.{key}"):
         if "${" in text:
             raise ValueError(f"{path}: expected no second interpolation, found {text!r:.200}")
-        if key == "launcher" and ("\n" in text or "\r" in text):  # a script of a batch system takes it for a command
+        if key == "launcher" and ("\n" in text or "\r" in text):  # a batch script would run it as a command
             raise ValueError(f"{path}: expected one line, found {text!r:.200}")
         if path == "hydra.launcher.pre_dispatch" and not re.fullmatch(r"[\w*+./ ]*", text):  # joblib evaluates it
             raise ValueError(f"{path}: expected a number such as 2*n_jobs, found {text!r:.200}")
@@ -174,44 +174,44 @@ def _may_be_built(path: str, target: Any) -> bool:
     if not isinstance(target, str):
         return False
     if path in ("hydra.launcher", "hydra.sweeper"):
-        return target.startswith(PLUGINS_OF_HYDRA)  # Hydra lets in only the plugins among their classes
+        return target.startswith(PLUGINS_OF_HYDRA)  # Hydra accepts only the plugins among their classes
     if re.fullmatch(r"hydra\.callbacks\.[\w-]+", path):
         packages = ("thermotorch.", *(f"{package}." for package in plugin_packages()))
         if not target.startswith(packages) or not is_class_of(target, packages):
             return False
         return issubclass(hydra.utils.get_object(target), Callback)
-    strategies = ("optuna.samplers.", "optuna.pruners.")  # of the sweeper that looks for optima
+    strategies = ("optuna.samplers.", "optuna.pruners.")  # of the sweeper that optimises
     return path.startswith("hydra.sweeper.") and target.startswith(strategies) and is_class_of(target, strategies)
 
 
 def _check_typed(own: dict, overrides: list[str]) -> None:
-    """Raise where one of `ONLY_TYPED` is not what the command line alone would make it."""
+    """Raise a ValueError if the value of a key in `ONLY_TYPED` does not come from the command line alone."""
     typed = OmegaConf.create({"hydra": {"job": {}, "launcher": {}}})
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
         if re.match(r"hydra(\.(job|launcher))?(\.|$)", key) and not override.is_delete() and override.package is None:
             OmegaConf.update(typed, key, override.value(), merge=True, force_add=True)
     for key in ONLY_TYPED:
-        found = _at(own, key)
+        actual = _at(own, key)
         expected = OmegaConf.select(typed, key)
         expected = OmegaConf.to_container(expected) if OmegaConf.is_config(expected) else expected
-        if key == "hydra.job.env_set" and isinstance(found, dict):
-            copied = own["job"]["env_copy"]  # Hydra has entered these, once it is known that they were typed
-            asked = expected if isinstance(expected, dict) else {}
-            found = {name: value for name, value in found.items() if name not in copied or name in asked}
-            expected = {name: str(value) for name, value in asked.items()}
-        if found and found != expected:
-            raise ValueError(f"{key}: expected on the command line only, found {found!r:.200} in a configuration file")
+        if key == "hydra.job.env_set" and isinstance(actual, dict):
+            copied = own["job"]["env_copy"]  # Hydra added these, which are checked by their own key
+            variables = expected if isinstance(expected, dict) else {}
+            actual = {name: value for name, value in actual.items() if name not in copied or name in variables}
+            expected = {name: str(value) for name, value in variables.items()}
+        if actual and actual != expected:
+            raise ValueError(f"{key}: expected on the command line only, found {actual!r:.200} in a configuration file")
 
 
 def _at(own: dict, key: str) -> Any:
-    """Return the raw value of `hydra.a.b`; None where there is none, the text where `hydra.a` is an interpolation."""
+    """Return the raw value of `hydra.a.b`; None if it is missing, the string if `hydra.a` is an interpolation."""
     _, group, name = key.split(".")
     return own[group].get(name) if isinstance(own[group], dict) else own[group]
 
 
 def _check_logging(path: str, node: Any) -> None:
-    """Raise for a logging configuration that builds or writes something else than logs."""
+    """Raise a ValueError for a logging configuration that builds or writes anything but logs."""
     if isinstance(node, dict):
         if "()" in node or "." in node:
             raise ValueError(f"{path}: expected class and its settings, found {'()' if '()' in node else '.'!r}")
@@ -244,6 +244,6 @@ def _texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def _refused_resolver(name: str) -> Any:
     def refused(*_: Any) -> None:
-        raise ValueError(f"${{{name}:...}}: expected another resolver, this one makes configuration out of text")
+        raise ValueError(f"${{{name}:...}}: expected another resolver, this one turns strings into configuration")
 
     return refused

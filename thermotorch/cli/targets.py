@@ -1,8 +1,8 @@
-"""Which classes a configuration may name by `_target_`, and how they are built.
+"""The classes that a configuration may name by `_target_`, and their construction.
 
-A configuration may come from anywhere, so it reaches no code but constructors of these packages: ours, torch's
-modules and optimizers, what Lightning gives to a trainer, and plugins. A plugin is an installed package that announces
-models or checkpoints to thermotorch (`zoo/plugins.py`): whoever installs it trusts its code.
+A configuration may come from anywhere, and therefore reaches only constructors of these packages: ours, torch's modules
+and optimizers, the parts of a Lightning trainer, and plugins. A plugin is an installed package that announces models or
+checkpoints to thermotorch (`zoo/plugins.py`); its user has chosen to trust its code.
 """
 
 from collections.abc import Iterator
@@ -24,22 +24,22 @@ ALLOWED_TARGETS = (
     *(f"lightning.pytorch.{part}." for part in _PARTS_OF_TRAINING),
 )
 _SHORT_NAMES = ("lightning.pytorch.Trainer",)
-_DEFINED_IN = tuple(f"lightning.fabric.{part}." for part in _PARTS_OF_TRAINING)  # what Lightning re-exports
+_DEFINED_IN = tuple(f"lightning.fabric.{part}." for part in _PARTS_OF_TRAINING)  # for classes that Lightning re-exports
 
 
 def instantiate(node: DictConfig, **arguments: Any) -> Any:
     """Return the object that a configuration node describes, built from a resolved copy of it.
 
-    `_args_` (positional arguments) and `_partial_: true` mean what they mean in Hydra.
+    `_args_` (positional arguments) and `_partial_: true` have their meaning in Hydra.
 
     Args:
-        node: a node with `_target_`; what is nested in it is built too, and arrives as plain dicts and lists.
+        node: a node with `_target_`; nested nodes are built too, and other values arrive as plain dicts and lists.
         arguments: further arguments, which replace those of the node.
 
     Raises:
-        ValueError: a `_target_` that is no class of the packages above, such as a function, or something that they
-            have imported themselves (`thermotorch.cli.os.system`), or a value is missing. Nothing has been built.
-        Exception: whatever the constructor raises.
+        ValueError: a missing value, or a `_target_` that is no class of the packages above, such as a function or an
+            import of theirs (`thermotorch.cli.os.system`); raised before anything is built.
+        Exception: any exception of the constructor.
     """
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
@@ -63,13 +63,11 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_name(path: str, target: Any) -> None:
-    """Raise for a `_target_` outside the allowed packages, judged by its name alone: nothing is imported.
+    """Raise a ValueError for a `_target_` outside the allowed packages, judged by its name without an import.
 
     Args:
-        path: the node that holds it, for the message.
-
-    Raises:
-        ValueError: as said.
+        path: path of the node that holds it, for the message.
+        target: the value of `_target_`.
     """
     if not isinstance(target, str) or not (target in _SHORT_NAMES or target.startswith(ALLOWED_TARGETS)):
         plugins = tuple(f"{package}." for package in plugin_packages())
@@ -78,9 +76,9 @@ def check_name(path: str, target: Any) -> None:
 
 
 def is_class_of(target: str, packages: tuple[str, ...]) -> bool:
-    """Return whether a dotted name is a class whose own module is in one of the packages (written with a final dot)."""
-    found = hydra.utils.get_object(target)
-    return isinstance(found, type) and f"{found.__module__}.".startswith(packages)
+    """Return True for the dotted name of a class that is defined in one of the packages (with a final dot)."""
+    named = hydra.utils.get_object(target)
+    return isinstance(named, type) and f"{named.__module__}.".startswith(packages)
 
 
 def _allowed_class(path: str, target: Any) -> type:
@@ -100,7 +98,7 @@ def _refusal(path: str, target: Any, plugins: tuple[str, ...]) -> ValueError:
 
 
 def _build(node: Any, classes: dict[str, type]) -> Any:
-    """Build what a plain configuration describes, from the inside out."""
+    """Build the objects of a plain configuration, from the inside out."""
     if isinstance(node, list):
         return [_build(value, classes) for value in node]
     if not isinstance(node, dict):
