@@ -61,7 +61,7 @@ def test_a_sampler_of_the_protocol_is_checked_too():
 
 
 def test_samplers_without_a_model_that_has_them_are_refused():
-    with pytest.raises(ValueError, match="samplers: none of device is sampled in several ways"):
+    with pytest.raises(ValueError, match="samplers: none of device has several samplers"):
         entries_of({"device": Device()}, PROTOCOL, ["ddim:10"])
 
 

@@ -127,7 +127,7 @@ def test_training_runs_are_averaged_over_seeds_and_the_failed_ones_named(tmp_pat
     assert (small.value, small.stderr) == (2.0, pytest.approx(1.0))  # 1 and 3: standard deviation 2^(1/2)
     assert sweep.points[0].spread["train/loss"] == pytest.approx(2**0.5)
     assert (large.value, sweep.metrics()) == (5.5, ["train/loss"])
-    assert [(one.run, one.told) for one in failures(tmp_path)] == [
+    assert [(one.run, one.settings) for one in failures(tmp_path)] == [
         ("4", "optimizer.lr=0.1 seed=2"),
         ("5", "optimizer.lr=0.1 seed=3"),
     ]

@@ -26,5 +26,5 @@ def test_the_task_is_the_one_asked_for_or_else_the_models_own(monkeypatch):
 
 def test_a_model_that_makes_no_images_is_not_asked_for_them():
     settings = {"task": "generate", "model": "feature_net.mnist", "protocol": {}}
-    with pytest.raises(ValueError, match="feature_net.mnist makes no images, it judges them: judge=feature_net.mnist"):
+    with pytest.raises(ValueError, match="feature_net.mnist makes no images; it is a judge: judge=feature_net.mnist"):
         run(settings, nn.Linear(1, 1), "", print)

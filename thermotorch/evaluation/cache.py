@@ -29,7 +29,7 @@ from thermotorch.models.protocol import abilities
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
-_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures", "hub_")  # looks are no part of a result
+_CODE_OF_REPORTS = ("report", "pictures", "markdown", "figures", "hub_")  # the appearance is no part of a result
 _LIBRARIES = ("thermotorch", "torch", "diffusers", "torchmetrics")
 
 log = logging.getLogger(__name__)
@@ -53,16 +53,16 @@ class ResultCache:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                found = json.loads(file.metadata()["found"])
-                return found, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                values = json.loads(file.metadata()["values"])
+                return values, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             log.warning("%s is damaged and measured again: %s", path, error)
             return None
 
-    def save(self, key: Mapping[str, Any], found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
+    def save(self, key: Mapping[str, Any], values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
         """Write plain values and tensors under a key, all or nothing, and return the file."""
         path = self._path(key)
-        metadata = {"key": json.dumps(key), "found": json.dumps(found, allow_nan=False)}
+        metadata = {"key": json.dumps(key), "values": json.dumps(values, allow_nan=False)}
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
         return write_file(path, data)
 
@@ -136,8 +136,8 @@ def code_digest() -> str:
         path = package / name
         for file in sorted(path.rglob("*") if path.is_dir() else [path]):
             place = file.relative_to(package)
-            shown = any(part.startswith(_CODE_OF_REPORTS) for part in place.parts)
-            if file.suffix in (".py", ".h", ".cpp") and not shown:
+            part_of_reports = any(part.startswith(_CODE_OF_REPORTS) for part in place.parts)
+            if file.suffix in (".py", ".h", ".cpp") and not part_of_reports:
                 digest.update(place.as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -72,8 +72,8 @@ def compare(
         command=command,
         real=_real_rows(protocol, space, command, hardware, cache),
     )
-    keep = save or (lambda comparison: None)
-    keep(comparison)
+    save_so_far = save or (lambda comparison: None)
+    save_so_far(comparison)
     unsaved = False
     for number, entry in enumerate(entries, 1):
         sha256 = (weights or {}).get(entry.name)
@@ -81,7 +81,7 @@ def compare(
         result = _cached(entry, cache.load_result(key), known) if cache and key else None
         if result is None:
             if unsaved:
-                keep(comparison)
+                save_so_far(comparison)
             images = known(entry.name) if known else None
             counted = progress and partial(_counted, progress, f"{number} of {len(entries)}")
             result = _measured(entry, space, images, command, counted)
@@ -89,9 +89,9 @@ def compare(
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
         if not (unsaved := result.cached):  # a report takes seconds, and what is cached is not lost
-            keep(comparison)
+            save_so_far(comparison)
     if unsaved:
-        keep(comparison)
+        save_so_far(comparison)
     return comparison
 
 
@@ -120,55 +120,55 @@ def evaluate(
 def _measured(
     entry: Entry, space: FeatureSpace, known: KnownImages | None, command: str, progress: TitledProgress | None
 ) -> ModelResult:
-    tell = progress or (lambda description, done, total: None)
+    report = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
     seed = protocol.seed
     able = abilities(model)
     options = sampler_options(able, protocol)
     how = in_words(able, options)
-    made = generate(entry, how, command, progress)
+    generation = generate(entry, how, command, progress)
 
-    tell(f"{entry.label}: judging", 0, 1)
-    quality, class_counts = quality_rows(made.images, protocol, space, known, command, how, made.labels)
+    report(f"{entry.label}: judging", 0, 1)
+    quality, class_counts = quality_rows(generation.images, protocol, space, known, command, how, generation.labels)
     size = sum(parameter.numel() for parameter in model.parameters())
-    rows = [*quality, Row("parameters", size, "", 0, seed, "measured"), *made.rows]
-    tell(f"{entry.label}: counting energy", 0, 1)
-    spent = costs(entry, made, how, command)
-    rows += spent.rows
-    curve = device_curve(made.times, made.frames, space)
+    rows = [*quality, Row("parameters", size, "", 0, seed, "measured"), *generation.rows]
+    report(f"{entry.label}: counting energy", 0, 1)
+    energy = costs(entry, generation, how, command)
+    rows += energy.rows
+    curve = device_curve(generation.times, generation.frames, space)
     frechet, recognised = FRECHET.find(rows), RECOGNISED.find(rows)
-    if (length := spent.evaluations or options.get("steps")) and frechet and recognised:
+    if (length := energy.evaluations or options.get("steps")) and frechet and recognised:
         curve = (digital_point(length, frechet, recognised),)
-    tell(f"{entry.label}: counting energy", 1, 1)
+    report(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,
         thermodynamic=able.thermodynamic,
         sampling=how,
         rows=rows,
-        images=made.images[:_SHOWN],
+        images=generation.images[:_SHOWN],
         class_counts=class_counts,
         label=entry.label,
-        ledgers=spent.ledgers,
-        work=spent.work,
-        strip=made.strip,
+        ledgers=energy.ledgers,
+        work=energy.work,
+        strip=generation.strip,
         curve=curve,
         hardware=describe_hardware(device_of(model)),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _counted(progress: TitledProgress, which: str, description: str, done: int, total: int) -> None:
-    progress(f"{which}, {description}", done, total)
+def _counted(progress: TitledProgress, entry: str, description: str, done: int, total: int) -> None:
+    progress(f"{entry}, {description}", done, total)
 
 
-def _cached(entry: Entry, found: ModelResult | None, known: Known | None) -> ModelResult | None:
+def _cached(entry: Entry, result: ModelResult | None, known: Known | None) -> ModelResult | None:
     """Return a cached result under its present label; None if it lacks rows that are available now."""
-    if found is None:
+    if result is None:
         return None
-    if NOVELTY.find(found.rows) is None and known and known(entry.name):
+    if NOVELTY.find(result.rows) is None and known and known(entry.name):
         return None
-    ledgers = tuple(replace(ledger, model=entry.label) for ledger in found.ledgers)
-    return replace(found, name=entry.name, label=entry.label, ledgers=ledgers, cached=True)
+    ledgers = tuple(replace(ledger, model=entry.label) for ledger in result.ledgers)
+    return replace(result, name=entry.name, label=entry.label, ledgers=ledgers, cached=True)
 
 
 def _real_rows(
@@ -178,8 +178,8 @@ def _real_rows(
     if not (cache and space.sha256):
         return real_rows(protocol, space, command)
     key = real_key(protocol.to_dict(), space, hardware)
-    if found := cache.load(key):
-        return [Row.from_dict(row) for row in found[0]["rows"]]
+    if cached := cache.load(key):
+        return [Row.from_dict(row) for row in cached[0]["rows"]]
     rows = real_rows(protocol, space, command)
     cache.save(key, {"rows": [row.to_dict() for row in rows]}, {})
     return rows

@@ -30,7 +30,7 @@ class Entry:
 def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = ()) -> list[Entry]:
     """Return an entry for every model, or one for each sampler of a model that has samplers.
 
-    A model that has none of the samplers asked for is sampled by the first of its own.
+    A model that has none of the requested samplers uses the first of its own.
 
     Args:
         models: models by name.
@@ -43,7 +43,7 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
     if repeated := sorted({text for text in samplers if list(samplers).count(text) > 1}):
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
     entries, problems = [], []
-    asked = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
+    requested = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
     able_of = {name: abilities(model) for name, model in models.items()}
     known = {sampler for able in able_of.values() for sampler in able.samplers}
     for name, model in models.items():
@@ -51,17 +51,17 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
         if not able.takes_sampler:
             entries.append(Entry(name, name, model, protocol))
             continue
-        # A sampler that another model has is not asked of one that lists its own without it.
-        ways = [way for way in asked if not able.samplers or way[0] in able.samplers or way[0] not in known]
+        # A model that lists its samplers skips one that only another model has.
+        ways = [way for way in requested if not able.samplers or way[0] in able.samplers or way[0] not in known]
         for sampler, steps in ways or [(next(iter(able.samplers)), protocol.steps)]:
             try:
-                found = _checked(name, able, sampler, steps)
-                label = f"{name}, {sampler} {found}".strip() if samplers else name
+                step_count = _checked(name, able, sampler, steps)
+                label = f"{name}, {sampler} {step_count}".strip() if samplers else name
                 entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps)))
             except ValueError as error:
                 problems.append(str(error))
     if samplers and not any(able.takes_sampler for able in able_of.values()):
-        problems.append(f"samplers: none of {', '.join(models)} is sampled in several ways; leave samplers out")
+        problems.append(f"samplers: none of {', '.join(models)} has several samplers; leave samplers out")
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return entries

@@ -41,7 +41,7 @@ class Generation(NamedTuple):
 def generate(entry: Entry, how: str = "", command: str = "", progress: TitledProgress | None = None) -> Generation:
     """Generate the protocol's samples from one model.
 
-    The first 8 images are made in advance, which compiles and loads everything: that is the warm-up, and the strip.
+    The first 8 images come in advance, as the strip and as the warm-up, which compiles and loads everything.
     Then the idle hardware is metered, if a counter is readable, and the clock starts. A thermodynamic device is read at
     the times of the curve in the same run, which takes 6 % of the time of `generator.mnist`, 256 at a time on one core
     of an AMD EPYC.
@@ -52,7 +52,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
         command: command that reproduces the rows.
         progress: called with (description, done, total).
     """
-    tell = progress or (lambda description, done, total: None)
+    report = progress or (lambda description, done, total: None)
     model, protocol = entry.model, entry.protocol
     n, seed, device = protocol.num_samples, protocol.seed, device_of(model)
     able = abilities(model)
@@ -60,18 +60,18 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     labels = classes_in_turn(able, n)
 
     title = f"{entry.label}: warming up"
-    tell(title, 0, 1)
+    report(title, 0, 1)
     started = time.perf_counter()
-    strip = _strip(able, run, labels, min(n, STRIP_IMAGES), partial(tell, title))
+    strip = _strip(able, run, labels, min(n, STRIP_IMAGES), partial(report, title))
     _synchronize(device)
     warm_up = time.perf_counter() - started
 
     title = f"{entry.label}: generating"
-    tell(title, 0, 1)
+    report(title, 0, 1)
     times = able.readable_times([0.5**halvings for halvings in range(protocol.curve_points)])
     batch_size = batch_of(able, protocol)
     meters, seconds = [], []
-    made: Samples
+    samples: Samples
 
     def meter() -> EnergyMeter:
         meters.append(EnergyMeter(device))
@@ -79,17 +79,17 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
 
     def on_progress(done: int, total: int) -> None:
         meters[-1].advance()
-        tell(title, done, total)
+        report(title, done, total)
 
-    def make() -> None:
-        nonlocal made
+    def generate_all() -> None:
+        nonlocal samples
         started = time.perf_counter()
-        made = _made(run, n, batch_size, labels, times, on_progress)
+        samples = _generated(run, n, batch_size, labels, times, on_progress)
         _synchronize(device)
         seconds.append(time.perf_counter() - started)
 
     with PeakMemory(device) as memory:
-        drawn = measure(make, n, meter)
+        drawn = measure(generate_all, n, meter)
     per_sample = sum(seconds) / len(seconds) / n
 
     speed = joined(
@@ -97,7 +97,7 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
         f"read at {len(times)} times{f', the first {_AT_ONCE:,} of them' if n > _AT_ONCE else ''}" if times else "",
         how,
     )
-    first = f"the first {min(n, STRIP_IMAGES)} samples, with everything that happens once, and each frame looked at"
+    first = f"the first {min(n, STRIP_IMAGES)} samples, with all one-time costs, and with every frame read"
     row = partial(Row, seed=seed, kind="measured", command=command)
     rows = [
         row("time", per_sample, "s per sample", n, note=speed),
@@ -106,10 +106,12 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
         memory.row(n, seed, command, joined("over the run, after the warm-up", how)),
         *meters[-1].rows(n * len(seconds), seed, command),
     ]
-    return Generation(made.images, labels, made.heat, made.work, strip, times, made.frames, rows, drawn)
+    return Generation(samples.images, labels, samples.heat, samples.work, strip, times, samples.frames, rows, drawn)
 
 
-def _made(run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[float], progress: Progress) -> Samples:
+def _generated(
+    run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[float], progress: Progress
+) -> Samples:
     """Generate n samples in calls of about 10,000, so that memory holds the images and little else."""
     images: Tensor | None = None
     frames: Tensor | None = None
@@ -120,14 +122,14 @@ def _made(run: Run, n: int, batch_size: int, labels: Tensor | None, times: list[
     def draw(count: int, **options: Any) -> Samples:
         return run(count, **options, **({"times": times} if times and not done else {}))
 
-    for found in in_parts(draw, n, batch_size, _AT_ONCE, {} if labels is None else {"labels": labels}, progress):
+    for part in in_parts(draw, n, batch_size, _AT_ONCE, {} if labels is None else {"labels": labels}, progress):
         if images is None:
-            images, frames = torch.empty(n, *found.images.shape[1:], dtype=found.images.dtype), found.frames
-        images[done : done + len(found.images)] = found.images.cpu()
-        done += len(found.images)
-        heat += [] if found.heat is None else [found.heat]
-        work += [] if found.work is None else [found.work]
-    assert images is not None  # of three samples at least
+            images, frames = torch.empty(n, *part.images.shape[1:], dtype=part.images.dtype), part.frames
+        images[done : done + len(part.images)] = part.images.cpu()
+        done += len(part.images)
+        heat += [] if part.heat is None else [part.heat]
+        work += [] if part.work is None else [part.work]
+    assert images is not None  # n is at least 3
     return Samples(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
 
 
@@ -141,7 +143,7 @@ def sampler_options(able: Abilities, protocol: Protocol) -> dict[str, Any]:
 
 
 def batch_of(able: Abilities, protocol: Protocol) -> int:
-    """Return the number of images that are made together: the protocol's, or the one that suits model and device."""
+    """Return the number of images in a batch: the protocol's, or the one that suits model and device."""
     suits = able.cpu_batch_size if device_of(able.model).type == "cpu" else BATCH_SIZE
     return min(protocol.num_samples, protocol.batch_size or suits)
 
@@ -173,8 +175,8 @@ def _strip(able: Abilities, run: Run, labels: Tensor | None, count: int, progres
         return None
     seen: list[Tensor] = []
     run(count, watch=lambda step, images: seen.append(images.cpu()), **arguments)
-    shown = torch.linspace(0, len(seen) - 1, min(len(seen), _STRIP_FRAMES)).round().long()
-    return torch.stack([seen[step] for step in shown.tolist()])
+    steps = torch.linspace(0, len(seen) - 1, min(len(seen), _STRIP_FRAMES)).round().long()
+    return torch.stack([seen[step] for step in steps.tolist()])
 
 
 def _synchronize(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Generators of the zoo by name, with all errors in the names reported at once."""
+"""Generators of the zoo by name, with one report of all errors in the names."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def load_generators(names: Sequence[str], judge: FeatureNet | None = None) -> di
     if repeated := sorted({name for name in names if list(names).count(name) > 1}):
         raise ValueError(f"models: {', '.join(repeated)} more than once")
     problems: list[str] = []
-    for name in names:  # cards first: a typo in the last name is found before the first model is built
+    for name in names:  # the cards first, so that errors of spelling show before any model is built
         try:
             load_card(name)
         except (ValueError, FileNotFoundError) as error:
@@ -36,8 +36,11 @@ def load_generators(names: Sequence[str], judge: FeatureNet | None = None) -> di
         if problem := not_a_generator(name, model):
             problems.append(problem)
         elif wanted is not None and (shape := abilities(model).image_shape) != tuple(wanted):
-            made, taken = ("x".join(map(str, each or ())) for each in (shape, wanted))
-            problems.append(f"{name} makes images of {made} and the judge takes {taken}; write judge= and one for them")
+            shape_text, judge_text = ("x".join(map(str, each or ())) for each in (shape, wanted))
+            problems.append(
+                f"{name} makes images of {shape_text} and the judge takes {judge_text}; "
+                "write judge= and a network for them"
+            )
     if problems:
         raise ValueError("\n".join(problems))
     return models
@@ -51,7 +54,7 @@ def generators() -> list[str]:
 def _makes_images(name: str) -> bool:
     try:
         return makes_images(architecture(load_card(name)["architecture"]))
-    except (ImportError, ValueError, FileNotFoundError):  # of a package that is not there, or damaged
+    except (ImportError, ValueError, FileNotFoundError):  # of a missing package, or damaged
         return False
 
 
@@ -61,7 +64,7 @@ def not_a_generator(name: str, model: nn.Module) -> str:
         return ""
     text = f"{name} makes no images"
     if task_of(model):
-        text += f", it is measured by: thermotorch-evaluate model={name}"
+        text += f"; evaluate it by: thermotorch-evaluate model={name}"
     elif "reference" in load_card(name):
-        text += f", it judges them: judge={name}"
+        text += f"; it is a judge: judge={name}"
     return f"{text}. Models that make images: {', '.join(generators())}"

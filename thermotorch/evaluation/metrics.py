@@ -27,7 +27,7 @@ class Metric:
     """One kind of number.
 
     Args:
-        name: name in rows. The name of a row may continue with a detail, "name, detail" or "name (judge)".
+        name: name in rows. The name of a row may add a detail, "name, detail" or "name (judge)".
         better: "lower", "higher", or "" where neither is better.
         unit: unit of the value, "" for a pure number.
         measure: function from judged images to their value, or to None where the metric does not apply to them. None
@@ -113,8 +113,8 @@ def _entropy(judged: Judged) -> Value:
 def _obedience(judged: Judged) -> Value | None:
     if judged.labels is None:
         return None
-    found = recognition.conditional_accuracy(judged.probabilities, judged.labels)
-    return Value(*found, note="fraction of the samples that the judge assigns to the requested class")
+    accuracy = recognition.conditional_accuracy(judged.probabilities, judged.labels)
+    return Value(*accuracy, note="fraction of the samples that the judge assigns to the requested class")
 
 
 def _precision(judged: Judged) -> Value:
@@ -137,7 +137,7 @@ def _neighbours(judged: Judged, value: float, stderr: float | None = None, more:
     return Value(value, stderr, note=f"k = {judged.protocol.neighbours}; depends on both sample counts{more}")
 
 
-_MISSING = Value(None, note="needs the training images, which were not found")
+_MISSING = Value(None, note="needs the training images, which are not on this machine")
 
 
 def _nearest_mean(judged: Judged) -> Value:
@@ -145,8 +145,8 @@ def _nearest_mean(judged: Judged) -> Value:
 
 
 def _nearest_least(judged: Judged) -> Value:
-    found = judged.nearest
-    return _MISSING if found is None else Value(found.images.min().item(), note=found.note)
+    nearest = judged.nearest
+    return _MISSING if nearest is None else Value(nearest.images.min().item(), note=nearest.note)
 
 
 def _novelty(judged: Judged) -> Value:
@@ -154,12 +154,12 @@ def _novelty(judged: Judged) -> Value:
     if judged.nearest is None:
         return _MISSING
     held_out = judged.nearest.held_out
-    (found, error), (floor, floor_error) = mean_of(judged.nearest.images), mean_of(held_out)
+    (distance, error), (floor, floor_error) = mean_of(judged.nearest.images), mean_of(held_out)
     note = (
         f"{len(held_out):,} held-out images are on average {floor:.4g} from the nearest training image, and at "
         f"least {held_out.min():.4g}"
     )
-    return Value(found / floor, math.hypot(error, found / floor * floor_error) / floor, note=note)
+    return Value(distance / floor, math.hypot(error, distance / floor * floor_error) / floor, note=note)
 
 
 FRECHET = Metric(

@@ -98,21 +98,21 @@ class ModelResult:
         return {"images": self.images} | ({} if self.strip is None else {"strip": self.strip})
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "ModelResult":
+    def from_dict(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "ModelResult":
         """Return the result that `to_dict` and `tensors` described.
 
         Raises:
             ValueError, TypeError, KeyError: a missing or unknown field.
         """
         read = {
-            "rows": [Row.from_dict(row) for row in found["rows"]],
-            "ledgers": tuple(Ledger.from_dict(ledger) for ledger in found["ledgers"]),
-            "work": next((_WORK[name](**work) for name, work in (found.get("work") or {}).items()), None),
-            "curve": tuple(CurvePoint(**point) for point in found["curve"]),
+            "rows": [Row.from_dict(row) for row in values["rows"]],
+            "ledgers": tuple(Ledger.from_dict(ledger) for ledger in values["ledgers"]),
+            "work": next((_WORK[name](**work) for name, work in (values.get("work") or {}).items()), None),
+            "curve": tuple(CurvePoint(**point) for point in values["curve"]),
             "images": tensors["images"],
             "strip": tensors.get("strip"),
         }
-        return cls(**{**found, **read})
+        return cls(**{**values, **read})
 
 
 @dataclass(frozen=True)

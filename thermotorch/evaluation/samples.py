@@ -47,10 +47,10 @@ def in_parts(
             return
         of_each = {name: options[name][first : first + count] for name in _OF_EACH if options.get(name) is not None}
 
-        def tell(done: int, total: int, first: int = first, count: int = count) -> None:
+        def report(done: int, total: int, first: int = first, count: int = count) -> None:
             progress(first + count * done // total, num_samples)
 
-        yield draw(count, batch_size=batch_size, progress=tell, sample_ids=ids, **{**options, **of_each})
+        yield draw(count, batch_size=batch_size, progress=report, sample_ids=ids, **{**options, **of_each})
 
 
 def draw_samples(
@@ -90,8 +90,8 @@ def samples_in_parts(
         ValueError, TypeError: a number below 1, or one that is no integer.
     """
     num_samples, batch_size = count_of("num_samples", num_samples), count_of("batch_size", batch_size)
-    given, tell = {"seed": seed, **(options or {})}, progress or (lambda done, total: None)
-    yield from map(_named, in_parts(abilities(model).draw, num_samples, batch_size, _AT_ONCE, given, tell))
+    arguments, report = {"seed": seed, **(options or {})}, progress or (lambda done, total: None)
+    yield from map(_named, in_parts(abilities(model).draw, num_samples, batch_size, _AT_ONCE, arguments, report))
 
 
 def _named(samples: Samples) -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ def write_samples(parts: Tensors | Iterable[Tensors], num_samples: int, folder: 
     """
     parts = [parts] if isinstance(parts, Mapping) else parts
     picture, tensors, table = (folder / name for name in ("samples.png", "samples.safetensors", "heat.csv"))
-    shown: list[Tensor] = []
+    first_images: list[Tensor] = []
     heat: list[Tensor] = []
     written = 0
     with replacing(tensors) as partial, partial.open("wb") as file:
@@ -135,12 +135,12 @@ def write_samples(parts: Tensors | Iterable[Tensors], num_samples: int, folder: 
                 file.write(_header(images, num_samples))
             file.write(images.view(torch.uint8).numpy().data)
             if (missing := SHOWN - written) > 0:
-                shown.append(images[:missing].clone())
+                first_images.append(images[:missing].clone())
             written += len(images)
             heat += [part["heat"].detach().cpu()] if "heat" in part else []
         if written != num_samples:
             raise ValueError(f"parts: expected {num_samples} samples (num_samples), found {written}")
-    grid = torch.cat(shown)
+    grid = torch.cat(first_images)
     with replacing(picture) as partial:
         save_image(grid, partial, format="png", nrow=max(1, round(len(grid) ** 0.5)))
     if not heat:

@@ -45,12 +45,12 @@ class Failure:
 
     Args:
         run: name of its folder.
-        told: its overrides, without those that all runs share.
+        settings: its overrides, without those that all runs share.
         reason: last line of its traceback, if there is one.
     """
 
     run: str
-    told: str
+    settings: str
     reason: str
 
 
@@ -77,17 +77,17 @@ class Sweep:
             for metric, row in self.points[0].rows.items()
             if row.value is not None and all(metric in point.rows for point in self.points)
         ]
-        shown = [metric for metric in METRICS if metric.in_sweeps]
-        found = [next(filter(metric.matches, known), None) for metric in shown]
-        if not any(found):
+        in_sweeps = [metric for metric in METRICS if metric.in_sweeps]
+        names = [next(filter(metric.matches, known), None) for metric in in_sweeps]
+        if not any(names):
             return known
         if len({point.rows["parameters"].value for point in self.points if "parameters" in point.rows}) > 1:
-            found.append("parameters")
-        return [metric for metric in found if metric]
+            names.append("parameters")
+        return [metric for metric in names if metric]
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """Read the sweep whose runs left their records in `<folder>/<number>/`, without the failed ones.
+    """Read the sweep whose runs left their records in `<folder>/<number>/`, without failed runs.
 
     Raises:
         FileNotFoundError: no run has a record.
@@ -115,16 +115,16 @@ def read_sweep(folder: Path) -> Sweep:
 def failures(folder: Path) -> list[Failure]:
     """Return the runs of a sweep that failed, or stopped before they had a result."""
     runs = [run for run in _run_folders(folder) if (run / ".hydra").is_dir()]
-    told = {run: _overrides(run) for run in runs}
-    common = set.intersection(*map(set, told.values())) if len(runs) > 1 else set()
-    found = []
+    overrides = {run: _overrides(run) for run in runs}
+    common = set.intersection(*map(set, overrides.values())) if len(runs) > 1 else set()
+    failed = []
     for run in runs:
         if _record(run) is not None:
             continue
         traceback = (run / FAILED).read_text(encoding="utf-8").strip() if (run / FAILED).is_file() else ""
         reason = traceback.rpartition("\n")[2] or "stopped before it had a result"
-        found.append(Failure(run.name, " ".join(word for word in told[run] if word not in common), reason))
-    return found
+        failed.append(Failure(run.name, " ".join(word for word in overrides[run] if word not in common), reason))
+    return failed
 
 
 def _run_folders(folder: Path) -> list[Path]:
@@ -141,17 +141,17 @@ def _record(run: Path) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a record: results under "metrics" and "energy", settings under the other keys."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    record = json.loads(path.read_text(encoding="utf-8"))
     if path.name != "training.json":
-        return found
-    told = (word.lstrip("+").partition("=") for word in _overrides(path.parent))
+        return record
+    overrides = (word.lstrip("+").partition("=") for word in _overrides(path.parent))
     logged = [
-        Row(name, value, "", 0, found["seed"], "measured").to_dict()
-        for name, value in found.get("logged", {}).items()
+        Row(name, value, "", 0, record["seed"], "measured").to_dict()
+        for name, value in record.get("logged", {}).items()
         if value is not None and math.isfinite(value)
     ]  # fmt: skip
-    return {"experiment": found["experiment"]} | {name: _plain(value) for name, _, value in told} | {
-        "seed": found["seed"], "metrics": logged, "energy": [],
+    return {"experiment": record["experiment"]} | {name: _plain(value) for name, _, value in overrides} | {
+        "seed": record["seed"], "metrics": logged, "energy": [],
     }  # fmt: skip
 
 

@@ -46,8 +46,9 @@ def chromium(profile: Path, *options: str) -> subprocess.CompletedProcess:
 
 
 def measured(page: Path, folder: Path, width: int, *options: str) -> dict:
-    """What a script finds on a copy of the page, whose policy would not let it run; in a frame,
-    as windows are wider.
+    """Return the findings of a script on a copy of the page without the policy that forbids scripts.
+
+    The page is in a frame, because windows are wider.
     """
     text = page.read_text(encoding="utf-8")
     assert len(POLICY.findall(text)) == 1

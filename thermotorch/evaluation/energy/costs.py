@@ -23,32 +23,32 @@ class Costs(NamedTuple):
     work: energy.MachineRun | energy.DigitalCount | None  # priced by the modelled ledgers; None for other machines
 
 
-def costs(entry: Entry, made: Generation, how: str = "", command: str = "") -> Costs:
+def costs(entry: Entry, generation: Generation, how: str = "", command: str = "") -> Costs:
     """Price the samples on every device model, or on every class of hardware.
 
     Args:
         entry: the model and its protocol.
-        made: its samples.
+        generation: its samples.
         how: description of the sampling, for the notes.
         command: command that reproduces the rows.
 
     Cost: 64 samples of a device, or one of a digital model with its operations counted.
     """
     seed, n = entry.protocol.seed, entry.protocol.num_samples
-    bits = energy.landauer_row(made.images[0].numel(), seed)
-    measured = energy.measured_ledger(entry.label, made.drawn)
+    bits = energy.landauer_row(generation.images[0].numel(), seed)
+    measured = energy.measured_ledger(entry.label, generation.drawn)
     able = abilities(entry.model)
-    if made.heat is not None and made.work is not None:
+    if generation.heat is not None and generation.work is not None:
         run = None
         if energy.has_cycle(entry.model):
-            run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, made.heat)
+            run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, generation.heat)
             ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
         else:
-            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, made.heat)
+            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, generation.heat)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
-        rows = energy.heat_rows(made.heat, seed, command=command)
+        rows = energy.heat_rows(generation.heat, seed, command=command)
         overhead = energy.overhead_row(seed, priced, command, run.num_samples if run else 0)
-        rows += [energy.work_row(made.work, seed, command), overhead, bits]
+        rows += [energy.work_row(generation.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
     draw_one = partial(able.draw, 1, seed=seed, **sampler_options(able, entry.protocol))
     evaluations, work = network_evaluations(entry.model, lambda: energy.count(entry.model, lambda: draw_one().images))

@@ -85,16 +85,16 @@ class EnergyMeter:
 
     def readings(self) -> dict[str, Reading]:
         """Return the reading of each counter."""
-        found = {}
+        readings = {}
         for name in self._open:
             if name in self._reasons:
-                found[name] = Reading(None, self._reasons[name])
+                readings[name] = Reading(None, self._reasons[name])
             elif self.seconds < self.least_seconds:
                 short = f"the run lasted {self.seconds:.2g} s and the counter needs {self.least_seconds:g} s"
-                found[name] = Reading(None, short)
+                readings[name] = Reading(None, short)
             else:
-                found[name] = Reading(self._counters[name].joule, self._counters[name].source)
-        return found
+                readings[name] = Reading(self._counters[name].joule, self._counters[name].source)
+        return readings
 
     def rows(self, num_samples: int, seed: int, command: str = "") -> list[Row]:
         """Return a row of joules per sample for each counter, or an unavailable one with the reason."""

@@ -33,9 +33,9 @@ def buildable_matrix(units: int, coupling: float, seed: int) -> Tensor:
     return scaled(torch.eye(units) + off, diagonal.sqrt())
 
 
-def relative_error(found: Tensor, truth: Tensor) -> Tensor:
-    """Return |found - truth|_F / |truth|_F over the last two dimensions."""
-    return torch.linalg.matrix_norm(found - truth) / torch.linalg.matrix_norm(truth)
+def relative_error(value: Tensor, truth: Tensor) -> Tensor:
+    """Return |value - truth|_F / |truth|_F over the last two dimensions."""
+    return torch.linalg.matrix_norm(value - truth) / torch.linalg.matrix_norm(truth)
 
 
 def as_board(model: nn.Module) -> StochasticProcessingUnit:
@@ -86,7 +86,7 @@ def run(
         rows.append(
             Row(f"heat of the {units} x {units} inverse", dissipation(board, matrix) * seconds[-1],
                 "J per inverse", 1, seed, "modelled", None, command,
-                f"what the resistors dissipate in {seconds[-1]:.2g} s: <v^2> / R of all cells, nominal; "
+                f"dissipated by the resistors in {seconds[-1]:.2g} s: <v^2> / R of all cells, nominal; "
                 "noise sources, switches and converters come on top")
         )  # fmt: skip
     return TaskResult(rows, {"seconds": seconds, "sizes": by_size})
@@ -129,7 +129,7 @@ def _rows(
     units: int, real: Tensor, ideal: Tensor, settled: Tensor, seconds: list[float], seed: int, command: str
 ) -> list[Row]:
     boards, last = real.shape[1], real[-1]
-    what, after = f"error of the {units} x {units} inverse", f"after {seconds[-1]:.2g} s"
+    inverse, after = f"error of the {units} x {units} inverse", f"after {seconds[-1]:.2g} s"
 
     def row(metric: str, values: Tensor, note: str) -> Row:
         stderr = values.std().item() / boards**0.5
@@ -138,16 +138,16 @@ def _rows(
     frobenius = "relative, Frobenius norm; mean over boards with component errors of their own"
     reached = [seconds[k] for k in (real.mean(1) <= _GOAL).nonzero().flatten()[:1].tolist()]
     rows = [
-        row(f"{what} {after}", last, frobenius),
-        Row(f"{what} {after}, spread", last.std().item(), "", boards, seed, "modelled", None, command,
+        row(f"{inverse} {after}", last, frobenius),
+        Row(f"{inverse} {after}, spread", last.std().item(), "", boards, seed, "modelled", None, command,
             "standard deviation over boards"),
-        row(f"{what} {after}, ideal components", ideal[-1], "what sampling alone leaves"),
-        row(f"{what} after infinite time", settled, "what components, rounding and filtered noise leave"),
+        row(f"{inverse} {after}, ideal components", ideal[-1], "the error of sampling alone"),
+        row(f"{inverse} after infinite time", settled, "the error of components, rounding and filtered noise"),
     ]  # fmt: skip
     if reached:
         note = f"time on the board until the mean error is {_GOAL:g}, load and warm-up included"
         rows.append(
-            Row(f"board time to {what[9:]} within {_GOAL:g}", reached[0], "s", boards, seed, "modelled", None, command,
-                note)
+            Row(f"board time to {inverse[9:]} within {_GOAL:g}", reached[0], "s", boards, seed, "modelled",
+                command=command, note=note)
         )  # fmt: skip
     return rows

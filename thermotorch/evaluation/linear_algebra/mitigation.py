@@ -48,15 +48,15 @@ def run(
         errors = torch.cat([_settled_error(coarse, matrix, name == "averaged") for matrix in tested[:_SAMPLED]])
         curves["settled"][name] = errors.square().mean().sqrt().item()
         for j, count in enumerate(reads):
-            found = [
+            estimates = [
                 coarse.inverse(matrix, reads=count, boards=boards, seed=seed, mitigate=name == "averaged")
                 for matrix in tested[:_SAMPLED]
             ]
             errors = torch.cat([
                 relative_error(estimate.value, torch.linalg.inv(matrix))
-                for estimate, matrix in zip(found, tested[:_SAMPLED], strict=True)
+                for estimate, matrix in zip(estimates, tested[:_SAMPLED], strict=True)
             ])  # fmt: skip
-            curves["seconds"][name].append(max(estimate.seconds for estimate in found))
+            curves["seconds"][name].append(max(estimate.seconds for estimate in estimates))
             curves["sampled"][name].append(errors.square().mean().sqrt().item())
             progress(k * len(reads) + j + 1, 2 * len(reads) + 1)
     rows = [
@@ -104,8 +104,8 @@ def _settled_error(
     board: StochasticProcessingUnit, matrix: "Tensor", mitigate: bool, boards: int = 1, seed: int = 0
 ) -> "Tensor":
     """Return the error of each board's inverse after infinite time, [board]."""
-    built, weights = board.circuits(matrix, boards=boards, hardware_seed=seed, mitigate=mitigate)
-    together = replace(built[0], capacitance=torch.stack([circuit.capacitance for circuit in built]))
+    circuits, weights = board.circuits(matrix, boards=boards, hardware_seed=seed, mitigate=mitigate)
+    together = replace(circuits[0], capacitance=torch.stack([circuit.capacitance for circuit in circuits]))
     covariance = torch.einsum("k,kbij->bij", weights, together.stationary()[1])
     return relative_error(board.calibration(matrix) * covariance, torch.linalg.inv(matrix))
 

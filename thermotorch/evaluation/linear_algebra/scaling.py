@@ -72,10 +72,10 @@ def run(
         count = min(reads, int(_PRODUCTS / units**2))
         solved = _device_curve(device, matrix, b, count, seed, partial(_vector_error, truth=answer))
         inverse_error = partial(_inverse_error, truth=inverted, temperature=temperature)
-        found = _device_curve(device, matrix, None, count, seed, inverse_error)
+        inverse_curve = _device_curve(device, matrix, None, count, seed, inverse_error)
         predicted = partial(_predicted, torch.linalg.eigvalsh(matrix), answer.norm().item(), temperature)
         entry: dict[str, Any] = {"load": load}
-        for name, curve in (("solve", solved), ("inverse", found)):
+        for name, curve in (("solve", solved), ("inverse", inverse_curve)):
             entry[name] = {
                 "seconds": [load + 2 * n * _INTERVAL * second for n in curve["reads"]],
                 "wall": curve["wall"],
@@ -98,7 +98,7 @@ def draw(curves: dict[str, Any]) -> "Figure":
     figure = Figure(figsize=(12.5, 7), layout="constrained")
     panels, sizes = figure.subplots(2, 3), list(curves["sizes"])
     colours = {units: get_cmap("viridis")(0.9 * k / max(1, len(sizes) - 1)) for k, units in enumerate(sizes)}
-    for row, (name, what) in enumerate((("solve", "linear system"), ("inverse", "inverse"))):
+    for row, (name, problem_name) in enumerate((("solve", "linear system"), ("inverse", "inverse"))):
         left, middle, right = panels[row]
         limits = (5e-4, 1.0) if name == "solve" else (5e-3, 10.0)
         for units, entry in curves["sizes"].items():
@@ -127,12 +127,14 @@ def draw(curves: dict[str, Any]) -> "Figure":
             if points:
                 right.plot(*zip(*points, strict=True), style, ms=4, color=shade, label=label)
         for panel, title in ((left, "device time (modelled)"), (middle, "simulation (measured)")):
-            panel.set(xscale="log", yscale="log", title=f"{what}: {title}", xlabel="seconds", ylabel="relative error")
+            panel.set(
+                xscale="log", yscale="log", title=f"{problem_name}: {title}", xlabel="seconds", ylabel="relative error"
+            )
             panel.set_ylim(*limits)
         goal = curves["goals"][name]
-        right.set(xscale="log", yscale="log", title=f"{what}: time to an error of {goal:g}", xlabel="units")
+        right.set(xscale="log", yscale="log", title=f"{problem_name}: time to an error of {goal:g}", xlabel="units")
         right.set_ylabel("seconds")
-    key = "dots: device; lines: what theory predicts for it; "
+    key = "dots: device; lines: its theory; "
     key += "dashed: conjugate gradients here; triangles: Cholesky, LU here"
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, title=key, loc="outside lower center", ncols=len(sizes))
@@ -153,7 +155,7 @@ def _device_curve(
     x, n = process(matrix.new_zeros(1, len(matrix)), 1, _INTERVAL, seed, 0)[-1], 1
     curve: dict[str, list[float]] = {"reads": [], "error": [], "wall": []}
     while 2 * n <= reads:
-        # n reads have been taken: they were the transient, and the next n are the second half.
+        # The n reads so far are the transient, and the next n are the second half.
         total = torch.zeros(())
         for first in range(0, n, _AT_ONCE):
             path = process(x, min(_AT_ONCE, n - first), _INTERVAL, seed, n + first)
@@ -166,12 +168,12 @@ def _device_curve(
     return curve
 
 
-def _vector_error(found: Tensor, truth: Tensor) -> float:
-    return ((found - truth).norm() / truth.norm()).item()
+def _vector_error(value: Tensor, truth: Tensor) -> float:
+    return ((value - truth).norm() / truth.norm()).item()
 
 
-def _inverse_error(found: Tensor, truth: Tensor, temperature: float) -> float:
-    return relative_error(found / temperature, truth).item()
+def _inverse_error(value: Tensor, truth: Tensor, temperature: float) -> float:
+    return relative_error(value / temperature, truth).item()
 
 
 def _predicted(values: Tensor, norm: float, temperature: float, name: str, reads: int) -> float:
@@ -190,18 +192,18 @@ def _digital(matrix: Tensor, b: Tensor, answer: Tensor, repeats: int) -> dict[st
         "cholesky inverse": lambda: torch.cholesky_inverse(torch.linalg.cholesky(matrix)),
         "lu inverse": lambda: torch.linalg.solve(matrix, eye),
     }
-    found: dict[str, Any] = {name: min(_timed(call) for _ in range(1 + repeats)) for name, call in calls.items()}
+    timings: dict[str, Any] = {name: min(_timed(call) for _ in range(1 + repeats)) for name, call in calls.items()}
     runs = [conjugate_gradients(matrix, b, answer) for _ in range(1 + repeats)]
-    found["cg"] = min(runs, key=lambda run: run["wall"][-1])
-    found["hardware"] = describe_hardware()
-    return found
+    timings["cg"] = min(runs, key=lambda run: run["wall"][-1])
+    timings["hardware"] = describe_hardware()
+    return timings
 
 
 def conjugate_gradients(matrix: Tensor, b: Tensor, answer: Tensor, least: float = 1e-8) -> dict[str, list[float]]:
     """Run Hestenes and Stiefel's iteration from zero to an error of `least`; return errors and wall times."""
     x, residual = torch.zeros_like(b), b.clone()
     direction, square = residual.clone(), residual @ residual
-    wall, error, spent = [], [], 0.0
+    wall, error, elapsed = [], [], 0.0
     for _ in range(10 * len(b)):
         started = time.perf_counter()
         product = matrix @ direction
@@ -210,8 +212,8 @@ def conjugate_gradients(matrix: Tensor, b: Tensor, answer: Tensor, least: float 
         residual = residual - length * product
         square, last = residual @ residual, square
         direction = residual + square / last * direction
-        spent += time.perf_counter() - started
-        wall.append(spent)
+        elapsed += time.perf_counter() - started
+        wall.append(elapsed)
         error.append(_vector_error(x, answer))
         if error[-1] < least:
             break
@@ -228,7 +230,7 @@ def _times_to(
     goals: Mapping[str, float], entry: dict[str, Any], predicted: Callable[[str, int], float], second: float
 ) -> dict[str, dict[str, float]]:
     """Return the seconds to each goal, predicted for the device and measured for the others."""
-    found: dict[str, dict[str, float]] = {}
+    seconds_to: dict[str, dict[str, float]] = {}
     for name, goal in goals.items():
         low, high = 1, 2
         while predicted(name, high) > goal:
@@ -249,12 +251,12 @@ def _times_to(
         if name == "solve":
             steps = entry["digital"]["cg"]
             times["cg"] = next(t for t, error in zip(steps["wall"], steps["error"], strict=True) if error < goal)
-        found[name] = times
-    return found
+        seconds_to[name] = times
+    return seconds_to
 
 
 def _rows(units: int, entry: dict[str, Any], goals: Mapping[str, float], seed: int, command: str) -> list[Row]:
-    """Time to the goals: the device's modelled, the solvers' measured."""
+    """Return the rows of the times to the goals: modelled for the device, measured for the solvers."""
     what = {"solve": "linear system", "inverse": "inverse"}
     notes = {
         "device": "predicted error; load of all entries and the transient included; its clock is an assumption",

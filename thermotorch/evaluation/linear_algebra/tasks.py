@@ -64,8 +64,8 @@ def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
 
     matplotlib.use("agg")
     picture = folder / f"{name}.png"
-    drawn = io.BytesIO()
-    importlib.import_module(TASKS[name]).draw(result.curves).savefig(drawn, dpi=110, bbox_inches="tight")
+    content = io.BytesIO()
+    importlib.import_module(TASKS[name]).draw(result.curves).savefig(content, dpi=110, bbox_inches="tight")
     with replacing(picture) as partial:
-        Image.open(drawn).convert("RGB").quantize(64).save(partial, "PNG", optimize=True)  # lines need few colours
+        Image.open(content).convert("RGB").quantize(64).save(partial, "PNG", optimize=True)  # lines need few colours
     return [data, picture]

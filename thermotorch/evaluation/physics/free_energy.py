@@ -47,8 +47,8 @@ def independent_free_energy(potential: Potential, temperature: float) -> float:
     n = potential.num_units
     units = (potential.j2, potential.j3, potential.j4, potential.bias.detach())
     kinds, counts = torch.stack([value.double().expand(n) for value in units], 1).unique(dim=0, return_counts=True)
-    found = torch.stack([_free_energy_of_unit(kind, temperature) for kind in kinds])
-    return (counts * found).sum().item()
+    energies = torch.stack([_free_energy_of_unit(kind, temperature) for kind in kinds])
+    return (counts * energies).sum().item()
 
 
 def _free_energy_of_unit(kind: Tensor, temperature: float) -> Tensor:
@@ -59,13 +59,13 @@ def _free_energy_of_unit(kind: Tensor, temperature: float) -> Tensor:
         return x * (bias + x * (j2 + x * (j3 + x * j4)))
 
     if j4 == 0 and j2 <= 0:
-        raise ValueError("potential: a unit with j4 = 0 and j2 <= 0 is bound by nothing and has no free energy")
+        raise ValueError("potential: a unit with j4 = 0 and j2 <= 0 is unbound and has no free energy")
     reach, x, v = 0.5, torch.zeros(1), torch.zeros(1)
-    while min(v[0], v[-1]) <= v.min() + 40 * temperature:  # until nothing of weight lies beyond
+    while min(v[0], v[-1]) <= v.min() + 40 * temperature:  # until no weight lies beyond
         reach *= 2
         x = torch.linspace(-reach, reach, _POINTS, dtype=torch.float64)
         v = energy(x)
-    inside = x[v < v.min() + 60 * temperature]  # again where the weight is, which may be narrow
+    inside = x[v < v.min() + 60 * temperature]  # refined where the weight is, which may be narrow
     margin = 2 * reach / _POINTS
     x = torch.linspace(inside[0].item() - margin, inside[-1].item() + margin, _POINTS, dtype=torch.float64)
     return -temperature * (torch.logsumexp(-energy(x) / temperature, 0) + torch.log(x[1] - x[0]))

@@ -133,12 +133,12 @@ def free_energy_bounds(
     return FreeEnergyBounds(mean_of(-down), mean_of(up), jarzynski(up, 1.0))
 
 
-def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: int, command: str = "") -> list[Row]:
+def second_law_rows(samples: Dissipation, bounds: FreeEnergyBounds | None, seed: int, command: str = "") -> list[Row]:
     """Return the mean entropies and work of switching off, and with `bounds` the limits that follow from them."""
-    n, steps = len(found.heat), "exact for the discrete path"
+    n, steps = len(samples.heat), "exact for the discrete path"
     row = partial(Row, num_samples=n, seed=seed, kind="modelled", command=command)
-    heat, entropy, off, cycle = (mean_of(x) for x in (found.heat, found.entropy, found.work_off, found.cycle))
-    apart = mean_of(found.heat - found.entropy)
+    heat, entropy, off, cycle = (mean_of(x) for x in (samples.heat, samples.entropy, samples.work_off, samples.cycle))
+    apart = mean_of(samples.heat - samples.entropy)
     beside = f"heat is {heat.value:.6g} kT, more by {apart.value:.3g} +- {apart.stderr:.2g}"
     rows = [
         row("entropy given to the bath", entropy.value, "k per sample", stderr=entropy.stderr,
@@ -150,7 +150,7 @@ def second_law_rows(found: Dissipation, bounds: FreeEnergyBounds | None, seed: i
     ]  # fmt: skip
     if bounds is None:
         return rows
-    on, low, high = mean_of(found.work_on), bounds.low, bounds.high
+    on, low, high = mean_of(samples.work_on), bounds.low, bounds.high
     ramps = f"up to the time step, by ramps of the gain: {low.value:.6g} +- {low.stderr:.2g} kT down from samples"
     return rows + [
         row("free energy of switching on, at most", high.value, "kT", stderr=high.stderr,

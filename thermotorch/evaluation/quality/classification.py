@@ -79,16 +79,16 @@ def classification_rows(
 
     Cost: `runs + devices + 1` runs on every image.
     """
-    tell = progress or (lambda description, done, total: None)
-    n, seed, tens = len(images), protocol.seed, protocol.averaged
+    report = progress or (lambda description, done, total: None)
+    n, seed, averaged = len(images), protocol.seed, protocol.averaged
     row = partial(Row, num_samples=n, seed=seed, kind="measured", command=command)
     device = device_of(model)
     started = time.perf_counter()
-    found = model.infer(
-        images, runs=protocol.runs, seed=seed, batch_size=protocol.batch_size, progress=partial(tell, "runs")
+    inference = model.infer(
+        images, runs=protocol.runs, seed=seed, batch_size=protocol.batch_size, progress=partial(report, "runs")
     )
     seconds = time.perf_counter() - started
-    groups = found.outputs.unflatten(1, (-1, tens))  # [image, group, run, class]
+    groups = inference.outputs.unflatten(1, (-1, averaged))  # [image, group, run, class]
     rows = []
 
     def over_runs(metric: str, values: Tensor, note: str) -> None:
@@ -97,18 +97,18 @@ def classification_rows(
         rows.append(row(metric, mean, "", stderr=error, note=note))
 
     single = f"{protocol.runs} runs on each image"
-    together = f"{protocol.runs // tens} groups of {tens} runs on each image"
-    ranked = found.outputs.topk(2, -1).indices
+    together = f"{protocol.runs // averaged} groups of {averaged} runs on each image"
+    ranked = inference.outputs.topk(2, -1).indices
     over_runs("test accuracy, one run", (ranked[..., 0] == labels[:, None]).double().mean(0), single)
     answers = groups.mean(2).argmax(-1)
-    over_runs(f"test accuracy, {tens} runs averaged", (answers == labels[:, None]).double().mean(0), together)
+    over_runs(f"test accuracy, {averaged} runs averaged", (answers == labels[:, None]).double().mean(0), together)
     over_runs("top-2 accuracy, one run", (ranked == labels[:, None, None]).any(-1).double().mean(0), single)
     cold = noiseless(model).infer(images, seed=seed, batch_size=protocol.batch_size).outputs
     accuracy = (cold[:, 0].argmax(-1) == labels).double().mean().item()
     rows.append(row("test accuracy, noiseless dynamics", accuracy, "", note="the same machine at kT = 0"))
     for metric, probabilities in {
-        "one run": model.probabilities(found.outputs.unsqueeze(2)),
-        f"{tens} runs": model.probabilities(groups),
+        "one run": model.probabilities(inference.outputs.unsqueeze(2)),
+        f"{averaged} runs": model.probabilities(groups),
     }.items():
         error = torch.stack([calibration_error(p, labels) for p in probabilities.unbind(1)])
         over_runs(f"expected calibration error, {metric}", error, f"{_BINS} bins of equal width")
@@ -116,16 +116,16 @@ def classification_rows(
         over_runs(f"accuracy on the 90 % most confident, {metric}", kept, "the others rejected by largest probability")
     if protocol.devices:
         values = torch.stack([
-            _one_device(model, images, labels, protocol, number, partial(tell, "imperfect devices"))
+            _one_device(model, images, labels, protocol, number, partial(report, "imperfect devices"))
             for number in range(protocol.devices)
         ])  # fmt: skip
-        what = f"{protocol.bits}-bit couplings, " if protocol.bits else ""
-        metric = f"test accuracy, one run, {what}{protocol.mismatch:.0%} mismatch"
+        couplings = f"{protocol.bits}-bit couplings, " if protocol.bits else ""
+        metric = f"test accuracy, one run, {couplings}{protocol.mismatch:.0%} mismatch"
         over_runs(metric, values, f"{protocol.devices} devices")
     rows += [
         row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", num_samples=0),
         row("time", seconds / (n * protocol.runs), "s per inference", note=describe_hardware(device)),
-        *heat_rows(found.heat[:, 0], seed, command=command, what="inference"),
+        *heat_rows(inference.heat[:, 0], seed, command=command, what="inference"),
     ]
     return rows
 
@@ -146,9 +146,9 @@ def _one_device(
     progress: Callable[[int, int], None],
 ) -> Tensor:
     """Return the accuracy of one run on every image on imperfect device `number`."""
-    built = copy.deepcopy(model)
-    realise(built, bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number)
-    outputs = built.infer(images, seed=protocol.seed, batch_size=protocol.batch_size).outputs
+    imperfect = copy.deepcopy(model)
+    realise(imperfect, bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number)
+    outputs = imperfect.infer(images, seed=protocol.seed, batch_size=protocol.batch_size).outputs
     progress(number + 1, protocol.devices)
     return (outputs[:, 0].argmax(-1) == labels).double().mean()
 

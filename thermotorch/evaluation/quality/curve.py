@@ -21,9 +21,9 @@ def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace)
     """
     points = []
     for time, images in zip(times, () if frames is None else frames, strict=True):
-        found = images.to(space.reference.device)
-        frechet, error = distances.frechet_distance(recognition.features(space.net, found), space.reference)
-        recognised, _ = recognition.recognised_fraction(recognition.class_probabilities(space.net, found))
+        on_device = images.to(space.reference.device)
+        frechet, error = distances.frechet_distance(recognition.features(space.net, on_device), space.reference)
+        recognised, _ = recognition.recognised_fraction(recognition.class_probabilities(space.net, on_device))
         points.append(CurvePoint(OBSERVATION_TIME, time, frechet, error, recognised))
     return tuple(points)
 

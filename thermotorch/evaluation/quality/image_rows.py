@@ -82,15 +82,15 @@ def metric_rows(
     for metric in metrics:
         if metric.measure is None or (not len(judged.images) and not metric.of_features):
             continue
-        found = metric.measure(judged)
+        value = metric.measure(judged)
         name = f"{metric.name} ({space_name})" if metric.of_features else metric.name
-        if found is None:
+        if value is None:
             continue
-        if found.value is None:
-            rows.append(unavailable(name, metric.unit, seed, found.note))
+        if value.value is None:
+            rows.append(unavailable(name, metric.unit, seed, value.note))
             continue
-        note = joined(against if metric.of_features else "", found.note, how)
+        note = joined(against if metric.of_features else "", value.note, how)
         rows.append(
-            Row(name, found.value, metric.unit, n, seed, "measured", found.stderr, command, note, found.low, found.high)
+            Row(name, value.value, metric.unit, n, seed, "measured", value.stderr, command, note, value.low, value.high)
         )
     return rows

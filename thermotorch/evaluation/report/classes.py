@@ -19,7 +19,7 @@ def classes(protocol: Protocol, sides: Sequence[Side]) -> Iterator[Block]:
     if not shown:
         return
     alt = f"bars of the classes in the samples of {', '.join(label for label, *_ in shown)}; counts in the table below"
-    picture = plot.drawn("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, shown=shown))
+    picture = plot.svg("classes", alt, 1.45 * ((len(shown) + 1) // 2) + 0.2, partial(_draw, shown=shown))
     caption = (
         f"Classes, according to the judge, of {protocol.num_samples:,} samples of each model, measured, seed "
         f"{protocol.seed}; the dashed line marks equal shares."

@@ -27,13 +27,13 @@ Series = dict[str, tuple[str, list[CurvePoint]]]  # colour and points of each li
 
 def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     """Yield a figure for each axis that has points, and a table of all points."""
-    by_axis = {axis: found for axis in _AXES if (found := _series(sides, axis))}
+    by_axis = {axis: series for axis in _AXES if (series := _series(sides, axis))}
     if not by_axis:
         return
     protocol = comparison.protocol
     floor = real.value if (real := FRECHET.find(comparison.real)) else None
     pictures = [
-        plot.drawn(
+        plot.svg(
             f"curve_{axis.replace(' ', '_')}",
             f"{FRECHET.name} and {RECOGNISED.name} against {axis} for {', '.join(series)}; values in the table below",
             4.6,
@@ -60,15 +60,15 @@ def curves(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
 
 def _series(sides: Sequence[Side], axis: str) -> Series:
     """Return a line for each device, digital model and sampler; the steps at the end of its labels vary along it."""
-    found: dict[str, list[CurvePoint]] = defaultdict(list)
+    points_of: dict[str, list[CurvePoint]] = defaultdict(list)
     colours: dict[str, str] = {}
     for side in sides:
         points = [point for point in (side.result.curve if side.result else ()) if point.axis == axis]
         if points:
             name = re.sub(r",? \d+$", "", side.label) if axis == NETWORK_EVALUATIONS else side.label
             colours.setdefault(name, side.colour)
-            found[name] += points
-    return {name: (colours[name], sorted(points, key=lambda point: point.x)) for name, points in found.items()}
+            points_of[name] += points
+    return {name: (colours[name], sorted(points, key=lambda point: point.x)) for name, points in points_of.items()}
 
 
 def _draw(figure: "Figure", series: Series, label: str, floor: float | None) -> None:

@@ -87,12 +87,12 @@ def _axis(ledgers: Sequence[Ledger]) -> _Axis | None:
 
 def _picture(file: str, title: str, groups: Sequence[_Group], colours: Sequence[str], axis: _Axis) -> plot.Picture:
     lines = sum(len(group.lines) + 1.4 for group in groups)
-    said = "; ".join(
+    values = "; ".join(
         f"{group.title}: {', '.join(f'{name} {_short(line)}' for name, line, _ in group.lines)}" for group in groups
     )
-    return plot.drawn(
+    return plot.svg(
         file,
-        f"{title}, joule per sample. {said}",
+        f"{title}, joule per sample. {values}",
         _LINE * lines + 0.75,
         partial(_draw, groups=groups, colours=colours, axis=axis),
         title,

@@ -15,7 +15,7 @@ KINDS = ("modelled", "measured")
 
 def ledger_tables(results: Sequence[ModelResult], kind: str) -> Iterator[Table]:
     """Yield the ledgers of one kind: a table for each model, or one for all if each model has a single ledger."""
-    by_model = {result.label: found for result in results if (found := ledgers_of(result, kind))}
+    by_model = {result.label: ledgers for result in results if (ledgers := ledgers_of(result, kind))}
     if by_model and all(len(ledgers) == 1 for ledgers in by_model.values()):
         single = [ledger for (ledger,) in by_model.values()]
         names = [f"{ledger.model} ({ledger.scenario})" for ledger in single]

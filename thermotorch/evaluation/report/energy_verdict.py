@@ -78,9 +78,9 @@ def _answer(devices: list[_Total], digital: list[_Total]) -> str:
 
 
 def _times(above: _Total, below: _Total) -> str:
-    found = ratio(above.ledger, below.ledger)
-    factor = f"{found.value:.2g}" if found.value < 100 else f"{found.value:.1e}"
-    return f"{above.where} takes {f'{found.bound} {factor}'.strip()} times the energy of {below.where}"
+    value = ratio(above.ledger, below.ledger)
+    factor = f"{value.value:.2g}" if value.value < 100 else f"{value.value:.1e}"
+    return f"{above.where} takes {f'{value.bound} {factor}'.strip()} times the energy of {below.where}"
 
 
 def _range(label: str, totals: list[_Total]) -> str:

@@ -93,10 +93,10 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
         f"## Use\n\nIt needs thermotorch{needs}.\n\n```python\nimport thermotorch as tt\n\n"
         'model = tt.create_model("hf://OWNER/REPOSITORY")  # or the path of this folder\n'
         f"{_USE.get(pipeline_tag(model) or '', '')}".rstrip()
-        + "\n```\n\n`model.safetensors` is loaded only if its sha256 is the one that `config.json` says."
+        + "\n```\n\n`model.safetensors` is loaded only if its sha256 is that in `config.json`."
     )
     training = card["training"]
-    made = {
+    origin = {
         "command": f"`{training['command']}`" if training.get("command") else "",
         "seed": training.get("seed"),
         "steps": training.get("steps"),
@@ -107,7 +107,7 @@ def _words(card: Mapping, model: nn.Module, picture: str | None) -> str:
         "revision": card["git_revision"],
         "versions": ", ".join(f"{key} {value}" for key, value in card["versions"].items()),
     }
-    how = [f"- {key}: {value}" for key, value in made.items() if value not in (None, "")]
+    how = [f"- {key}: {value}" for key, value in origin.items() if value not in (None, "")]
     parts = [f"# {card['name']}", *about, load, *_numbers(card), "## How it was made\n\n" + "\n".join(how)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

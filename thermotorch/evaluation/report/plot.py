@@ -23,19 +23,19 @@ _STYLE: "dict[RcKeyType, Any]" = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "svg.hashsalt": "thermotorch",  # the names of clip paths are drawn at random without it
+    "svg.hashsalt": "thermotorch",  # without it, names of clip paths are random
     "svg.fonttype": "path",  # a phone does not have our font
 }
 
 
-def drawn(file: str, alt: str, height: float, draw: Callable[["Figure"], None], title: str = "") -> Picture:
-    """Return the picture that `draw` draws on an empty figure of `height` inches."""
+def svg(file: str, alt: str, height: float, draw: Callable[["Figure"], None], title: str = "") -> Picture:
+    """Return the SVG that `draw` draws on an empty figure of `height` inches."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": "svg"}):
         figure = Figure((WIDTH, height), layout="constrained")
         draw(figure)
-        written = io.BytesIO()
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(f"figures/{file}.svg", SVG, written.getvalue(), alt, title)
+        content = io.BytesIO()
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(f"figures/{file}.svg", SVG, content.getvalue(), alt, title)

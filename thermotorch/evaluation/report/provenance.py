@@ -36,15 +36,15 @@ def assumptions(comparison: Comparison) -> Bullets:
 
 def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
     """Return the notes of the rows, each once for the metrics and models that share it."""
-    found: dict[str, tuple[dict, dict]] = {}
+    shared: dict[str, tuple[dict, dict]] = {}
     rows = [(side.label, row, side.result.sampling) for side in sides if side.result for row in side.result.rows]
     rows += [("real images", row, "") for row in comparison.real]
     for label, row, sampling in rows:
         if row.note:
             note = row.note.replace(f", {sampling}", "") if sampling else row.note  # in the table of the models
-            metrics, labels = found.setdefault(note, ({}, {}))
+            metrics, labels = shared.setdefault(note, ({}, {}))
             metrics[row.metric] = labels[label] = None
-    items = [f"{'; '.join(metrics)} of {' and '.join(labels)}: {note}." for note, (metrics, labels) in found.items()]
+    items = [f"{'; '.join(metrics)} of {' and '.join(labels)}: {note}." for note, (metrics, labels) in shared.items()]
     return Bullets(items) if items else None
 
 
@@ -69,6 +69,6 @@ def _commands(comparison: Comparison, sides: Sequence[Side]) -> Iterator[str]:
         for number, command in enumerate(recorded, 1):
             part = f" ({number})" if len(recorded) > 1 else ""
             lines[f"rows in the card of {side.name}{part}"] = command
-    for what, command in lines.items():
+    for name, command in lines.items():
         if command:
-            yield f"{what}: `{command}`"
+            yield f"{name}: `{command}`"

@@ -27,8 +27,8 @@ def ratios(sides: Sequence[Side]) -> Iterator[Block]:
     )
     for above in digital:
         for below in devices:
-            if said := list(_said(above, below)):
-                yield Bullets(said)
+            if sentences := list(_sentences(above, below)):
+                yield Bullets(sentences)
             yield from _totals(above, below)
             yield from _effects(above, below)
 
@@ -47,15 +47,15 @@ def _joule(ledger: energy.Ledger, contribution: str) -> float:
     return (line and line.joule) or 0.0
 
 
-def _said(above: ModelResult, below: ModelResult) -> Iterator[str]:
+def _sentences(above: ModelResult, below: ModelResult) -> Iterator[str]:
     """Yield arithmetic over ideal heat, as in the papers, and the measured ratio if both sides were metered."""
     ideal = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name]
     heat = next((ledger for ledger in ideal if _joule(ledger, energy.TRAJECTORY) > 0), None)
     for ledger in above.ledgers:
         priced = ledger.scenario in {hardware for hardware, _ in _PRICED}
         if heat and priced and _joule(ledger, energy.ARITHMETIC_LINE) > 0:
-            found = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
-            yield f"The kind that papers quote, without memory and without the way back to noise: {found.words}."
+            quoted = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
+            yield f"The kind that papers quote, without memory and without the way back to noise: {quoted.words}."
         for other in below.ledgers:
             if ledger.kind == other.kind == "measured" and _positive(ledger) and _positive(other):
                 yield f"Drawn by this machine, which simulates the device: {energy.ratio(ledger, other).words}."

@@ -34,7 +34,7 @@ def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
         ("protocol", "Protocol and commands",
          [provenance.protocol_table(comparison), provenance.commands(comparison, sides)]),
     )  # fmt: skip
-    sections = [Section(key, title, found) for key, title, blocks in parts if (found := [b for b in blocks if b])]
+    sections = [Section(key, title, content) for key, title, blocks in parts if (content := [b for b in blocks if b])]
     return Report(_title(comparison), list(_lead(comparison, sides)), sections)
 
 

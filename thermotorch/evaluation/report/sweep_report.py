@@ -29,8 +29,8 @@ def write_sweep(folder: Path) -> tuple[str, list[Path]]:
         parts += [sweep_caption(sweep), sweep_table(sweep)]
         figure = [save_sweep_figure(sweep, folder / "sweep.png")] if sweep.axes and sweep.metrics() else []
     if failed:
-        lines = [[failure.run, failure.told, failure.reason] for failure in failed]
-        parts += [f"Not in the table, {len(failed)} without a result:", table(["run", "told", "reason"], lines)]
+        lines = [[failure.run, failure.settings, failure.reason] for failure in failed]
+        parts += [f"Not in the table, {len(failed)} without a result:", table(["run", "settings", "reason"], lines)]
     text = "\n\n".join(parts) + "\n"
     write_file(folder / "sweep.md", text)
     return text, [folder / "sweep.md", *figure]
@@ -67,8 +67,10 @@ def sweep_caption(sweep: Sweep) -> str:
         words.append(f"{row.num_samples:,} samples")
     if rows and not {"seed", "protocol.seed"} & set(sweep.repeated):
         words.append(f"seed {rows[0].seed}")
-    told = common if "experiment" in sweep.common else {key: common[key] for key in common if key.startswith("config.")}
-    words += [f"{name.rpartition('.')[2]} {_text(value)}" for name, value in told.items() if name not in REPEATED]
+    settings = (
+        common if "experiment" in sweep.common else {key: common[key] for key in common if key.startswith("config.")}
+    )
+    words += [f"{name.rpartition('.')[2]} {_text(value)}" for name, value in settings.items() if name not in REPEATED]
     text = ", ".join(words)
     repetitions = max(point.repetitions for point in sweep.points)
     if repetitions > 1:
