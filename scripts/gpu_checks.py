@@ -126,11 +126,8 @@ class Bench:
             times.append(self.time(ours))
             if eager is not None and i < 3:
                 eager_times.append(eager_scale * self.time(eager))
-        median = statistics.median(times)
-        row = Row(
-            name, median, (max(times) - min(times)) / median,
-            statistics.median(eager_times) if eager_times else None, **limits,
-        )  # fmt: skip
+        median, eager_median = statistics.median(times), statistics.median(eager_times) if eager_times else None
+        row = Row(name, median, (max(times) - min(times)) / median, eager_median, **limits)
         row.notes["first call, ms"] = round(compile_ms, 1)
         self.rows.append(row)
         print(row.line(), flush=True)
@@ -151,14 +148,13 @@ class Bench:
 
         head = f"{device}, torch {torch.__version__}, Triton {triton.__version__}, Python {sys.version.split()[0]}"
         rows = [{**asdict(row), "ratio": row.ratio, "verdict": row.verdict()} for row in self.rows]
-        found = {"machine": head, "rows": rows, "failures": self.failures}
-        (self.folder / "results.json").write_text(json.dumps(found, indent=1))
-        judged = [row for row in self.rows if row.floor_ms or row.floor_ratio]
-        lines = [head, "", *(row.line() for row in self.rows), ""]
-        lines += [f"{verdict}: {row.name}" for row in judged for verdict in [row.verdict()]]
-        lines += [f"FAILED {failure}" for failure in self.failures]
+        results = {"machine": head, "rows": rows, "failures": self.failures}
+        (self.folder / "results.json").write_text(json.dumps(results, indent=1))
+        verdicts = [f"{row.verdict()}: {row.name}" for row in self.rows if row.floor_ms or row.floor_ratio]
+        verdicts += [f"FAILED {failure}" for failure in self.failures]
+        lines = [head, "", *(row.line() for row in self.rows), "", *verdicts]
         (self.folder / "report.txt").write_text("\n".join(lines) + "\n")
-        return "\n".join(lines[-len(judged) - len(self.failures) :])
+        return "\n".join(verdicts)
 
 
 def noise(bench: Bench) -> None:

@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,45 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change to an empty working directory, so that output of a program stays out of the clone."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def run(run_dir, monkeypatch):
+    """Run a program in this process, as if typed in an empty directory, and return the newest run folder."""
+    from hydra.core.hydra_config import HydraConfig
+
+    def run(main, *arguments: str) -> Path:
+        monkeypatch.setattr(sys, "argv", ["thermotorch", *arguments])
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # as in a new process
+        main()
+        return max((path.parent for path in run_dir.rglob(".hydra")), key=lambda path: path.stat().st_mtime_ns)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def zoo_of_stand_ins(tmp_path_factory, digits8x8):
+    """A zoo folder with untrained models of a few units for 8x8 images, under the names that the defaults ask for."""
+    from thermotorch.zoo import create_model, save_checkpoint, save_reference
+
+    home = tmp_path_factory.mktemp("home")
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    torch.manual_seed(0)
+    for name, config in {
+        "generator.three_digits": {"image_shape": [1, 8, 8], "hidden": 4, "t_final": 0.02},
+        "generator.mnist": {"image_shape": [1, 8, 8], "hidden": 5, "t_final": 0.02},
+        "ddpm.mnist": {"image_size": 8, "block_out_channels": [8, 8]},
+        "feature_net.mnist": {"image_size": 8},
+    }.items():
+        model = create_model(name.partition(".")[0], **config)
+        path, _ = save_checkpoint(model, name, home, fields)
+    with torch.no_grad():
+        save_reference(path, {"features": model.features(digits8x8[0]).half(), "labels": digits8x8[1].byte()})
+    return home
+
+
+@pytest.fixture
+def stand_ins(zoo_of_stand_ins, monkeypatch, tmp_path):
+    monkeypatch.setenv("THERMOTORCH_HOME", str(zoo_of_stand_ins))
+    monkeypatch.setattr("thermotorch.evaluation.cache.results_folder", lambda: tmp_path / "results")
+    monkeypatch.setenv("THERMOTORCH_DATA", "no data")

@@ -111,11 +111,6 @@ def test_frameworks_stay_in_their_room(library, allowed):
         assert library not in uses or where.startswith(allowed), f"{where} imports {library}"
 
 
-def test_files_are_short():
-    long = {str(path.relative_to(ROOT)): n for path in FILES if (n := len(path.read_text().splitlines())) > 400}
-    assert not long, "one concept per file"
-
-
 def test_importing_the_package_is_cheap_and_silent():
     program = (
         "import sys, thermotorch as tt; tt.list_models(); "

@@ -1,4 +1,4 @@
-"""What machines of devices draw from their supplies: tail currents, and a balance that closes over every device."""
+"""Energies from the supplies of machines of devices: tail currents, and a balance that closes over every device."""
 
 import re
 from collections.abc import Mapping

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.experiments import small
 from tests.docs.pages import PAGES, ROOT, code
-from tests.test_cli import run, small  # noqa: F401  `run` is a fixture
 from thermotorch import cli
 from thermotorch.dynamics import INTEGRATORS
 from thermotorch.evaluation.metrics import METRICS
@@ -90,7 +90,7 @@ SHORT = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(command, run, request, monkeypatch):  # noqa: F811
+def test_commands_run(command, run, request, monkeypatch):
     if "classifier" in command and "evaluate" in command:  # its test images
         monkeypatch.setenv("THERMOTORCH_DATA", str(request.getfixturevalue("mnist_dir").resolve()))
     program, *arguments = shlex.split(command)

@@ -1,4 +1,4 @@
-"""What the page says where it cannot run, and what a name can do to it: nothing."""
+"""Messages of the page where it cannot run, and names of models, which must not change it."""
 
 import pytest
 
