@@ -20,11 +20,7 @@ STEPS = 1 << 56
 
 
 def integer(name: str, value: Any) -> int:
-    """Return an integer of Python, numpy or torch (a tensor of one) as a plain int.
-
-    Raises:
-        TypeError: no integer; a boolean is none.
-    """
+    """Return an integer of Python, numpy or torch (a tensor of one) as a plain int; TypeError for anything else."""
     if type(value) is int:
         return value
     try:
@@ -36,11 +32,7 @@ def integer(name: str, value: Any) -> int:
 
 
 def integer_in(name: str, value: Any, low: int, high: int) -> int:
-    """Return an integer low <= value < high as a plain int.
-
-    Raises:
-        TypeError, ValueError: no integer, or one out of range.
-    """
+    """Return an integer low <= value < high as a plain int; TypeError for no integer, ValueError out of range."""
     number = integer(name, value)
     if not low <= number < high:
         raise ValueError(f"{name} must lie in [{low}, {high}), got {number}")
@@ -48,11 +40,7 @@ def integer_in(name: str, value: Any, low: int, high: int) -> int:
 
 
 def count_of(name: str, value: Any, least: float = 1) -> int:
-    """Return a count, an integer of at least `least`, as a plain int.
-
-    Raises:
-        TypeError, ValueError: no integer, or a smaller one.
-    """
+    """Return an integer of at least `least` as a plain int; TypeError for no integer, ValueError for a smaller one."""
     number = integer(name, value)
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, found {number}")
@@ -74,11 +62,7 @@ def counts_of(name: str, value: Any, least: float = 1, length: int | None = None
 
 
 def seed_of(value: Any, name: str = "seed") -> int:
-    """Return a seed, 0 <= seed < 2^64, as a plain int.
-
-    Raises:
-        TypeError, ValueError: no integer, or one out of range.
-    """
+    """Return a seed, 0 <= seed < 2^64, as a plain int; TypeError for no integer, ValueError out of range."""
     return integer_in(name, value, 0, SEEDS)
 
 
@@ -173,11 +157,7 @@ def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None
 
 
 def flags(name: str, value: Any, shape: Sequence[int], meaning: str = "") -> Tensor:
-    """Return a bool tensor of the given shape unchanged.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """Return a bool tensor of the given shape unchanged; ValueError for anything else."""
     if not isinstance(value, Tensor) or value.dtype != torch.bool or value.shape != tuple(shape):
         actual = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"{name}: expected a bool tensor of shape {tuple(shape)}{meaning}, got {actual}")

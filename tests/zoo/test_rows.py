@@ -26,8 +26,8 @@ def test_a_value_of_zero_is_kept():
     ("change", "message"),
     [
         ({"kind": "guessed"}, "expected one of measured, modelled, unavailable, found 'guessed'"),
-        ({"value": None}, "the value is None exactly when the kind is 'unavailable'"),
-        ({"kind": "unavailable"}, "the value is None exactly when the kind is 'unavailable'"),
+        ({"value": None}, "value is None exactly when the kind is 'unavailable'"),
+        ({"kind": "unavailable"}, "value is None exactly when the kind is 'unavailable'"),
         ({"value": math.nan}, "value of row 'time': expected a finite number, found nan"),
         ({"stderr": math.inf}, "stderr of row 'time': expected a finite number, found inf"),
         ({"high": None}, "low and high are given together"),

@@ -27,13 +27,9 @@ class CapturedGradient:
 
     The loss must consist of operations on the GPU, of the same shapes each time, and no value may return to the host.
     Noise from torch's generator is fresh in every replay.
-
-    Args:
-        capture: False to call the loss directly, which changes nothing but speed.
     """
 
-    def __init__(self, capture: bool = True) -> None:
-        self.capture = capture
+    def __init__(self) -> None:
         self._graphs: dict[Hashable, _Capture] = {}
         self._pool: _POOL_HANDLE | None = None  # memory that the graphs share: they never run at the same time
 
@@ -48,7 +44,7 @@ class CapturedGradient:
             parameters: parameters of the loss.
             inputs: tensors that change from call to call.
         """
-        if not (self.capture and inputs[0].is_cuda):
+        if not inputs[0].is_cuda:
             value, gradients = _evaluate(loss, parameters, inputs)
         else:
             if key not in self._graphs:

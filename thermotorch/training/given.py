@@ -40,22 +40,14 @@ def new_model(spec: Mapping[str, Any], kind: type[Kind], seed: int | None = None
 
 
 def settings_of(objective: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an objective, completed by their defaults.
-
-    Raises:
-        TypeError: a setting without a default, which is a misspelt one.
-    """
+    """Return the settings of an objective, completed by their defaults; TypeError for an unknown setting."""
     if unknown := set(objective or {}) - set(defaults):
         raise TypeError(f"objective: unknown {sorted(unknown)}, expected some of {sorted(defaults)}")
     return {**defaults, **(objective or {})}
 
 
 def of_kind(argument: str, name: object, model: nn.Module, kind: type[Kind]) -> Kind:
-    """Return the model if it is of this class.
-
-    Raises:
-        TypeError: it is not; the message opens with `argument`.
-    """
+    """Return the model if it is of this class; a TypeError that opens with `argument` if it is not."""
     if not isinstance(model, kind):
         raise TypeError(f"{argument}: expected a {kind.__name__}, found {name!r}, a {type(model).__name__}")
     return model
@@ -79,11 +71,7 @@ def frozen_features(checkpoint: str | None) -> list[FeatureNet]:
 
 
 def blocks_of(potential: Potential) -> BlockCouplings:
-    """Return the couplings of a potential between named groups of units.
-
-    Raises:
-        TypeError: couplings of another kind.
-    """
+    """Return the couplings of a potential between named groups of units; TypeError for couplings of another kind."""
     return of_kind("potential.couplings", "couplings", potential.couplings, BlockCouplings)
 
 

@@ -58,22 +58,12 @@ class Row:
                 raise ValueError(
                     f"{name} of row {self.metric!r}: expected an integer, found {getattr(self, name)!r}"
                 ) from None
-        if self.kind not in KINDS:
-            raise ValueError(f"kind of row {self.metric!r}: expected one of {', '.join(KINDS)}, found {self.kind!r}")
-        if (self.value is None) != (self.kind == "unavailable"):
-            raise ValueError(
-                f"row {self.metric!r}: the value is None exactly when the kind is 'unavailable', "
-                f"found {self.value!r} and {self.kind!r}"
-            )
-        if (self.low is None) != (self.high is None) or (self.low is not None and self.value is None):
-            raise ValueError(f"row {self.metric!r}: low and high are given together, and only with a value")
         for name in ("value", "stderr", "low", "high"):
             value = getattr(self, name)
             if hasattr(value, "__float__") and not isinstance(value, int | float):  # a scalar of numpy or torch
-                value = float(value)
-                object.__setattr__(self, name, value)
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise ValueError(f"{name} of row {self.metric!r}: expected a finite number, found {value!r}")
+                object.__setattr__(self, name, float(value))
+        numbers = {name: getattr(self, name) for name in ("value", "stderr", "low", "high")}
+        check_numbers(f"row {self.metric!r}", self.kind, "value", numbers)
 
     @property
     def known(self) -> float:
@@ -107,6 +97,22 @@ class Row:
         if missing := [name for name in _REQUIRED if name not in row]:
             raise ValueError(f"row {row.get('metric')!r}: missing {', '.join(missing)}")
         return cls(**row)
+
+
+def check_numbers(label: str, kind: str, name: str, numbers: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless the number `name`, its `low` and `high`, and the kind agree, and all are finite."""
+    value, low, high = (numbers[key] for key in (name, "low", "high"))
+    if kind not in KINDS:
+        raise ValueError(f"kind of {label}: expected one of {', '.join(KINDS)}, found {kind!r}")
+    if (value is None) != (kind == "unavailable"):
+        raise ValueError(
+            f"{label}: {name} is None exactly when the kind is 'unavailable', found {value!r} and {kind!r}"
+        )
+    if (low is None) != (high is None) or (low is not None and value is None):
+        raise ValueError(f"{label}: low and high are given together, and only with {name}")
+    for key, number in numbers.items():
+        if number is not None and not (isinstance(number, int | float) and math.isfinite(number)):
+            raise ValueError(f"{key} of {label}: expected a finite number, found {number!r}")
 
 
 def unavailable(metric: str, unit: str, seed: int, note: str) -> Row:

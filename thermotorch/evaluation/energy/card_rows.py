@@ -79,10 +79,11 @@ def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "", num
     return Row(OVERHEAD, total.joule, JOULE, num_samples, seed, "modelled", command=command, note=note)
 
 
-def landauer_row(bits: int, seed: int, kelvin: float = ROOM_TEMPERATURE) -> Row:
+def landauer_row(bits: int, seed: int) -> Row:
     """Return the least heat of erasing `bits` bits, a scale for the other energies rather than a bound on them."""
-    note = f"least heat of erasing {bits} bits, one per pixel, at {kelvin:g} K: a scale, not a bound on the machine"
-    return Row(f"Landauer bound, {bits} bits", landauer_bound(bits, kelvin), JOULE, 0, seed, "modelled", note=note)
+    conditions = f"one per pixel, at {ROOM_TEMPERATURE:g} K: a scale, not a bound on the machine"
+    note = f"least heat of erasing {bits} bits, {conditions}"
+    return Row(f"Landauer bound, {bits} bits", landauer_bound(bits), JOULE, 0, seed, "modelled", note=note)
 
 
 def arithmetic_rows(flops: int, seed: int, command: str = "", note: str = "") -> list[Row]:

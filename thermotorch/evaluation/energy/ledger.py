@@ -1,11 +1,10 @@
 """The energy of one sample by contribution: every joule of a comparison stands in a ledger."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thermotorch.zoo.rows import KINDS
+from thermotorch.zoo.rows import check_numbers
 
 LANDAUER = "Landauer bound"  # a scale for the other lines: last, and in no total
 TOTAL = "total"
@@ -37,21 +36,10 @@ class LedgerLine:
     note: str = ""
 
     def __post_init__(self) -> None:
-        where = f"ledger line {self.contribution!r}"
-        if self.kind not in KINDS:
-            raise ValueError(f"kind of {where}: expected one of {', '.join(KINDS)}, found {self.kind!r}")
-        if (self.joule is None) != (self.kind == "unavailable"):
-            raise ValueError(
-                f"{where}: joule is None exactly when the kind is 'unavailable', found {self.joule!r} and {self.kind!r}"
-            )
-        if (self.low is None) != (self.high is None) or (self.joule is None and self.low is not None):
-            raise ValueError(f"{where}: low and high are given together, and only with joule")
-        for name in ("joule", "low", "high"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"{name} of {where}: expected a finite number, found {value}")
+        label = f"ledger line {self.contribution!r}"
+        check_numbers(label, self.kind, "joule", {name: getattr(self, name) for name in ("joule", "low", "high")})
         if self.joule is not None and not self.least <= self.joule <= self.most:
-            raise ValueError(f"{where}: expected low <= joule <= high, found {self.low}, {self.joule}, {self.high}")
+            raise ValueError(f"{label}: expected low <= joule <= high, found {self.low}, {self.joule}, {self.high}")
 
     @property
     def known(self) -> float:

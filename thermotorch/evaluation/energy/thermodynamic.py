@@ -1,7 +1,5 @@
 """The device models, and the ledgers of a thermodynamic machine on each of them."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from thermotorch.evaluation.energy.contribution import (
@@ -34,33 +32,21 @@ def device(name: str) -> DeviceModel:
     return named("device model", name, DEVICES)
 
 
-def thermodynamic_ledgers(
-    label: str,
-    model: nn.Module,
-    heat: Tensor | None = None,
-    *,
-    num_samples: int = 64,
-    seed: int = 0,
-    devices: Sequence[DeviceModel] = DEVICES,
-) -> tuple[Ledger, ...]:
-    """Return the ledger of a thermodynamic machine on each device model.
+def thermodynamic_ledgers(label: str, model: nn.Module, heat: Tensor | None = None) -> tuple[Ledger, ...]:
+    """Return the ledger of a thermodynamic machine on each device model, from a simulation of 64 samples, seed 0.
 
     Args:
         label: label of the model in the comparison.
         model: a `ThermodynamicGenerator`. Of any other machine only the heat is priced, on the ideal device.
-        heat: [n], n >= 2, in multiples of kT, heat of samples at hand (`Samples.heat`); None takes that of the
+        heat: [n], n >= 2, in multiples of kT, heat of other samples (`Samples.heat`), which replaces that of the
             simulation.
-        num_samples, seed: number of simulated samples, which give everything but the heat, and their seed.
-        devices: the device models.
 
     Raises:
         ValueError: another kind of machine without its heat.
-
-    Cost: `num_samples` samples.
     """
     if has_cycle(model):
-        run = machine_run(model, num_samples, seed, heat)
-        return tuple(device.ledger(label, run) for device in devices)
+        run = machine_run(model, heat=heat)
+        return tuple(device.ledger(label, run) for device in DEVICES)
     if heat is None:
         raise ValueError(f"heat: a {type(model).__name__} is no thermodynamic generator, so its heat must be given")
     mean, stderr = mean_of(heat)

@@ -18,7 +18,6 @@ Sources: Seifert, Rep. Prog. Phys. 75, 126001 (2012), for the integral fluctuati
 Esposito and Van den Broeck, EPL 95, 40004 (2011), for the second law between states out of equilibrium.
 """
 
-from collections.abc import Callable
 from functools import partial
 from math import hypot
 from typing import NamedTuple
@@ -34,8 +33,6 @@ from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import Segment, interaction, run_program
 from thermotorch.zoo.rows import Row
-
-Progress = Callable[[int, int], None]
 
 
 class Dissipation(NamedTuple):
@@ -61,19 +58,13 @@ class FreeEnergyBounds(NamedTuple):
 
 @torch.no_grad()
 def dissipation(
-    model: ThermodynamicGenerator,
-    num_samples: int,
-    *,
-    seed: int = 0,
-    batch_size: int = 256,
-    progress: Progress | None = None,
+    model: ThermodynamicGenerator, num_samples: int, *, seed: int = 0, batch_size: int = 256
 ) -> Dissipation:
     """Simulate samples with the path weights of every run.
 
     Args:
         model: machine whose integrator has path weights, see `PathWeights`. Labels take their classes in turn.
         num_samples, seed, batch_size: arguments of `model.sample`, which gives the same samples.
-        progress: called with (samples done, num_samples).
 
     Raises:
         ValueError: an integrator without path weights.
@@ -91,8 +82,6 @@ def dissipation(
         entropy = run.observed["weights"].log_ratio
         back = (wells.energy(run.state) - wells.energy(start)).double() / kT
         parts.append((run.heat.double() / kT, entropy, on.double() / kT, off.double() / kT, entropy + back))
-        if progress is not None:
-            progress(int(ids[-1]) + 1, num_samples)
     return Dissipation(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
 
 

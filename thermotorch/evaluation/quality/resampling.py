@@ -9,19 +9,16 @@ from torch import Tensor
 
 from thermotorch.evaluation.quality.blocks import row_blocks
 
-LEVEL = 0.95  # of the intervals
 
-
-def interval(value: float, replicates: Tensor, level: float = LEVEL) -> tuple[float, float]:
-    """Return the central interval of the replicates [resample], shifted so that their mean is the value.
+def interval(value: float, replicates: Tensor) -> tuple[float, float]:
+    """Return the central 95 % interval of the replicates [resample], shifted so that their mean is the value.
 
     Repeated samples in a resample raise a Frechet distance by about its own bias, so plain percentiles may lie above
     the value. The interval covers the mean distance of this many samples. With few samples in many dimensions it is too
     wide rather than too narrow: of 200 sets of 150 samples it held that mean for 96.5 % in 4 dimensions and for 99.5 %
     in 32, where plain percentiles held it for 0.5 %.
     """
-    tail = (1.0 - level) / 2.0
-    ends = torch.tensor([tail, 1.0 - tail], dtype=replicates.dtype, device=replicates.device)
+    ends = torch.tensor([0.025, 0.975], dtype=replicates.dtype, device=replicates.device)
     low, high = (replicates - replicates.mean()).quantile(ends).tolist()
     return value + low, value + high
 

@@ -24,7 +24,6 @@ def save_figures(
     *,
     seed: int = 0,
     rows: int = 10,
-    fields: int = 16,
     pixels: Tensor | None = None,
     frames: int = 25,
 ) -> list[Path]:
@@ -35,7 +34,6 @@ def save_figures(
         folder: destination, created if missing.
         seed: seed of the thermal noise.
         rows: trajectories in `denoising.png`; `samples.png` and `denoising.gif` show rows x rows and rows x 3 samples.
-        fields: number of hidden units in `fields.png`.
         pixels: normalised training images [image, visible], whose decay `noising.png` shows.
         frames: number of frames of `denoising.gif`.
 
@@ -52,7 +50,7 @@ def save_figures(
     pictures = {
         "samples.png": make_grid(model.to_images(run.state), nrow=rows, pad_value=_SEPARATOR),
         "denoising.png": snapshot_rows(model, states[:, :rows]),
-        "fields.png": connection_fields(model.potential, model.image_shape, fields),
+        "fields.png": connection_fields(model.potential, model.image_shape, 16),
     }
     if pixels is not None:
         start, decay = model.noising().run(pixels, seed=seed, record=every)
