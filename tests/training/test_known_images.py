@@ -1,7 +1,6 @@
 import torch
 
-from thermotorch.training.data import Digits8x8Data
-from thermotorch.training.known_images import known_images
+from thermotorch.training.data import Digits8x8Data, known_images
 from thermotorch.zoo import create_model, save_checkpoint
 
 

@@ -226,7 +226,7 @@ def compare(cfg: DictConfig) -> Path:
     from thermotorch.zoo import load_card
 
     def known(name: str) -> "KnownImages | None":
-        from thermotorch.training.known_images import known_images  # takes seconds, and cached results do not need it
+        from thermotorch.training.data import known_images  # takes seconds, and cached results do not need it
 
         return known_images(name, cfg.data_dir)
 

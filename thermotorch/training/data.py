@@ -15,7 +15,9 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
+from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.names import unknown_name
+from thermotorch.zoo import load_card
 
 # A missing validation set is no reason for a warning.
 warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
@@ -341,6 +343,22 @@ def named_data(name: str, data_dir: str, **part: Any) -> ImageData:
 def recorded_data(record: Mapping[str, Any], data_dir: str) -> ImageData:
     """Return the data set in the `data` field of a model card; nothing is downloaded."""
     return named_data(record["name"], data_dir, **{key: record[key] for key in RECORDED if key in record})
+
+
+def known_images(name: str, data_dir: str) -> KnownImages | None:
+    """Return the training images of a model of the zoo, and test images of the same classes.
+
+    None if they are not on this machine, or belong to a data set of another package.
+    """
+    record = load_card(name)["data"]
+    if record.get("name") not in DATA_SETS:
+        return None
+    try:
+        training, _ = recorded_data(record, data_dir).fitted_images()
+    except FileNotFoundError:
+        return None
+    held_out, _ = recorded_data({**record, "images_per_digit": None}, data_dir).test_images()
+    return KnownImages(training, held_out)
 
 
 _SPLIT = 2**64 - 1  # the "epoch" whose permutation defines the validation split

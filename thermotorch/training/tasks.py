@@ -25,8 +25,7 @@ from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.protocol import TitledProgress, task_of
 from thermotorch.names import unknown_name
-from thermotorch.training.data import named_data, recorded_data
-from thermotorch.training.known_images import known_images
+from thermotorch.training.data import known_images, named_data, recorded_data
 from thermotorch.zoo import load_card
 from thermotorch.zoo.rows import Row
 
