@@ -111,7 +111,7 @@ def test_results_in_the_cache(tmp_path, chance):
 
 
 def built(cfg) -> None:
-    """What a training builds before it trains."""
+    """Build the module and the data of a training run."""
     cli.instantiate(cfg.module)
     cli.instantiate(cfg.data)
     callbacks = [cli.instantiate(node) for node in cfg.callbacks.values() if node]

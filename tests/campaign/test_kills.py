@@ -47,7 +47,7 @@ def resume(name: str, folder: Path) -> Child:
 
 
 def result(folder: Path) -> dict:
-    """What a training run leaves to the next one, but for paths and times."""
+    """Return the state that a training run leaves to the next one, without paths and times."""
     found = torch.load(folder / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     return {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")} | {
         key: found[key] for key in found if "averag" in key

@@ -90,7 +90,7 @@ def spoiled(chance: random.Random, potential: tt.Potential, state: torch.Tensor,
 
 
 def run(backend: str, potential: tt.Potential, state: torch.Tensor, arguments: dict) -> object:
-    """What a backend gives, or how it refuses: the kind of error and its sentence, without numbers of the machine."""
+    """Return the result of a backend, or the kind and message of its error without numbers of the machine."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(5)  # from which a seed of None is drawn

@@ -1,4 +1,4 @@
-"""How soon there is something to see, and what a frame costs, of every machine that the site shows.
+"""Time to the first picture and processor time of a frame, for every machine that the site shows.
 
 `pytest -s -m slow tests/page/test_speed.py` prints the numbers. What is held to a limit is processor time, which other
 work on the machine disturbs less than a clock: 30 frames a second on two cores are 66 ms of it for each.
