@@ -96,7 +96,7 @@ def measured(name: str, model: ThermodynamicGenerator, runs: int, pair_runs: int
 def main() -> None:
     machines = {
         "two units apart": (small(0.0), 20, 0), "two coupled units": (small(-1.0), 20, 20),
-        DIGITS: (load_checkpoint(DIGITS), 4, 1),
+        DIGITS: (load_checkpoint(DIGITS), 2, 1),
     }  # fmt: skip
     record = {}
     for name, (model, runs, pair_runs) in machines.items():
