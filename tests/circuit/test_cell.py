@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL, measure, transconductor, well
+from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL, measure, measure_pair, transconductor, well
 from thermotorch.circuit.measured import MeasuredWells
 
 
@@ -22,6 +22,21 @@ def test_a_transconductor_has_the_slope_of_tail_over_overdrive(ngspice):
     curve = measure(list(transconductor("a", "0", "x0", "x0", 4e-6, 0.2)))  # negative feedback: a conductance
     slope = (curve.force[151] - curve.force[149]) / (curve.state[151] - curve.state[149])
     assert slope * CELL_SCALE.siemens == pytest.approx(4e-6 / 0.2, rel=0.03)
+
+
+@pytest.mark.parametrize("overdrive", [0.2, 0.1])
+def test_a_pair_answers_by_the_square_law(ngspice, overdrive):
+    x, answer = measure_pair(overdrive)
+    swing = answer[-1] - answer[0]
+    law = x * (1 - (CELL_SCALE.volt * x / (2 * overdrive)) ** 2).sqrt()
+    assert (answer - answer[150] - law).abs().max() < 0.04 * law[-1]  # channel length modulation
+    assert swing < 0.97 * 3 and 0 < abs(answer[150]) < 0.06  # it saturates, and its mirror is not in balance
+
+
+def test_a_pair_gives_no_more_than_its_tail(ngspice):
+    _, answer = measure_pair(0.05)
+    most = 0.05 / CELL_SCALE.volt
+    assert answer.max() == pytest.approx(most, rel=0.05) and answer.min() == pytest.approx(-most, rel=0.05)
 
 
 def test_a_sweep_beyond_the_supply_is_refused():

@@ -142,3 +142,25 @@ def measure(elements: Sequence[str], scale: Scale = CELL_SCALE, reach: float = 1
     state = torch.linspace(-reach, reach, points, dtype=torch.float64)
     force = -waves["i(vx)"] / (scale.siemens * scale.volt)
     return CellCurve(state, force, -waves["i(vdd)"])
+
+
+def measure_pair(
+    overdrive: float, scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301
+) -> tuple[Tensor, Tensor]:
+    """Return states and the answer of a coupling pair of unit strength to each, [point] each, by ngspice.
+
+    A linear coupling answers x. By the square law a pair answers x sqrt(1 - (u x / 2 V_ov)^2), up to V_ov / u; its
+    answer to zero is the offset of a mirror that is not in balance.
+
+    Args:
+        overdrive: V_ov, volt.
+
+    Raises:
+        ValueError: a reach beyond the supply.
+        FileNotFoundError: ngspice is not installed.
+    """
+    tail = scale.siemens * number_of("overdrive", overdrive, positive=True)
+    elements = [*transconductor("p", "x0", "0", "out", tail, overdrive), "Vout out 0 dc 0"]
+    waves = run_netlist(sweep_netlist(elements, scale, reach, points)).waveforms
+    state = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    return state, waves["i(vout)"] / (scale.siemens * scale.volt)
