@@ -2,7 +2,21 @@
 
 import pytest
 
+from tests.page.engines import SCRIPTS
 from thermotorch.page.bundle import FOLDER, bundle
+
+
+@pytest.mark.parametrize("path", sorted([*FOLDER.glob("*.js"), *SCRIPTS.glob("*.js")]), ids=lambda path: path.stem)
+def test_a_module_is_short_and_narrow(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 400
+    assert [line for line in lines if len(line) > 120] == []
+
+
+def test_no_module_is_left_over():
+    """All are in the page or its worker."""
+    used = bundle(FOLDER / "main.js") + bundle(FOLDER / "worker.js")
+    assert [path.name for path in FOLDER.glob("*.js") if f"const {path.stem}_js = " not in used] == []
 
 
 def test_a_module_comes_once_and_after_what_it_imports():

@@ -100,7 +100,8 @@ export class Chain {
     const quartets = this.quartets.map((quartet, q) => {
       const images = this.#loaded(before, q);
       const asked = Array.from({ length: LANES }, (_, lane) => this.labels ?? (quartet * LANES + lane) % stage.classes);
-      const begun = given.begin(images, asked, { bias: machine.bias, key, number: quartet, step: first.noiseSteps + 2 * past });
+      const step = first.noiseSteps + 2 * past;
+      const begun = given.begin(images, asked, { bias: machine.bias, key, number: quartet, step });
       for (let at = 0; at < images.length; at++) {
         this.done[q * LANES + (at % LANES)] += softness * (images[at] ** 2 - begun.x[at] ** 2);
       }

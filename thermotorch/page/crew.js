@@ -58,9 +58,10 @@ export class Crew {
   // `watched` is a sample's place on the wall.
   async #all(watched, messageFor) {
     const samples = this.share * LANES, owner = Math.floor(watched / samples);
-    const frames = await Promise.all(
-      this.members.map((member, number) => member.send({ ...messageFor(number), watched: number === owner ? watched % samples : null })),
-    );
+    const frames = await Promise.all(this.members.map((member, number) => {
+      const own = number === owner ? watched % samples : null;
+      return member.send({ ...messageFor(number), watched: own });
+    }));
     return {
       ...frames[0],
       images: joined(Uint8ClampedArray, frames.map((frame) => frame.images)),

@@ -5,7 +5,8 @@ import { paintGrey } from "./paint.js";
 export class Film {
   constructor(list, { first, stages, order, image_shape: [height, width] }) {
     const degrees = (number) => Math.round((stages[number].angle * 180) / Math.PI);
-    const names = ["noise", "machine", ...order.flatMap((number) => [`noised, ${degrees(number)}°`, `stage ${number + 1}`])];
+    const runs = order.flatMap((number) => [`noised, ${degrees(number)}°`, `stage ${number + 1}`]);
+    const names = ["noise", "machine", ...runs];
     this.pictures = names.map((name) => {
       const item = document.createElement("li"), canvas = document.createElement("canvas");
       Object.assign(canvas, { width, height });

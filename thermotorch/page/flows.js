@@ -25,15 +25,16 @@ export function flowsOf({ j2, j3, j4 }, rate, temperature) {
 }
 
 // N(h/2)
-export function relax(x, stiffness, shift) {
+function relax(x, stiffness, shift) {
   const y = x + shift;
   return y / Math.sqrt(1 + stiffness * y * y) - shift;
 }
 
 // A step of one unit, N(h/2) O(h) N(h/2), under a constant force and with the normal xi.
 export function move(x, force, xi, flows) {
-  const between = flows.decay * relax(x, flows.stiffness, flows.shift) + flows.gain * (force - flows.tilt) + flows.spread * xi;
-  return relax(between, flows.stiffness, flows.shift);
+  const { shift, tilt, stiffness, decay, gain, spread } = flows;
+  const between = decay * relax(x, stiffness, shift) + gain * (force - tilt) + spread * xi;
+  return relax(between, stiffness, shift);
 }
 
 // j2 x^2 + j3 x^3 + j4 x^4

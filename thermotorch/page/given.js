@@ -13,7 +13,8 @@ export class Given {
       [{ start: 0, size: visible.size }, stage.held_hidden],
       [{ start: visible.size, size: classes }, stage.label_hidden],
     ];
-    this.pulls = parts.filter(([from]) => from.size).map(([from, { scale, levels }]) => new Pull(hidden, from, scale, levels));
+    const given = parts.filter(([from]) => from.size);
+    this.pulls = given.map(([from, { scale, levels }]) => new Pull(hidden, from, scale, levels));
   }
 
   // A quartet at the start of the stage. `images` are states [pixel, lane], `asked` the class of each lane, and the
@@ -26,7 +27,9 @@ export class Given {
     for (let at = 0; at < images.length; at++) held[at] = quartet.x[at] = kept * images[at] + fresh * quartet.xi[at];
     if (this.classes) asked.forEach((label, lane) => (held[(visible.size + label) * LANES + lane] = 1));
     normals(quartet.xi, key, number, step + 1, STREAM.initial);
-    for (let at = hidden.start * LANES; at < quartet.x.length; at++) quartet.x[at] = stage.hidden_spread * quartet.xi[at];
+    for (let at = hidden.start * LANES; at < quartet.x.length; at++) {
+      quartet.x[at] = stage.hidden_spread * quartet.xi[at];
+    }
     for (const pull of this.pulls) pull.addTo(quartet.given, held);
     const { scale, levels } = stage.held_visible;
     for (let at = 0; at < images.length; at++) quartet.given[at] += scale * levels[Math.floor(at / LANES)] * held[at];

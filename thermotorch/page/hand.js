@@ -48,7 +48,9 @@ export class Hand {
 
   #move(event) {
     if (!this.drawing) return;
-    for (const part of event.getCoalescedEvents?.() ?? [event]) this.#stroke(cellAt(this.canvas, part, this.width, this.height));
+    for (const part of event.getCoalescedEvents?.() ?? [event]) {
+      this.#stroke(cellAt(this.canvas, part, this.width, this.height));
+    }
   }
 
   #up() {

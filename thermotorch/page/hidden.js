@@ -36,7 +36,8 @@ export class Hidden {
   choose([column, row]) {
     this.chosen = Math.min(this.group.size - 1, row * this.columns + column);
     // A unit at +1 pulls pixel i up with -J_i: the force on x_i is -J x.
-    const pulls = Float32Array.from({ length: this.visible.size }, (_, pixel) => -this.levels[pixel * this.group.size + this.chosen]);
+    const { levels, chosen, group: { size } } = this;
+    const pulls = Float32Array.from({ length: this.visible.size }, (_, pixel) => -levels[pixel * size + chosen]);
     paintSigned(this.field, pulls, Math.max(1, ...pulls.map(Math.abs)));
     this.show(this.text);
   }

@@ -18,7 +18,8 @@ export class Machine {
     this.known = null;
   }
 
-  // Begin with quartets of samples at x = 0. `steps` is the observation time; labels are by sample, null for id % classes.
+  // Begin with quartets of samples at x = 0. `steps` is the observation time; `labels` is one for all samples, or null
+  // for id % classes.
   begin({ seed, quartets, steps = this.stage.steps, labels = null }) {
     const { stage, bias } = this, key = keyOf(seed);
     this.#prepare(quartets.map((number) => new Quartet(stage, bias, key, number)), { steps, labels, firstStep: 0 });
@@ -132,7 +133,7 @@ export class Machine {
       return this.sums.subarray(sample * size, (sample + 1) * size).map((sum) => sum / this.summed);
     }
     const { x } = this.quartets[Math.floor(sample / LANES)], states = new Float64Array(size);
-    for (let pixel = 0, at = start * LANES + (sample % LANES); pixel < size; pixel++, at += LANES) states[pixel] = x[at];
+    for (let pixel = 0; pixel < size; pixel++) states[pixel] = x[(start + pixel) * LANES + (sample % LANES)];
     return states;
   }
 

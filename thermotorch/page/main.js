@@ -69,12 +69,12 @@ function startMachine(description) {
   const crew = new Crew(at("worker").textContent, description, QUARTETS, (reason) =>
     refuse(`This browser does not run a worker made from text, which the simulation needs: ${reason}`),
   );
-  const meters = new Meters(
-    Object.fromEntries(["clock", "heat", "joule", "energy", "rate", "curve"].map((name) => [name, at(name)])), description,
-  );
+  const shown = ["clock", "heat", "joule", "energy", "rate", "curve"].map((name) => [name, at(name)]);
+  const meters = new Meters(Object.fromEntries(shown), description);
   const wall = new Wall(at("wall"), 4 * QUARTETS, image_shape, choose);
   const hand = new Hand(at("hand"), image_shape, { changed: (known, done) => player.hold(known, done), say });
-  const hidden = new Hidden(at("hidden"), at("field"), image_shape, { show: (text) => (at("hidden-said").textContent = text), say });
+  const show = (text) => (at("hidden-said").textContent = text);
+  const hidden = new Hidden(at("hidden"), at("field"), image_shape, { show, say });
   const pixels = wall.size, film = order.length ? new Film(at("film"), description) : null;
   at("stages").hidden = !film;
   at("times").hidden = Boolean(film);
@@ -99,8 +99,9 @@ function startMachine(description) {
   });
 
   function finishedText(frame) {
-    const heat = frame.heat[player.chosen], joule = scientific(heat * description.joule_per_energy);
-    return `Read out. Sample ${player.first + player.chosen} gave off ${thousands(heat / (description.temperature || 1))} kT, ${joule} joule.`;
+    const heat = frame.heat[player.chosen], kT = thousands(heat / (description.temperature || 1));
+    const joule = scientific(heat * description.joule_per_energy);
+    return `Read out. Sample ${player.first + player.chosen} gave off ${kT} kT, ${joule} joule.`;
   }
 
   function choose(place) {
@@ -117,7 +118,8 @@ function startMachine(description) {
 
   function showSettings() {
     const { factor, end } = player.settings, temperature = stage.temperature * factor;
-    showValue("temperature", `${Math.round(KELVIN * factor)} K, kT = ${(description.temperature * factor).toPrecision(2)}`);
+    const kT = (description.temperature * factor).toPrecision(2);
+    showValue("temperature", `${Math.round(KELVIN * factor)} K, kT = ${kT}`);
     showValue("time", (end * stage.dt).toFixed(1));
     if (film && factor !== 1) {
       at("python").textContent = "At the temperature of 300 K only: a chain's machines have their own.";
@@ -127,7 +129,8 @@ function startMachine(description) {
     if (temperature !== stage.temperature) own.push(`"temperature": ${temperature}`);
     if (end !== stage.steps) own.push(`"t_final": ${Number((end * stage.dt).toPrecision(12))}`);
     const config = own.length ? `, config={${own.join(", ")}}` : "";
-    at("python").textContent = `realise(load_checkpoint("${description.name}"${config}), bits=${description.bits}).sample(1, seed=${player.seed}, sample_ids=tensor([n]))`;
+    const machine = `realise(load_checkpoint("${description.name}"${config}), bits=${description.bits})`;
+    at("python").textContent = `${machine}.sample(1, seed=${player.seed}, sample_ids=tensor([n]))`;
   }
 
   at("time").max = 2 * stage.steps;
@@ -166,7 +169,9 @@ function startMachine(description) {
     all: () => true,
     none: () => false,
   };
-  for (const [name, wanted] of Object.entries(regions)) at(`hold-${name}`).addEventListener("click", () => hand.holdWhere(wanted));
+  for (const [name, wanted] of Object.entries(regions)) {
+    at(`hold-${name}`).addEventListener("click", () => hand.holdWhere(wanted));
+  }
 
   const labels = stage.groups.find(({ name }) => name === "label");
   at("labels").hidden = !labels;

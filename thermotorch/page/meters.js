@@ -53,8 +53,8 @@ export class Meters {
     const now = performance.now();
     this.arrivals = this.arrivals.filter((then) => now - then < 1000);
     this.arrivals.push(now);
-    const seconds = (now - this.arrivals[0]) / 1000;
-    if (!finished && seconds > 0.5) this.elements.rate.textContent = `${Math.round((this.arrivals.length - 1) / seconds)} a second`;
+    const seconds = (now - this.arrivals[0]) / 1000, rate = Math.round((this.arrivals.length - 1) / seconds);
+    if (!finished && seconds > 0.5) this.elements.rate.textContent = `${rate} a second`;
   }
 
   // All samples faint, the one in hand strong. The machines of a chain have each their own zero of energy.

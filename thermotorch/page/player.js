@@ -16,7 +16,8 @@ export class Player {
     Object.assign(this, { crew, show, pass, changed });
     this.samples = crew.quartets * LANES;
     this.settings = { factor: 1, end: steps };  // of the temperature, and the observation time in steps
-    Object.assign(this, { seed: 0, first: 0, chosen: 0, label: null, known: null, pace: 1, frame: null, playing: false, run: 0 });
+    Object.assign(this, { seed: 0, first: 0, chosen: 0, label: null, known: null, pace: 1 });
+    Object.assign(this, { frame: null, playing: false, run: 0 });
   }
 
   // Noise, and the clock at 0; frames of an earlier run that are still on their way are not shown.

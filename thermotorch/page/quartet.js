@@ -60,7 +60,9 @@ export class Quartet {
         at += LANES;
         continue;
       }
-      for (const end = at + LANES; at < end; at++) x[at] = move(x[at], -bias[unit] - given[at] - field[at], xi[at], flows);
+      for (const end = at + LANES; at < end; at++) {
+        x[at] = move(x[at], -bias[unit] - given[at] - field[at], xi[at], flows);
+      }
     }
   }
 

@@ -27,7 +27,8 @@ function number(value) {  // LEB128, of values below 2^14
 const sized = (bytes) => [...number(bytes.length), ...bytes];
 const section = (id, bytes) => [id, ...sized(bytes)];
 
-// (levels, x, sums, end): sums[pair, lane, row] = sum over k of levels[k, pair, row] x[k, lane], for two pairs of units.
+// (levels, x, sums, end): sums[pair, lane, row] = sum over k of levels[k, pair, row] x[k, lane], for two pairs of
+// units; the arguments are addresses, `end` that behind the last level.
 function product() {
   const [levels, x, sums, end, four, two, one] = [0, 1, 2, 3, 4, 5, 6], total = (pair, lane) => 7 + LANES * pair + lane;
   const pairs = [0, 1], lanes = [0, 1, 2, 3];
@@ -40,7 +41,8 @@ function product() {
     ...lanes.flatMap((lane) => [
       ...get(x), ...loadTwice, ...at(DOUBLE * lane), ...set(one),
       ...pairs.flatMap((pair) => [
-        ...get(total(pair, lane)), ...get(pair ? four : two), ...get(one), ...multiply, ...add, ...set(total(pair, lane)),
+        ...get(total(pair, lane)), ...get(pair ? four : two), ...get(one), ...multiply, ...add,
+        ...set(total(pair, lane)),
       ]),
     ]),
     ...step(levels, ROWS), ...step(x, LANES * DOUBLE),
@@ -82,7 +84,8 @@ export function packed(levels, rows, size) {
 
 class Packed {
   constructor(levels, rows, size) {
-    const blocks = Math.ceil(rows / ROWS), bytes = blocks * ROWS * size, align = (address) => Math.ceil(address / 16) * 16;
+    const blocks = Math.ceil(rows / ROWS), bytes = blocks * ROWS * size;
+    const align = (address) => Math.ceil(address / 16) * 16;
     Object.assign(this, { rows, size, blocks, levels: vectors.used });
     this.x = align(this.levels + bytes);
     this.sums = this.x + size * LANES * DOUBLE;

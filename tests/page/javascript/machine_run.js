@@ -4,7 +4,8 @@ import { Chain } from "./chain.js";
 import { unpacked } from "./levels.js";
 
 export function answer({
-  description, seed = 0, quartets = [0], steps = description.first.steps, labels = null, known = null, factor = 1, stride = 7,
+  description, seed = 0, quartets = [0], steps = description.first.steps, labels = null, known = null, factor = 1,
+  stride = 7,
 }) {
   const machine = new Chain(unpacked(description));
   machine.warmth = factor;

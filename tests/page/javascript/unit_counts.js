@@ -9,7 +9,7 @@ export function answer({ laws, steps }) {
     unit.advance(200);
     unit.set(law);
     unit.advance(steps);
-    const width = 3.2 / unit.counts.length;
-    return { counted: [...unit.counts].map((count) => count / unit.counted), law: unit.boltzmann().map(([, density]) => density * width) };
+    const width = 3.2 / unit.counts.length, counted = [...unit.counts].map((count) => count / unit.counted);
+    return { counted, law: unit.boltzmann().map(([, density]) => density * width) };
   });
 }
