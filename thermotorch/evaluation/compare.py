@@ -88,7 +88,7 @@ def compare(
             if cache and key:
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
-        if not (unsaved := result.cached):  # a report takes seconds, and what is cached is not lost
+        if not (unsaved := result.cached):  # a report takes seconds, and cached results are not lost
             save_so_far(comparison)
     if unsaved:
         save_so_far(comparison)

@@ -99,7 +99,7 @@ def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
         model.load_state_dict(
             {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         )
-    except Exception as error:  # whatever a damaged entry makes of a constructor
+    except Exception as error:  # any exception of a constructor with a damaged entry
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"checkpoint {checkpoint} holds no model of a training ({reason:.300})") from error
     return model.eval()

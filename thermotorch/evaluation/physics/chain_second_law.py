@@ -52,7 +52,7 @@ def chain_dissipation(
             if phase.name == "first":
                 begin = noise.energy(phase.begin).double()
             heat, work, standby = heat + phase.heat, work + phase.work, standby + phase.standby
-            assert phase.entropy is not None  # asked for by `weigh`
+            assert phase.entropy is not None  # because of `weigh`
             entropy = entropy + phase.entropy
             cycle = cycle + phase.entropy + phase.standby / phase.temperature
         back = noise.energy(phase.end).double() - begin
