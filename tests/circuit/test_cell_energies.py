@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.circuit import from_potential, run_netlist
+from thermotorch.circuit import circuit_energies, from_potential, run_netlist
 from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL
 from thermotorch.circuit.cell_netlist import cell_energies, cell_netlist, supplied
 
@@ -90,3 +91,29 @@ def test_cells_are_the_machine(ngspice):
 def test_machines_without_cells_are_refused():
     with pytest.raises(ValueError, match="unit 1 has j2 = 0.7, j3 = 0, j4 = 1, mobility 1; there are cells"):
         cell_netlist(from_potential(units([0.5, 0.7]), 1.0, 0.01, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("scale", "options", "message"),
+    [
+        (CELL_SCALE, {"step": 0.5}, r"step: noise in steps of 0.5 ends below the fastest rate, [\d.]+ per time unit"),
+        (
+            replace(CELL_SCALE, supply=0.1),
+            {},
+            r"supply: units reach [\d.]+ V on either side, and half the supply is 0.05",
+        ),
+        (CELL_SCALE, {"pairs": 0.0}, "pairs"),
+        (CELL_SCALE, {"pairs": -0.2}, "pairs"),
+    ],
+)
+def test_units_that_do_not_fit_are_refused(scale, options, message):
+    with pytest.raises(ValueError, match=message):
+        cell_netlist(from_potential(units([0.5, -0.5], 0.6), 1.0, 0.01, 0.03), scale, **options)
+
+
+def test_without_ngspice_the_package_is_named(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    machine = from_potential(units([0.5]), 1.0, 0.01, 0.03)
+    for run in (cell_energies, circuit_energies):
+        with pytest.raises(FileNotFoundError, match="ngspice is not installed.*apt-get install ngspice"):
+            run(machine)

@@ -17,6 +17,7 @@ from math import sqrt
 
 from thermotorch.arguments import number_of
 from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, MODELS, SINGLE_WELL, Cell, transconductor, well
+from thermotorch.circuit.fitting import noise_step
 from thermotorch.circuit.machine import AnalogMachine
 from thermotorch.circuit.ngspice import CircuitRun, run_netlist
 from thermotorch.circuit.scale import Scale
@@ -58,9 +59,12 @@ def cell_netlist(
         reltol: relative tolerance of the solver.
 
     Raises:
-        ValueError: a well, mobility or program that no cell has.
+        ValueError: a well, mobility or program that no cell has; voltages beyond the supply, or a step too long for the
+            fastest unit, with the numbers.
     """
-    step = number_of("step", machine.dt if step is None else step, positive=True)
+    step = noise_step(machine, scale, machine.dt if step is None else number_of("step", step, positive=True))
+    if pairs is not None:
+        number_of("pairs", pairs, positive=True)
     half, second = scale.supply / 2, scale.second
     free = [unit for unit in range(machine.units) if not machine.held[unit]]
     cells = {unit: _cell_of(machine, unit) for unit in free}
