@@ -139,9 +139,45 @@ def test_the_bound_of_stable_dt_is_one(on_site, driven, temperature, scale):
     assert 0 < potential.stable_dt_bound(*arguments) <= potential.stable_dt(*arguments)
 
 
-def test_the_bound_of_stable_dt_sees_the_field_of_the_couplings():
-    """All eight units pull at each other alike, so that their field is as large as the matrix allows: 7 g x at each."""
+def test_the_bound_of_stable_dt_sees_how_far_the_couplings_take_a_unit():
+    """All eight units pull at each other alike, so that |J| = 7 g, and 4 x^3 + 0.2 x balances |J| x at the reach."""
     potential = tt.Potential(tt.DenseCouplings.from_matrix(40.0 * (torch.ones(8, 8) - torch.eye(8)).double()), j2=0.1)
     state = torch.full((3, 8), 0.5, dtype=torch.float64)
-    bound, reach = potential.stable_dt_bound(state), (7 * 40 * 0.5 / 4) ** (1 / 3)
-    assert 0.7 * 2 / (0.2 + 280 + 12 * reach**2) < bound < potential.stable_dt(state)
+    bound, reach = potential.stable_dt_bound(state), ((280 - 0.2) / 4) ** 0.5
+    assert potential.stable_dt(state) == pytest.approx(2 / (0.2 + 280 + 12 * reach**2), rel=1e-3)
+    assert 0.7 * potential.stable_dt(state) < bound < potential.stable_dt(state)
+
+
+def settled(j2: float, j4: float, strength: float) -> tt.Potential:
+    """256 units that all pull at each other with |J| = `strength`, or alone."""
+    if not strength:
+        return tt.Potential(tt.BlockCouplings({"unit": 256}, []), j2=j2, j4=j4)
+    matrix = torch.full((256, 256), -strength / 255).fill_diagonal_(0.0)
+    return tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2=j2, j4=j4)
+
+
+@pytest.mark.filterwarnings("error::thermotorch.StabilityWarning")
+@pytest.mark.parametrize(
+    ("j2", "j4", "temperature", "strength", "steps"),
+    [
+        (1.0, 1.0, 0.1, 0.0, 20_000),
+        (1.0, 0.01, 0.1, 0.0, 1_000),
+        (3.0, 0.05, 0.02, 0.0, 1_000),
+        (0.5, 1.0, 0.05, 8.0, 1_000),
+        pytest.param(1.0, 1.0, 0.1, 0.0, 1_000_000, marks=pytest.mark.slow),
+        pytest.param(-0.5, 1.0, 0.1, 0.0, 1_000_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_at_stable_dt_survives(j2, j4, temperature, strength, steps):
+    """At the step of linear stability up to three thermal deviations, the first four diverge by step 2,264."""
+    potential, state = settled(j2, j4, strength), torch.zeros(1, 256)
+    dt = potential.stable_dt(state, temperature=temperature)
+    with torch.no_grad():
+        run = tt.simulate(potential, state, steps=steps, dt=dt, temperature=temperature, seed=0)
+    assert run.state.abs().max() < 5
+
+
+def test_a_shorter_run_may_take_a_longer_step():
+    potential, state = settled(1.0, 1.0, 0.0), torch.zeros(1, 256)
+    steps = [potential.stable_dt(state, temperature=0.1, steps=number) for number in (100, 10_000, 1_000_000)]
+    assert steps == sorted(steps, reverse=True) and steps[0] > 1.1 * steps[2]

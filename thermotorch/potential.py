@@ -16,7 +16,7 @@
 
 import weakref
 from collections.abc import Callable
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, log, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -164,39 +164,52 @@ class Potential(DerivedBuffers):
                 raise ValueError(f"potential.{name}: every value must be finite, found NaN or infinity")
 
     @torch.no_grad()
-    def stable_dt(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
-        """Return the longest Euler-Maruyama step, times mobility, that is linearly stable in the range of this run.
+    def stable_dt(
+        self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0, steps: int = 1_000_000
+    ) -> float:
+        """Return the longest Euler-Maruyama step, times mobility, with which a run can be expected to survive.
 
             dt < 2 / max V'',   V'' <= 2 |j2| + 6 |j3| x + 12 j4 x^2 + |J|
 
         x is the largest of |state|, three thermal deviations of the uncoupled unit, the amplitude at which the on-site
-        force balances the field of bias, drive and couplings at `state`, and the bottom of a double well. It is an
-        estimate: a trained machine may move further out.
-
-        Cost: about 20 coupling fields, for the spectral norm.
+        force balances the field of bias, drive and couplings at `state`, and that at which it balances |J| x, where
+        units align (without couplings, the bottom of a double well). A run diverges where chance throws a unit so far
+        that a step of the quartic force leads further out: in `steps` steps that befalls one sample in 10^4 (`_tail`).
+        An estimate, not a proof. Cost: about 20 coupling fields, for the spectral norm.
         """
         field = self.bias + self.couplings(state)
         if drive is not None:
             field = field - drive
         field = field.abs().reshape(-1, self.num_units).amax(0)
         quadratic, quartic = (2 * self.j2).clamp_min(1e-12), (4 * self.j4).clamp_min(1e-12)
-        thermal = torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25)
-        amplitudes = (
-            state.abs().reshape(-1, self.num_units).amax(0),
-            3 * thermal,
-            torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
-            (-2 * self.j2 / quartic).clamp_min(0).sqrt(),
-        )
-        reach = torch.stack([amplitude.expand(self.num_units) for amplitude in amplitudes]).amax(0)
-        # The curvature of a quadratic unit is constant, so that its reach does not matter (and may be infinite).
-        reach = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(reach), reach)
         norm = self.couplings.spectral_norm()
-        curvature = 2 * self.j2.abs() + norm + 6 * self.j3.abs() * reach + 12 * self.j4 * reach**2
-        return 2.0 / max(float(curvature.max()), 1e-30)
+        rest = torch.stack(
+            [
+                state.abs().reshape(-1, self.num_units).amax(0),
+                torch.minimum(field / quadratic, (field / quartic) ** (1 / 3)),
+                ((norm - 2 * self.j2) / quartic).clamp_min(0).sqrt().expand(self.num_units),
+            ]
+        ).amax(0)
+        warm = 3 * torch.minimum((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25)
+        # A quadratic unit has the same curvature everywhere, so its reach does not matter (and may be infinite).
+        rest = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(rest), rest)
+        warm = torch.where((self.j3 == 0) & (self.j4 == 0), torch.zeros_like(warm), warm)
+
+        def curvature(x: Tensor) -> Tensor:
+            return 2 * self.j2.abs() + norm + 6 * self.j3.abs() * x + 12 * self.j4 * x**2
+
+        soft = torch.where(self.j2 > 0, 2 * self.j2, 0.0) + 12 * self.j4 * rest**2
+        energy = temperature * _rarity(steps, self.num_units)
+        spread = torch.minimum(2 * energy / soft.clamp_min(1e-12), (4 * energy / quartic) ** 0.5)
+        tail = _tail(self.j4, rest, spread, energy) if energy else torch.zeros_like(rest)
+        stiffest = torch.maximum(curvature(torch.maximum(rest, warm)), curvature(rest) + tail)
+        return 2.0 / max(float(stiffest.max()), 1e-30)
 
     @torch.no_grad()
-    def stable_dt_bound(self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0) -> float:
-        """Return a lower bound of `stable_dt` from extreme values alone.
+    def stable_dt_bound(
+        self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0, steps: int = 1_000_000
+    ) -> float:
+        """Return a lower bound of `stable_dt` from the largest numbers alone. Cost: a few passes, no coupling field.
 
         The Frobenius norm bounds |J|, sqrt(n) max |x| bounds the length of a state, and the softest unit bounds the
         reach of all.
@@ -211,14 +224,21 @@ class Potential(DerivedBuffers):
             self.require_finite()
         field = known.bias + (0.0 if drive is None else _largest(drive)) + known.norm * sqrt(self.num_units) * furthest
         quadratic, quartic = max(2 * known.least_j2, 1e-12), max(4 * known.least_j4, 1e-12)
-        reach = max(
+        rest = max(
             furthest,
-            3 * min((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25),
             min(field / quadratic, (field / quartic) ** (1 / 3)),
-            (max(-2 * known.least_j2, 0.0) / quartic) ** 0.5,
+            (max(known.norm - 2 * known.least_j2, 0.0) / quartic) ** 0.5,
         )
-        stiffest: float = 2 * known.j2 + known.norm + 6 * known.j3 * reach + 12 * known.j4 * reach**2
-        return 2.0 / max(stiffest, 1e-30)
+        reach = max(rest, 3 * min((temperature / quadratic) ** 0.5, (temperature / quartic) ** 0.25))
+        flat = 2 * known.j2 + known.norm
+        # The least coefficients let a unit go furthest, the largest throw it furthest.
+        energy = temperature * _rarity(steps, self.num_units)
+        spread = min(2 * energy / quadratic, (4 * energy / quartic) ** 0.5)
+        tail = 1.02 * _tail(known.j4, rest, spread, energy) if energy else 0.0
+        stiffest: float = flat + max(
+            6 * known.j3 * reach + 12 * known.j4 * reach**2, 6 * known.j3 * rest + 12 * known.j4 * rest**2 + tail
+        )
+        return (2.0 - 1e-6) / max(stiffest, 1e-30)  # a rounding below
 
     def _extremes(self) -> "_Extremes":
         """Return the extreme values of the potential, cached until one of its tensors changes."""
@@ -271,6 +291,35 @@ def require_quartic(potential: Potential, what: str) -> None:
             f"{what} needs the quartic well and couplings in blocks, but {type(potential).__name__} with "
             f"{type(potential.couplings).__name__} has an energy or field of its own"
         )
+
+
+def _rarity(steps: int, units: int) -> float:
+    """Return L, so that an energy of L kT in one of the units is met once in 10^4 runs of so many steps."""
+    return log(1e4 * max(1, steps) * max(1, units))
+
+
+def _tail(j4: Any, rest: Any, spread: Any, energy: float) -> Any:
+    """Return the curvature c beyond that at rest, so that no step of a unit with `energy` = L kT leads further out.
+
+    A step of dt = 2 / (a + c) takes a unit at rest + d further from there if the quartic force exceeds c d:
+
+        c = 4 j4 d (3 rest + d),   d^2 = spread + 4 L kT / c
+
+    `spread` is that of the stationary law. The other term is what Euler's scheme adds to it: an amplitude that changes
+    sign with each step, dq = -(c q - 4 j4 q^3) dt + noise, leaves over a barrier of c d^2 / 4, which is L kT. Numbers
+    or tensors; geometric means converge to 1 %.
+    """
+    j4, excess = j4 + 1e-30, 4 * energy
+    c = (
+        4 * j4 * spread
+        + (4 * j4 * excess) ** 0.5
+        + 12 * j4 * rest * spread**0.5
+        + (12 * j4 * rest) ** (2 / 3) * (excess ** (1 / 3))
+    )
+    for _ in range(8):
+        d = (spread + excess / c) ** 0.5
+        c = (c * 4 * j4 * d * (3 * rest + d)) ** 0.5
+    return c
 
 
 def _largest(x: Tensor) -> float:

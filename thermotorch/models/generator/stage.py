@@ -1,6 +1,5 @@
 """One machine of a chain: given a noisy image, it draws a clean one."""
 
-import warnings
 from functools import partial
 from math import cos, log, radians
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import PathWeights, Stream, simulate
 from thermotorch.dynamics.noise import normals
-from thermotorch.dynamics.stability import StabilityWarning
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.potential import Potential
 
@@ -167,11 +165,8 @@ class DenoisingStage(nn.Module):
             observers={"weights": PathWeights(self.potential)} if weigh else None,
         )  # fmt: skip
         before = self.steps - self.readout_steps
-        with warnings.catch_warnings():
-            # The bound is a worst case; cards report half and a quarter of the step.
-            warnings.simplefilter("ignore", StabilityWarning)
-            run = go(state, steps=before, start_step=start_step)
-            last = go(run.state, steps=self.readout_steps, start_step=start_step + before, record=1)
+        run = go(state, steps=before, start_step=start_step)
+        last = go(run.state, steps=self.readout_steps, start_step=start_step + before, record=1)
         # The force comes from held units, so that its work in `simulate` is a change of the energy V.
         start, end = self.energy(state, force), self.energy(last.state, force)
         hidden = last.state[:, self.hidden].square().sum(-1) - state[:, self.hidden].square().sum(-1)
