@@ -101,8 +101,9 @@ def _run_tests(copy: Path, tests: list[str], said: Path) -> None:
     sys.path.insert(0, str(copy))
     sys.dont_write_bytecode = True
     code = pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests])
-    where = Path(sys.modules["thermotorch"].__file__ or "")
-    os._exit(code if where.is_relative_to(copy) else pytest.ExitCode.USAGE_ERROR)
+    tested = sys.modules.get("thermotorch")
+    of_copy = tested is not None and Path(tested.__file__ or "").is_relative_to(copy)
+    os._exit(code if of_copy else pytest.ExitCode.USAGE_ERROR)
 
 
 def main() -> None:

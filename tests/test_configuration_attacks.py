@@ -152,6 +152,14 @@ def test_no_class_that_trains_nothing(program, target):
         cli.instantiate(OmegaConf.create({"_target_": target}))
 
 
+@pytest.mark.parametrize(
+    "name", ["thermotorch.nothing", "torch.nn.Nothing", "torch.optim.sgd.os.system.x", "torch.nn..x"]
+)
+def test_a_target_that_is_not_there_is_one_sentence(name):
+    with pytest.raises(ValueError, match=f"_target_: expected a class, found '{re.escape(name)}', with "):
+        cli.instantiate(OmegaConf.create({"_target_": name}))
+
+
 def test_a_target_that_is_known_only_later_is_checked_then():
     root = OmegaConf.create(
         {"name": "builtins.dict", "node": {"_target_": "torch.nn.Identity", "x": {"_target_": "${name}"}}}

@@ -280,3 +280,17 @@ def test_gradients_pass_through_observed_runs(integrator):
                           integrator=integrator, observers=observers)  # fmt: skip
         (found[name],) = torch.autograd.grad(run.state.square().sum(), [potential.couplings.bonds])
     assert torch.allclose(found["observed"], found["plain"], rtol=2e-6)
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("stranger", [6, 77, 1 << 33])
+def test_a_stranger_among_four_neighbours_has_its_own_noise(place, stranger):
+    """Samples 4 k ... 4 k + 3 in a row share their blocks of noise; it takes all four to be there."""
+    ids = torch.arange(8)
+    ids[place] = stranger
+    potential, arguments = tt.Potential(tt.DenseCouplings(5)), {"steps": 3, "dt": 0.01, "temperature": 0.3, "seed": 1}
+    found, expected = (
+        tt.simulate(potential, torch.zeros(8, 5), sample_ids=ids, backend=backend, **arguments).state
+        for backend in ("cpu", "reference")
+    )
+    assert rms_ratio(found, expected) < 1e-6

@@ -68,6 +68,17 @@ def test_a_digit_asked_for_half_of_it_given_at_another_temperature_and_observati
     agree(found, expected, machine)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_read_out_begins_anew_when_the_observation_time_is_moved_while_it_runs(engine, tmp_path):
+    """From 20 steps to 30, half-way through the read-out of the last four."""
+    found = run(engine, small(), tmp_path, steps=20, stride=1, lengthened={"at": 18, "to": 30})
+    ids = torch.arange(4)
+    start = small(t_final=2.0).start(4, seed=0, sample_ids=ids, labels=ids % 3)
+    machine = small(t_final=3.0)
+    expected = machine.to_images(machine.read(start, seed=0, sample_ids=ids).state)
+    torch.testing.assert_close(found["images"].view_as(expected), expected, rtol=0, atol=1e-6)
+
+
 def small_chain(**first) -> ThermodynamicChain:
     """A chain of two stages, of which one runs twice, with strong random couplings on 6 bits."""
     settings = {

@@ -76,8 +76,16 @@ def check_name(path: str, target: Any) -> None:
 
 
 def is_class_of(target: str, packages: tuple[str, ...]) -> bool:
-    """Return True for the dotted name of a class that is defined in one of the packages (with a final dot)."""
-    named = hydra.utils.get_object(target)
+    """Return True for the dotted name of a class that is defined in one of the packages (with a final dot).
+
+    Raises:
+        ValueError: there is nothing of that name, or it cannot be imported.
+    """
+    try:
+        named = hydra.utils.get_object(target)
+    except Exception as error:  # of a module as it is imported
+        reason = " ".join(str(error).split())
+        raise ValueError(f"_target_: expected a class, found {target!r:.200}, with {reason:.300}") from error
     return isinstance(named, type) and f"{named.__module__}.".startswith(packages)
 
 

@@ -6,6 +6,7 @@ import { unpacked } from "./levels.js";
 export function answer({
   description, seed = 0, quartets = [0], steps = description.first.steps, labels = null, known = null, factor = 1,
   stride = 7,
+  lengthened = null,  // { at, to }: the observation time becomes `to` when the clock is at `at`
 }) {
   const machine = new Chain(unpacked(description));
   machine.warmth = factor;
@@ -14,6 +15,7 @@ export function answer({
   const states = () => Array.from({ length: machine.heat.length }, (_, sample) => [...machine.machine.state(sample)]);
   let start = null;
   while (!machine.finished) {
+    if (lengthened && machine.machine.clock === lengthened.at) machine.end = lengthened.to;
     machine.advance(stride);
     if (machine.time === 0) start = states();
   }
