@@ -160,6 +160,12 @@ def test_a_target_that_is_not_there_is_one_sentence(name):
         cli.instantiate(OmegaConf.create({"_target_": name}))
 
 
+@pytest.mark.parametrize("node", [[{"_target_": "torch.nn.Identity"}], {"x": 1}, {}])
+def test_a_node_that_describes_no_object_is_one_sentence(node):
+    with pytest.raises(ValueError, match="expected a node with _target_, found "):
+        cli.instantiate(OmegaConf.create(node))
+
+
 def test_a_target_that_is_known_only_later_is_checked_then():
     root = OmegaConf.create(
         {"name": "builtins.dict", "node": {"_target_": "torch.nn.Identity", "x": {"_target_": "${name}"}}}

@@ -10,6 +10,7 @@ import torch
 import thermotorch as tt
 from thermotorch import cli
 from thermotorch.circuit import Scale, Segment, analog_machine, from_potential, netlist, run_netlist
+from thermotorch.circuit.fitting import noise_step, reach_of
 from thermotorch.models.imperfections import realise
 
 START = torch.tensor([0.2, 0.4, -0.6]).double()
@@ -184,3 +185,21 @@ def test_an_imperfect_device_is_the_same_in_both(ngspice, three_units):
     exact = tt.simulate(device, START[None], steps=2000, dt=1e-3, temperature=0.0, integrator="heun").state
     assert (run_netlist(netlist(machine, step=0.002, reltol=1e-7)).read - exact[0]).abs().max() < 1e-5
     assert (exact - nominal).abs().max() > 5e-3  # another device
+
+
+def test_the_read_out_averages_over_the_end_of_the_run():
+    machine = analog_machine(_generator(t_final=2.0, dt=0.1, readout_time=0.4))
+    scale = Scale(machine.temperature)
+    windows = re.findall(r"meas tran r avg v\(x\d+\) from=(\S+) to=(\S+)", netlist(machine, scale))
+    assert len(windows) == len(machine.read)
+    for first, last in windows:
+        assert float(last) == pytest.approx(machine.time * scale.second)
+        assert float(last) - float(first) == pytest.approx(0.4 * scale.second)
+
+
+def test_noise_is_as_fine_as_the_fastest_unit_asks():
+    """A tenth of its relaxation time, unless the machine's own step is finer."""
+    machine = analog_machine(_generator(t_final=2.0, dt=0.1))
+    scale, rate = Scale(machine.temperature), reach_of(machine).rate
+    assert noise_step(replace(machine, dt=1e-6), scale, None) == 1e-6
+    assert noise_step(replace(machine, dt=1.0), scale, None) == pytest.approx(0.1 / rate)

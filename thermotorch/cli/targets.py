@@ -45,7 +45,8 @@ def instantiate(node: DictConfig, **arguments: Any) -> Any:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ValueError(str(error)) from None
-    assert isinstance(plain, dict)
+    if not isinstance(plain, dict) or "_target_" not in plain:
+        raise ValueError(f"expected a node with _target_, found {plain!r:.200}")
     classes = {target: _allowed_class(path, target) for path, target in targets(plain)}
     return _build({**plain, **arguments}, classes)
 
