@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from thermotorch import BlockCouplings, Potential, simulate
+from thermotorch import simulate
 from thermotorch.models.generator.stage import DenoisingStage
 
 
@@ -35,24 +35,8 @@ def test_hidden_units_start_at_the_spread_of_an_opened_well(stage):
     torch.testing.assert_close(hidden.std(0), torch.full((5,), 0.1), rtol=4.5 / math.sqrt(40_000), atol=0)
 
 
-def whole(stage: DenoisingStage) -> Potential:
-    """Return the potential V of all units, held ones and labels included."""
-    groups = {"visible": 6, "hidden": 5, "held": 6, "label": 3}
-    pairs = [("visible", "hidden"), ("held", "hidden"), ("label", "hidden")]
-    couplings = BlockCouplings(groups, pairs, one_to_one=[("held", "visible")])
-    pad = torch.nn.functional.pad
-    everyone = Potential(couplings, pad(stage.potential.j2, (0, 9)), 0.0, pad(torch.ones(11), (0, 9)))
-    with torch.no_grad():
-        couplings.set_block("visible", "hidden", stage.potential.couplings.block("visible", "hidden"))
-        couplings.set_block("held", "hidden", stage.held_hidden)
-        couplings.set_block("held", "visible", torch.diag(stage.held_visible))
-        couplings.set_block("label", "hidden", stage.label_hidden)
-        everyone.bias[:11] = stage.potential.bias
-    return everyone.requires_grad_(False)
-
-
 def test_force_and_energy_are_those_of_the_whole_network(stage):
-    everyone, state, held = whole(stage), torch.randn(4, 11), torch.randn(4, 6)
+    everyone, state, held = stage.machine().requires_grad_(False), torch.randn(4, 11), torch.randn(4, 6)
     labels = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
     force, everything = stage.force(held, labels), torch.cat([state, held, labels], 1)
     torch.testing.assert_close(everyone.gradient(everything)[:, :11], stage.potential.gradient(state) - force)
@@ -60,7 +44,7 @@ def test_force_and_energy_are_those_of_the_whole_network(stage):
 
 
 def test_a_run_is_that_of_the_whole_network_with_held_units_clamped(stage):
-    everyone, state, held = whole(stage), torch.randn(4, 11), torch.randn(4, 6)
+    everyone, state, held = stage.machine().requires_grad_(False), torch.randn(4, 11), torch.randn(4, 6)
     labels = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
     common = {"steps": 40, "dt": 5e-3, "temperature": 0.05, "seed": 2, "integrator": "euler_maruyama"}
     alone = simulate(stage.potential, state, drive=stage.force(held, labels), **common)

@@ -44,10 +44,13 @@ def costs(entry: Entry, generation: Generation, how: str = "", command: str = ""
             run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, generation.heat)
             ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
         else:
-            ledgers = energy.thermodynamic_ledgers(entry.label, entry.model, generation.heat)
+            few = min(n, _SIMULATED)
+            ledgers = energy.thermodynamic_ledgers(
+                entry.label, entry.model, generation.heat, num_samples=few, seed=seed
+            )
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = energy.heat_rows(generation.heat, seed, command=command)
-        overhead = energy.overhead_row(seed, priced, command, run.num_samples if run else 0)
+        overhead = energy.overhead_row(seed, priced, command, min(n, _SIMULATED) if priced else 0)
         rows += [energy.work_row(generation.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
     draw_one = partial(able.draw, 1, seed=seed, **sampler_options(able, entry.protocol))

@@ -121,6 +121,32 @@ class Ledger:
         joule, low, high = (sum(getattr(line, end) for line in known) for end in ("known", "least", "most"))
         return LedgerLine(name, joule, low, high, self.kind, "sum of the contributions", note)
 
+    @classmethod
+    def sum(cls, parts: Mapping[str, "Ledger"]) -> "Ledger":
+        """Return the ledger of a machine that is made of parts, each with the same contributions and scale.
+
+        A contribution is the sum over the parts, which its note lists; unavailable if it is so for a part. The ends of
+        its range are the sums of their ends, since one device model and its assumptions hold for all parts.
+
+        Args:
+            parts: ledgers by the name of the part, one at least.
+        """
+        first = next(iter(parts.values()))
+        lines = []
+        for line in first.contributions:
+            of_parts = {name: part.line(line.contribution) for name, part in parts.items()}
+            known = {name: other for name, other in of_parts.items() if other and other.joule is not None}
+            if len(known) < len(parts):
+                lines.append(LedgerLine(line.contribution, None, None, None, "unavailable", line.source, line.note))
+                continue
+            joule, low, high = (
+                sum(getattr(other, end) for other in known.values()) for end in ("known", "least", "most")
+            )
+            shares = "; ".join(f"{name} {other.known:.2g} J" for name, other in known.items())
+            lines.append(LedgerLine(line.contribution, joule, low, high, line.kind, line.source, shares))
+        scale = first.line(LANDAUER)
+        return cls(first.model, first.scenario, (*lines, *([scale] if scale else [])))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the ledger as plain values."""
         return {"model": self.model, "scenario": self.scenario, "lines": [asdict(line) for line in self.lines]}

@@ -1,5 +1,6 @@
 """The cycle of a thermodynamic machine in reduced units, which every device model prices."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TypeGuard
@@ -11,6 +12,7 @@ from thermotorch.evaluation.estimate import mean_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import interaction
+from thermotorch.potential import Potential
 
 _RECORDS = 25  # recorded states per trajectory, for averages over the run
 
@@ -110,10 +112,8 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
     assert run.states is not None  # recorded
     held = model.held()
     moves = torch.ones_like(end[0]) if held is None else (~held).to(end)
-    second = (states := run.states.flatten(0, 1)).T @ states / len(states)
-    square, strength, sign = second.diagonal(), potential.couplings.matrix(), potential.couplings.matrix().sign()
-    across = square + square[:, None] + 2 * sign * second  # <(x_i +- x_j)^2>
-    slope = 2 * potential.j2.abs() + 12 * potential.j4 * square
+    times = torch.linspace(0, model.steps - 1, len(run.states) + 1).tolist()
+    gain = [next(part.gain for part in model.segments if step < part.last) for step in times]
     return MachineRun(
         heat=released,
         heat_stderr=released_stderr,
@@ -129,20 +129,43 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
         temperature=kT,
         run_time=model.t_final,
         noise_time=model.t_final,
-        drive=_drive(model, torch.cat([start[None], run.states]), moves) / kT,
+        drive=drive(potential, torch.cat([start[None], run.states]), model.mobility * moves, model.t_final, gain) / kT,
         stored=((end**2 - start**2) @ moves).double().mean().item() / (2 * kT),
-        coupling_slope=(moves @ strength.abs()).sum().item(),
-        well_slope=(slope @ moves).item(),
-        coupling_loss=0.5 * (strength.abs() * across).sum().item(),
+        **slopes(potential, run.states, moves),
         num_samples=num_samples,
         seed=seed,
     )
 
 
-def _drive(model: ThermodynamicGenerator, states: Tensor, moves: Tensor) -> float:
-    """Return the integral of -gain mu x.(b + Jx) over a run from its equally distant states, [record, sample, unit]."""
-    potential, steps = model.potential, torch.linspace(0, model.steps - 1, len(states)).tolist()
-    gain = [next(part.gain for part in model.segments if step < part.last) for step in steps]
-    field = model.mobility * moves * (potential.live_bias() + potential.couplings(states))
+def slopes(potential: Potential, states: Tensor, moves: Tensor) -> dict[str, float]:
+    """Return `coupling_slope`, `well_slope` and `coupling_loss` of `MachineRun` from the states of a run.
+
+    Args:
+        potential: potential of all units.
+        states: [record, sample, unit].
+        moves: 1 for units that move and 0 for clamped ones, [unit].
+    """
+    second = (states := states.flatten(0, 1)).T @ states / len(states)
+    square, strength = second.diagonal(), potential.couplings.matrix()
+    across = square + square[:, None] + 2 * strength.sign() * second  # <(x_i +- x_j)^2>
+    wells = 2 * potential.j2.abs() + 12 * potential.j4 * square
+    return {
+        "coupling_slope": (moves @ strength.abs()).sum().item(),
+        "well_slope": (wells @ moves).item(),
+        "coupling_loss": 0.5 * (strength.abs() * across).sum().item(),
+    }
+
+
+def drive(potential: Potential, states: Tensor, weight: Tensor, time: float, gain: Sequence[float]) -> float:
+    """Return the integral of -gain w x.(b + Jx) over a run.
+
+    Args:
+        potential: potential of all units.
+        states: equally distant states, from the start to the end, [record, sample, unit].
+        weight: w, the mobility of units that move and 0 for clamped ones, [unit].
+        time: duration of the run.
+        gain: factor of couplings and biases, [record].
+    """
+    field = weight * (potential.live_bias() + potential.couplings(states))
     power = -(states * field).sum(-1).double().mean(1).cpu() * torch.tensor(gain).double()
-    return torch.trapezoid(power).item() * model.t_final / (len(states) - 1)
+    return torch.trapezoid(power).item() * time / (len(states) - 1)

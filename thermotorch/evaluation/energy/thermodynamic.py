@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from thermotorch.evaluation.energy.chain_runs import chain_runs
 from thermotorch.evaluation.energy.contribution import (
     CONTRIBUTIONS,
     ONE_KT,
@@ -19,6 +20,7 @@ from thermotorch.evaluation.energy.quantity import Interval, named
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.spu_board import SPUBoard
 from thermotorch.evaluation.estimate import mean_of
+from thermotorch.models.generator.chain import ThermodynamicChain
 
 DEVICES: tuple[DeviceModel, ...] = (IdealDevice(), RCAnalog(), SPUBoard(), DTCA())
 
@@ -32,21 +34,28 @@ def device(name: str) -> DeviceModel:
     return named("device model", name, DEVICES)
 
 
-def thermodynamic_ledgers(label: str, model: nn.Module, heat: Tensor | None = None) -> tuple[Ledger, ...]:
-    """Return the ledger of a thermodynamic machine on each device model, from a simulation of 64 samples, seed 0.
+def thermodynamic_ledgers(
+    label: str, model: nn.Module, heat: Tensor | None = None, *, num_samples: int = 64, seed: int = 0
+) -> tuple[Ledger, ...]:
+    """Return the ledger of a thermodynamic machine on each device model.
 
     Args:
         label: label of the model in the comparison.
-        model: a `ThermodynamicGenerator`. Of any other machine only the heat is priced, on the ideal device.
+        model: a `ThermodynamicGenerator`, or a `ThermodynamicChain`, whose lines are sums over its machines. Of any
+            other machine only the heat is priced, on the ideal device.
         heat: [n], n >= 2, in multiples of kT, heat of other samples (`Samples.heat`), which replaces that of the
-            simulation.
+            simulation of a generator.
+        num_samples, seed: number of simulated samples of a generator or a chain, and their seed.
 
     Raises:
         ValueError: another kind of machine without its heat.
     """
     if has_cycle(model):
-        run = machine_run(model, heat=heat)
+        run = machine_run(model, num_samples, seed, heat)
         return tuple(device.ledger(label, run) for device in DEVICES)
+    if isinstance(model, ThermodynamicChain):
+        runs = chain_runs(model, num_samples, seed)
+        return tuple(Ledger.sum({name: device.ledger(label, run) for name, run in runs.items()}) for device in DEVICES)
     if heat is None:
         raise ValueError(f"heat: a {type(model).__name__} is no thermodynamic generator, so its heat must be given")
     mean, stderr = mean_of(heat)

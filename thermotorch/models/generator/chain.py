@@ -29,6 +29,7 @@ class Phase(NamedTuple):
     standby: Tensor  # [sample], heat of the hidden units on their way back to noise, after they are switched off
     temperature: float  # kT
     entropy: Tensor | None  # [sample], log ratio of the path weights, in units of k: heat / kT up to the time step
+    states: Tensor | None = None  # [1 + step, sample, unit] of a stage, if recorded
 
 
 class ThermodynamicChain(Thermodynamic, nn.Module):
@@ -187,6 +188,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         known: Tensor | None = None,
         mask: Tensor | None = None,
         weigh: bool = False,
+        record: bool = False,
     ) -> Iterator[Phase]:
         """Yield every relaxation of a batch in turn: the first machine, then noising and run of each stage.
 
@@ -198,6 +200,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             ids, labels: numbers and classes [sample]; labels count only for a chain with classes.
             seed, known, mask: as in `sample`.
             weigh: True to add up the path weights, at a tenth more time on the CPU backend.
+            record: True to keep the states of the stages, at the start and after every step.
         """
         first = self.first
         start = first.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
@@ -224,11 +227,11 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
                         stage.temperature, warmth.double() / stage.temperature if weigh else None)  # fmt: skip
             draw = stage.draw(
                 noisy, one_hot, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
-                known=values, weigh=weigh,
+                known=values, weigh=weigh, record=record,
             )  # fmt: skip
             yield Phase(f"stage {number}", noisy, draw.state[:, stage.visible], draw.shown,
                         draw.start - stage.opened(noisy), draw.heat, draw.standby, stage.temperature,
-                        draw.entropy)  # fmt: skip
+                        draw.entropy, draw.states)  # fmt: skip
             energy, shown = draw.end, draw.shown
             step, noise_step = step + stage.steps, noise_step + 2
 

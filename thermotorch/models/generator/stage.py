@@ -2,10 +2,11 @@
 
 from functools import partial
 from math import cos, log, radians
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from thermotorch.arguments import whole_steps
 from thermotorch.couplings import BlockCouplings
@@ -27,6 +28,7 @@ class Draw(NamedTuple):
     state: Tensor  # [sample, unit], at the end
     standby: Tensor  # [sample], heat of the hidden units on their way back into opened wells, after the run
     entropy: Tensor | None = None  # [sample], log ratio of the path weights, on request
+    states: Tensor | None = None  # [1 + step, sample, unit], the start and the state after every step, if recorded
 
 
 class DenoisingStage(nn.Module):
@@ -129,6 +131,26 @@ class DenoisingStage(nn.Module):
         """Return the energy V of states [sample, unit] in the force of the held units, [sample]."""
         return self.potential.energy(state) - (force * state).sum(-1)
 
+    def machine(self) -> Potential:
+        """Return the potential of all units: visible, hidden and held ones, and label units if there are classes.
+
+        Held and label units have no wells: they are clamped.
+        """
+        (pixels, hidden), classes = self.held_hidden.shape, len(self.label_hidden)
+        groups = {"visible": pixels, "hidden": hidden, "held": pixels} | ({"label": classes} if classes else {})
+        blocks = {
+            ("visible", "hidden"): cast(BlockCouplings, self.potential.couplings).block("visible", "hidden"),
+            ("held", "hidden"): self.held_hidden,
+            **({("label", "hidden"): self.label_hidden} if classes else {}),
+        }
+        couplings = BlockCouplings(groups, list(blocks), one_to_one=[("held", "visible")]).to(self.held_hidden)
+        for pair, block in blocks.items():
+            couplings.set_block(*pair, block)
+        couplings.set_block("held", "visible", torch.diag(self.held_visible))
+        wells = (self.potential.j2, self.potential.j3, self.potential.j4, self.potential.live_bias().detach())
+        j2, j3, j4, bias = (F.pad(value.expand(pixels + hidden), (0, pixels + classes)) for value in wells)
+        return Potential(couplings, j2, j3, j4, bias)
+
     def draw(
         self,
         visible: Tensor,
@@ -141,6 +163,7 @@ class DenoisingStage(nn.Module):
         mask: Tensor | None = None,
         known: Tensor | None = None,
         weigh: bool = False,
+        record: bool = False,
     ) -> Draw:
         """Hold the visible units, switch the couplings on and run.
 
@@ -152,6 +175,7 @@ class DenoisingStage(nn.Module):
             noise_step: number of the hidden units' noise in the stream of initial states.
             mask, known: visible units [visible] that stay at known values [sample, visible].
             weigh: True to add up the path weights, see `PathWeights`.
+            record: True to keep the start and the state after every step.
         """
         state = torch.cat([visible, self.hidden_start(sample_ids, seed=seed, step=noise_step)], 1)
         clamp = None
@@ -165,7 +189,7 @@ class DenoisingStage(nn.Module):
             observers={"weights": PathWeights(self.potential)} if weigh else None,
         )  # fmt: skip
         before = self.steps - self.readout_steps
-        run = go(state, steps=before, start_step=start_step)
+        run = go(state, steps=before, start_step=start_step, record=1 if record else None)
         last = go(run.state, steps=self.readout_steps, start_step=start_step + before, record=1)
         # The force comes from held units, so that its work in `simulate` is a change of the energy V.
         start, end = self.energy(state, force), self.energy(last.state, force)
@@ -173,4 +197,5 @@ class DenoisingStage(nn.Module):
         standby = self.temperature / (2 * self.hidden_spread**2) * hidden if self.hidden_spread else 0 * hidden
         entropy = (run.observed["weights"] + last.observed["weights"]).log_ratio if weigh else None
         shown = last.recorded[..., self.visible].mean(0)
-        return Draw(shown, run.heat + last.heat, start, end, last.state, standby, entropy)
+        states = torch.cat([state[None], run.recorded, last.recorded]) if record else None
+        return Draw(shown, run.heat + last.heat, start, end, last.state, standby, entropy, states)
