@@ -5,7 +5,7 @@ torch. Booleans and strings are neither.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -17,6 +17,7 @@ from thermotorch.transforms import values_hidden
 SEEDS = 1 << 64
 SAMPLES = 1 << 34  # sample // 4 is one 32-bit word of the noise counter
 STEPS = 1 << 56
+COUNTS = 1 << 48
 
 
 def integer(name: str, value: Any) -> int:
@@ -42,6 +43,8 @@ def integer_in(name: str, value: Any, low: int, high: int) -> int:
 def count_of(name: str, value: Any, least: float = 1) -> int:
     """Return an integer of at least `least` as a plain int; TypeError for no integer, ValueError for a smaller one."""
     number = integer(name, value)
+    if number >= COUNTS:
+        raise ValueError(f"{name}: expected less than 2^48, got {'more than all floats' if number > 1e300 else number}")
     if number < least:
         raise ValueError(f"{name}: expected at least {least}, found {number}")
     return number
@@ -53,12 +56,33 @@ def counts_of(name: str, value: Any, least: float = 1, length: int | None = None
     Raises:
         TypeError, ValueError: no sequence, one of another length, or an entry that is no count.
     """
-    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
-        raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    counts = [count_of(f"{name}[{number}]", entry, least) for number, entry in enumerate(value)]
+    counts = [count_of(f"{name}[{k}]", entry, least) for k, entry in enumerate(entries_of(name, value, "integers"))]
     if length is not None and len(counts) != length:
         raise ValueError(f"{name}: expected {length} numbers, found {counts}")
     return counts
+
+
+def entries_of(name: str, value: Any, kind: str = "numbers") -> list[Any]:
+    """Return the entries of a sequence as a list.
+
+    Raises:
+        TypeError: no sequence; a text and a dict are none.
+    """
+    unsuitable = isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__")
+    if unsuitable or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a sequence of {kind}, got {value!r}")
+    return list(value)
+
+
+def mapping_of(name: str, value: Any) -> dict[str, Any]:
+    """Return a mapping as a dict.
+
+    Raises:
+        TypeError: no mapping.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict, got {value!r}")
+    return dict(value)
 
 
 def seed_of(value: Any, name: str = "seed") -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of
+from thermotorch.arguments import count_of, entries_of, mapping_of
 from thermotorch.buffers import DerivedBuffers
 
 Field = Callable[[Tensor], Tensor]
@@ -200,7 +200,7 @@ class BlockCouplings(Couplings):
         self, groups: Mapping[str, int], pairs: Sequence[tuple[str, str]], one_to_one: Sequence[tuple[str, str]] = ()
     ) -> None:
         super().__init__()
-        self.groups = {name: count_of(f"groups[{name!r}]", size) for name, size in groups.items()}
+        self.groups = {name: count_of(f"groups[{name!r}]", size) for name, size in mapping_of("groups", groups).items()}
         ends = list(accumulate(self.groups.values()))
         self.num_units = ends[-1] if ends else 0
         if not self.num_units:
@@ -208,7 +208,7 @@ class BlockCouplings(Couplings):
         self.slices = {
             name: slice(end - size, end) for (name, size), end in zip(self.groups.items(), ends, strict=True)
         }
-        self.pairs = self._checked([*pairs, *one_to_one])
+        self.pairs = self._checked([*entries_of("pairs", pairs, "pairs of names"), *one_to_one])
         self.one_to_one = frozenset(self.pairs[len(pairs) :])
         for first, second in self.one_to_one:
             if first == second or self.groups[first] != self.groups[second]:
@@ -229,6 +229,8 @@ class BlockCouplings(Couplings):
     def _checked(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         seen: set[frozenset[str]] = set()
         for pair in pairs:
+            if len(entries_of("pairs", pair, "pairs of names")) != 2:
+                raise ValueError(f"pairs: expected two names each, got {tuple(pair)}")
             for name in pair:
                 if name not in self.groups:
                     raise ValueError(

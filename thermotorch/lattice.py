@@ -6,7 +6,7 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import counts_of
+from thermotorch.arguments import counts_of, entries_of
 from thermotorch.couplings import Couplings, Field
 
 
@@ -27,7 +27,10 @@ class LatticeCouplings(Couplings):
     def __init__(self, shape: tuple[int, int], offsets: Sequence[tuple[int, int]], periodic: bool = False) -> None:
         super().__init__()
         self.shape = tuple(counts_of("shape", shape, length=2))
-        self.offsets = [tuple(counts_of(f"offsets[{k}]", offset, -inf, 2)) for k, offset in enumerate(offsets)]
+        self.offsets = [
+            tuple(counts_of(f"offsets[{k}]", offset, -inf, 2))
+            for k, offset in enumerate(entries_of("offsets", offsets, "pairs"))
+        ]
         self.periodic = bool(periodic)
         self.num_units = self.shape[0] * self.shape[1]
         self.register_derived_buffers()

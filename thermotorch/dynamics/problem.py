@@ -134,7 +134,7 @@ def check(
         start_step = integer_in("start_step", start_step, 0, STEPS - steps)
         record = None if record is None else integer_in("record", record, 1, STEPS)
         dt, temperature = number_of("dt", dt, positive=True), number_of("temperature", temperature)
-    if stream not in _STREAMS:
+    if not isinstance(stream, int) or stream not in _STREAMS:
         raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
     if observers is not None and not isinstance(observers, Mapping):
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
@@ -161,6 +161,8 @@ def check(
 
 def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
     """Return `options[name]`, or raise a ValueError that lists the options and the closest match."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a name, one of {', '.join(map(repr, options))}, got {name!r}")
     if name not in options:
         close = get_close_matches(str(name), options, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -34,6 +34,8 @@ class FeatureNet(Judge, nn.Module):
         image_size, channels = count_of("image_size", image_size), count_of("channels", channels)
         widths, num_features = counts_of("widths", widths), count_of("num_features", num_features)
         num_classes = count_of("num_classes", num_classes)
+        if not widths:
+            raise ValueError("widths: expected at least one stage, found none")
         self.config = {
             "image_size": image_size, "channels": channels, "widths": widths, "num_features": num_features,
             "num_classes": num_classes,

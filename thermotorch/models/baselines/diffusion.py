@@ -27,6 +27,7 @@ Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMa
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
 _MOST_TIMESTEPS = 100_000
+_MOST = 1 << 62
 
 
 class DiffusionModel(nn.Module):
@@ -70,14 +71,29 @@ class DiffusionModel(nn.Module):
         super().__init__()
         image_size, channels = _integer("image_size", image_size, 1), _integer("channels", channels, 1)
         layers_per_block = _integer("layers_per_block", layers_per_block, 1)
+        for name, size in {
+            "channels": channels,
+            "layers_per_block": layers_per_block,
+            "num_classes": num_classes,
+        }.items():
+            if _integer(name, size, 0) > _MOST_TIMESTEPS:  # no network of such a size is meant
+                raise ValueError(f"{name}: expected at most {_MOST_TIMESTEPS}, found {size}")
         num_train_timesteps = _integer("num_train_timesteps", num_train_timesteps, 1)
         if num_train_timesteps > _MOST_TIMESTEPS:  # diffusers keeps a list of them
             raise ValueError(f"num_train_timesteps: expected at most {_MOST_TIMESTEPS}, found {num_train_timesteps}")
         num_classes, guidance = _integer("num_classes", num_classes, 0), _finite("guidance", guidance)
+        if (
+            isinstance(block_out_channels, str)
+            or getattr(block_out_channels, "ndim", 1) == 0
+            or not hasattr(block_out_channels, "__iter__")
+        ):
+            raise TypeError(f"block_out_channels: expected a sequence of integers, found {block_out_channels!r}")
         widths = [_integer("block_out_channels", width, 1) for width in block_out_channels]
         if not widths or any(width % _NORM_GROUPS for width in widths):
             raise ValueError(f"block_out_channels: expected multiples of {_NORM_GROUPS}, found {widths}")
-        if prediction_type not in ("v_prediction", "epsilon", "sample"):
+        if not isinstance(beta_schedule, str):
+            raise TypeError(f"beta_schedule: expected a name, found {beta_schedule!r}")
+        if not isinstance(prediction_type, str) or prediction_type not in ("v_prediction", "epsilon", "sample"):
             raise ValueError(
                 f"prediction_type: expected 'v_prediction', 'epsilon' or 'sample', found {prediction_type!r}"
             )
@@ -179,7 +195,7 @@ class DiffusionModel(nn.Module):
         return self._ddpm()
 
     def _check_sampler(self, sampler: str) -> None:
-        if sampler not in self.samplers:
+        if not isinstance(sampler, str) or sampler not in self.samplers:
             raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
 
     def _ddpm(self) -> DDPMScheduler:
@@ -313,8 +329,9 @@ def _integer(name: str, value: Any, least: int | None = None) -> int:
         number = operator.index(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name}: expected an integer, found {value!r}") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name}: expected at least {least}, found {number}")
+    if least is not None and not least <= number < _MOST:
+        found = number if abs(number) < _MOST else "one of more digits"
+        raise ValueError(f"{name}: expected at least {least} and less than 2^62, found {found}")
     return number
 
 

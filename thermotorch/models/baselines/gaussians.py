@@ -35,6 +35,8 @@ class Gaussians(nn.Module):
         super().__init__()
         image_shape, num_classes = counts_of("image_shape", image_shape), count_of("num_classes", num_classes, 0)
         pixels = prod(image_shape)
+        if not image_shape:
+            raise ValueError("image_shape: expected (channels, height, width), found nothing")
         components = pixels if components is None else integer("components", components)
         if not 1 <= components <= pixels:
             raise ValueError(

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of, counts_of, number_of, sample_numbers, seed_of, steps_until
+from thermotorch.arguments import (
+    count_of,
+    counts_of,
+    entries_of,
+    mapping_of,
+    number_of,
+    sample_numbers,
+    seed_of,
+    steps_until,
+)
 from thermotorch.dynamics import PathWeights
 from thermotorch.models.drawing import batches, class_labels
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -78,8 +87,11 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
     ) -> None:
         super().__init__()
         image_shape, hidden = counts_of("image_shape", image_shape), count_of("hidden", hidden)
-        first = {"display_range": [-0.75, 0.75], **(first or {})}
-        angles = [number_of(f"angles[{number}]", angle, positive=True) for number, angle in enumerate(angles)]
+        first = {"display_range": [-0.75, 0.75], **({} if first is None else mapping_of("first", first))}
+        angles = [
+            number_of(f"angles[{k}]", angle, positive=True) for k, angle in enumerate(entries_of("angles", angles))
+        ]
+        order = None if order is None else counts_of("order", order, 0)
         temperature = number_of("temperature", temperature, positive=True)
         hidden_spread = number_of("hidden_spread", hidden_spread)
         steps_until(t_stage, dt, "t_stage")
@@ -142,7 +154,7 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         self.first.check_known(known, mask, num_samples)
         labels = class_labels(labels, ids, self.num_classes)
-        at, clock = list(times), self._clock()
+        at, clock = [number_of("times", time) for time in entries_of("times", times)], self._clock()
         if at != sorted(set(at)) or not set(at) <= set(clock):
             raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
         device, parts = self.first.potential.bias.device, []

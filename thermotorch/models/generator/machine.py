@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from thermotorch.arguments import (
     count_of,
     counts_of,
+    entries_of,
     flags,
+    mapping_of,
     number_of,
     real,
     sample_numbers,
@@ -100,6 +102,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         j2, j4 = plain_by_group("j2", j2, signed=True), plain_by_group("j4", j4, signed=True)
         mobility = plain_by_group("mobility", mobility)
         choose("integrator", integrator, {**INTEGRATORS, "auto": None})
+        schedule = None if schedule is None else mapping_of("schedule", schedule)
         self.config: dict[str, Any] = {
             "image_shape": image_shape, "hidden": layers if several else layers[0], "hidden_hidden": hidden_hidden,
             "visible_bias": visible_bias, "num_classes": num_classes, "temperature": temperature, "t_final": t_final,
@@ -335,7 +338,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return [step * self.dt for step in reversed(kept)]
 
     def _steps_at(self, times: Sequence[float]) -> list[int]:
-        at = [whole_steps("times", time, self.dt) for time in times]
+        at = [whole_steps("times", time, self.dt) for time in entries_of("times", times)]
         if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):
             raise ValueError(
                 f"times: expected increasing ones, 0 ... {self.t_final}, a step of {self.dt} apart, got {times}"
@@ -356,7 +359,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
 
 
 def _display_range(states: Sequence[float]) -> tuple[float, float]:
-    values = [number_of("display_range", state, signed=True) for state in states]
+    values = [number_of("display_range", state, signed=True) for state in entries_of("display_range", states)]
     if len(values) != 2 or not values[0] < values[1]:
         raise ValueError(f"display_range: expected two increasing states, black and white, got {values}")
     return values[0], values[1]
