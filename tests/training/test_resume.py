@@ -4,7 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from thermotorch.training.resume import last_checkpoint
+from thermotorch.training.resume import checkpoint_to_resume, last_checkpoint
 
 CONFIG = {
     "model": {"name": "ddpm"},
@@ -62,3 +62,38 @@ def test_without_one_the_error_says_why_each_was_passed_over(runs):
     runs("old", seed=1, model={"name": "generator"})
     with pytest.raises(FileNotFoundError, match="old has another model, seed"):
         name_of_last(runs)
+
+
+def replace_by_folder(path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "random": lambda path: path.write_bytes(bytes(range(7, 256)) * 9),
+    "folder": replace_by_folder,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("wanted", ["last", "requeue"])
+def test_a_damaged_last_checkpoint_is_passed_over_and_that_is_said(runs, caplog, wanted, damage):
+    runs("run")
+    run = runs.folder / "run"
+    last, earlier = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "step-3.ckpt"
+    torch.save({"state_dict": {}}, earlier)
+    DAMAGES[damage](last)
+    assert checkpoint_to_resume(wanted, run, CONFIG) == earlier
+    assert f"{last} is damaged" in caplog.text
+    with pytest.raises(ValueError, match="ckpt_path: .*last.ckpt is damaged"):
+        checkpoint_to_resume(str(last), run, CONFIG)
+    earlier.unlink()
+    with pytest.raises(ValueError, match="no other checkpoint beside it can be read"):
+        checkpoint_to_resume(wanted, run, CONFIG)
+
+
+def test_a_requeued_run_without_a_checkpoint_starts_anew(runs):
+    assert checkpoint_to_resume("requeue", runs.folder / "new", CONFIG) is None
+    assert checkpoint_to_resume(None, runs.folder / "new", CONFIG) is None

@@ -58,28 +58,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     import torch
 
     from thermotorch.evaluation.speed.hardware import describe_hardware
-    from thermotorch.training.checkpoint_files import WholeCheckpoints, fault_of, readable_checkpoint
+    from thermotorch.training.checkpoint_files import WholeCheckpoints
     from thermotorch.training.finite import FiniteGradients
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
-    from thermotorch.training.resume import LAST, last_checkpoint, local_checkpoint
+    from thermotorch.training.resume import checkpoint_to_resume
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
-    resume = cfg.ckpt_path
-    if resume == "requeue":
-        resume = str(run / LAST) if (run / LAST).is_file() else None
-    elif resume == "last":
-        resume = last_checkpoint(run, plain_mapping(cfg))
-    if resume is not None:
-        resume = local_checkpoint(resume)
-        if cfg.ckpt_path in ("last", "requeue"):
-            damaged, (resume, fault) = resume, readable_checkpoint(resume)
-            if fault:
-                log.warning("%s is damaged (%s); continuing from the newest checkpoint beside it", damaged, fault)
-        elif fault := fault_of(resume):
-            raise ValueError(f"ckpt_path: {resume} is damaged ({fault})")
-        log.info("continuing from %s", resume)
+    resume = checkpoint_to_resume(cfg.ckpt_path, run, plain_mapping(cfg))
     torch.manual_seed(cfg.seed)
     module = instantiate(cfg.module)
     logging.getLogger("lightning").handlers.clear()  # Hydra's handlers already print and file its messages

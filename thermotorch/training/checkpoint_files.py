@@ -24,7 +24,7 @@ def fault_of(checkpoint: Path) -> str | None:
     Cost: reading the index of the file, without its tensors.
     """
     if checkpoint.is_dir():
-        return None
+        return None if any(checkpoint.iterdir()) else "an empty folder"
     try:
         content = torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:  # torch passes on any exception of its parsers

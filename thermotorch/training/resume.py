@@ -1,15 +1,48 @@
 """The checkpoint from which a training run continues."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from thermotorch.training.checkpoint_files import fault_of, readable_checkpoint
 from thermotorch.training.plain import plain_mapping
+
+log = logging.getLogger(__name__)
 
 LAST = Path("checkpoints") / "last.ckpt"
 MUST_AGREE = ("model", "data", "objective", "optimizer", "seed")
+
+
+def checkpoint_to_resume(wanted: str | None, run: Path, config: Mapping[str, Any]) -> Path | None:
+    """Return the checkpoint that `ckpt_path` asks for, or None to start anew.
+
+    Args:
+        wanted: "last" (see `last_checkpoint`), "requeue" for that of the run folder if there is one, a path, or None.
+            A damaged one is replaced by the newest readable one beside it, except where its path was given.
+        run: folder of the run about to start.
+        config: its composed configuration, not resolved.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ValueError: it is damaged, and no other one can be read.
+    """
+    if wanted is None or wanted == "requeue" and not (run / LAST).exists():
+        return None
+    if wanted not in ("last", "requeue"):
+        given = local_checkpoint(wanted)
+        if fault := fault_of(given):
+            raise ValueError(f"ckpt_path: {given} is damaged ({fault})")
+        log.info("continuing from %s", given)
+        return given
+    last = local_checkpoint(run / LAST if wanted == "requeue" else last_checkpoint(run, config))
+    found, fault = readable_checkpoint(last)
+    if fault:
+        log.warning("%s is damaged (%s); continuing from the newest checkpoint beside it", last, fault)
+    log.info("continuing from %s", found)
+    return found
 
 
 def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
@@ -25,7 +58,7 @@ def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
     Raises:
         FileNotFoundError: no such checkpoint; the message names the folder and the reasons for skipping runs.
     """
-    if (run / LAST).is_file():
+    if (run / LAST).exists():
         return run / LAST
     skipped = []
     for checkpoint in sorted(run.parent.glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime, reverse=True):
