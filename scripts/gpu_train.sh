@@ -56,8 +56,8 @@ if [ -n "${GENETIC:-}" ]; then
   exit
 fi
 
-train chain_early experiment=mnist_chain "objective.stages=[0,1]" &
-train chain_late experiment=mnist_chain "objective.stages=[2,3,4]" &
+train chain_early experiment=mnist_chain_warm "objective.stages=[0,1]" &
+train chain_late experiment=mnist_chain_warm "objective.stages=[2,3,4]" &
 train machine experiment=mnist_generator_large_batch &
 train ddpm experiment=ddpm_mnist_gpu &
 train flow experiment=flow_mnist_gpu &

@@ -24,6 +24,7 @@ SMALL = {
         "model.config.first.t_final=0.05",
         "+model.config.first.hidden=8",
         "objective.first=null",
+        "objective.start_from=null",
         "objective.features=null",
     ],
     "rbm": ["model.config.hidden=8", "model.config.sampling_steps=3"],

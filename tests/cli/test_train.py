@@ -34,7 +34,7 @@ def experiment_model(experiment: str) -> str:
         return "ddpm"
     if experiment.startswith("flow"):
         return "flow"
-    if experiment == "mnist_chain":
+    if experiment.startswith("mnist_chain"):
         return "chain"
     if experiment == "training_features":
         return "feature_net"
