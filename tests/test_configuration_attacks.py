@@ -68,7 +68,7 @@ HYDRA_KEYS = {
     ),
     "a node out of text": (
         """callbacks: {x: '${oc.create:{_target_:shutil.copy}}'}""",
-        r"hydra\.callbacks: expected values that are known .*oc\.create",
+        r"hydra\.callbacks: expected values known before the program runs.*oc\.create",
     ),
     "a node out of decoded text": (
         """callbacks: {x: "${oc.decode:'{_target_:shutil.copy}'}"}""", r"hydra\.callbacks: ",

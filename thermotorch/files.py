@@ -14,6 +14,22 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 
+def user_path(name: str, path: str | os.PathLike) -> Path:
+    """Return a path with `~` and `~user` at its start replaced by the home of that user.
+
+    Args:
+        name: argument or variable that holds the path, for the error.
+        path: the path.
+
+    Raises:
+        ValueError: no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name}: expected a path, found {str(path)!r:.300}, of no known user") from None
+
+
 def write_file(path: str | os.PathLike, data: bytes | str) -> Path:
     """Write a file whole, text as UTF-8, make its folder if needed, and return its path.
 

@@ -128,6 +128,16 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint["state_dict"] | {f"live.{name}": value for name, value in live.items()}
 
 
+def test_a_finished_run_that_is_continued_elsewhere_says_so_and_leaves_its_checkpoint(run):
+    """It ended with exit status 0 and an empty folder."""
+    command = small("feature_net")
+    first = run(cli.train_main, *command)
+    again = run(cli.train_main, *command, "ckpt_path=last")
+    assert again != first
+    assert (again / "checkpoints" / "last.ckpt").read_bytes() == (first / "checkpoints" / "last.ckpt").read_bytes()
+    assert "nothing was left to train after the 1 updates of" in (again / "thermotorch-train.log").read_text()
+
+
 def test_last_needs_an_earlier_run_of_the_same_thing(run):
     command = small("feature_net")
     with pytest.raises(SystemExit, match=r"ckpt_path: no checkpoints/last.ckpt .*no run there has one"):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,6 +32,21 @@ def test_a_result_comes_back_under_its_key_alone(tmp_path):
     with safe_open(path, framework="pt") as file:
         assert json.loads(file.metadata()["key"]) == KEY
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_cannot_be_used_costs_no_result(tmp_path, caplog, monkeypatch):
+    """Hours of measurement came to an end in the error of a cache."""
+    (tmp_path / "taken").write_text("not a folder")
+    cache = ResultCache(tmp_path / "taken")
+    cache.save_result(KEY, result())
+    assert "cannot be written, so the result is not kept" in caplog.text
+
+    def forbidden(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert cache.load_result(KEY) is None
+    assert "cannot be read and is measured again" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -87,7 +103,7 @@ def test_a_damaged_file_counts_as_none(tmp_path, damage, caplog):
     path = cache.save_result(KEY, result())
     path.write_bytes(damage(path.read_bytes()))
     assert cache.load_result(KEY) is None
-    assert "is damaged and measured again" in caplog.text
+    assert "cannot be read and is measured again" in caplog.text
 
 
 def test_a_result_of_another_version_counts_as_none(tmp_path, caplog):

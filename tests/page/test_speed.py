@@ -17,7 +17,7 @@ from tests.page.devtools import Tab, tab
 from thermotorch.page.write import write_page
 from thermotorch.zoo import load_checkpoint
 
-CORES, FRAMES, SECONDS = 2, 30, 2.0  # what issue 21 asks for
+CORES, FRAMES, SECONDS = 2, 30, 2.0  # at least, and at most to the first frame
 TICK = 10.0  # ms, of the times in /proc
 FIRST = """new MutationObserver(() => document.body?.dataset.run && (window.noiseAt ??= performance.now()))
   .observe(document, { attributes: true, childList: true, subtree: true });"""

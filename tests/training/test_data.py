@@ -176,3 +176,8 @@ def test_mnist(mnist_dir):
     assert labels[0] == 5
     assert len(data.test_images()[0]) == 10000
     assert np.isclose(images.mean(), 0.1307, atol=5e-5)
+
+
+def test_a_folder_in_the_home_of_no_known_user_is_named():
+    with pytest.raises(ValueError, match="data_dir: expected a path, found '~no_such_user/data', of no known user"):
+        MNISTData("~no_such_user/data")

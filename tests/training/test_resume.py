@@ -39,6 +39,13 @@ def name_of_last(runs, config=CONFIG) -> str:
     return last_checkpoint(runs.folder / "new", config).parent.parent.name
 
 
+def test_a_path_in_the_home_of_no_known_user_is_named(runs):
+    with pytest.raises(
+        ValueError, match="ckpt_path: expected a path, found '~no_such_user/last.ckpt', of no known user"
+    ):
+        checkpoint_to_resume("~no_such_user/last.ckpt", runs.folder, CONFIG)
+
+
 def test_the_newest_run_of_the_same_thing_is_continued(runs):
     runs("b")
     runs("a")

@@ -126,8 +126,13 @@ def test_weights_carry_the_framework_that_the_hub_asks_for(places):
 
 def test_a_home_of_no_known_user_is_named(monkeypatch):
     monkeypatch.setenv("THERMOTORCH_HOME", "~no_such_user/zoo")
-    with pytest.raises(ValueError, match="THERMOTORCH_HOME: expected a folder, found '~no_such_user/zoo'"):
+    with pytest.raises(ValueError, match="THERMOTORCH_HOME: expected a path, found '~no_such_user/zoo', of no known"):
         checkpoint_folders()
+
+
+def test_a_checkpoint_in_the_home_of_no_known_user_is_named():
+    with pytest.raises(ValueError, match="checkpoint: expected a path, found .~no_such_user/a.safetensors."):
+        find_checkpoint("~no_such_user/a.safetensors")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "feature_net." + "y" * 5000, "/" + "x" * 5000, "hf://a/" + "b" * 5000])

@@ -62,7 +62,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     from thermotorch.training.finite import FiniteGradients
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
-    from thermotorch.training.resume import checkpoint_to_resume
+    from thermotorch.training.resume import checkpoint_to_resume, keep_finished
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)
@@ -80,6 +80,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     with interrupt_ends_the_step(trainer):
         trainer.fit(module, datamodule=instantiate(cfg.data), ckpt_path=resume, weights_only=True)
+    if resume is not None and trainer.is_global_zero and trainer.checkpoint_callback is not None:
+        keep_finished(resume, run, trainer.global_step)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     record = {
         "command": _command(HydraConfig.get().job.name),

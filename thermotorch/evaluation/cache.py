@@ -47,24 +47,31 @@ class ResultCache:
         self.folder = Path(folder)
 
     def load(self, key: Mapping[str, Any]) -> tuple[dict, dict[str, Tensor]] | None:
-        """Return the plain values and tensors under a key; None if there are none, or the file is damaged."""
+        """Return the plain values and tensors under a key; None if there are none, or they cannot be read."""
         path = self._path(key)
-        if not path.is_file():
-            return None
         try:
+            if not path.is_file():
+                return None
             with safe_open(path, framework="pt") as file:
                 values = json.loads(file.metadata()["values"])
                 return values, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            log.warning("%s is damaged and measured again: %s", path, error)
+            log.warning("%s cannot be read and is measured again: %s", path, error)
             return None
 
     def save(self, key: Mapping[str, Any], values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
-        """Write plain values and tensors under a key, all or nothing, and return the file."""
+        """Write plain values and tensors under a key, all or nothing, and return the file.
+
+        A folder that cannot be written is a warning: what was measured for hours is worth more than its copy.
+        """
         path = self._path(key)
         metadata = {"key": json.dumps(key), "values": json.dumps(values, allow_nan=False)}
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-        return write_file(path, data)
+        try:
+            write_file(path, data)
+        except OSError as error:
+            log.warning("%s cannot be written, so the result is not kept: %s", path, error)
+        return path
 
     def load_result(self, key: Mapping[str, Any]) -> ModelResult | None:
         """Return the result of one entry, if there is one that this version understands."""

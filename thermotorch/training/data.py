@@ -7,7 +7,6 @@ A resumed run therefore equals an uninterrupted one, and many processes equal on
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
 from thermotorch.evaluation.quality.novelty import KnownImages
+from thermotorch.files import user_path
 from thermotorch.names import unknown_name
 from thermotorch.zoo import load_card
 
@@ -169,7 +169,7 @@ class ImageData(LightningDataModule):
             raise ValueError(f"digits: expected some of 0 ... {self.num_classes - 1}, found {list(digits or ())}")
         if images_per_digit is not None and images_per_digit < 1:
             raise ValueError(f"images_per_digit: expected at least 1, found {images_per_digit}")
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path("data_dir", data_dir)
         self.batch_size = batch_size
         self.digits = None if digits is None else list(digits)
         self.images_per_digit = images_per_digit

@@ -1,12 +1,15 @@
 """The checkpoint from which a training run continues."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
+from thermotorch.files import replacing, user_path
 from thermotorch.training.checkpoint_files import fault_of, readable_checkpoint
 from thermotorch.training.plain import plain_mapping
 
@@ -45,6 +48,23 @@ def checkpoint_to_resume(wanted: str | None, run: Path, config: Mapping[str, Any
     return found
 
 
+def keep_finished(resumed: Path, run: Path, updates: int) -> None:
+    """Copy the checkpoint of a run that was over already into the folder of the run that found nothing left to do.
+
+    Args:
+        resumed: checkpoint that the run continued from; a folder, as some strategies write, is not copied.
+        run: folder of the run.
+        updates: number of updates at its end, those before `resumed` included.
+    """
+    if (run / LAST).exists() or not resumed.is_file():
+        return
+    if torch.load(resumed, map_location="meta", weights_only=True).get("global_step") != updates:
+        return
+    log.warning("nothing was left to train after the %d updates of %s, which is copied to this run", updates, resumed)
+    with replacing(run / LAST) as copy:
+        shutil.copyfile(resumed, copy)
+
+
 def last_checkpoint(run: Path, config: Mapping[str, Any]) -> Path:
     """Return the `last.ckpt` that `ckpt_path=last` means.
 
@@ -79,8 +99,9 @@ def local_checkpoint(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: no such file (or folder, which some strategies write).
+        ValueError: a path that begins with the home of a user who does not exist.
     """
-    absolute = Path(path).expanduser().absolute()
+    absolute = user_path("ckpt_path", path).absolute()
     if "://" in str(path) or "::" in str(absolute) or not absolute.exists():
         raise FileNotFoundError(f"ckpt_path: expected `last` or a path on this machine, found {str(path)!r:.300}")
     return absolute

@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from thermotorch.files import user_path
 from thermotorch.names import unknown_name
 from thermotorch.zoo.hub import SCHEME, download
 from thermotorch.zoo.plugins import plugin_folders
@@ -36,10 +37,7 @@ def packaged_folder() -> Path:
 def checkpoint_folders() -> list[Path]:
     """Return the folders to search for a name, in order: $THERMOTORCH_HOME if set, our own, those of plugins."""
     home = os.environ.get("THERMOTORCH_HOME")
-    try:
-        own = [Path(home).expanduser()] if home else []
-    except RuntimeError:
-        raise ValueError(f"THERMOTORCH_HOME: expected a folder, found {home!r}, of no known user") from None
+    own = [user_path("THERMOTORCH_HOME", home)] if home else []
     return [*own, packaged_folder(), *plugin_folders()]
 
 
@@ -91,7 +89,7 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
         if places := _places(text):
             return places[0]
         raise unknown_checkpoint("checkpoint", text, list_checkpoints())
-    path = download(text) if text.startswith(SCHEME) else Path(text).expanduser()
+    path = download(text) if text.startswith(SCHEME) else user_path("checkpoint", text)
     if path.is_dir():
         path /= FOLDER_WEIGHTS
         if not path.with_name(FOLDER_CARD).is_file():

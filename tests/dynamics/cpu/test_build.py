@@ -98,7 +98,7 @@ def test_a_user_without_a_home_has_a_cache_folder(monkeypatch):
     assert build.cache_folder().name.startswith("thermotorch-")
     monkeypatch.setenv("THERMOTORCH_CACHE", "~no_such_user/x")
     with pytest.raises(
-        ValueError, match="THERMOTORCH_CACHE: expected a folder, found '~no_such_user/x', of no known user"
+        ValueError, match="THERMOTORCH_CACHE: expected a path, found '~no_such_user/x', of no known user"
     ):
         build.cache_folder()
 

@@ -20,7 +20,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from thermotorch.files import locked, replacing, write_file
+from thermotorch.files import locked, replacing, user_path, write_file
 
 SOURCES = Path(__file__).parent / "native"
 FLAGS = (
@@ -79,14 +79,11 @@ def cache_folder() -> Path:
     Raises:
         ValueError: `$THERMOTORCH_CACHE` begins with the home of a user who does not exist.
     """
-    chosen = os.environ.get("THERMOTORCH_CACHE")
+    if chosen := os.environ.get("THERMOTORCH_CACHE"):
+        return user_path("THERMOTORCH_CACHE", chosen)
     try:
-        if chosen:
-            return Path(chosen).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "thermotorch"
     except RuntimeError:
-        if chosen:
-            raise ValueError(f"THERMOTORCH_CACHE: expected a folder, found {chosen!r}, of no known user") from None
         return Path(tempfile.gettempdir(), f"thermotorch-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
 
 
