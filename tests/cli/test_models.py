@@ -232,7 +232,7 @@ def test_benchmark_writes_its_table(run, capsys):
 
 @pytest.mark.parametrize("program", ["train", "sample", "evaluate", "compare", "benchmark"])
 def test_scripts_are_the_same_programs(program):
-    path = Path(__file__).parent.parent / "scripts" / f"{program}.py"
+    path = Path(__file__).parents[2] / "scripts" / f"{program}.py"
     assert f"from thermotorch.cli import {program}_main\n" in path.read_text()
     assert callable(getattr(cli, f"{program}_main"))
 
