@@ -24,6 +24,7 @@ from thermotorch.evaluation.report.content import Gallery
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.protocol import abilities
 from thermotorch.zoo import load_card, load_checkpoint, record_rows
 from thermotorch.zoo.lookup import packaged_folder
@@ -49,6 +50,11 @@ def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResu
         ledgers = tuple(priced.get(ledger.scenario, ledger) for ledger in ledgers)
         row = energy.overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)
         rows = [row if each.metric == OVERHEAD else each for each in rows]
+    elif isinstance(model, ThermodynamicChain):
+        priced = {ledger.scenario: ledger for ledger in energy.thermodynamic_ledgers(label, model, num_samples=SAMPLES)}
+        ledgers = (*priced.values(), *(ledger for ledger in ledgers if ledger.scenario not in priced))
+        row = energy.overhead_row(protocol.seed, priced["rc_analog"], rows[0].command, SAMPLES)
+        rows = [row if each.metric == OVERHEAD else each for each in rows]
     elif not able.thermodynamic:
         with torch.no_grad():
             work = energy.count(model, lambda: able.draw(1, seed=protocol.seed, **options).images)
@@ -67,10 +73,10 @@ def reprice_cards() -> None:
         if not path.with_suffix(".json").is_file():
             continue
         rows = [Row.from_dict(row) for row in load_card(path)["energy"]]
-        old = next((row for row in rows if row.metric == OVERHEAD and row.value is not None), None)
+        old = next((row for row in rows if row.metric == OVERHEAD), None)
         if old is not None:
-            run = energy.machine_run(load_checkpoint(path), SAMPLES, old.seed)
-            ledger = energy.device("rc_analog").ledger(path.stem, run)
+            ledgers = energy.thermodynamic_ledgers(path.stem, load_checkpoint(path), num_samples=SAMPLES, seed=old.seed)
+            ledger = next(ledger for ledger in ledgers if ledger.scenario == "rc_analog")
             record_rows(path, energy=[energy.overhead_row(old.seed, ledger, old.command, SAMPLES).to_dict()])
 
 

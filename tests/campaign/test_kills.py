@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="autograd's threads of a GPU do not survive a fork"),
 ]
 
-KILLED = 5  # runs of each training
+KILLED = 3  # runs of each training
 EVERY = 3  # updates between checkpoints: divides all max_steps, or last.ckpt would not be that of the last update
 TRAININGS = {
     "feature_net": ["experiment=feature_net", "data.batch_size=64", "trainer.max_steps=45"],

@@ -25,7 +25,7 @@ from thermotorch.zoo import load_checkpoint, record_rows, save_checkpoint
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
+KILLS = 12
 ENDS = {".cir": ".end", ".svg": "</svg>"}
 
 
