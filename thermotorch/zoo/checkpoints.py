@@ -70,9 +70,11 @@ def load_checkpoint(
         try:
             weights = _read_entered(path, card["sha256"], label)
             break
-        except (ValueError, FileNotFoundError):
-            if read_card(card.path)["sha256"] == card["sha256"]:
-                raise  # else a release came between the card and the weights
+        except (ValueError, FileNotFoundError):  # damaged, or releases came between the card and the weights
+            with locked(path.parent):
+                if read_card(card.path)["sha256"] == card["sha256"]:
+                    weights = _read_entered(path, card["sha256"], label)
+                    break
     model = _built(card, weights, config or {})
     _check_fit(label, kind, model.state_dict(), weights, card.get("stored"))
     model.load_state_dict(weights)
