@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from thermotorch.evaluation import energy
-from thermotorch.evaluation.energy.card_rows import OVERHEAD
+from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD
 from thermotorch.evaluation.generation import in_words, sampler_options
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
@@ -24,7 +24,6 @@ from thermotorch.evaluation.report.content import Gallery
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
-from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.protocol import abilities
 from thermotorch.zoo import load_card, load_checkpoint, record_rows
 from thermotorch.zoo.lookup import packaged_folder
@@ -42,20 +41,19 @@ def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResu
     said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
     ledgers = tuple(energy.Ledger.from_dict(ledger) for ledger in found["ledgers"])
     work: energy.MachineRun | energy.DigitalCount | None = None
-    if energy.has_cycle(model):
-        heat = next(row for row in rows if row.metric == "generation heat")
-        run = energy.machine_run(model, SAMPLES, protocol.seed)
-        work = replace(run, heat=heat.known, heat_stderr=heat.stderr)
-        priced = {device.name: device.ledger(label, work) for device in energy.DEVICES}
-        ledgers = tuple(priced.get(ledger.scenario, ledger) for ledger in ledgers)
+    if able.thermodynamic:
+        heat = next(row for row in rows if row.metric == HEAT)
+        if energy.has_cycle(model):
+            run = energy.machine_run(model, SAMPLES, protocol.seed)
+            work = replace(run, heat=heat.known, heat_stderr=heat.stderr)
+            modelled = tuple(device.ledger(label, work) for device in energy.DEVICES)
+        else:
+            modelled = energy.thermodynamic_ledgers(label, model, num_samples=SAMPLES, seed=protocol.seed)
+        priced = {ledger.scenario: ledger for ledger in modelled}
+        ledgers = (*modelled, *(ledger for ledger in ledgers if ledger.scenario not in priced))
         row = energy.overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)
         rows = [row if each.metric == OVERHEAD else each for each in rows]
-    elif isinstance(model, ThermodynamicChain):
-        priced = {ledger.scenario: ledger for ledger in energy.thermodynamic_ledgers(label, model, num_samples=SAMPLES)}
-        ledgers = (*priced.values(), *(ledger for ledger in ledgers if ledger.scenario not in priced))
-        row = energy.overhead_row(protocol.seed, priced["rc_analog"], rows[0].command, SAMPLES)
-        rows = [row if each.metric == OVERHEAD else each for each in rows]
-    elif not able.thermodynamic:
+    else:
         with torch.no_grad():
             work = energy.count(model, lambda: able.draw(1, seed=protocol.seed, **options).images)
     blank = torch.zeros(SAMPLES, 1, 28, 28)
@@ -68,16 +66,16 @@ def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResu
 
 
 def reprice_cards() -> None:
-    """Enter the overhead of `rc_analog` anew into the cards that have it."""
+    """Enter the overhead of `rc_analog` anew into the cards that have it, with the command of their heat."""
     for path in sorted(packaged_folder().glob("*.safetensors")):
         if not path.with_suffix(".json").is_file():
             continue
-        rows = [Row.from_dict(row) for row in load_card(path)["energy"]]
-        old = next((row for row in rows if row.metric == OVERHEAD), None)
-        if old is not None:
-            ledgers = energy.thermodynamic_ledgers(path.stem, load_checkpoint(path), num_samples=SAMPLES, seed=old.seed)
+        rows = {row["metric"]: Row.from_dict(row) for row in load_card(path)["energy"]}
+        if OVERHEAD in rows:
+            seed, command = rows[HEAT].seed, rows[HEAT].command
+            ledgers = energy.thermodynamic_ledgers(path.stem, load_checkpoint(path), num_samples=SAMPLES, seed=seed)
             ledger = next(ledger for ledger in ledgers if ledger.scenario == "rc_analog")
-            record_rows(path, energy=[energy.overhead_row(old.seed, ledger, old.command, SAMPLES).to_dict()])
+            record_rows(path, energy=[energy.overhead_row(seed, ledger, command, SAMPLES).to_dict()])
 
 
 def main() -> None:

@@ -100,7 +100,11 @@ def test_forces_that_do_not_fit_are_refused(force, kind, message):
 
 
 def test_a_generator_prepares_its_noise_in_its_measured_wells():
-    """Ideal forces: the noise of the quartic machine. A generator that only knew j2 and j4 would diffuse freely."""
+    """Ideal forces: the noise of the quartic machine. A generator that only knew j2 and j4 would diffuse freely.
+
+    Interpolated on a grid of h = 2e-3, a force is off by at most h^2 / 8 x 24 |x| = 2.4e-5 for |x| < 2, and as wells of
+    curvature 2 and more contract, a state by half as much, with float32 rounding on top.
+    """
     model = tt.create_model("generator", image_shape=[1, 2, 2], hidden=3, temperature=0.1, dt=0.02, integrator="heun")
     x = torch.linspace(-2, 2, 2001)
     exact = model.noise(200, seed=0)

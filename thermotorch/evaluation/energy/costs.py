@@ -34,23 +34,22 @@ def costs(entry: Entry, generation: Generation, how: str = "", command: str = ""
 
     Cost: 64 samples of a device, or one of a digital model with its operations counted.
     """
-    seed, n = entry.protocol.seed, entry.protocol.num_samples
+    seed, simulated = entry.protocol.seed, min(entry.protocol.num_samples, _SIMULATED)
     bits = energy.landauer_row(generation.images[0].numel(), seed)
     measured = energy.measured_ledger(entry.label, generation.drawn)
     able = abilities(entry.model)
     if generation.heat is not None and generation.work is not None:
         run = None
         if energy.has_cycle(entry.model):
-            run = energy.machine_run(entry.model, min(n, _SIMULATED), seed, generation.heat)
+            run = energy.machine_run(entry.model, simulated, seed, generation.heat)
             ledgers = tuple(device.ledger(entry.label, run) for device in energy.DEVICES)
         else:
-            few = min(n, _SIMULATED)
             ledgers = energy.thermodynamic_ledgers(
-                entry.label, entry.model, generation.heat, num_samples=few, seed=seed
+                entry.label, entry.model, generation.heat, num_samples=simulated, seed=seed
             )
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = energy.heat_rows(generation.heat, seed, command=command)
-        overhead = energy.overhead_row(seed, priced, command, min(n, _SIMULATED) if priced else 0)
+        overhead = energy.overhead_row(seed, priced, command, simulated if priced else 0)
         rows += [energy.work_row(generation.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)
     draw_one = partial(able.draw, 1, seed=seed, **sampler_options(able, entry.protocol))

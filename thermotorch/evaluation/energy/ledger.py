@@ -1,6 +1,6 @@
 """The energy of one sample by contribution: every joule of a comparison stands in a ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -118,8 +118,7 @@ class Ledger:
         if not known:
             return LedgerLine(TOTAL, None, None, None, "unavailable", "no contribution is known")
         name, note = (PARTIAL, f"lower bound: without {', '.join(self.missing)}") if self.missing else (TOTAL, "")
-        joule, low, high = (sum(getattr(line, end) for line in known) for end in ("known", "least", "most"))
-        return LedgerLine(name, joule, low, high, self.kind, "sum of the contributions", note)
+        return LedgerLine(name, *_sums(known), self.kind, "sum of the contributions", note)
 
     @classmethod
     def sum(cls, parts: Mapping[str, "Ledger"]) -> "Ledger":
@@ -134,16 +133,13 @@ class Ledger:
         first = next(iter(parts.values()))
         lines = []
         for line in first.contributions:
-            of_parts = {name: part.line(line.contribution) for name, part in parts.items()}
-            known = {name: other for name, other in of_parts.items() if other and other.joule is not None}
+            name, of_parts = line.contribution, [part.line(line.contribution) for part in parts.values()]
+            known = [other for other in of_parts if other and other.joule is not None]
             if len(known) < len(parts):
-                lines.append(LedgerLine(line.contribution, None, None, None, "unavailable", line.source, line.note))
-                continue
-            joule, low, high = (
-                sum(getattr(other, end) for other in known.values()) for end in ("known", "least", "most")
-            )
-            shares = "; ".join(f"{name} {other.known:.2g} J" for name, other in known.items())
-            lines.append(LedgerLine(line.contribution, joule, low, high, line.kind, line.source, shares))
+                lines.append(LedgerLine(name, None, None, None, "unavailable", line.source, line.note))
+            else:
+                shares = "; ".join(f"{part} {other.known:.2g} J" for part, other in zip(parts, known, strict=True))
+                lines.append(LedgerLine(name, *_sums(known), line.kind, line.source, shares))
         scale = first.line(LANDAUER)
         return cls(first.model, first.scenario, (*lines, *([scale] if scale else [])))
 
@@ -160,3 +156,8 @@ class Ledger:
             KeyError, TypeError: a missing or an unknown field.
         """
         return cls(ledger["model"], ledger["scenario"], tuple(LedgerLine(**line) for line in ledger["lines"]))
+
+
+def _sums(lines: Sequence[LedgerLine]) -> tuple[float, float, float]:
+    """Return the sums of the joules of known lines and of both ends of their ranges."""
+    return sum(line.known for line in lines), sum(line.least for line in lines), sum(line.most for line in lines)
