@@ -71,6 +71,9 @@ def test_wandb_runs_offline_beside_the_csv(run, monkeypatch):
     wandb.finish()
     records = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
     assert len(records) == 1
+    deadline = time.monotonic() + 60  # wandb writes in a process of its own, after `finish` has returned
+    while not records[0].stat().st_size and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert records[0].stat().st_size > 0
     assert "train/loss" in (folder / "csv" / "version_0" / "metrics.csv").read_text()
 
