@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from thermotorch.evaluation.speed import rivals
 from thermotorch.evaluation.speed.benchmark import as_markdown, benchmark, save_figure
 from thermotorch.evaluation.speed.rivals import Equation
 
@@ -12,7 +13,9 @@ SMALL = {"image_shape": [1, 4, 4], "hidden": 8, "t_final": 0.025}
 
 @pytest.fixture(scope="module")
 def result() -> dict:
-    return benchmark(batch_sizes=[1, 4], steps=20, repeats=3, model=SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rivals, "_compiled_step", lambda: rivals._plain_step)  # tested in test_rivals; compiling is slow
+        return benchmark(batch_sizes=[1, 4], steps=20, repeats=3, model=SMALL)
 
 
 def test_every_row_is_the_median_of_the_runs_it_lists(result):

@@ -6,11 +6,19 @@ import pytest
 import torch
 
 from thermotorch.dynamics import simulate
-from thermotorch.evaluation.speed.rivals import Equation, diffrax_euler, jax_scan, plain_loop, torchsde_euler
+from thermotorch.evaluation.speed.rivals import (
+    Equation,
+    compiled_loop,
+    diffrax_euler,
+    jax_scan,
+    plain_loop,
+    torchsde_euler,
+)
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 RIVALS = {
     "plain": ("torch", lambda equation: lambda state: plain_loop(equation, state)),
+    "compiled": ("torch", lambda equation: lambda state: compiled_loop(equation, state).detach()),
     "torchsde": ("torchsde", lambda equation: lambda state: torchsde_euler(equation, state)),
     "jax": ("jax", jax_scan),
     "diffrax": ("diffrax", diffrax_euler),
@@ -33,3 +41,13 @@ def test_a_rival_follows_the_same_path_without_noise_and_has_noise_of_the_same_s
     many = state.repeat(2000, 1)
     moved = torch.tensor(build(Equation(*machine, steps=1, dt=1e-6, temperature=0.1))(many).__array__())
     assert (moved - many).var().item() == pytest.approx(2 * 0.1 * 1e-6, rel=0.03)
+
+
+def test_the_compiled_loop_has_the_gradients_of_the_plain_one():
+    torch.manual_seed(0)
+    couplings, bias, state = torch.randn(6, 6).requires_grad_(), torch.randn(6).requires_grad_(), torch.randn(5, 6)
+    gradients = []
+    for loop in (plain_loop, compiled_loop):
+        end = loop(Equation(couplings, bias, 1.0, 0.5, steps=20, dt=1e-2, temperature=0.0), state)
+        gradients.append(torch.autograd.grad(end.square().sum(), (couplings, bias)))
+    torch.testing.assert_close(gradients[1], gradients[0])

@@ -16,7 +16,7 @@ from thermotorch.dynamics import simulate
 from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.evaluation.report.markdown import table
 from thermotorch.evaluation.speed.hardware import describe_hardware
-from thermotorch.evaluation.speed.rivals import Equation, installed, plain_loop, torch_rivals
+from thermotorch.evaluation.speed.rivals import Equation, compiled_loop, installed, plain_loop, torch_rivals
 from thermotorch.files import replacing
 from thermotorch.layer import ThermodynamicLayer
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -147,11 +147,11 @@ def _layers(device: str, seed: int, batch: int = 256) -> Iterator[tuple[str, lis
     potential = layer.potential
     units = potential.num_units
 
-    def eager() -> None:
+    def rival(loop: Callable[[Equation, Tensor], Tensor]) -> None:
         layer.zero_grad()
         push = layer.input(features) - potential.bias
         equation = Equation(potential.couplings.matrix(), -push, 1.0, 1.0, layer.steps, layer.dt, layer.temperature)
-        plain_loop(equation, torch.zeros_like(push))[:, -10:].square().sum().backward()
+        loop(equation, torch.zeros_like(push))[:, -10:].square().sum().backward()
 
     def fast() -> None:
         layer.zero_grad()
@@ -161,7 +161,11 @@ def _layers(device: str, seed: int, batch: int = 256) -> Iterator[tuple[str, lis
     normals = float(units * batch * layer.steps)
     yield (
         f"layer of {units} units, {layer.steps} steps, batch {batch}, forward and backward",
-        [Program("eager torch autograd", eager, flops, normals), Program("thermotorch", fast, flops, normals)]
+        [
+            Program("eager torch autograd", partial(rival, plain_loop), flops, normals),
+            Program("torch.compile, step by step", partial(rival, compiled_loop), flops, normals),
+            Program("thermotorch", fast, flops, normals),
+        ]
         + _bound(potential, batch, 3 * layer.steps, flops),  # fields, their adjoints, and the gradient of the couplings
     )
 

@@ -1,4 +1,4 @@
-"""The same equation in eager torch, torchsde, jax and diffrax, as functions of the initial state.
+"""The same equation in eager and compiled torch, torchsde, jax and diffrax, as functions of the initial state.
 
     dx = -(2 j2 x + 4 j4 x^3 + b + J x) dt + sqrt(2 kT dt) xi
 
@@ -7,6 +7,7 @@ They have no heat, no work, no clamps and no noise per sample: they are what a u
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -43,6 +44,9 @@ class Equation:
 def torch_rivals(equation: Equation) -> dict[str, Run]:
     """Return the installed rivals that run on torch, the eager loop first."""
     runs: dict[str, Run] = {"eager torch loop": lambda state: plain_loop(equation, state)}
+    runs["torch.compile, step by step"] = lambda state: compiled_loop(equation, state)
+    if equation.bias.device.type == "cuda":
+        runs["torch.compile, one CUDA graph"] = in_one_graph(runs["torch.compile, step by step"])
     if equation.field is None:
         rounded = with_bfloat16_products(equation)
         runs["eager torch loop, bfloat16 products"] = lambda state: plain_loop(rounded, state)
@@ -64,8 +68,53 @@ def installed(equation: Equation) -> dict[str, Run]:
 def plain_loop(equation: Equation, state: Tensor) -> Tensor:
     """Run Euler-Maruyama with noise from torch's global generator, differentiable by autograd."""
     for _ in range(equation.steps):
-        state = state - equation.dt * equation.gradient(state) + equation.amplitude * torch.randn_like(state)
+        state = _plain_step(equation, state)
     return state
+
+
+def _plain_step(equation: Equation, state: Tensor) -> Tensor:
+    return state - equation.dt * equation.gradient(state) + equation.amplitude * torch.randn_like(state)
+
+
+def compiled_loop(equation: Equation, state: Tensor) -> Tensor:
+    """Run `plain_loop` with its step, noise included, compiled by `torch.compile`; differentiable by autograd.
+
+    The loop stays in Python: thousands of unrolled steps would compile for minutes.
+    """
+    step = _compiled_step()
+    for _ in range(equation.steps):
+        state = step(equation, state)
+    return state
+
+
+@cache
+def _compiled_step() -> Callable[[Equation, Tensor], Tensor]:
+    return torch.compile(_plain_step)
+
+
+def in_one_graph(run: Run) -> Run:
+    """Return `run` captured in one CUDA graph for each shape of state, without a gradient."""
+    graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, object]] = {}
+
+    @torch.no_grad()
+    def replay(state: Tensor) -> object:
+        if state.shape not in graphs:
+            here = state.clone()
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):  # compiles before the capture
+                run(here)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                end = run(here)
+            graphs[state.shape] = graph, here, end
+        graph, here, end = graphs[state.shape]
+        here.copy_(state)
+        graph.replay()
+        return end
+
+    return replay
 
 
 def with_bfloat16_products(equation: Equation) -> Equation:
