@@ -25,6 +25,7 @@ from thermotorch.dynamics.cuda import action, pipeline, streamed
 from thermotorch.dynamics.cuda import alternating as scheme
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.operators.arguments import Langevin
+from thermotorch.evaluation.speed.rivals import Equation, compiled_loop, in_one_graph
 
 SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
 
@@ -208,6 +209,29 @@ def large(bench: Bench) -> None:
             row.notes["TFLOP/s"] = f"{2 * steps * len(machine.state) * units**2 / row.ms * 1e-9:.3g}"
 
 
+def compiled(bench: Bench) -> None:
+    """Time torch.compile of the plain loop, step by step and with all steps in one CUDA graph, and with gradient."""
+    steps = bench.size(250, 2)
+    for units, batch in ((74, 2112), (1296, 256), (1296, 1024)):
+        machine = Machine(bench.size(units, 16), bench.size(batch, 5), bench.device)
+        couplings = machine.matrix.clone().requires_grad_()
+        equation = Equation(couplings, machine.bias, 1.0, 1.0, steps, DT, TEMPERATURE)
+
+        def forward(m: Machine = machine, e: Equation = equation) -> Tensor:
+            with torch.no_grad():
+                return compiled_loop(e, m.state)
+
+        def back(m: Machine = machine, e: Equation = equation) -> None:
+            compiled_loop(e, m.state).square().sum().backward()
+
+        name = f"torch.compile, {units} units, batch {batch}, {steps} steps"
+        bench.measure(name, forward, repeats=3)
+        if not bench.dry:
+            graph = in_one_graph(lambda state, e=equation: compiled_loop(e, state))
+            bench.measure(f"{name}, one CUDA graph", lambda g=graph, m=machine: g(m.state), repeats=3)
+        bench.measure(f"{name}, with gradient", back, repeats=3)
+
+
 def tiles(bench: Bench) -> None:
     """Find the fastest tile for one step of 1296 units, for `tile_for`."""
     units, batch, steps = bench.size(1296, 70), bench.size(1024, 5), bench.size(100, 2)
@@ -387,7 +411,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.folder, options.dry)
     torch.manual_seed(SEED)
-    for part in (resident, large, actions, layer, splitting, alternating, memory, noise, tiles, profile):
+    for part in (resident, large, actions, layer, splitting, alternating, compiled, memory, noise, tiles, profile):
         bench.attempt(part)
         verdicts = bench.write()  # what there is, should the time run out
     print("\n" + verdicts)
