@@ -2,12 +2,15 @@
 
 from thermotorch.objectives.closed_form import ReverseMoments, fit_closed_form
 from thermotorch.objectives.contrastive import contrastive_loss, mean_response
-from thermotorch.objectives.energy_distance import energy_distance, feature_distance, feature_scales
-from thermotorch.objectives.energy_score import energy_score, feature_score
-from thermotorch.objectives.forward_action import forward_action, guide_path
+from thermotorch.objectives.energy_statistics import (
+    energy_distance,
+    energy_score,
+    feature_distance,
+    feature_scales,
+    feature_score,
+)
 from thermotorch.objectives.online import online_update
-from thermotorch.objectives.reverse_action import reverse_action
-from thermotorch.objectives.splitting_action import splitting_action
+from thermotorch.objectives.path_action import forward_action, guide_path, reverse_action, splitting_action
 
 __all__ = [
     "ReverseMoments",

@@ -14,7 +14,7 @@ from thermotorch.dynamics.noise import normals
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.stage import DenoisingStage
 from thermotorch.objectives import feature_scales, feature_score
-from thermotorch.objectives.energy_distance import Features
+from thermotorch.objectives.energy_statistics import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.given import blocks_of, frozen_features, images_of, new_model, sample_ids_of, settings_of
 from thermotorch.training.observation_module import net_blocks

@@ -15,7 +15,7 @@ from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.judge import FeatureNet
 from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
-from thermotorch.objectives.energy_distance import Features
+from thermotorch.objectives.energy_statistics import Features
 from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
 from thermotorch.training.given import (
     blocks_of,
