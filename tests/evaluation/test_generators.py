@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from thermotorch.evaluation.generators import generators, load_generators
@@ -24,3 +26,27 @@ def test_every_wrong_name_has_its_line():
     with pytest.raises(ValueError) as error:
         load_generators(["spu.8cell", "feature_net.mnist", "rbm.mnist"])
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_all_models_are_told_when_the_judge_takes_other_images(zoo_of_stand_ins, monkeypatch):
+    judge = load_checkpoint("feature_net.mnist")
+    monkeypatch.setenv("THERMOTORCH_HOME", str(zoo_of_stand_ins))
+    with pytest.raises(ValueError) as error:
+        load_generators(["generator.mnist", "ddpm.mnist"], judge)
+    assert [line.split(";")[0] for line in str(error.value).splitlines()] == [
+        f"{name} makes images of 1x8x8 and the judge takes 1x28x28" for name in ("generator.mnist", "ddpm.mnist")
+    ]
+    assert list(load_generators(["generator.mnist", "ddpm.mnist"])) == ["generator.mnist", "ddpm.mnist"]
+
+
+def test_a_name_twice_is_refused():
+    with pytest.raises(ValueError, match="^models: rbm.mnist more than once"):
+        load_generators(["rbm.mnist", "gaussians.mnist", "rbm.mnist"])
+
+
+def test_a_damaged_card_hides_no_other_model(zoo_of_stand_ins, monkeypatch, tmp_path):
+    home = shutil.copytree(zoo_of_stand_ins, tmp_path / "home")
+    monkeypatch.setenv("THERMOTORCH_HOME", str(home))
+    before = generators()
+    (home / "ddpm.mnist.json").write_text("{")
+    assert generators() == [name for name in before if name != "ddpm.mnist"] != before

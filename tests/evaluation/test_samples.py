@@ -5,7 +5,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from thermotorch.evaluation.samples import SHOWN, draw_samples, samples_in_parts, write_samples
+from thermotorch.evaluation.samples import SHOWN, Written, draw_samples, sample_rows, samples_in_parts, write_samples
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 
@@ -92,3 +92,14 @@ def test_images_keep_their_precision(tmp_path, dtype):
 def test_numbers_that_count_nothing_are_refused(count, error):
     with pytest.raises(error, match="num_samples"):
         next(samples_in_parts(Numbered(), count))
+
+
+def test_the_rows_of_a_run_are_the_means_of_its_samples():
+    heat = torch.tensor([10.0, 30.0, 20.0, 20.0])
+    mean, seconds = sample_rows(Written([], 4, heat), 0.5, 7, "here")
+    assert (mean.metric, mean.value, mean.unit, mean.kind) == ("generation heat", 20.0, "kT per sample", "modelled")
+    assert mean.stderr == pytest.approx((200 / 3) ** 0.5 / 2)
+    assert (seconds.value, seconds.unit, seconds.kind, seconds.stderr) == (0.5, "s per sample", "measured", None)
+    assert {(row.num_samples, row.seed, row.command) for row in (mean, seconds)} == {(4, 7, "here")}
+    assert sample_rows(Written([], 4, None), 0.5, 7, "here") == [seconds]
+    assert sample_rows(Written([], 1, heat[:1]), 0.5, 7, "here")[0].stderr is None  # one sample has no scatter

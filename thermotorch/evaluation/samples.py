@@ -176,8 +176,5 @@ def sample_rows(written: Written, seconds: float, seed: int, command: str) -> li
     rows = [Row("time, warm-up included", seconds, "s per sample", n, seed, "measured", None, command)]
     if written.heat is None:
         return rows
-    mean, stderr = mean_of(written.heat)
-    return [
-        Row("generation heat", mean, "kT per sample", n, seed, "modelled", stderr if n > 1 else None, command),
-        *rows,
-    ]
+    mean, stderr = mean_of(written.heat) if n > 1 else (written.heat.item(), None)
+    return [Row("generation heat", mean, "kT per sample", n, seed, "modelled", stderr, command), *rows]

@@ -89,3 +89,9 @@ def test_overhead_is_every_contribution_but_the_heat():
 def test_overhead_of_heat_alone_is_not_zero_but_unavailable():
     row = energy.overhead_row(7, priced(("heat of the trajectory", 1e-16)))
     assert (row.value, row.kind) == (None, "unavailable")
+
+
+@pytest.mark.parametrize("heat", [torch.tensor([5.0]), torch.ones(4, 2), torch.tensor(3.0)])
+def test_a_mean_without_an_error_is_refused(heat):
+    with pytest.raises(ValueError, match=r"heat: expected at least two numbers \[n\], found shape"):
+        energy.heat_rows(heat, seed=0)

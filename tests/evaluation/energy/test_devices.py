@@ -16,9 +16,11 @@ from thermotorch.evaluation.energy import (
     RCAnalog,
     SPUBoard,
     device,
+    machine_run,
     thermodynamic_ledgers,
 )
 from thermotorch.evaluation.energy.quantity import with_value
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.units import landauer_bound
 
 KT = 1.380649e-23 * 300
@@ -175,3 +177,13 @@ def test_of_a_machine_that_is_no_generator_only_the_heat_is_priced():
     assert ledger.missing == CONTRIBUTIONS[1:]
     with pytest.raises(ValueError, match="its heat must be given"):
         thermodynamic_ledgers("other", torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("heat", [None, torch.tensor([10.0, 30.0])])
+def test_a_machine_is_priced_on_every_device_by_the_run_that_was_asked_for(heat):
+    torch.manual_seed(0)
+    model = ThermodynamicGenerator(image_shape=[1, 2, 2], hidden=2, t_final=0.2, dt=0.02)
+    run = machine_run(model, 5, 3, heat)
+    expected = tuple(device.ledger("mine", run) for device in DEVICES)
+    assert thermodynamic_ledgers("mine", model, heat, num_samples=5, seed=3) == expected
+    assert run.heat != machine_run(model, 5, 4).heat

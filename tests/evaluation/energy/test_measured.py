@@ -1,6 +1,7 @@
 import pytest
 
 from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger
+from thermotorch.evaluation.energy.measured import Idle, above_idle
 from thermotorch.evaluation.energy.meter import EnergyMeter
 
 
@@ -83,3 +84,12 @@ def test_windows_that_are_too_short_and_work_that_does_nothing_are_refused(machi
         measure(
             lambda: None, 1, lambda: EnergyMeter(powercap=machine.powercap), sleep=lambda s: None, clock=lambda: 0.0
         )
+
+
+def test_without_the_idle_power_there_is_no_net_energy(machine):
+    """Gross joules alone would pass for net ones."""
+    with EnergyMeter(powercap=machine.powercap) as meter:
+        machine.spend(2.0, 13.0)
+    drawn = above_idle(Idle({"CPU package": "no reading at rest"}, 2.0), meter, 10)
+    (line,) = measured_ledger("ddpm", drawn).lines
+    assert (line.joule, line.kind, line.source) == (None, "unavailable", "no reading at rest")

@@ -131,3 +131,16 @@ def test_without_nvidia_ml_py_the_row_says_what_to_install(nvml, powercap, monke
     with EnergyMeter("cuda", powercap=powercap, least_seconds=0.0) as watched:
         pass
     assert "pip install 'thermotorch[energy]'" in gpu_row(watched).note
+
+
+def test_a_gpu_whose_counter_fails_during_the_run_has_no_number(nvml, powercap):
+    """Not the joules up to then."""
+
+    def refuse(handle):
+        raise NVMLError("GPU is lost")
+
+    with EnergyMeter("cuda", powercap=powercap, least_seconds=0.0) as watched:
+        nvml.millijoule = 30_000
+        watched.advance()
+        nvml.nvmlDeviceGetTotalEnergyConsumption = refuse
+    assert (gpu_row(watched).value, gpu_row(watched).note) == (None, "NVML: GPU is lost")

@@ -96,3 +96,31 @@ def test_a_shipped_classifier_is_as_accurate_as_its_card_says(name, mnist_dir):
     accuracy = (found.outputs[:, 0].argmax(1) == labels[chosen]).double().mean().item()
     wanted = recorded["test accuracy, one run"]
     assert abs(accuracy - wanted) < 4 * (wanted * (1 - wanted) / 1000 * 0.9) ** 0.5
+
+
+def test_confidence_is_judged_for_one_run_and_for_an_average_of_runs():
+    """The first image is right in every second run, with another confidence; averages over two runs are all alike."""
+    model = Scripted([1, 2, 2], num_classes=2, hidden=3)
+    images, labels = torch.rand(4, 1, 2, 2), torch.ones(4, dtype=torch.int64)
+    protocol = ClassificationProtocol(runs=4, averaged=2, devices=0)
+    rows = {row.metric: row for row in classification_rows(model, images, labels, protocol)}
+    outputs = model.infer(images, runs=4).outputs
+    one = torch.stack([calibration_error(model.probabilities(outputs[:, [k]]), labels) for k in range(4)])
+    row = rows["expected calibration error, one run"]
+    assert (row.value, row.stderr) == (pytest.approx(one.mean().item()), pytest.approx(one.std().item() / 2))
+    two = torch.stack([calibration_error(model.probabilities(outputs[:, k : k + 2]), labels) for k in (0, 2)])
+    row = rows["expected calibration error, 2 runs"]
+    assert (row.value, row.stderr) == (pytest.approx(two.mean().item()), pytest.approx(two.std().item() / 2**0.5))
+    assert row.value != pytest.approx(rows["expected calibration error, one run"].value, rel=0.01)
+    assert rows["accuracy on the 90 % most confident, one run"].value == (0.75 + 1.0) / 2
+    assert not any("mismatch" in metric for metric in rows)
+
+
+def test_the_time_of_an_inference_is_that_of_one_run_on_one_image(monkeypatch):
+    times = iter([100.0, 108.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(times, 0.0))
+    model, images = Scripted([1, 2, 2], num_classes=2, hidden=3), torch.rand(4, 1, 2, 2)
+    rows = classification_rows(
+        model, images, torch.ones(4, dtype=torch.int64), ClassificationProtocol(runs=4, averaged=2, devices=0)
+    )
+    assert next(row.value for row in rows if row.metric == "time") == 8.0 / (4 * 4)
