@@ -19,8 +19,8 @@ from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
 from thermotorch.evaluation.energy.quantity import quantities
 from thermotorch.evaluation.energy.ratio import Ratio, ratio
 from thermotorch.evaluation.energy.sensitivity import Side, sensitivity
-from thermotorch.evaluation.energy.text import ledgers_table
 from thermotorch.evaluation.energy.thermodynamic import DEVICES, device
+from thermotorch.evaluation.report.energy_tables import ledgers_table
 from thermotorch.evaluation.report.markdown import bullet, number, table
 from thermotorch.units import ROOM_TEMPERATURE
 from thermotorch.zoo import load_card, load_checkpoint

@@ -19,8 +19,8 @@ from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD
 from thermotorch.evaluation.generation import in_words, sampler_options
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
-from thermotorch.evaluation.report.as_markdown import as_markdown
 from thermotorch.evaluation.report.content import Gallery
+from thermotorch.evaluation.report.markdown import as_markdown
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult

@@ -12,13 +12,13 @@ from typing import Any
 from torch import nn
 
 from thermotorch.evaluation.compare import evaluate
-from thermotorch.evaluation.energy.text import ledgers_tables, ledgers_text
 from thermotorch.evaluation.generators import not_a_generator
 from thermotorch.evaluation.linear_algebra.tasks import run_task, write_task
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.classification import ClassificationProtocol, classification_rows
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.denoising_figures import save_figures
+from thermotorch.evaluation.report.energy_tables import ledgers_tables, ledgers_text
 from thermotorch.evaluation.speed.hardware import device_of
 from thermotorch.files import write_file
 from thermotorch.models.classifier.machine import ThermodynamicClassifier

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from thermotorch.evaluation.report.hub_card import hub_card, pipeline_tag
+from thermotorch.evaluation.report.hub_folder import hub_card, pipeline_tag
 from thermotorch.zoo import load_card, load_checkpoint
 from thermotorch.zoo.lookup import packaged_folder
 

@@ -1,5 +1,5 @@
 from scripts.pages.energy_tables import effects_table, quantities_table
-from tests.evaluation.energy.test_text import cells
+from tests.evaluation.report.test_energy_tables import cells
 from thermotorch.evaluation.energy import Effect, Quantity
 
 

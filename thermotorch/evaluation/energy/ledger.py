@@ -63,6 +63,10 @@ class LedgerLine:
         """True for a sum that lacks contributions, which is displayed with "at least"."""
         return self.contribution == PARTIAL
 
+    @property
+    def is_total(self) -> bool:
+        return self.contribution in (TOTAL, PARTIAL)
+
 
 @dataclass(frozen=True)
 class Ledger:

@@ -8,28 +8,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
-from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LANDAUER, TOTAL, Ledger, LedgerLine
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.content import Block, Gallery
 from thermotorch.evaluation.report.energy_tables import ledgers_of
 from thermotorch.evaluation.report.sides import Side, models
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 _LINE = 0.19  # inches
 _ROOM = 0.28  # part of the axis, on its right, for the numbers
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Lines under one heading."""
-
-    title: str
-    lines: tuple[tuple[str, LedgerLine, bool], ...]  # name, line, True for a total
+Groups = list[tuple[str, list[tuple[str, LedgerLine]]]]  # heading, and the lines under it with their names
 
 
 @dataclass(frozen=True)
@@ -47,19 +35,17 @@ def energy_figures(sides: Sequence[Side], kind: str) -> Iterator[Block]:
     shown = [side for side in sides if any(ledger.kind == kind for ledger in ledgers.get(side.label, ()))]
     if (axis := _axis([ledger for side in shown for ledger in ledgers[side.label]])) is None:
         return
-    totals = [
-        _Group(side.label, tuple((ledger.scenario, ledger.total, True) for ledger in ledgers[side.label]))
-        for side in shown
+    totals: Groups = [
+        (side.label, [(ledger.scenario, ledger.total) for ledger in ledgers[side.label]]) for side in shown
     ]
     colours = [side.colour for side in shown]
     pictures = [_picture(f"energy_{kind}", f"Totals, {kind}", totals, colours, axis)]
     for k, side in enumerate(models(shown), 1):
-        groups = [
-            _Group(ledger.scenario, (*((line.contribution, line, False) for line in ledger.contributions),
-                                     ("total", ledger.total, True)))
+        groups: Groups = [
+            (ledger.scenario, [*((line.contribution, line) for line in ledger.contributions), (TOTAL, ledger.total)])
             for ledger in ledgers[side.label]
-        ]  # fmt: skip
-        if any(len(group.lines) > 2 for group in groups):
+        ]
+        if any(len(lines) > 2 for _, lines in groups):
             title = f"{side.label}, {kind}, by contribution"
             pictures.append(_picture(f"energy_{kind}_{k}", title, groups, [side.colour] * len(groups), axis))
     start = "Bars start at Landauer's bound (dotted), a scale and not part of any total. " if axis.scale else ""
@@ -85,31 +71,26 @@ def _axis(ledgers: Sequence[Ledger]) -> _Axis | None:
     return _Axis(10.0**first, 10 ** (last + _ROOM * (last - first + 1)), min(scales, default=None))
 
 
-def _picture(file: str, title: str, groups: Sequence[_Group], colours: Sequence[str], axis: _Axis) -> plot.Picture:
-    lines = sum(len(group.lines) + 1.4 for group in groups)
+def _picture(file: str, title: str, groups: Groups, colours: Sequence[str], axis: _Axis) -> plot.Picture:
+    height = _LINE * sum(len(lines) + 1.4 for _, lines in groups) + 0.75
     values = "; ".join(
-        f"{group.title}: {', '.join(f'{name} {_short(line)}' for name, line, _ in group.lines)}" for group in groups
+        f"{heading}: {', '.join(f'{name} {_short(line)}' for name, line in lines)}" for heading, lines in groups
     )
-    return plot.svg(
-        file,
-        f"{title}, joule per sample. {values}",
-        _LINE * lines + 0.75,
-        partial(_draw, groups=groups, colours=colours, axis=axis),
-        title,
-    )
+    draw = partial(_draw, groups=groups, colours=colours, axis=axis)
+    return plot.svg(file, f"{title}, joule per sample. {values}", height, draw, title)
 
 
-def _draw(figure: "Figure", groups: Sequence[_Group], colours: Sequence[str], axis: _Axis) -> None:
+def _draw(figure: "plot.Figure", groups: Groups, colours: Sequence[str], axis: _Axis) -> None:
     axes = figure.subplots()
     y, ticks = 0.0, []
-    for group, colour in zip(groups, colours, strict=True):
-        axes.annotate(group.title, (0, y), xycoords=("axes fraction", "data"), xytext=(3, 0),
+    for (heading, lines), colour in zip(groups, colours, strict=True):
+        axes.annotate(heading, (0, y), xycoords=("axes fraction", "data"), xytext=(3, 0),
                       textcoords="offset points",
                       weight="bold", va="center", zorder=5, bbox={"color": "white", "pad": 1})  # fmt: skip
         y += 1
-        for name, line, is_total in group.lines:
+        for name, line in lines:
             ticks.append((y, name))
-            _bar(axes, y, line, colour if not is_total else _darker(colour), axis)
+            _bar(axes, y, line, _darker(colour) if line.is_total else colour, axis)
             y += 1
         y += 0.4
     axes.set(xscale="log", xlim=(axis.lowest, axis.highest), ylim=(y - 0.4, -0.7), xlabel="joule per sample")
@@ -122,7 +103,7 @@ def _draw(figure: "Figure", groups: Sequence[_Group], colours: Sequence[str], ax
         axes.axvline(axis.scale, color="#1b1f24", linestyle=":", linewidth=1)
 
 
-def _bar(axes: "Axes", y: float, line: LedgerLine, colour: str, axis: _Axis) -> None:
+def _bar(axes: "plot.Axes", y: float, line: LedgerLine, colour: str, axis: _Axis) -> None:
     """Draw a bar from the scale to the value, with its whisker and the value as text."""
     start = axis.scale or axis.lowest
     if line.joule is None or line.joule <= 0:

@@ -1,9 +1,10 @@
-"""Numbers and tables that read well as plain text and rendered."""
+"""Numbers, tables and whole reports as Markdown that reads well as plain text and rendered."""
 
 import math
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from thermotorch.evaluation.report.content import Block, Bullets, Films, Gallery, Paragraph, Picture, Report, Table
 from thermotorch.zoo.rows import Row
 
 
@@ -48,3 +49,36 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collectio
 def bullet(text: str) -> str:
     """Return a list item, folded for reading as plain text."""
     return textwrap.fill(text, 110, initial_indent="- ", subsequent_indent="  ", break_long_words=False)
+
+
+def as_markdown(report: Report) -> str:
+    """Return the text of `report.md`, whose pictures are links to files beside it."""
+    lines = [f"# {report.title}", ""]
+    for block in report.lead:
+        lines += [*_lines(block), ""]
+    for section in report.sections:
+        lines += [f"## {section.title}", ""]
+        for block in section.blocks:
+            lines += [*_lines(block), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(block: Block) -> Iterator[str]:
+    match block:
+        case Paragraph(text, warning):
+            yield f"**Note:** {text}" if warning else text
+        case Bullets(items):
+            yield from map(bullet, items)
+        case Table():
+            if block.caption:
+                yield from (f"{block.caption}:", "")
+            yield table(block.header, block.rows, block.right)
+        case Gallery(pictures, caption):
+            yield from map(_link, pictures)
+            yield from ("", caption)
+        case Films(_, still, caption):
+            yield from (_link(still), "", caption)
+
+
+def _link(picture: Picture) -> str:
+    return f"![{picture.alt}]({picture.file})"

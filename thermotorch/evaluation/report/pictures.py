@@ -1,20 +1,22 @@
-"""Images as pictures: PNG data, grids of samples, grids side by side, animations."""
+"""Images as pictures: PNG data, grids of samples, grids side by side, films of noise becoming samples, animations."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 from torchvision.utils import make_grid
 
 from thermotorch.evaluation.protocol import Protocol
-from thermotorch.evaluation.report.content import PNG, Gallery, Picture
+from thermotorch.evaluation.report.content import PNG, Film, Films, Gallery, Picture
 from thermotorch.evaluation.results import ModelResult
 from thermotorch.files import replacing
 
-_COLUMNS = 8
+_COLUMNS = 8  # images in a row of a grid, and times of a film at rest
+_LEVELS = 32  # of grey in a film: noise does not compress, and shows no more
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 _MARGIN, _TITLE_SIZE, _CAPTION_SIZE = 28, 24, 17
 
@@ -27,7 +29,8 @@ def side_by_side(panels: Sequence[tuple[str, str, Tensor]], columns: int = _COLU
         columns: images in a row of a grid.
         side: width of a grid in pixels; its images are enlarged by the whole factor that comes closest.
     """
-    grids = [_grid(images, columns, side) for _, _, images in panels]
+    tensors = [_grid(images, columns) for _, _, images in panels]
+    grids = [to_pillow(grid, scale=max(1, round(side / grid.shape[-1]))) for grid in tensors]
     head = _MARGIN + _TITLE_SIZE + _CAPTION_SIZE + 22
     width = _MARGIN + sum(grid.width + _MARGIN for grid in grids)
     page = Image.new("RGB", (width, head + max(grid.height for grid in grids) + _MARGIN), _PAPER)
@@ -41,9 +44,9 @@ def side_by_side(panels: Sequence[tuple[str, str, Tensor]], columns: int = _COLU
     return page
 
 
-def _grid(images: Tensor, columns: int, side: int) -> Image.Image:
-    grid = make_grid(images.cpu(), nrow=columns, padding=1, pad_value=1.0)[:, 1:-1, 1:-1]
-    return to_pillow(grid, scale=max(1, round(side / grid.shape[-1])))
+def _grid(images: Tensor, columns: int = _COLUMNS) -> Tensor:
+    """Return images [n, c, h, w] in rows, with a white line between them: [3, height, width]."""
+    return make_grid(images.cpu(), nrow=columns, padding=1, pad_value=1.0)[:, 1:-1, 1:-1]
 
 
 def sample_grids(protocol: Protocol, results: Sequence[ModelResult]) -> Gallery:
@@ -52,13 +55,50 @@ def sample_grids(protocol: Protocol, results: Sequence[ModelResult]) -> Gallery:
         f"The first {max(len(result.images) for result in results)} of {protocol.num_samples:,} samples of each model, "
         f"seed {protocol.seed}, none left out."
     )
-    return Gallery([_sample_grid(k, result) for k, result in enumerate(results, 1)], caption, width=18)
+    pictures = []
+    for k, result in enumerate(results, 1):
+        alt = f"{len(result.images)} samples of {result.label} in rows of {_COLUMNS}"
+        grid = png(_grid(result.images))
+        pictures.append(Picture(f"figures/samples_{k}.png", PNG, grid, alt, result.label, pixels=True))
+    return Gallery(pictures, caption, width=18)
 
 
-def _sample_grid(k: int, result: ModelResult) -> Picture:
-    grid = make_grid(result.images.cpu(), nrow=_COLUMNS, padding=1, pad_value=1.0)[:, 1:-1, 1:-1]
-    alt = f"{len(result.images)} samples of {result.label} in rows of {_COLUMNS}"
-    return Picture(f"figures/samples_{k}.png", PNG, png(grid), alt, result.label, pixels=True)
+def films(protocol: Protocol, results: Sequence[ModelResult]) -> Films | None:
+    """Return the films of the models that have one, all of the same length; None if no model has.
+
+    A film is one picture with its frames below each other.
+    """
+    shown = [(result.label, result.strip.cpu()) for result in results if result.strip is not None]
+    if not shown:
+        return None
+    caption = (
+        f"From noise to samples: the first samples of the comparison, seed {protocol.seed}, from their start to their "
+        "end. Frames are evenly spaced in observation time or in sampler steps, those of a chain one to a phase; all "
+        "films have the same length, whatever the speed of the model."
+    )
+    return Films([_film(label, strip) for label, strip in shown], _at_rest(shown), caption)
+
+
+def _film(label: str, strip: Tensor) -> Film:
+    frames, images = strip.shape[:2]
+    sprite = torch.cat([torch.cat(list(frame), -1) for frame in strip], 1)  # [c, frame x h, image x w]
+    alt = f"{images} samples of {label} emerging from noise in {frames} frames"
+    return Film(Picture("", PNG, png(sprite, _LEVELS), alt, label, pixels=True), frames, images)
+
+
+def _at_rest(shown: Sequence[tuple[str, Tensor]]) -> Picture:
+    """Return a line for each image, time from left to right, the models below each other."""
+    panels = []
+    for _, strip in shown:
+        times = torch.linspace(0, len(strip) - 1, min(_COLUMNS, len(strip))).round().long()
+        columns = strip[times].transpose(0, 1)  # [image, time, c, h, w]
+        panels.append(make_grid(columns.flatten(0, 1), nrow=len(times), padding=1, pad_value=1.0))
+    width = max(panel.shape[-1] for panel in panels)
+    page = torch.cat([pad(panel, (0, width - panel.shape[-1], 0, 8), value=1.0) for panel in panels], 1)
+    names = ", ".join(label for label, _ in shown)
+    return Picture(
+        "figures/noise_to_samples.png", PNG, png(page), f"noise becoming samples, from above: {names}", pixels=True
+    )
 
 
 def png(picture: Tensor, levels: int = 256) -> bytes:

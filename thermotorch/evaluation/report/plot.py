@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from thermotorch.evaluation.report.content import SVG, Picture
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes as Axes  # what modules draw on
+    from matplotlib.figure import Figure as Figure
     from matplotlib.typing import RcKeyType
 
 WIDTH = 4.4  # inches, the width of a phone: letters of 9 points stay 9 points

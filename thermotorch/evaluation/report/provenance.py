@@ -1,6 +1,6 @@
 """Provenance of the numbers: assumptions, notes, settings, and the commands that reproduce them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.sides import Side, models
@@ -34,7 +34,7 @@ def assumptions(comparison: Comparison) -> Bullets:
     return Bullets([text.format(**words) for text in _ASSUMED])
 
 
-def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
+def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets:
     """Return the notes of the rows, each once for the metrics and models that share it."""
     shared: dict[str, tuple[dict, dict]] = {}
     rows = [(side.label, row, side.result.sampling) for side in sides if side.result for row in side.result.rows]
@@ -44,8 +44,9 @@ def notes(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
             note = row.note.replace(f", {sampling}", "") if sampling else row.note  # in the table of the models
             metrics, labels = shared.setdefault(note, ({}, {}))
             metrics[row.metric] = labels[label] = None
-    items = [f"{'; '.join(metrics)} of {' and '.join(labels)}: {note}." for note, (metrics, labels) in shared.items()]
-    return Bullets(items) if items else None
+    return Bullets(
+        [f"{'; '.join(metrics)} of {' and '.join(labels)}: {note}." for note, (metrics, labels) in shared.items()]
+    )
 
 
 def protocol_table(comparison: Comparison) -> Table:
@@ -55,13 +56,8 @@ def protocol_table(comparison: Comparison) -> Table:
     return Table(["setting", "value"], rows, "The protocol, the same for every model", words=True)
 
 
-def commands(comparison: Comparison, sides: Sequence[Side]) -> Bullets | None:
+def commands(comparison: Comparison, sides: Sequence[Side]) -> Bullets:
     """Return the commands that reproduce this report, the models, and the rows of their cards."""
-    items = list(_commands(comparison, sides))
-    return Bullets(items) if items else None
-
-
-def _commands(comparison: Comparison, sides: Sequence[Side]) -> Iterator[str]:
     lines = {"this report": comparison.command}
     for side in models(sides):
         lines[f"training of {side.name}"] = side.card.get("training", {}).get("command", "")
@@ -69,6 +65,4 @@ def _commands(comparison: Comparison, sides: Sequence[Side]) -> Iterator[str]:
         for number, command in enumerate(recorded, 1):
             part = f" ({number})" if len(recorded) > 1 else ""
             lines[f"rows in the card of {side.name}{part}"] = command
-    for name, command in lines.items():
-        if command:
-            yield f"{name}: `{command}`"
+    return Bullets([f"{name}: `{command}`" for name, command in lines.items() if command])

@@ -1,20 +1,19 @@
 """The order of the report: verdict, pictures, curves, quality, energy, assumptions and commands."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from thermotorch.evaluation.report import energy_tables, provenance, quality_tables
-from thermotorch.evaluation.report.animation import films
-from thermotorch.evaluation.report.classes import classes
 from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Report, Section
-from thermotorch.evaluation.report.curves import curves
 from thermotorch.evaluation.report.energy_figures import energy_figures
-from thermotorch.evaluation.report.pictures import sample_grids
+from thermotorch.evaluation.report.pictures import films, sample_grids
+from thermotorch.evaluation.report.quality_figures import classes, curves
 from thermotorch.evaluation.report.ratios import ratios
 from thermotorch.evaluation.report.sides import Side, finished, sides_of
 from thermotorch.evaluation.report.verdict import verdict
 from thermotorch.evaluation.results import Comparison
 
 _NAMED = 3  # models in the title
+_NO_VERDICT = "There is nothing to compare yet: a verdict needs two finished models."
 _KEY = (
     "↓ lower is better, ↑ higher is better; ± one standard error; square brackets: 95 % interval; dash: not available."
 )
@@ -23,8 +22,8 @@ _KEY = (
 def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
     """Return the report of a comparison, complete or interrupted."""
     sides = sides_of(comparison, cards)
-    parts = (
-        ("verdict", "Verdict", _verdict(comparison, sides)),
+    parts: tuple[tuple[str, str, Iterable[Block | None]], ...] = (
+        ("verdict", "Verdict", [verdict(comparison, finished(sides)) or Paragraph(_NO_VERDICT)]),
         ("samples", "Samples", _samples(comparison, sides)),
         ("curves", "Distance against steps and observation time", curves(comparison, sides)),
         ("quality", "Quality and speed", _quality(comparison, sides)),
@@ -39,13 +38,11 @@ def report_of(comparison: Comparison, cards: Mapping[str, Mapping]) -> Report:
 
 
 def _title(comparison: Comparison) -> str:
-    names = list(dict.fromkeys(comparison.entries.values()))
+    names, ways = list(dict.fromkeys(comparison.entries.values())), len(comparison.entries)
     if len(names) == 1:
-        return (
-            f"{names[0]} measured" if len(comparison.entries) == 1 else f"{names[0]} in {len(comparison.entries)} ways"
-        )
+        return f"{names[0]} measured" if ways == 1 else f"{names[0]} in {ways} ways"
     return (
-        f"{', '.join(names[:-1])} and {names[-1]} compared" if len(names) <= _NAMED else f"{len(names)} models compared"
+        f"{len(names)} models compared" if len(names) > _NAMED else f"{', '.join(names[:-1])} and {names[-1]} compared"
     )
 
 
@@ -59,11 +56,6 @@ def _lead(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block]:
     yield Paragraph(f"Protocol `{protocol.name}`: {settings}, on {comparison.hardware}.")
 
 
-def _verdict(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
-    table = verdict(comparison, finished(sides))
-    yield table or Paragraph("There is nothing to compare yet: a verdict needs two finished models.")
-
-
 def _samples(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
     if results := finished(sides):
         yield sample_grids(comparison.protocol, results)
@@ -72,17 +64,12 @@ def _samples(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | 
 
 def _quality(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Block | None]:
     yield quality_tables.models_table(sides)
-    yield Bullets(remarks) if (remarks := list(_remarks(sides))) else None
+    notes = {side.name: side.card.get("notes") for side in sides}
+    yield Bullets([f"{name}: {note}" for name, note in notes.items() if note])
     yield Paragraph(_KEY)
     yield from quality_tables.measured_tables(comparison, sides)
     yield from quality_tables.recorded_tables(comparison, sides)
     yield from classes(comparison.protocol, sides)
-
-
-def _remarks(sides: Sequence[Side]) -> Iterator[str]:
-    """Yield the notes of the cards."""
-    notes = {side.name: side.card.get("notes") for side in sides}
-    yield from (f"{name}: {note}" for name, note in notes.items() if note)
 
 
 def _energy(sides: Sequence[Side]) -> Iterator[Block | None]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from thermotorch.evaluation.report.as_html import as_html
-from thermotorch.evaluation.report.as_markdown import as_markdown
 from thermotorch.evaluation.report.content import Films, Gallery
+from thermotorch.evaluation.report.markdown import as_markdown
 from thermotorch.evaluation.report.pictures import save_png, side_by_side
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.results import Comparison

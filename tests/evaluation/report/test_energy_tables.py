@@ -1,7 +1,7 @@
 import pytest
 
 from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
-from thermotorch.evaluation.energy.text import ledgers_table, ledgers_text
+from thermotorch.evaluation.report.energy_tables import ledgers_table, ledgers_text
 
 
 def line(contribution, joule, low=None, high=None, kind="modelled"):
