@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from thermotorch.evaluation.energy.contribution import ONE_KT, TRAJECTORY
+from thermotorch.evaluation.energy.contribution import ONE_KT, Line
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE, FP32_45NM, hardware_class
 from thermotorch.evaluation.energy.machine_run import MachineRun
@@ -42,7 +42,7 @@ def claims(
     """
     a100, circuit = hardware_class("A100 fp32"), FP32_45NM
     ideal = ratio(circuit.ledger(digital, work), device("ideal").ledger(machine, run),
-                  above_line=ARITHMETIC_LINE, below_line=TRAJECTORY)  # fmt: skip
+                  above_line=ARITHMETIC_LINE, below_line=Line.TRAJECTORY)  # fmt: skip
     circuits = ratio(a100.ledger(digital, work), device("dtca").ledger(machine, run))
     teacher = 2 * _TEACHER * circuit.joule_per_flop.value
     return (

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from scripts.pages.circuit_table import checked_section
@@ -108,8 +107,7 @@ def energy_page(
     progress(f"{num_samples} samples of {machine_name}")
     run = machine_run(machine, num_samples, seed)
     progress(f"operations of {digital_name}")
-    with torch.no_grad():
-        work = count(digital, lambda: digital.generate(1, seed=seed, **sampling))
+    work = count(digital, lambda: digital.generate(1, seed=seed, **sampling))
     how = ", ".join(f"{key} {value}" for key, value in sampling.items())
     label = f"{digital_name}, {how}" if how else digital_name
     parts = [

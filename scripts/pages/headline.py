@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thermotorch.evaluation.energy import Ledger
+from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.metrics import FRECHET, METRICS, RECOGNISED, Metric
 from thermotorch.evaluation.report.markdown import number, table
 from thermotorch.zoo.rows import Row

@@ -15,8 +15,12 @@ from typing import Any
 import torch
 
 from thermotorch.evaluation import energy
-from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD
-from thermotorch.evaluation.generation import in_words, sampler_options
+from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD, overhead_row
+from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle
+from thermotorch.evaluation.energy.thermodynamic import DEVICES
+from thermotorch.evaluation.entries import Entry, in_words
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.content import Gallery
@@ -24,7 +28,6 @@ from thermotorch.evaluation.report.markdown import as_markdown
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
-from thermotorch.models.protocol import abilities
 from thermotorch.zoo import load_card, load_checkpoint, record_rows
 from thermotorch.zoo.lookup import packaged_folder
 from thermotorch.zoo.rows import Row
@@ -36,26 +39,25 @@ SAMPLES = 64
 def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResult:
     """Return the recorded result of a model with its modelled ledgers priced anew; its images are blank."""
     model = load_checkpoint(found["name"])
-    able, rows = abilities(model), [Row.from_dict(row) for row in found["rows"]]
-    options = sampler_options(able, protocol)
+    entry, rows = Entry(label, found["name"], model, protocol), [Row.from_dict(row) for row in found["rows"]]
+    able, options = entry.able, entry.options
     said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
-    ledgers = tuple(energy.Ledger.from_dict(ledger) for ledger in found["ledgers"])
-    work: energy.MachineRun | energy.DigitalCount | None = None
+    ledgers = tuple(Ledger.from_dict(ledger) for ledger in found["ledgers"])
+    work: MachineRun | DigitalCount | None = None
     if able.thermodynamic:
         heat = next(row for row in rows if row.metric == HEAT)
-        if energy.has_cycle(model):
+        if has_cycle(model):
             run = energy.machine_run(model, SAMPLES, protocol.seed)
             work = replace(run, heat=heat.known, heat_stderr=heat.stderr)
-            modelled = tuple(device.ledger(label, work) for device in energy.DEVICES)
+            modelled = tuple(device.ledger(label, work) for device in DEVICES)
         else:
             modelled = energy.thermodynamic_ledgers(label, model, num_samples=SAMPLES, seed=protocol.seed)
         priced = {ledger.scenario: ledger for ledger in modelled}
         ledgers = (*modelled, *(ledger for ledger in ledgers if ledger.scenario not in priced))
-        row = energy.overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)
+        row = overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)
         rows = [row if each.metric == OVERHEAD else each for each in rows]
     else:
-        with torch.no_grad():
-            work = energy.count(model, lambda: able.draw(1, seed=protocol.seed, **options).images)
+        work = energy.count(model, lambda: able.draw(1, seed=protocol.seed, **options).images)
     blank = torch.zeros(SAMPLES, 1, 28, 28)
     return ModelResult(
         name=found["name"], thermodynamic=able.thermodynamic, sampling=in_words(able, said), rows=rows,
@@ -75,7 +77,7 @@ def reprice_cards() -> None:
             seed, command = rows[HEAT].seed, rows[HEAT].command
             ledgers = energy.thermodynamic_ledgers(path.stem, load_checkpoint(path), num_samples=SAMPLES, seed=seed)
             ledger = next(ledger for ledger in ledgers if ledger.scenario == "rc_analog")
-            record_rows(path, energy=[energy.overhead_row(seed, ledger, command, SAMPLES).to_dict()])
+            record_rows(path, energy=[overhead_row(seed, ledger, command, SAMPLES).to_dict()])
 
 
 def main() -> None:

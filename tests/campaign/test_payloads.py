@@ -24,7 +24,7 @@ from tests.zoo.test_checkpoints import FIELDS, Affine, architectures  # noqa: F4
 from thermotorch import cli
 from thermotorch.circuit.export import write_netlist
 from thermotorch.evaluation import Row
-from thermotorch.evaluation.energy import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.report import write_report
 from thermotorch.page.write import page
 from thermotorch.training.checkpoint_files import fault_of

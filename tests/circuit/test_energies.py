@@ -8,7 +8,7 @@ import torch
 import thermotorch as tt
 from thermotorch.circuit import Scale, circuit_energies, from_potential, netlist, run_netlist
 from thermotorch.circuit.export import write_netlist
-from thermotorch.evaluation.energy import device
+from thermotorch.evaluation.energy.thermodynamic import device
 
 T, TIME = 0.3, 5.0
 

@@ -7,7 +7,6 @@ from thermotorch.evaluation.entries import Entry
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.protocol import abilities
 
 
 def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(monkeypatch):
@@ -41,11 +40,11 @@ def test_a_network_runs_in_the_execution_that_it_measured_to_be_fastest_and_its_
     measured = []
     monkeypatch.setattr(model, "fastest_execution", lambda batch: measured.append(batch) or "bfloat16")
     protocol = Protocol(num_samples=5, steps=3, kernel_subset_size=2, neighbours=1)
-    options = generation.sampler_options(abilities(model), protocol)
-    assert options == {"sampler": "dpm++", "steps": 3, "execution": "bfloat16"}
+    entry = Entry("net", "net", model, protocol)
+    assert entry.options == {"sampler": "dpm++", "steps": 3, "execution": "bfloat16"}
     assert measured == [5]  # the batch that will be drawn
-    assert "execution bfloat16" in generation.in_words(abilities(model), options)
-    images = generation.generate(Entry("net", "net", model, protocol)).images
+    assert "execution bfloat16" in entry.how
+    images = generation.generate(entry).images
     assert torch.equal(images, model.generate(5, steps=3, execution="bfloat16"))
     kept = generation.generate(Entry("net", "net", model, replace(protocol, execution="float32"))).images
     assert torch.equal(kept, model.generate(5, steps=3)) and not torch.equal(kept, images)

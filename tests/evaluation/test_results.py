@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from thermotorch.evaluation import CurvePoint, ModelResult, Row
-from thermotorch.evaluation.energy import DigitalCount, Ledger, LedgerLine
+from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.results import OBSERVATION_TIME
 
 

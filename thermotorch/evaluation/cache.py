@@ -25,7 +25,6 @@ from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import ModelResult
 from thermotorch.files import write_file
-from thermotorch.models.protocol import abilities
 
 CACHE_FORMAT = 1
 _CODE = ("units.py", "potential.py", "couplings.py", "layer.py", "dynamics", "models", "evaluation")
@@ -98,10 +97,9 @@ def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -
     """
     protocol = entry.protocol.to_dict()
     del protocol["name"]
-    able = abilities(entry.model)
-    if not able.takes_sampler:
+    if not entry.able.takes_sampler:
         del protocol["sampler"], protocol["steps"], protocol["execution"]
-    config = dict(sorted(able.config.items()))
+    config = dict(sorted(entry.able.config.items()))
     return {"what": "model", "weights": weights, "config": config, **_common(protocol, space, hardware)}
 
 

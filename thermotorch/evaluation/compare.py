@@ -10,7 +10,7 @@ from torch import nn
 from thermotorch.evaluation.cache import ResultCache, real_key, result_key
 from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.entries import Entry, entries_of
-from thermotorch.evaluation.generation import generate, in_words, sampler_options
+from thermotorch.evaluation.generation import generate
 from thermotorch.evaluation.metrics import FRECHET, NOVELTY, RECOGNISED
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.curve import device_curve, digital_point
@@ -19,7 +19,7 @@ from thermotorch.evaluation.quality.image_rows import quality_rows, real_rows
 from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.results import Comparison, ModelResult
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
-from thermotorch.models.protocol import TitledProgress, abilities
+from thermotorch.models.protocol import TitledProgress
 from thermotorch.zoo.rows import Row
 
 _SHOWN = 64  # images kept for the picture
@@ -62,7 +62,7 @@ def compare(
         raise TypeError(f"models: expected a dict from names to modules, found {type(models).__name__}")
     if not models:
         raise ValueError("models: expected at least one, found none")
-    entries = entries_of(models, protocol, samplers)
+    entries = entries_of(models, protocol, samplers, command)
     hardware = describe_hardware(device_of(next(iter(models.values()))))
     comparison = Comparison(
         entries={entry.label: entry.name for entry in entries},
@@ -84,7 +84,7 @@ def compare(
                 save_so_far(comparison)
             images = known(entry.name) if known else None
             counted = progress and partial(_counted, progress, f"{number} of {len(entries)}")
-            result = _measured(entry, space, images, command, counted)
+            result = _measured(entry, space, images, counted)
             if cache and key:
                 cache.save_result(key, result)
         comparison = replace(comparison, results={**comparison.results, entry.label: result})
@@ -113,36 +113,33 @@ def evaluate(
     Cost: the protocol's samples, eight more to warm up, and one more of a digital model to count its arithmetic; the
     judge takes milliseconds for each.
     """
-    (entry,) = entries_of({name: model}, protocol)
-    return _measured(entry, space, known, command, progress)
+    (entry,) = entries_of({name: model}, protocol, command=command)
+    return _measured(entry, space, known, progress)
 
 
 def _measured(
-    entry: Entry, space: FeatureSpace, known: KnownImages | None, command: str, progress: TitledProgress | None
+    entry: Entry, space: FeatureSpace, known: KnownImages | None, progress: TitledProgress | None
 ) -> ModelResult:
     report = progress or (lambda description, done, total: None)
-    model, protocol = entry.model, entry.protocol
-    seed = protocol.seed
-    able = abilities(model)
-    options = sampler_options(able, protocol)
-    how = in_words(able, options)
-    generation = generate(entry, how, command, progress)
-
+    model, protocol, how = entry.model, entry.protocol, entry.how
+    generation = generate(entry, progress)
     report(f"{entry.label}: judging", 0, 1)
-    quality, class_counts = quality_rows(generation.images, protocol, space, known, command, how, generation.labels)
+    quality, class_counts = quality_rows(
+        generation.images, protocol, space, known, entry.command, how, generation.labels
+    )
     size = sum(parameter.numel() for parameter in model.parameters())
-    rows = [*quality, Row("parameters", size, "", 0, seed, "measured"), *generation.rows]
+    rows = [*quality, Row("parameters", size, "", 0, protocol.seed, "measured"), *generation.rows]
     report(f"{entry.label}: counting energy", 0, 1)
-    energy = costs(entry, generation, how, command)
+    energy = costs(entry, generation)
     rows += energy.rows
     curve = device_curve(generation.times, generation.frames, space)
     frechet, recognised = FRECHET.find(rows), RECOGNISED.find(rows)
-    if (length := energy.evaluations or options.get("steps")) and frechet and recognised:
+    if (length := energy.evaluations or entry.options.get("steps")) and frechet and recognised:
         curve = (digital_point(length, frechet, recognised),)
     report(f"{entry.label}: counting energy", 1, 1)
     return ModelResult(
         name=entry.name,
-        thermodynamic=able.thermodynamic,
+        thermodynamic=entry.able.thermodynamic,
         sampling=how,
         rows=rows,
         images=generation.images[:_SHOWN],

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from torch import nn
 
 from thermotorch.evaluation.protocol import Protocol
-from thermotorch.models.protocol import Abilities, abilities
+from thermotorch.evaluation.speed.hardware import device_of
+from thermotorch.models.protocol import BATCH_SIZE, Abilities, abilities
 from thermotorch.names import unknown_name
 
 
@@ -19,15 +22,52 @@ class Entry:
         name: name of the model.
         model: a generator.
         protocol: protocol of the comparison, with the sampler and steps of this entry.
+        command: command that reproduces its rows.
     """
 
     label: str
     name: str
     model: nn.Module
     protocol: Protocol
+    command: str = ""
+
+    @cached_property
+    def able(self) -> Abilities:
+        return abilities(self.model)
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The options of the protocol that the model takes: sampler, steps, execution."""
+        wanted = ("sampler", "steps", "execution")
+        options: dict[str, Any] = {key: getattr(self.protocol, key) for key in wanted if key in self.able.options}
+        if options.get("execution") == "auto":
+            options["execution"] = self.able.fastest_execution(self.batch_size)
+        return options
+
+    @property
+    def batch_size(self) -> int:
+        """The number of images in a batch: the protocol's, or the one that suits model and device."""
+        suits = self.able.cpu_batch_size if device_of(self.model).type == "cpu" else BATCH_SIZE
+        return min(self.protocol.num_samples, self.protocol.batch_size or suits)
+
+    @property
+    def how(self) -> str:
+        return in_words(self.able, self.options)
 
 
-def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = ()) -> list[Entry]:
+def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
+    """Describe the sampling: `sampler dpm++, steps 20, each class in turn, guidance 2`."""
+    words = [f"{key} {value}" for key, value in options.items() if value is not None]
+    if able.num_classes:
+        words.append("each class in turn" if able.guidance else "without the class")
+        if able.guidance not in (0.0, 1.0):
+            words.append(f"guidance {able.guidance:g}")
+    return ", ".join(words)
+
+
+def entries_of(
+    models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = (), command: str = ""
+) -> list[Entry]:
     """Return an entry for every model, or one for each sampler of a model that has samplers.
 
     A model that has none of the requested samplers uses the first of its own.
@@ -36,6 +76,7 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
         models: models by name.
         protocol: protocol of the comparison; its sampler and steps serve if `samplers` is empty.
         samplers: `name` or `name:steps`, such as "ddpm:1000", "ddim:25", "dpm++".
+        command: command that reproduces their rows.
 
     Raises:
         ValueError: samplers that no model has or that cannot take so many steps, all in one message.
@@ -49,7 +90,7 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
     for name, model in models.items():
         able = able_of[name]
         if not able.takes_sampler:
-            entries.append(Entry(name, name, model, protocol))
+            entries.append(Entry(name, name, model, protocol, command))
             continue
         # A model that lists its samplers skips one that only another model has.
         ways = [way for way in requested if not able.samplers or way[0] in able.samplers or way[0] not in known]
@@ -57,7 +98,7 @@ def entries_of(models: Mapping[str, nn.Module], protocol: Protocol, samplers: Se
             try:
                 step_count = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {step_count}".strip() if samplers else name
-                entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps)))
+                entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps), command))
             except ValueError as error:
                 problems.append(str(error))
     if samplers and not any(able.takes_sampler for able in able_of.values()):

@@ -1,21 +1,20 @@
 """Generation of the samples of a protocol: warmed up, timed and metered."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from thermotorch.evaluation.energy import Drawn, measure
+from thermotorch.evaluation.energy.measured import Drawn, measure
 from thermotorch.evaluation.energy.meter import EnergyMeter
 from thermotorch.evaluation.entries import Entry
-from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.samples import in_parts
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.evaluation.speed.memory import PeakMemory
-from thermotorch.models.protocol import BATCH_SIZE, Abilities, Progress, Samples, TitledProgress, abilities
+from thermotorch.models.protocol import Abilities, Progress, Samples, TitledProgress
 from thermotorch.zoo.rows import Row, joined
 
 Run = Callable[..., Samples]
@@ -38,7 +37,7 @@ class Generation(NamedTuple):
     drawn: list[Drawn]  # readings of the energy counters above idle
 
 
-def generate(entry: Entry, how: str = "", command: str = "", progress: TitledProgress | None = None) -> Generation:
+def generate(entry: Entry, progress: TitledProgress | None = None) -> Generation:
     """Generate the protocol's samples from one model.
 
     The first 8 images come in advance, as the strip and as the warm-up, which compiles and loads everything.
@@ -48,16 +47,13 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
 
     Args:
         entry: the model and its protocol.
-        how: description of the sampling, for the notes.
-        command: command that reproduces the rows.
         progress: called with (description, done, total).
     """
     report = progress or (lambda description, done, total: None)
-    model, protocol = entry.model, entry.protocol
-    n, seed, device = protocol.num_samples, protocol.seed, device_of(model)
-    able = abilities(model)
-    run = partial(able.draw, seed=seed, **sampler_options(able, protocol))
-    labels = classes_in_turn(able, n)
+    able, protocol, batch_size = entry.able, entry.protocol, entry.batch_size
+    n, seed, device = protocol.num_samples, protocol.seed, device_of(entry.model)
+    run = partial(able.draw, seed=seed, **entry.options)
+    labels = torch.arange(n) % able.num_classes if able.num_classes else None  # each class in turn
 
     title = f"{entry.label}: warming up"
     report(title, 0, 1)
@@ -69,7 +65,6 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     title = f"{entry.label}: generating"
     report(title, 0, 1)
     times = able.readable_times([0.5**halvings for halvings in range(protocol.curve_points)])
-    batch_size = batch_of(able, protocol)
     meters, seconds = [], []
     samples: Samples
 
@@ -95,16 +90,16 @@ def generate(entry: Entry, how: str = "", command: str = "", progress: TitledPro
     speed = joined(
         f"{describe_hardware(device)}, {batch_size} at a time, without the warm-up",
         f"read at {len(times)} times{f', the first {_AT_ONCE:,} of them' if n > _AT_ONCE else ''}" if times else "",
-        how,
+        entry.how,
     )
     first = f"the first {min(n, STRIP_IMAGES)} samples, with all one-time costs, and with every frame read"
-    row = partial(Row, seed=seed, kind="measured", command=command)
+    row = partial(Row, seed=seed, kind="measured", command=entry.command)
     rows = [
         row("time", per_sample, "s per sample", n, note=speed),
         row("speed", 1.0 / per_sample, "samples per second", n, note=speed),
         row("warm-up", warm_up, "s", 0, note=first),
-        memory.row(n, seed, command, joined("over the run, after the warm-up", how)),
-        *meters[-1].rows(n * len(seconds), seed, command),
+        memory.row(n, seed, entry.command, joined("over the run, after the warm-up", entry.how)),
+        *meters[-1].rows(n * len(seconds), seed, entry.command),
     ]
     return Generation(samples.images, labels, samples.heat, samples.work, strip, times, samples.frames, rows, drawn)
 
@@ -131,36 +126,6 @@ def _generated(
         work += [] if part.work is None else [part.work]
     assert images is not None  # n is at least 3
     return Samples(images, torch.cat(heat) if heat else None, torch.cat(work) if work else None, frames)
-
-
-def sampler_options(able: Abilities, protocol: Protocol) -> dict[str, Any]:
-    """Return the options of the protocol that a model takes: sampler, steps, execution."""
-    wanted = ("sampler", "steps", "execution")
-    options: dict[str, Any] = {key: getattr(protocol, key) for key in wanted if key in able.options}
-    if options.get("execution") == "auto":
-        options["execution"] = able.fastest_execution(batch_of(able, protocol))
-    return options
-
-
-def batch_of(able: Abilities, protocol: Protocol) -> int:
-    """Return the number of images in a batch: the protocol's, or the one that suits model and device."""
-    suits = able.cpu_batch_size if device_of(able.model).type == "cpu" else BATCH_SIZE
-    return min(protocol.num_samples, protocol.batch_size or suits)
-
-
-def classes_in_turn(able: Abilities, num_samples: int) -> Tensor | None:
-    """Return the classes 0, 1, ..., 0, 1, ... for a model that takes labels; None for any other."""
-    return torch.arange(num_samples) % able.num_classes if able.num_classes else None
-
-
-def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
-    """Describe the sampling: `sampler dpm++, steps 20, each class in turn, guidance 2`."""
-    words = [f"{key} {value}" for key, value in options.items() if value is not None]
-    if able.num_classes:
-        words.append("each class in turn" if able.guidance else "without the class")
-        if able.guidance not in (0.0, 1.0):
-            words.append(f"guidance {able.guidance:g}")
-    return ", ".join(words)
 
 
 def _strip(able: Abilities, run: Run, labels: Tensor | None, count: int, progress: Progress) -> Tensor | None:

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from tests.evaluation.energy.joules import close
-from thermotorch.evaluation import energy
+from thermotorch.evaluation.energy.card_rows import HARDWARE, arithmetic_rows, heat_rows, landauer_row, overhead_row
+from thermotorch.evaluation.energy.digital_count import count_flops
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 
 
 def by_metric(rows):
@@ -13,7 +15,7 @@ def by_metric(rows):
 
 
 def test_heat_in_kT_and_in_joule():
-    rows = by_metric(energy.heat_rows(torch.tensor([1200.0, 1400.0, 1300.0, 1300.0]), seed=5))
+    rows = by_metric(heat_rows(torch.tensor([1200.0, 1400.0, 1300.0, 1300.0]), seed=5))
     mean, joule = rows["generation heat"], rows["generation heat at 300 K"]
     assert mean.value == 1300.0
     deviation = math.sqrt(20000 / 3)
@@ -27,18 +29,18 @@ def test_heat_in_kT_and_in_joule():
 
 def test_the_heat_quoted_for_the_paper_is_what_the_sheet_says():
     """2.9e3 kT at 300 K is 1.20e-17 J."""
-    row = by_metric(energy.heat_rows(torch.full((2,), 2.9e3), seed=0))["generation heat at 300 K"]
+    row = by_metric(heat_rows(torch.full((2,), 2.9e3), seed=0))["generation heat at 300 K"]
     assert row.value == pytest.approx(1.20e-17, rel=5e-3, abs=0)
 
 
 def test_landauer_bound_of_one_bit():
-    row = energy.landauer_row(1, seed=0)
+    row = landauer_row(1, seed=0)
     assert row.value == pytest.approx(2.871e-21, rel=1e-4, abs=0)
-    assert energy.landauer_row(784, seed=0).value == close(784 * row.value)
+    assert landauer_row(784, seed=0).value == close(784 * row.value)
 
 
 def test_what_is_not_modelled_has_no_number():
-    assert (energy.overhead_row(0).value, energy.overhead_row(0).kind) == (None, "unavailable")
+    assert (overhead_row(0).value, overhead_row(0).kind) == (None, "unavailable")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +52,11 @@ def test_what_is_not_modelled_has_no_number():
     ],
 )
 def test_operations_are_those_counted_by_hand(module, shape, multiply_adds):
-    assert energy.count_flops(lambda: module(torch.zeros(shape))) == 2 * multiply_adds
+    assert count_flops(lambda: module(torch.zeros(shape))) == 2 * multiply_adds
 
 
 def test_arithmetic_energy_is_operations_times_the_joules_of_one():
-    rows = by_metric(energy.arithmetic_rows(2000, seed=0, note="steps 20"))
+    rows = by_metric(arithmetic_rows(2000, seed=0, note="steps 20"))
     count = rows["arithmetic, operations"]
     assert (count.value, count.unit, count.kind) == (2000, "FLOP per sample", "measured")
     assert count.note.endswith("steps 20")
@@ -62,36 +64,36 @@ def test_arithmetic_energy_is_operations_times_the_joules_of_one():
     assert horowitz.value == close(1000 * (0.9e-12 + 3.7e-12))  # a thousand multiply-adds
     assert (horowitz.unit, horowitz.kind) == ("J per sample", "modelled")
     assert all(row.note for row in rows.values())
-    assert len(rows) == 1 + len(energy.HARDWARE)
+    assert len(rows) == 1 + len(HARDWARE)
 
 
 def test_arithmetic_that_nobody_counted_has_no_number():
-    rows = energy.arithmetic_rows(0, seed=0)
-    assert [row.metric for row in rows] == [row.metric for row in energy.arithmetic_rows(2, seed=0)]
+    rows = arithmetic_rows(0, seed=0)
+    assert [row.metric for row in rows] == [row.metric for row in arithmetic_rows(2, seed=0)]
     assert all(row.value is None and "no matrix product" in row.note for row in rows)
 
 
 def priced(*lines):
-    return energy.Ledger(
+    return Ledger(
         "machine",
         "rc_analog",
-        tuple(energy.LedgerLine(name, joule, joule, 2 * joule, "modelled", "here") for name, joule in lines),
+        tuple(LedgerLine(name, joule, joule, 2 * joule, "modelled", "here") for name, joule in lines),
     )
 
 
 def test_overhead_is_every_contribution_but_the_heat():
     ledger = priced(("heat of the trajectory", 1e-16), ("read-out", 3e-9), ("static bias current", 1e-9))
-    row = energy.overhead_row(7, ledger, command="here", num_samples=64)
+    row = overhead_row(7, ledger, command="here", num_samples=64)
     assert (row.value, row.kind, row.num_samples, row.seed, row.command) == (close(4e-9), "modelled", 64, 7, "here")
     assert "device model rc_analog, 4.0e-09 to 8.0e-09 J" in row.note and "most of it read-out" in row.note
 
 
 def test_overhead_of_heat_alone_is_not_zero_but_unavailable():
-    row = energy.overhead_row(7, priced(("heat of the trajectory", 1e-16)))
+    row = overhead_row(7, priced(("heat of the trajectory", 1e-16)))
     assert (row.value, row.kind) == (None, "unavailable")
 
 
 @pytest.mark.parametrize("heat", [torch.tensor([5.0]), torch.ones(4, 2), torch.tensor(3.0)])
 def test_a_mean_without_an_error_is_refused(heat):
     with pytest.raises(ValueError, match=r"heat: expected at least two numbers \[n\], found shape"):
-        energy.heat_rows(heat, seed=0)
+        heat_rows(heat, seed=0)

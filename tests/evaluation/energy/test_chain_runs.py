@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from thermotorch.evaluation.energy import Ledger, LedgerLine, thermodynamic_ledgers
 from thermotorch.evaluation.energy.chain_runs import chain_runs
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.thermodynamic import thermodynamic_ledgers
 from thermotorch.models.generator.chain import ThermodynamicChain
 
 

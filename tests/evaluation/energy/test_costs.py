@@ -3,8 +3,10 @@ import torch
 
 from tests.evaluation.stand_ins import Device, WatchedDigital
 from thermotorch.evaluation import Protocol
-from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, LANDAUER
 from thermotorch.evaluation.energy.costs import costs
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
+from thermotorch.evaluation.energy.ledger import LANDAUER
+from thermotorch.evaluation.energy.thermodynamic import DEVICES
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import generate
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -14,9 +16,9 @@ PROTOCOL = Protocol(num_samples=12, seed=3, steps=4, kernel_subset_size=4)
 
 
 def spent(model, label="it"):
-    entry = Entry(label, "model", model, PROTOCOL)
+    entry = Entry(label, "model", model, PROTOCOL, "here")
     made = generate(entry)
-    return made, costs(entry, made, "how", "here")
+    return made, costs(entry, made)
 
 
 def test_a_generator_is_priced_on_every_device_model_and_metered_apart():

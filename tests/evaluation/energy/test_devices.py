@@ -6,20 +6,15 @@ import pytest
 import torch
 
 from tests.evaluation.energy.joules import close
-from thermotorch.evaluation.energy import (
-    CONTRIBUTIONS,
-    DEVICES,
-    DTCA,
-    LANDAUER,
-    IdealDevice,
-    MachineRun,
-    RCAnalog,
-    SPUBoard,
-    device,
-    machine_run,
-    thermodynamic_ledgers,
-)
+from thermotorch.evaluation.energy.contribution import CONTRIBUTIONS
+from thermotorch.evaluation.energy.dtca import DTCA
+from thermotorch.evaluation.energy.ideal_device import IdealDevice
+from thermotorch.evaluation.energy.ledger import LANDAUER
+from thermotorch.evaluation.energy.machine_run import MachineRun, machine_run
 from thermotorch.evaluation.energy.quantity import with_value
+from thermotorch.evaluation.energy.rc_analog import RCAnalog
+from thermotorch.evaluation.energy.spu_board import SPUBoard
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, device, thermodynamic_ledgers
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.units import landauer_bound
 

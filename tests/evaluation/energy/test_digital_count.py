@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thermotorch.evaluation.energy import count, count_flops
+from thermotorch.evaluation.energy.digital_count import count, count_flops
 
 
 class Net(nn.Module):
@@ -72,3 +72,17 @@ def test_attention_counts_its_two_products():
     """Queries times keys and weights times values, 2 x 7 x 7 x 8 operations each, for two heads."""
     query = torch.zeros(1, 2, 7, 8)
     assert count_flops(lambda: F.scaled_dot_product_attention(query, query, query)) == 2 * 2 * (2 * 7 * 7 * 8)
+
+
+def test_evaluations_are_the_images_that_go_through_the_network():
+    net = nn.Identity()
+
+    def run():
+        for batch in (1, 2, 2):
+            made = net(torch.zeros(batch, 3))
+        return made
+
+    assert count(net, run).evaluations == 5
+    assert not net._forward_pre_hooks
+    made = count(net, lambda: torch.ones(2, 3))
+    assert (made.evaluations, made.num_samples) == (0, 2)

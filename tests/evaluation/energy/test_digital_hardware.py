@@ -3,14 +3,9 @@ import torch
 from torch import nn
 
 from tests.evaluation.energy.joules import close
-from thermotorch.evaluation.energy import (
-    HARDWARE_CLASSES,
-    LANDAUER,
-    DigitalCount,
-    count,
-    digital_ledgers,
-    hardware_class,
-)
+from thermotorch.evaluation.energy.digital_count import DigitalCount, count
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, digital_ledgers, hardware_class
+from thermotorch.evaluation.energy.ledger import LANDAUER
 from thermotorch.units import landauer_bound
 
 # 1e9 operations, weights of 1e6 numbers read ten times, 4e7 other numbers.

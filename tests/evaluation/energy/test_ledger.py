@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 
 
 def line(contribution, joule, low=None, high=None, kind="modelled"):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from thermotorch.evaluation.energy import machine_run
+from thermotorch.evaluation.energy.machine_run import machine_run
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.schedule import interaction
 

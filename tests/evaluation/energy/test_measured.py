@@ -1,7 +1,6 @@
 import pytest
 
-from thermotorch.evaluation.energy import measure, measure_idle, measured_ledger
-from thermotorch.evaluation.energy.measured import Idle, above_idle
+from thermotorch.evaluation.energy.measured import Idle, above_idle, measure, measure_idle, measured_ledger
 from thermotorch.evaluation.energy.meter import EnergyMeter
 
 

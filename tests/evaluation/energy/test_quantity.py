@@ -2,8 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, Interval, Quantity, quantities
-from thermotorch.evaluation.energy.quantity import with_value
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
+from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities, with_value
+from thermotorch.evaluation.energy.thermodynamic import DEVICES
 
 A, B = Interval(2.0, 1.0, 4.0), Interval(10.0, 5.0, 20.0)
 

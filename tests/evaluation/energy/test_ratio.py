@@ -1,6 +1,7 @@
 import pytest
 
-from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine, ratio
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.ratio import ratio
 
 
 def ledger(model, scenario, *joules, kind="modelled", spread=1.0):

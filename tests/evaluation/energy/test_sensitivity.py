@@ -2,8 +2,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from thermotorch.evaluation.energy import Interval, Ledger, LedgerLine, Quantity, Side, hardware_class, sensitivity
 from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.digital_hardware import hardware_class
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.quantity import Interval, Quantity
+from thermotorch.evaluation.energy.sensitivity import Side, sensitivity
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Unit:
 
 
 def test_effect_on_a_product_is_exactly_the_quantity_over_its_value():
-    effects = {effect.quantity: effect for effect in sensitivity(Side("x", Product(), 1.0), Side("y", Unit(), None))}
+    effects = {effect.name: effect for effect in sensitivity(Side("x", Product(), 1.0), Side("y", Unit(), None))}
     assert (effects["a"].at_low, effects["a"].at_high) == pytest.approx((1 / 2, 30 / 2))
     assert (effects["b"].at_low, effects["b"].at_high) == pytest.approx((2 / 3, 4 / 3))
     assert (effects["c"].at_low, effects["c"].at_high) == pytest.approx((5 / 0.5, 5 / 10))
@@ -39,16 +42,16 @@ def test_effect_on_a_product_is_exactly_the_quantity_over_its_value():
 
 def test_the_strongest_comes_first_and_a_factor_of_ten_is_decisive():
     effects = sensitivity(Side("x", Product(), 1.0), Side("y", Unit(), None))
-    assert [(effect.quantity, effect.decisive) for effect in effects] == [
+    assert [(effect.name, effect.decisive) for effect in effects] == [
         ("a", True), ("c", True), ("d", False), ("b", False)
     ]  # fmt: skip
     assert effects[0].factor == pytest.approx(15.0)
-    assert [effect.assumed for effect in effects] == [True, False, True, True]
+    assert [effect.quantity.assumed for effect in effects] == [True, False, True, True]
 
 
 def test_below_the_line_an_effect_is_inverted():
     (a, *_) = sensitivity(Side("y", Unit(), None), Side("x", Product(), 1.0))
-    assert (a.quantity, a.label, a.scenario) == ("a", "x", "product")
+    assert (a.name, a.label, a.scenario) == ("a", "x", "product")
     assert (a.at_low, a.at_high) == pytest.approx((2.0, 2 / 30))
     assert a.factor == pytest.approx(15.0)
 
@@ -56,6 +59,6 @@ def test_below_the_line_an_effect_is_inverted():
 def test_a_single_contribution_does_not_move_with_the_others():
     work = DigitalCount(10**9, {"": 10**9}, 10**7, 10**7, 10**6, 784)
     side = Side("digital", hardware_class("45 nm fp32"), work, "arithmetic")
-    effects = {effect.quantity: effect.factor for effect in sensitivity(side, Side("y", Unit(), None))}
+    effects = {effect.name: effect.factor for effect in sensitivity(side, Side("y", Unit(), None))}
     assert effects["instruction_overhead"] == pytest.approx(1 + 35e-12 / 2.3e-12)
     assert effects["joule_per_byte"] == effects["dram_joule_per_byte"] == 1.0

@@ -1,28 +1,10 @@
 import pytest
 import torch
-from torch import nn
 
 from tests.evaluation.stand_ins import feature_space, noise
-from thermotorch.evaluation.quality.curve import device_curve, digital_point, network_evaluations
+from thermotorch.evaluation.quality.curve import device_curve, digital_point
 from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.zoo.rows import Row
-
-
-class Net(nn.Module):
-    def forward(self, x):
-        return x
-
-
-def test_evaluations_are_the_images_that_go_through_the_network():
-    net = Net()
-
-    def run():
-        for batch in (1, 2, 2):
-            net(torch.zeros(batch, 3))
-
-    assert network_evaluations(net, run) == (5, None)
-    assert not net._forward_pre_hooks
-    assert network_evaluations(net, lambda: "made") == (0, "made")
 
 
 def test_a_digital_model_is_one_point():

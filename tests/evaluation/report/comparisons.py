@@ -6,7 +6,9 @@ import torch
 
 from tests.evaluation.stand_ins import feature_space
 from thermotorch.evaluation import Comparison, CurvePoint, ModelResult, Protocol, Row
-from thermotorch.evaluation.energy import ARITHMETIC_LINE, LANDAUER, TRAJECTORY, Ledger, LedgerLine
+from thermotorch.evaluation.energy.contribution import Line
+from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME
 
 PROTOCOL = Protocol(name="test", num_samples=40, seed=3, kernel_subset_size=20)
@@ -34,11 +36,13 @@ def result(k: int, label: str = "") -> ModelResult:
     if device:
         curve = tuple(CurvePoint(OBSERVATION_TIME, x, frechet + 3 / x, 0.21, recognised / 2) for x in (0.5, 1.0, 4.0))
         ledgers = (
-            Ledger(label, "ideal", (line(TRAJECTORY, 1.3e-16 * (k + 1), 1.2e-16, 9e-15), line("read-out", 0.0), BOUND)),
+            Ledger(
+                label, "ideal", (line(Line.TRAJECTORY, 1.3e-16 * (k + 1), 1.2e-16, 9e-15), line("read-out", 0.0), BOUND)
+            ),
             Ledger(
                 label,
                 "dtca",
-                (line(TRAJECTORY, 3.4e-8 * (k + 1), 1e-9, 1e-6), line("static bias current", None), BOUND),
+                (line(Line.TRAJECTORY, 3.4e-8 * (k + 1), 1e-9, 1e-6), line("static bias current", None), BOUND),
             ),
         )
     else:

@@ -7,19 +7,23 @@ import pytest
 
 from tests.evaluation.report.comparisons import BOUND, comparison, line
 from thermotorch.evaluation import energy
+from thermotorch.evaluation.energy.contribution import Line
+from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.energy_figures import energy_figures
 from thermotorch.evaluation.report.energy_tables import ledger_tables
 from thermotorch.evaluation.report.ratios import ratios
 from thermotorch.evaluation.report.sides import sides_of
 
-RUN = energy.MachineRun(
+RUN = MachineRun(
     heat=3e4, heat_stderr=10.0, preparation=2e4, work_on=20.0, work_off=5e4, returned=1.0, units=1300, read_units=784,
     inputs=10, couplings=400_000, biases=1300, temperature=1.0, run_time=25.0, noise_time=1.0, drive=2e5, stored=4e3,
     coupling_slope=1e4,
     well_slope=1e4, coupling_loss=1e3, num_samples=16, seed=0,
 )  # fmt: skip
-COUNT = energy.DigitalCount(7_000_000_000, {"net": 7_000_000_000}, 20_000_000, 200_000_000, 1_100_000, 784)
+COUNT = DigitalCount(7_000_000_000, {"net": 7_000_000_000}, 20_000_000, 200_000_000, 1_100_000, 784)
 
 
 def with_work(found):
@@ -65,7 +69,7 @@ def test_every_pair_of_scenarios_has_its_ratio():
 def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar():
     found = with_work(comparison(2))
     device = found.results["machine.number_0"]
-    cold = energy.Ledger(device.label, "ideal", (line(energy.TRAJECTORY, -1e-18), line("read-out", 5e-18), BOUND))
+    cold = Ledger(device.label, "ideal", (line(Line.TRAJECTORY, -1e-18), line("read-out", 5e-18), BOUND))
     device = replace(device, ledgers=(cold,), work=replace(RUN, heat=-1e9, preparation=0.0, drive=-1e9))
     sides = sides_of(replace(found, results={**found.results, device.label: device}), {})
     blocks = list(ratios(sides))
@@ -90,7 +94,7 @@ def test_the_sensitivity_lists_what_moves_the_ratio_the_strongest_first():
     above, below = energy.hardware_class("A100 fp32"), energy.device("rc_analog")
     effects = energy.sensitivity(energy.Side("a", above, COUNT), energy.Side("b", below, RUN))
     first = tables[0].rows[0]
-    assert first[0].strip("*").replace(" ", "_") == effects[0].quantity and effects[0].decisive
+    assert first[0].strip("*").replace(" ", "_") == effects[0].name and effects[0].decisive
     assert first[0].startswith("**") and first[3] == f"× {effects[0].at_low:.2g}"
     assert len(tables[0].rows) == sum(effect.factor >= 1.5 for effect in effects)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from thermotorch.evaluation.energy import LANDAUER, Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
 from thermotorch.evaluation.report.energy_tables import ledgers_table, ledgers_text
 
 

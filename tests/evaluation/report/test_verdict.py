@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from tests.evaluation.report.comparisons import FRECHET, comparison, line, row
-from thermotorch.evaluation.energy import TRAJECTORY, Ledger
+from thermotorch.evaluation.energy.contribution import Line
+from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.report.verdict import verdict
 
 DEVICE, DIGITAL = "machine.number_0", "digital.mnist, ddim 10"
@@ -86,19 +87,19 @@ def with_device_ledgers(*ledgers):
 
 def test_heat_without_the_rest_of_the_cycle_is_a_bound_and_not_the_energy():
     """A machine of which no more than its heat is known."""
-    heat = Ledger(DEVICE, "ideal", (line(TRAJECTORY, 1e-16), line("preparation of the noise", None)))
+    heat = Ledger(DEVICE, "ideal", (line(Line.TRAJECTORY, 1e-16), line("preparation of the noise", None)))
     found = answer("Least energy", with_device_ledgers(heat))
     assert f"{DEVICE} at least 1e-16 J (ideal)" in found[2]
     assert found[1].count("takes at most") == 2 and found[1].endswith(f"what is not known of {DEVICE} (ideal)")
 
 
 def test_ranges_that_overlap_are_told():
-    wide = Ledger(DEVICE, "wide", (line(TRAJECTORY, 1e-8, 1e-9, 1.0),))
+    wide = Ledger(DEVICE, "wide", (line(Line.TRAJECTORY, 1e-8, 1e-9, 1.0),))
     assert answer("Least energy", with_device_ledgers(wide))[1].endswith("the order may be the other")
 
 
 def test_energy_that_depends_on_the_scenario_is_not_decided():
-    ledgers = [Ledger(DEVICE, name, (line(TRAJECTORY, joule),)) for name, joule in (("low", 1e-9), ("high", 50.0))]
+    ledgers = [Ledger(DEVICE, name, (line(Line.TRAJECTORY, joule),)) for name, joule in (("low", 1e-9), ("high", 50.0))]
     text = answer("Least energy", with_device_ledgers(*ledgers))[1]
     assert text.startswith("it depends on the scenario") and "**" not in text and "(high) takes" in text
 

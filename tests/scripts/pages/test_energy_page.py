@@ -8,7 +8,9 @@ from tests.evaluation.energy.joules import close
 from tests.evaluation.energy.test_devices import RUN
 from tests.evaluation.energy.test_machine_run import machine
 from tests.evaluation.stand_ins import Digital
-from thermotorch.evaluation.energy import DEVICES, HARDWARE_CLASSES, DigitalCount
+from thermotorch.evaluation.energy.digital_count import DigitalCount
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
+from thermotorch.evaluation.energy.thermodynamic import DEVICES
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "energy.md"
 KT = 1.380649e-23 * 300

@@ -1,16 +1,17 @@
 from scripts.pages.energy_tables import effects_table, quantities_table
 from tests.evaluation.report.test_energy_tables import cells
-from thermotorch.evaluation.energy import Effect, Quantity
+from thermotorch.evaluation.energy.quantity import Quantity
+from thermotorch.evaluation.energy.sensitivity import Effect
 
 
 def test_decisive_effects_are_bold_and_say_what_is_assumed():
-    def effect(quantity, at_high, assumed, source):
-        return Effect("x", "board", quantity, "V", source, 1.0, 0.5, 2.0, 1.0, at_high, assumed)
+    def effect(name, at_high, source):
+        return Effect("x", "board", name, Quantity(1.0, 0.5, 2.0, "V", source), 1.0, at_high)
 
     rows = cells(
         effects_table([
-            effect("noise", 12.0, True, "assumption: none"), effect("watt", 2.0, False, "sheet; assumption: half"),
-            effect("peak", 1.0, False, "sheet"),
+            effect("noise", 12.0, "assumption: none"), effect("watt", 2.0, "sheet; assumption: half"),
+            effect("peak", 1.0, "sheet"),
         ])
     )[2:]  # fmt: skip
     assert [row[0] for row in rows] == ["**noise (board)**", "watt (board)", "peak (board)"]

@@ -1,7 +1,7 @@
 import pytest
 
 from scripts.pages.headline import headline, short_headline
-from thermotorch.evaluation.energy import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.zoo.rows import Row
 
 SPACE = "thermotorch-test"

@@ -6,7 +6,7 @@ The ledgers hold all contributions with their ranges; a card keeps these few num
 from torch import Tensor
 
 from thermotorch.arguments import number_of, real, seed_of
-from thermotorch.evaluation.energy.contribution import TRAJECTORY
+from thermotorch.evaluation.energy.contribution import Line
 from thermotorch.evaluation.energy.digital_count import NOTHING_COUNTED
 from thermotorch.evaluation.energy.digital_hardware import A100_FP32, FP32_45NM
 from thermotorch.evaluation.energy.ledger import Ledger
@@ -69,7 +69,7 @@ def overhead_row(seed: int, ledger: Ledger | None = None, command: str = "", num
     """
     if ledger is None or ledger.kind == "unavailable":
         return unavailable(OVERHEAD, JOULE, seed, "no device model prices this kind of machine")
-    others = tuple(line for line in ledger.contributions if line.contribution != TRAJECTORY)
+    others = tuple(line for line in ledger.contributions if line.contribution != Line.TRAJECTORY)
     total = Ledger(ledger.model, ledger.scenario, others).total
     if total.joule is None:
         return unavailable(OVERHEAD, JOULE, seed, f"{ledger.scenario}: no other contribution is known")

@@ -8,14 +8,21 @@ from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval
 from thermotorch.units import ROOM_TEMPERATURE, kT_to_joule, landauer_bound
 
-TRAJECTORY = "heat of the trajectory"
-PREPARATION = "preparation of the noise"
-SWITCHING = "switching the potential on"
-READOUT = "read-out"
-PROGRAMMING = "input and programming"
-STATIC = "static bias current"
-CONTRIBUTIONS = (TRAJECTORY, PREPARATION, SWITCHING, READOUT, PROGRAMMING, STATIC)
 
+class Line:
+    """Names of these lines."""
+
+    TRAJECTORY = "heat of the trajectory"
+    PREPARATION = "preparation of the noise"
+    SWITCHING = "switching the potential on"
+    READOUT = "read-out"
+    PROGRAMMING = "input and programming"
+    STATIC = "static bias current"
+
+
+CONTRIBUTIONS = (
+    Line.TRAJECTORY, Line.PREPARATION, Line.SWITCHING, Line.READOUT, Line.PROGRAMMING, Line.STATIC,
+)  # fmt: skip
 ONE_KT = kT_to_joule(1.0)  # joule, of a device at room temperature
 SIMULATED = "thermodynamics of the simulated run"
 
@@ -57,11 +64,3 @@ def landauer(bits: int) -> LedgerLine:
     joule = landauer_bound(bits)
     note = f"least heat of erasing {bits} bits, one for each pixel, at {ROOM_TEMPERATURE:g} K: a scale, in no total"
     return LedgerLine(LANDAUER, joule, joule, joule, "modelled", "Landauer, IBM J. Res. Dev. 5, 183 (1961)", note)
-
-
-def first_law(run: MachineRun) -> str:
-    """Return the note on why switching adds nothing to the heat."""
-    return (
-        f"on average {run.work_on:.4g} kT of work to switch on and {run.work_off:.4g} kT to switch off; over a cycle "
-        f"this work is the heat of the trajectory and of the preparation, and is counted there"
-    )

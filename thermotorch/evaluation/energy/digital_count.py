@@ -26,6 +26,7 @@ class DigitalCount:
         least_numbers: each used weight once, and the sample once, which no program can avoid.
         sample_numbers: pixels of one sample.
         num_samples: number of samples.
+        evaluations: images that the model's `forward` took; a step of classifier-free guidance counts twice.
     """
 
     flops: int
@@ -35,6 +36,7 @@ class DigitalCount:
     least_numbers: int
     sample_numbers: int
     num_samples: int = 1
+    evaluations: int = 0
 
     @property
     def numbers(self) -> int:
@@ -67,6 +69,7 @@ def _flop_counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping={kernel: attention})
 
 
+@torch.no_grad()
 def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
     """Count the operations and traffic of one call of `generate`, which makes samples [n, ...] with `model`.
 
@@ -74,7 +77,9 @@ def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
 
     Cost: several times that of the call itself.
     """
-    with _flop_counter() as flops, _Traffic(model) as traffic:
+    evaluations = []
+    seen = model.register_forward_pre_hook(lambda module, inputs: evaluations.append(len(inputs[0])))
+    with seen, _flop_counter() as flops, _Traffic(model) as traffic:
         samples = generate()
     least = sum(weight.numel() for key, weight in traffic.weights.items() if key in traffic.used)
     return DigitalCount(
@@ -85,6 +90,7 @@ def count(model: nn.Module, generate: Callable[[], Tensor]) -> DigitalCount:
         least_numbers=least + samples.numel(),
         sample_numbers=samples[0].numel(),
         num_samples=len(samples),
+        evaluations=sum(evaluations),
     )
 
 

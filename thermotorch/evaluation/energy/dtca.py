@@ -2,17 +2,7 @@
 
 from dataclasses import dataclass
 
-from thermotorch.evaluation.energy.contribution import (
-    PREPARATION,
-    PROGRAMMING,
-    READOUT,
-    STATIC,
-    SWITCHING,
-    TRAJECTORY,
-    DeviceModel,
-    modelled,
-    unknown,
-)
+from thermotorch.evaluation.energy.contribution import DeviceModel, Line, modelled, unknown
 from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
@@ -73,13 +63,15 @@ class DTCA(DeviceModel):
         rate = self.updates_per_time.value
         mapped = f"{cells.value:,.0f} cells for {run.units:,} units, {rate:g} updates a unit of time"
         return (
-            modelled(TRAJECTORY, update * run.run_time, self.joule_per_update.source,
+            modelled(Line.TRAJECTORY, update * run.run_time, self.joule_per_update.source,
                      f"{mapped}: assumed, and so is that they do the machine's work"),
-            modelled(PREPARATION, update * run.noise_time, self.joule_per_update.source, f"{mapped}, couplings off"),
-            unknown(SWITCHING, "not published: how the couplings of the cells are switched for each sample"),
-            modelled(READOUT, self.cells_per_unit * self.joule_per_read * run.read_units, self.joule_per_read.source,
+            modelled(Line.PREPARATION, update * run.noise_time, self.joule_per_update.source,
+                     f"{mapped}, couplings off"),
+            unknown(Line.SWITCHING, "not published: how the couplings of the cells are switched for each sample"),
+            modelled(Line.READOUT, self.cells_per_unit * self.joule_per_read * run.read_units,
+                     self.joule_per_read.source,
                      f"{self.cells_per_unit.value:g} cells for each of {run.read_units} pixels"),
-            modelled(PROGRAMMING, write * self.joule_per_write, self.joule_per_write.source,
+            modelled(Line.PROGRAMMING, write * self.joule_per_write, self.joule_per_write.source,
                      f"all cells once for {self.samples_per_program.value:,.0f} samples, {run.inputs} labels for each"),
-            modelled(STATIC, Interval.exact(0.0), _DTCA, "in the energy of an update"),
+            modelled(Line.STATIC, Interval.exact(0.0), _DTCA, "in the energy of an update"),
         )  # fmt: skip

@@ -2,20 +2,7 @@
 
 from dataclasses import dataclass
 
-from thermotorch.evaluation.energy.contribution import (
-    ONE_KT,
-    PREPARATION,
-    PROGRAMMING,
-    READOUT,
-    SIMULATED,
-    STATIC,
-    SWITCHING,
-    TRAJECTORY,
-    DeviceModel,
-    first_law,
-    in_kT,
-    modelled,
-)
+from thermotorch.evaluation.energy.contribution import ONE_KT, SIMULATED, DeviceModel, Line, in_kT, modelled
 from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
@@ -49,15 +36,17 @@ class IdealDevice(DeviceModel):
         bit, kT = landauer_bound(1), Interval.exact(ONE_KT)
         program = (run.couplings + run.biases) * self.bits / self.samples_per_program + run.inputs
         return (
-            in_kT(TRAJECTORY, run.heat, kT, SIMULATED, f"{run.heat:.5g} kT; range: 95 % of its sampling error",
+            in_kT(Line.TRAJECTORY, run.heat, kT, SIMULATED, f"{run.heat:.5g} kT; range: 95 % of its sampling error",
                   1.96 * run.heat_stderr),
-            in_kT(PREPARATION, run.preparation, kT, SIMULATED,
+            in_kT(Line.PREPARATION, run.preparation, kT, SIMULATED,
                   f"{run.preparation:.5g} kT, from {run.num_samples} runs"),
-            modelled(SWITCHING, Interval(0.0, 0.0, run.returned * ONE_KT), SIMULATED,
-                     f"{first_law(run)}; range: a supply that cannot take work back turns it to heat"),
-            modelled(READOUT, self.bits * run.read_units * bit, "Landauer's bound",
+            modelled(Line.SWITCHING, Interval(0.0, 0.0, run.returned * ONE_KT), SIMULATED,
+                     f"on average {run.work_on:.4g} kT of work to switch on and {run.work_off:.4g} kT to switch off; "
+                     "over a cycle this work is the heat of the trajectory and of the preparation, and is counted "
+                     "there; range: a supply that cannot take work back turns it to heat"),
+            modelled(Line.READOUT, self.bits * run.read_units * bit, "Landauer's bound",
                      "overwriting the memory that takes it"),
-            modelled(PROGRAMMING, program * bit, "Landauer's bound",
+            modelled(Line.PROGRAMMING, program * bit, "Landauer's bound",
                      f"once for {self.samples_per_program.value:,.0f} samples, the {run.inputs} labels for each"),
-            modelled(STATIC, Interval.exact(0.0), "by definition"),
+            modelled(Line.STATIC, Interval.exact(0.0), "by definition"),
         )  # fmt: skip

@@ -83,11 +83,7 @@ def with_value(hardware: Any, name: str, value: float) -> Any:
 
 
 def named(kind: str, name: str, hardware: Iterable[Any]) -> Any:
-    """Return the device model or class of hardware of that name.
-
-    Raises:
-        ValueError: an unknown name; the message lists the known ones.
-    """
+    """Return the device model or class of hardware of that name; a ValueError lists the known ones."""
     known = {each.name: each for each in hardware}
     if name not in known:
         raise unknown_name(kind, name, known)

@@ -3,19 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from thermotorch.evaluation.energy.contribution import (
-    ONE_KT,
-    PREPARATION,
-    PROGRAMMING,
-    READOUT,
-    SIMULATED,
-    STATIC,
-    SWITCHING,
-    TRAJECTORY,
-    DeviceModel,
-    in_kT,
-    modelled,
-)
+from thermotorch.evaluation.energy.contribution import ONE_KT, SIMULATED, DeviceModel, Line, in_kT, modelled
 from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Interval, Quantity
@@ -124,20 +112,20 @@ class RCAnalog(DeviceModel):
         heat = run.drive - run.stored
         program = (numbers / self.samples_per_program + float(run.inputs)) * self.bits * self.joule_per_bit
         return (
-            in_kT(TRAJECTORY, heat, kT, SIMULATED,
+            in_kT(Line.TRAJECTORY, heat, kT, SIMULATED,
                   f"{heat:.5g} kT of v i at {self.noise_ratio.value:g} times 300 K, a part of the bias current; V "
                   f"falls by {run.heat:.5g} kT; {self.voltage(run) * 1e3:.2g} mV for x = 1 on "
                   f"{self.capacitance.value * 1e15:.3g} fF"),
-            in_kT(PREPARATION, run.stored, kT, SIMULATED,
+            in_kT(Line.PREPARATION, run.stored, kT, SIMULATED,
                   f"C v^2 / 2 of the nodes, {run.stored:.5g} kT; the bias current of this time is in its own line"),
-            modelled(SWITCHING, gates, "charging one gate for each coupling and bias",
+            modelled(Line.SWITCHING, gates, "charging one gate for each coupling and bias",
                      "what couplings then give to the nodes is in the heat and in the bias current"),
-            modelled(READOUT, self.bits.exp2() * self.joule_per_step * run.read_units, self.joule_per_step.source,
+            modelled(Line.READOUT, self.bits.exp2() * self.joule_per_step * run.read_units, self.joule_per_step.source,
                      f"{run.read_units} conversions of {self.bits.value:g} bits"),
-            modelled(PROGRAMMING, program, self.joule_per_bit.source,
+            modelled(Line.PROGRAMMING, program, self.joule_per_bit.source,
                      f"{numbers:,} numbers once for {self.samples_per_program.value:,.0f} samples; {run.inputs} labels "
                      f"for each"),
-            modelled(STATIC, self.static(run), "transconductors in class A; see RCAnalog",
+            modelled(Line.STATIC, self.static(run), "transconductors in class A; see RCAnalog",
                      f"during {seconds.value:.3g} s ({seconds.low:.2g} to {seconds.high:.2g}), which cancels; "
                      f"resistors at the same voltages: {self.passive(run):.2g} J"),
         )  # fmt: skip

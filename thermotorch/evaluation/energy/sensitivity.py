@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thermotorch.evaluation.energy.ledger import TOTAL, Ledger
-from thermotorch.evaluation.energy.quantity import quantities, with_value
+from thermotorch.evaluation.energy.quantity import Quantity, quantities, with_value
 from thermotorch.evaluation.energy.ratio import ratio
 
 DECISIVE = 10.0  # factor by which a decisive assumption moves the ratio
@@ -36,23 +36,17 @@ class Effect:
     """Effect of one quantity on a ratio.
 
     Args:
-        label, scenario, quantity, unit, source: identity of the quantity.
-        value, low, high: its value and range.
+        label, scenario, name: identity of the quantity.
+        quantity: its value and range.
         at_low, at_high: the ratio at each end over the ratio at the value.
-        assumed: True for an assumption, False for a number from the literature.
     """
 
     label: str
     scenario: str
-    quantity: str
-    unit: str
-    source: str
-    value: float
-    low: float
-    high: float
+    name: str
+    quantity: Quantity
     at_low: float
     at_high: float
-    assumed: bool
 
     @property
     def factor(self) -> float:
@@ -83,12 +77,8 @@ def sensitivity(above: Side, below: Side) -> tuple[Effect, ...]:
             for value in (quantity.low, quantity.high):
                 other = Side(side.label, with_value(side.hardware, name, value), side.work, side.line)
                 changed.append(_value(other, below) if side is above else _value(above, other))
-            effects.append(
-                Effect(
-                    side.label, side.hardware.name, name, quantity.unit, quantity.source, quantity.value, quantity.low,
-                    quantity.high, changed[0] / plain, changed[1] / plain, quantity.assumed,
-                )
-            )  # fmt: skip
+            at_low, at_high = (value / plain for value in changed)
+            effects.append(Effect(side.label, side.hardware.name, name, quantity, at_low, at_high))
     return tuple(sorted(effects, key=lambda effect: -effect.factor))
 
 

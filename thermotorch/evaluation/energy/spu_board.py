@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass
 
-from thermotorch.evaluation.energy.contribution import (
-    PREPARATION,
-    PROGRAMMING,
-    READOUT,
-    STATIC,
-    SWITCHING,
-    TRAJECTORY,
-    DeviceModel,
-    in_kT,
-    modelled,
-    unknown,
-)
+from thermotorch.evaluation.energy.contribution import DeviceModel, Line, in_kT, modelled, unknown
 from thermotorch.evaluation.energy.ledger import LedgerLine
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.energy.quantity import Quantity
@@ -49,13 +38,13 @@ class SPUBoard(DeviceModel):
     def lines(self, run: MachineRun) -> tuple[LedgerLine, ...]:
         kT = self.capacitance * self.noise_voltage * self.noise_voltage
         return (
-            in_kT(TRAJECTORY, run.heat, kT, f"assumption for the cells of {_PAPER}",
+            in_kT(Line.TRAJECTORY, run.heat, kT, f"assumption for the cells of {_PAPER}",
                   f"{run.heat:.5g} kT at {kT.value:.2g} J, {run.units} cells"),
-            in_kT(PREPARATION, run.preparation, kT, f"assumption for the cells of {_PAPER}",
+            in_kT(Line.PREPARATION, run.preparation, kT, f"assumption for the cells of {_PAPER}",
                   f"{run.preparation:.5g} kT; the controller that makes the noise is not priced"),
-            unknown(SWITCHING, f"the energy of the switched capacitors is not in {_PAPER}"),
-            modelled(READOUT, self.joule_per_conversion * run.read_units, self.joule_per_conversion.source,
+            unknown(Line.SWITCHING, f"the energy of the switched capacitors is not in {_PAPER}"),
+            modelled(Line.READOUT, self.joule_per_conversion * run.read_units, self.joule_per_conversion.source,
                      f"{run.read_units} conversions"),
-            unknown(PROGRAMMING, f"the energy of the controller is not in {_PAPER}"),
-            unknown(STATIC, f"the power of the board is not in {_PAPER}"),
+            unknown(Line.PROGRAMMING, f"the energy of the controller is not in {_PAPER}"),
+            unknown(Line.STATIC, f"the power of the board is not in {_PAPER}"),
         )  # fmt: skip

@@ -7,8 +7,8 @@ from thermotorch.evaluation.energy.contribution import (
     CONTRIBUTIONS,
     ONE_KT,
     SIMULATED,
-    TRAJECTORY,
     DeviceModel,
+    Line,
     in_kT,
     unknown,
 )
@@ -59,6 +59,6 @@ def thermodynamic_ledgers(
     if heat is None:
         raise ValueError(f"heat: a {type(model).__name__} is no thermodynamic generator, so its heat must be given")
     mean, stderr = mean_of(heat)
-    known = in_kT(TRAJECTORY, mean, Interval.exact(ONE_KT), SIMULATED, f"{mean:.5g} kT", 1.96 * stderr)
+    known = in_kT(Line.TRAJECTORY, mean, Interval.exact(ONE_KT), SIMULATED, f"{mean:.5g} kT", 1.96 * stderr)
     rest = (unknown(name, "not modelled for this kind of machine") for name in CONTRIBUTIONS[1:])
     return (Ledger(label, IdealDevice.name, (known, *rest)),)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import count_of, number_of, seed_of
-from thermotorch.evaluation.energy import heat_rows
+from thermotorch.evaluation.energy.card_rows import heat_rows
 from thermotorch.evaluation.estimate import mean_of
 from thermotorch.evaluation.speed.hardware import describe_hardware, device_of
 from thermotorch.models.classifier.machine import ThermodynamicClassifier

@@ -1,17 +1,11 @@
 """Quality against the length of the generation: observation time of a device, evaluations of a digital network."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thermotorch.evaluation.quality import distances, recognition
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.results import NETWORK_EVALUATIONS, OBSERVATION_TIME, CurvePoint
 from thermotorch.zoo.rows import Row
-
-T = TypeVar("T")
 
 
 def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace) -> tuple[CurvePoint, ...]:
@@ -31,23 +25,3 @@ def device_curve(times: list[float], frames: Tensor | None, space: FeatureSpace)
 def digital_point(evaluations: float, frechet: Row, recognised: Row) -> CurvePoint:
     """Return the point of a digital model, sampled in one way, at its number of network evaluations."""
     return CurvePoint(NETWORK_EVALUATIONS, evaluations, frechet.known, frechet.stderr or 0.0, recognised.known)
-
-
-@torch.no_grad()
-def network_evaluations(model: nn.Module, run: Callable[[], T]) -> tuple[int, T]:
-    """Return the number of images that the model's `forward` takes during `run()`, and the result of `run`.
-
-    A step of classifier-free guidance counts twice.
-    """
-    count = 0
-
-    def counted(module: nn.Module, inputs: tuple) -> None:
-        nonlocal count
-        count += len(inputs[0])
-
-    hook = model.register_forward_pre_hook(counted)
-    try:
-        result = run()
-    finally:
-        hook.remove()
-    return count, result

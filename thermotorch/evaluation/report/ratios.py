@@ -3,6 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from thermotorch.evaluation import energy
+from thermotorch.evaluation.energy.contribution import Line
+from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE
+from thermotorch.evaluation.energy.ideal_device import IdealDevice
+from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.ratio import Ratio
+from thermotorch.evaluation.energy.sensitivity import Effect
 from thermotorch.evaluation.report.content import Block, Bullets, Paragraph, Table
 from thermotorch.evaluation.report.sides import Side, finished, models
 from thermotorch.evaluation.results import ModelResult
@@ -37,11 +43,11 @@ def _known(result: ModelResult) -> bool:
     return any(_positive(ledger) for ledger in result.ledgers)
 
 
-def _positive(ledger: energy.Ledger) -> bool:
+def _positive(ledger: Ledger) -> bool:
     return (ledger.total.joule or 0.0) > 0
 
 
-def _joule(ledger: energy.Ledger, contribution: str) -> float:
+def _joule(ledger: Ledger, contribution: str) -> float:
     """Return the joules of one line, 0 if it is missing or unavailable."""
     line = ledger.line(contribution)
     return (line and line.joule) or 0.0
@@ -49,12 +55,12 @@ def _joule(ledger: energy.Ledger, contribution: str) -> float:
 
 def _sentences(above: ModelResult, below: ModelResult) -> Iterator[str]:
     """Yield arithmetic over ideal heat, as in the papers, and the measured ratio if both sides were metered."""
-    ideal = [ledger for ledger in below.ledgers if ledger.scenario == energy.IdealDevice.name]
-    heat = next((ledger for ledger in ideal if _joule(ledger, energy.TRAJECTORY) > 0), None)
+    ideal = [ledger for ledger in below.ledgers if ledger.scenario == IdealDevice.name]
+    heat = next((ledger for ledger in ideal if _joule(ledger, Line.TRAJECTORY) > 0), None)
     for ledger in above.ledgers:
         priced = ledger.scenario in {hardware for hardware, _ in _PRICED}
-        if heat and priced and _joule(ledger, energy.ARITHMETIC_LINE) > 0:
-            quoted = energy.ratio(ledger, heat, above_line=energy.ARITHMETIC_LINE, below_line=energy.TRAJECTORY)
+        if heat and priced and _joule(ledger, ARITHMETIC_LINE) > 0:
+            quoted = energy.ratio(ledger, heat, above_line=ARITHMETIC_LINE, below_line=Line.TRAJECTORY)
             yield f"The kind that papers quote, without memory and without the way back to noise: {quoted.words}."
         for other in below.ledgers:
             if ledger.kind == other.kind == "measured" and _positive(ledger) and _positive(other):
@@ -77,7 +83,7 @@ def _totals(above: ModelResult, below: ModelResult) -> Iterator[Table]:
         yield Table(header, rows, caption + lacking, right=range(1, len(header)))
 
 
-def _cell(ratio: energy.Ratio) -> str:
+def _cell(ratio: Ratio) -> str:
     return f"{ratio.bound} {ratio.value:.1e} [{ratio.low:.0e} to {ratio.high:.0e}]".strip()
 
 
@@ -93,10 +99,10 @@ def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
         effects = energy.sensitivity(top, bottom)
         listed = [effect for effect in effects if effect.factor >= _WEAK]
         rows = [
-            [_name(effect), f"{effect.value:.3g}", f"{effect.low:.3g} to {effect.high:.3g}",
+            [_name(effect), f"{it.value:.3g}", f"{it.low:.3g} to {it.high:.3g}",
              f"× {effect.at_low:.2g}", f"× {effect.at_high:.2g}",
-             effect.scenario, effect.unit or "-", "assumption" if effect.assumed else effect.source]
-            for effect in listed
+             effect.scenario, it.unit or "-", "assumption" if it.assumed else it.source]
+            for effect in listed for it in (effect.quantity,)
         ]  # fmt: skip
         caption = (
             f"What moves the ratio of {above.label} ({hardware}) over {below.label} ({device}), one quantity at a "
@@ -108,6 +114,6 @@ def _effects(above: ModelResult, below: ModelResult) -> Iterator[Block]:
             yield Table(header, rows, caption, right=(1, 2, 3, 4), fine=(5, 6, 7))
 
 
-def _name(effect: energy.Effect) -> str:
-    name = effect.quantity.replace("_", " ")
+def _name(effect: Effect) -> str:
+    name = effect.name.replace("_", " ")
     return f"**{name}**" if effect.decisive else name

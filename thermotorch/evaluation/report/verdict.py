@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from thermotorch.evaluation.energy import Ledger, LedgerLine, ratio
+from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
+from thermotorch.evaluation.energy.ratio import ratio
 from thermotorch.evaluation.metrics import METRICS, Metric
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.report.content import Table
