@@ -182,3 +182,18 @@ def test_every_file_is_written_whole(path):
         text = path.read_text(encoding="utf-8").splitlines()[line - 1]
         harmless = (place, name) in TORN_IS_NO_HARM or any(f"{name}({word}," in text for word in in_memory)
         assert harmless, f"{place}:{line} writes with {name}: use write_file or replacing of thermotorch/files.py"
+
+
+def test_records_do_not_change_once_they_are_checked():
+    """A dataclass is frozen, so that what its constructor checked stays true and equal ones have one hash; those that
+    hold tensors or functions of a running simulation compare by identity instead.
+    """
+    loose = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for decorator in map(ast.unparse, node.decorator_list)
+        if decorator.startswith("dataclass") and "frozen=True" not in decorator and "eq=False" not in decorator
+    ]
+    assert not loose, loose

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from thermotorch.evaluation.energy.chain_runs import chain_runs
+from thermotorch.evaluation.energy.chain_runs import _stage_run, chain_runs
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.energy.thermodynamic import thermodynamic_ledgers
 from thermotorch.models.generator.chain import ThermodynamicChain
@@ -77,3 +77,36 @@ def test_a_contribution_that_one_part_lacks_is_lacking_in_the_sum():
     one, other = whole.lines
     assert (one.joule, one.low, one.high, one.note) == (4.0, 2.0, 8.0, "first 1 J; second 3 J")
     assert other.joule is None and whole.missing == ("other",)
+
+
+def test_what_flows_in_a_stage_is_that_of_its_states(chain):
+    """Power of couplings and biases is -x.(grad V - wells) of the units that move; nodes store x^2 / 2."""
+    phases = list(chain.phases(torch.arange(6), torch.arange(6) % 3, seed=2, record=True))
+    one_hot = torch.eye(3, dtype=torch.float64).repeat(2, 1)
+    runs = list(chain_runs(chain, 6, seed=2).values())[1:]
+    for run, phase in zip(runs, [phase for phase in phases if phase.name.startswith("stage")], strict=True):
+        stage, moving = chain.stage(int(phase.name.split()[1])), phase.states.shape[-1]
+        machine, kT, steps = stage.machine(), stage.temperature, len(phase.states) - 1
+        clamped = torch.cat([phase.begin, one_hot], 1).expand(steps + 1, -1, -1)
+        states = torch.cat([phase.states, clamped], -1)
+        force = machine.on_site_gradient(states) - machine.gradient(states)
+        power = (states * force)[..., :moving].sum(-1).mean(1)
+        assert run.drive == pytest.approx(torch.trapezoid(power, dx=stage.dt).item() / kT, rel=1e-6)
+        growth = (phase.states[-1] ** 2 - phase.states[0] ** 2).sum(-1).mean().item() / 2
+        assert run.stored == pytest.approx(growth / kT, rel=1e-6)
+        assert (run.run_time, run.noise_time) == (pytest.approx(steps * stage.dt), stage.noising_time)
+        wells = 2 * machine.j2.abs() + 12 * machine.j4 * states.square().mean((0, 1))
+        assert run.well_slope == pytest.approx(wells[:moving].sum().item(), rel=0.1)  # of every fourth state
+
+
+def test_what_a_stage_gives_back_is_the_negative_work_of_single_samples(chain):
+    """Not that of the mean: samples that take work do not pay for those that give it back."""
+    *_, noising, phase = chain.phases(torch.arange(3), torch.arange(3), seed=2, record=True)
+    stage, one_hot = chain.stage(1), torch.eye(3, dtype=torch.float64)
+    assert phase.name == "stage 1" and phase.states is not None
+    last = torch.cat([phase.states[-1], phase.begin, one_hot], -1)
+    apart = stage.opened(phase.end) - stage.machine().energy(last)
+    work, off = torch.tensor([-3.0, 7.0, -2.0]).double(), torch.tensor([8.0, -4.0, 1.0]).double()
+    run = _stage_run(stage, noising, phase._replace(work=work, standby=off - apart), one_hot, 2)
+    in_kT = [value * stage.temperature for value in (run.returned, run.work_on, run.work_off)]
+    assert in_kT == pytest.approx([5 / 3 + 4 / 3, 2 / 3, 5 / 3])
