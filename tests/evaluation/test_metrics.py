@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from tests.evaluation.report.comparisons import comparison, row
-from tests.evaluation.stand_ins import Digital, feature_space
+from tests.evaluation.stand_ins import Digital, feature_space, noise
 from thermotorch.evaluation import Metric, Protocol, Value, compare, register_metric
 from thermotorch.evaluation.cache import real_key
-from thermotorch.evaluation.metrics import FRECHET, METRICS, metric_of
+from thermotorch.evaluation.metrics import FRECHET, METRICS, NOVELTY, metric_of
 from thermotorch.evaluation.quality.distances import kernel_distance
+from thermotorch.evaluation.quality.image_rows import quality_rows
 from thermotorch.evaluation.quality.judged import Judged
+from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.quality.resampling import kernel_replicates
 from thermotorch.evaluation.report.quality_tables import measured_tables
 from thermotorch.evaluation.report.sides import sides_of
@@ -91,3 +93,21 @@ def test_records_that_contradict_themselves_are_refused():
         Metric("x", question="Which?", answer="{best}")
     with pytest.raises(ValueError, match="metric 'time' exists already"):
         register_metric(Metric("time"))
+
+
+def test_new_images_of_the_law_are_better_than_darkened_ones_and_than_copies():
+    """By the direction of each record, which tables and verdicts follow."""
+    protocol = Protocol("test", 60, kernel_subsets=4, kernel_subset_size=30, resamples=4)
+    known, space = KnownImages(noise(100, 8), noise(100, 9)), feature_space(400)
+    new, dark, copies = (
+        quality_rows(images, protocol, space, known)[0]
+        for images in (noise(60, 10), noise(60, 10).pow(4), known.training[:60])
+    )
+    compared = [metric for metric in METRICS if metric.better and metric.of_features] + [NOVELTY]
+    assert len(compared) == 7
+    for metric in compared:
+        good, bad = metric.find(new), metric.find(dark if metric.of_features else copies)
+        assert good.known != bad.known and (good.known > bad.known) == (metric.better == "higher"), metric.name
+    assert {metric.name: metric.better for metric in METRICS if metric.better and not metric.measure} == {
+        "time": "lower", "peak memory": "lower", "test accuracy": "higher",
+    }  # fmt: skip

@@ -155,3 +155,23 @@ def test_a_sweep_of_which_every_run_failed_says_so(tmp_path):
     text, _ = write_sweep(tmp_path)
     assert "1 without a result" in text
     assert "ValueError: no" in text
+
+
+def test_a_number_that_one_repetition_lacks_is_no_mean_of_the_others(tmp_path):
+    for device in range(3):
+        write(tmp_path, device, 10.0 + device, device_id=device)
+    path = tmp_path / "1" / "evaluation.json"
+    record = json.loads(path.read_text())
+    record["metrics"][2] = Row("recognised fraction", None, "", 0, 3, "unavailable").to_dict()
+    path.write_text(json.dumps(record))
+    (point,) = read_sweep(tmp_path).points
+    assert "recognised fraction" not in point.rows and "recognised fraction" not in point.spread
+    assert (point.rows[FRECHET].value, point.repetitions) == (11.0, 3)
+
+
+def test_a_loss_that_is_no_number_is_left_out(tmp_path):
+    """Python writes and reads NaN and Infinity in JSON."""
+    write_training(tmp_path, 0, float("inf"), 0, "0.1")
+    write_training(tmp_path, 1, 2.0, 0, "0.2")
+    first, second = read_sweep(tmp_path).points
+    assert first.rows == {} and second.rows["train/loss"].value == 2.0
