@@ -3,7 +3,7 @@
 With a time-dependent drive or observers, the run proceeds in chunks of steps whose states are all recorded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from math import ceil, sqrt
 from typing import Any
@@ -16,13 +16,13 @@ from thermotorch.dynamics.cpu import operators as cpu
 from thermotorch.dynamics.loop import Motion, Point, observe, report_divergence, run_segments
 from thermotorch.dynamics.noise import seed_bits
 from thermotorch.dynamics.operators import langevin as op
-from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.path_weights import PathWeights, PathWeightsResult, log_width
 from thermotorch.dynamics.problem import Problem, Trajectory, all_finite, wants_gradient
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
+_DEVICES = ("cpu", "cuda")
 _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk; not x batch, since no sample's result may depend on its batch
 _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a second forward pass
 
@@ -34,7 +34,7 @@ def refusal(problem: Problem, device: str) -> str | None:
         return (
             f"{type(problem.potential).__name__} has an energy or field of its own, which only the reference supports"
         )
-    if device not in _BACKENDS:
+    if device not in _DEVICES:
         return f"there is no fast backend for {device}"
     if actual != device:
         return f"the state is on {actual}; write state.to({device!r}) and potential.to({device!r})"
@@ -49,7 +49,7 @@ def refusal(problem: Problem, device: str) -> str | None:
 def covers_action(path: Tensor) -> bool:
     """Return True if the operator `reverse_action` is implemented for this path."""
     device = path.device.type
-    return not transformed() and path.dtype == torch.float32 and device in _BACKENDS and _backend(device)[0] is None
+    return not transformed() and path.dtype == torch.float32 and device in _DEVICES and _backend(device)[0] is None
 
 
 def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: float) -> Tensor:
@@ -66,10 +66,6 @@ def reverse_action(potential: Potential, path: Tensor, dt: float, temperature: f
 _Backend = tuple[str | None, Sequence[str]]  # reason for its absence, or None; names of its integrators
 
 
-def _cpu() -> _Backend:
-    return cpu.unavailable(), cpu.INTEGRATORS
-
-
 def _cuda() -> _Backend:
     try:
         cuda = import_module("thermotorch.dynamics.cuda")  # registers its kernels; needs Triton
@@ -78,13 +74,12 @@ def _cuda() -> _Backend:
     return None, cuda.INTEGRATORS
 
 
-_BACKENDS: dict[str, Callable[[], _Backend]] = {"cpu": _cpu, "cuda": _cuda}
 _known: dict[str, _Backend] = {}  # torch.compile can read a dict, but not build a library
 
 
 def _backend(device: str) -> _Backend:
     if device not in _known:
-        _known[device] = _BACKENDS[device]()
+        _known[device] = _cuda() if device == "cuda" else (cpu.unavailable(), cpu.INTEGRATORS)
     return _known[device]
 
 
@@ -183,7 +178,7 @@ class _Langevin(_Operator):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the same two and the sums of the operator `path_weights`."""
         drive, timeline = self.constant if force is None else force, self.timeline(state, first, steps, record, 0)
-        end, recorded, sums = weights_op.path_weights(*timeline, drive, *self.machine)
+        end, recorded, sums = op.path_weights(*timeline, drive, *self.machine)
         return end, recorded, sums
 
 
@@ -256,7 +251,7 @@ def _run_with_sums(problem: Problem, steps: _Langevin) -> tuple[Tensor, Tensor, 
     length = max(1, _CHUNK_ELEMENTS // problem.state.shape[1] if changing else problem.steps)
     point, recorded = run_segments(
         problem, Point((problem.state,), sums, {}), chunk,
-        length=length, replayed=False, hidden=False, diverged=steps.diverged,
+        length=length, replayed=False, diverged=steps.diverged,
     )  # fmt: skip
     state, (work, forward, ratio) = point.motion[0], point.work.unbind(1)
     if steps.constant is not None:
@@ -291,6 +286,6 @@ def _run_in_chunks(problem: Problem, steps: _Operator) -> tuple[Tensor, Tensor, 
     length = max(1, ceil(sqrt(problem.steps)) if steps.gradient else _CHUNK_ELEMENTS // problem.state.shape[1])
     point, recorded = run_segments(
         problem, Point.start(problem), chunk,
-        length=length, replayed=steps.gradient, hidden=False, diverged=steps.diverged,
+        length=length, replayed=steps.gradient, diverged=steps.diverged,
     )  # fmt: skip
     return point.motion[0], point.work, _joined(problem, recorded), point.observed(problem)

@@ -54,11 +54,7 @@ def compiler() -> str:
 
 @cache
 def library() -> ctypes.CDLL:
-    """Return the compiled library, after building it if this machine has none.
-
-    Raises:
-        CompilerUnavailable: no compiler, or an error of the compiler, whose output is in the message.
-    """
+    """Return the compiled library, after building it if this machine has none; CompilerUnavailable if that fails."""
     folder = _private_folder()
     path = folder / f"{_fingerprint()}.so"
     try:
@@ -74,11 +70,7 @@ def library() -> ctypes.CDLL:
 
 
 def cache_folder() -> Path:
-    """Return `$THERMOTORCH_CACHE`, or `thermotorch` in the cache folder of the user, or else of the system.
-
-    Raises:
-        ValueError: `$THERMOTORCH_CACHE` begins with the home of a user who does not exist.
-    """
+    """Return `$THERMOTORCH_CACHE`, or `thermotorch` in the cache folder of the user, or else of the system."""
     if chosen := os.environ.get("THERMOTORCH_CACHE"):
         return user_path("THERMOTORCH_CACHE", chosen)
     try:

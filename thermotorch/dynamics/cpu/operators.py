@@ -1,6 +1,7 @@
 """The operators on the CPU: calls of the library that `build.py` compiles, with tensors passed by address."""
 
 import ctypes
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -10,10 +11,8 @@ from torch import Tensor
 
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cpu import build
-from thermotorch.dynamics.cpu.forks import threads
 from thermotorch.dynamics.cpu.structures import HEADERS, structure
 from thermotorch.dynamics.operators import langevin as op
-from thermotorch.dynamics.operators import path_weights as weights_op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.operators.arguments import (
     PRECISIONS,
@@ -30,6 +29,23 @@ from thermotorch.dynamics.operators.arguments import (
 INTEGRATORS = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating", "splitting")
 SUMMED = ("euler_maruyama", "alternating")  # the run itself can add up path weights
 S = TypeVar("S", Langevin, Splitting)
+
+
+@cache
+def _watch_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def threads() -> int:
+    """Return the number of threads for an operator, that of torch.
+
+    A forked child does not inherit the threads of OpenMP, yet the library there waits for them for ever, in these
+    operators as in torch's own. A child of a process whose operators ran in parallel therefore uses one thread.
+    """
+    if (count := torch.get_num_threads()) > 1:
+        _watch_forks()
+    return count
 
 
 @cache
@@ -56,12 +72,7 @@ _ORIGIN = torch.zeros(2, dtype=torch.int64)  # both matrices of the splitting sc
 
 @cache
 def library() -> ctypes.CDLL:
-    """Return the compiled library.
-
-    Raises:
-        CompilerUnavailable: there is no compiler, or it failed.
-        ImportError: a structure in Python has another size than in C++.
-    """
+    """Return the compiled library; ImportError if a structure in Python has another size than in C++."""
     loaded = build.library()
     for name in HEADERS:
         if (size := loaded.thermotorch_size(name.encode())) != ctypes.sizeof(structure(name)):
@@ -71,19 +82,11 @@ def library() -> ctypes.CDLL:
 
 @cache
 def _number_of(integrator: str) -> int:
-    """Return the number of a scheme in native/langevin.h.
-
-    Raises:
-        ValueError: no such scheme there.
-    """
+    """Return the number of a scheme in native/langevin.h; ValueError for one that is not there."""
     number: int = library().thermotorch_integrator(integrator.encode())
     if number < 0:
         raise ValueError(f"integrator: the CPU backend does not have {integrator!r}")
     return number
-
-
-def _zeros(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
 
 
 class _Arguments:
@@ -204,14 +207,14 @@ def _langevin(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
 @op.langevin_backward.register_kernel("cpu")
 @taking(LangevinBackward)
 def _langevin_backward(a: LangevinBackward) -> list[Tensor]:
-    of_state, of_bias = torch.empty_like(a.state, memory_format=torch.contiguous_format), *_zeros([a.bias])
-    of_drive = None if a.drive is None or not a.needs_drive else _zeros([a.drive])[0]
-    of_blocks = _zeros(a.blocks) if a.needs_blocks else []
+    gradients = a.gradients()
+    of_state, of_bias, of_drive, *of_blocks = gradients
     if a.state.numel():
-        alive = _Arguments()
-        run = alive.langevin(a, _gradients_of(a, of_state), of_blocks, grad_bias=of_bias, grad_drive=of_drive)
+        alive, of_run = _Arguments(), _gradients_of(a, of_state)
+        grad_drive = of_drive if of_drive.numel() else None
+        run = alive.langevin(a, of_run, of_blocks, grad_bias=of_bias, grad_drive=grad_drive)
         _call("thermotorch_langevin_backward", run)
-    return [of_state, of_bias, a.state.new_empty(0) if of_drive is None else of_drive, *of_blocks]
+    return gradients
 
 
 @op.splitting.register_kernel("cpu")
@@ -223,7 +226,7 @@ def _splitting(a: Splitting) -> tuple[Tensor, Tensor, Tensor]:
 @op.splitting_backward.register_kernel("cpu")
 @taking(SplittingBackward)
 def _splitting_backward(a: SplittingBackward) -> list[Tensor]:
-    gradients = _zeros([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
+    gradients = a.gradients()
     of_state, of_whole, of_half, *of_matrices = gradients
     if a.state.numel():
         alive, of_run = _Arguments(), _gradients_of(a, of_state)
@@ -232,7 +235,7 @@ def _splitting_backward(a: SplittingBackward) -> list[Tensor]:
     return gradients
 
 
-@weights_op.path_weights.register_kernel("cpu")
+@op.path_weights.register_kernel("cpu")
 @taking(Langevin)
 def _path_weights(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
     end, recorded, _ = a.outputs()
@@ -247,16 +250,14 @@ def _path_weights(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
 @action_op.reverse_action.register_kernel("cpu")
 @taking(ReverseAction)
 def _reverse_action(a: ReverseAction) -> tuple[Tensor, Tensor]:
-    time, batch, units = a.path.shape
-    action = a.path.new_empty(time - 1, batch)
-    residual = torch.empty_like(a.path[1:], memory_format=torch.contiguous_format)
+    action, residual = a.outputs()
     if not residual.numel():
         return action.zero_(), residual
     alive = _Arguments()
     ends = {"state": a.path, "end": residual}
-    run = alive.run(a.blocks, a.rows, a.columns, ends, batch=action.numel(), units=units)
+    run = alive.run(a.blocks, a.rows, a.columns, ends, batch=action.numel(), units=residual.shape[2])
     tensors = {"bias": a.bias, "j2": a.j2, "j3": a.j3, "j4": a.j4, "action": action}
-    packed = alive.pack("Action", tensors, run=run, samples=batch, dt=a.dt, temperature=a.temperature)
+    packed = alive.pack("Action", tensors, run=run, samples=action.shape[1], dt=a.dt, temperature=a.temperature)
     _call("thermotorch_reverse_action", packed)
     return action, residual
 
@@ -264,7 +265,7 @@ def _reverse_action(a: ReverseAction) -> tuple[Tensor, Tensor]:
 @action_op.reverse_action_backward.register_kernel("cpu")
 @taking(ReverseActionBackward)
 def _reverse_action_backward(a: ReverseActionBackward) -> list[Tensor]:
-    of_bias, *of_blocks = _zeros([a.bias, *a.blocks])
+    of_bias, *of_blocks = a.gradients()
     if a.residual.numel():
         alive = _Arguments()
         _, batch, units = a.path.shape

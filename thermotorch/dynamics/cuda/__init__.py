@@ -4,9 +4,11 @@ Only files of this folder import triton, and nothing imports them before the fir
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import triton
@@ -24,7 +26,7 @@ from thermotorch.dynamics.cuda import (
     streamed,
 )
 from thermotorch.dynamics.cuda.run import INTEGRATORS as INTEGRATORS
-from thermotorch.dynamics.cuda.run import Run, SplittingRun, dense, parts
+from thermotorch.dynamics.cuda.run import BackwardRun, Run, SplittingBackwardRun, SplittingRun, dense, parts
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators import reverse_action as action_op
 from thermotorch.dynamics.operators.arguments import (
@@ -37,55 +39,36 @@ from thermotorch.dynamics.operators.arguments import (
     taking,
 )
 
+F = TypeVar("F", Run, SplittingRun)
+B = TypeVar("B", BackwardRun, SplittingBackwardRun)
+
 
 @op.langevin.register_kernel("cuda")
 @taking(Langevin)
 def langevin(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
     run = Run.of(a)
-    if not run.state.numel() or not run.steps:
-        end, recorded, kept = run.outputs()
-        return end.copy_(run.state), recorded, kept
-    with _on(run.state):
-        if run.integrator == "alternating":
-            return alternating.langevin(run)
-        return resident.langevin(run) if resident.fits(run) else streamed.langevin(run)
+    if run.integrator == "alternating":
+        return _forward(run, alternating.langevin)
+    return _forward(run, resident.langevin if resident.fits(run) else streamed.langevin)
 
 
 @op.langevin_backward.register_kernel("cuda")
 @taking(LangevinBackward)
 def langevin_backward(a: LangevinBackward) -> list[Tensor]:
-    run = Run.of(a)
-    if not run.state.numel() or not run.steps:
-        blocks = [torch.zeros_like(block) for block in run.blocks] if a.needs_blocks else []
-        return [a.grad_state.clone(), torch.zeros_like(run.bias), run.drive_gradient(a.needs_drive), *blocks]
-    given = a.grad_state.contiguous(), a.grad_recorded.contiguous(), a.kept.contiguous()
-    with _on(run.state):
-        if run.integrator == "alternating":
-            return alternating_adjoint.langevin_backward(run, *given, a.needs_blocks, a.needs_drive)
-        return adjoint.langevin_backward(run, *given, a.needs_blocks, a.needs_drive)
+    run = BackwardRun.of(a)
+    return _backward(run, (alternating_adjoint if run.integrator == "alternating" else adjoint).langevin_backward)
 
 
 @op.splitting.register_kernel("cuda")
 @taking(Splitting)
 def splitting(a: Splitting) -> tuple[Tensor, Tensor, Tensor]:
-    run = SplittingRun.of(a)
-    if not run.state.numel() or not run.steps:
-        end, recorded, kept = run.outputs()
-        return end.copy_(run.state), recorded, kept
-    with _on(run.state):
-        return flows.splitting(run)
+    return _forward(SplittingRun.of(a), flows.splitting)
 
 
 @op.splitting_backward.register_kernel("cuda")
 @taking(SplittingBackward)
 def splitting_backward(a: SplittingBackward) -> list[Tensor]:
-    run = SplittingRun.of(a)
-    if not run.state.numel() or not run.steps:
-        matrices = run.matrices if a.needs_couplings else []
-        return [a.grad_state.clone(), *map(torch.zeros_like, (run.whole_push, run.half_push, *matrices))]
-    given = a.grad_state.contiguous(), a.grad_recorded.contiguous(), a.kept.contiguous()
-    with _on(run.state):
-        return flows_adjoint.splitting_backward(run, *given, a.needs_couplings)
+    return _backward(SplittingBackwardRun.of(a), flows_adjoint.splitting_backward)
 
 
 @action_op.reverse_action.register_kernel("cuda")
@@ -112,6 +95,22 @@ def reverse_action(a: ReverseAction) -> tuple[Tensor, Tensor]:
 def reverse_action_backward(a: ReverseActionBackward) -> list[Tensor]:
     of_matrix, of_bias = action.gradients_of_residuals(a.path, a.residual, a.grad_action, a.temperature)
     return [of_bias, *parts(of_matrix, list(zip(a.rows.tolist(), a.columns.tolist(), a.blocks, strict=True)))]
+
+
+def _forward(run: F, launch: Callable[[F], tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    if run.state.numel() and run.steps:
+        with _on(run.state):
+            return launch(run)
+    end, recorded, kept = run.outputs()
+    return end.copy_(run.state), recorded, kept
+
+
+def _backward(run: B, launch: Callable[[B], list[Tensor]]) -> list[Tensor]:
+    if run.state.numel() and run.steps:
+        with _on(run.state):
+            return launch(run)
+    of_state, *others = run.gradients()
+    return [of_state.copy_(run.grad_state), *others]
 
 
 def _on(tensor: Tensor) -> AbstractContextManager[None]:

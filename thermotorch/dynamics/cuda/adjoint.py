@@ -22,34 +22,32 @@ from torch import Tensor
 from thermotorch.dynamics.cuda import resident, streamed
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
-from thermotorch.dynamics.cuda.run import Run, parts
+from thermotorch.dynamics.cuda.run import BackwardRun, Launch, Run, parts
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, product, put, take, take_couplings, take_units
 
 
-def langevin_backward(
-    run: Run, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_blocks: bool, needs_drive: bool
-) -> list[Tensor]:
+def langevin_backward(run: BackwardRun) -> list[Tensor]:
     """Return [dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
-    costate = grad_state.clone()
+    costate = run.grad_state.clone()
     of_matrix = torch.zeros_like(run.matrix)
     of_bias = torch.zeros_like(run.bias)
-    of_drive = run.drive_gradient(needs_drive)
+    of_drive = run.drive_gradient()
     small = resident.fits(run)
-    for segment, done in segments(run, kept):
+    for segment, done in segments(run):
         forward = resident.langevin if small else streamed.langevin
         backward = _retrace_resident if small else _retrace_streamed
         guesses = run.state.new_empty(segment.steps, run.batch, run.units) if run.integrator == "heun" else None
-        later = kept if run.keep == 1 and guesses is None else forward(segment, guesses)[2]
+        later = run.kept if run.keep == 1 and guesses is None else forward(segment, guesses)[2]
         points = [torch.cat([segment.state[None], later])] + ([] if guesses is None else [guesses])
         vectors = [torch.empty_like(states) for states in points]
-        costate = backward(run, segment, done, points, vectors, costate, grad_recorded)
+        costate = backward(run, segment.steps, done, points, vectors, costate)
         for states, pushed in zip(points, vectors, strict=True):
-            if needs_blocks:
+            if run.needs_blocks:
                 of_matrix -= matmul(states.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
             of_bias -= pushed.sum((0, 1))
-            if needs_drive:
+            if run.needs_drive:
                 add_drive(of_drive, pushed, done)
-    of_blocks = parts(of_matrix, run.pieces) if needs_blocks else []
+    of_blocks = parts(of_matrix, run.pieces) if run.needs_blocks else []
     return [costate, of_bias, of_drive, *of_blocks]
 
 
@@ -60,14 +58,14 @@ def add_drive(of_drive: Tensor, pushed: Tensor, done: int) -> None:
     of_drive[part] += over_time if of_drive.shape[1] > 1 else over_time.sum(1, keepdim=True)
 
 
-def entering(run: Run, grad_recorded: Tensor, step: int) -> Tensor | None:
+def entering(run: Launch, grad_recorded: Tensor, step: int) -> Tensor | None:
     """Return the gradient of the state after `step` steps of the run, or None if that was not recorded."""
     first, every = run.recording
     later = step - first
     return grad_recorded[later // every] if run.num_recorded and later >= 0 and later % every == 0 else None
 
 
-def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
+def segments(run: BackwardRun) -> Iterator[tuple[Run, int]]:
     """Yield the run from one kept state to the next, last segment first, and the number of steps before it.
 
     Each segment keeps every state. If all states were kept, or none, the whole run is one segment.
@@ -78,26 +76,20 @@ def segments(run: Run, kept: Tensor) -> Iterator[tuple[Run, int]]:
     for done in range((run.steps - 1) // length * length, -1, -length):
         steps = min(length, run.steps - done)
         drive = run.drive[done : done + steps] if run.drive is not None and len(run.drive) > 1 else run.drive
-        state = kept[done // length - 1] if done else run.state
+        state = run.kept[done // length - 1] if done else run.state
         yield replace(dense, state=state, steps=steps, start_step=run.start_step + done, drive=drive), done
 
 
 def _retrace_resident(
-    run: Run,
-    segment: Run,
-    done: int,
-    points: list[Tensor],
-    vectors: list[Tensor],
-    costate: Tensor,
-    grad_recorded: Tensor,
+    run: BackwardRun, steps: int, done: int, points: list[Tensor], vectors: list[Tensor], costate: Tensor
 ) -> Tensor:
     """Return the costate before the segment, and fill `vectors`."""
     out = torch.empty_like(costate)
     first, second = resident.column_blocks(run.units)
     retrace[(triton.cdiv(run.batch, resident.ROWS),)](
-        points[0], points[-1], vectors[0], vectors[-1], costate, grad_recorded, out,
+        points[0], points[-1], vectors[0], vectors[-1], costate, run.grad_recorded, out,
         run.matrix.T.contiguous(), run.j2, run.j3, run.j4, run.mobility,
-        run.batch, run.units, segment.steps, run.dt, done, *run.recording,
+        run.batch, run.units, steps, run.dt, done, *run.recording,
         HEUN=run.integrator == "heun", PRECISION=run.precision, RECORD=run.num_recorded > 0,
         FIRST=first, SECOND=second, ROWS=resident.ROWS, num_warps=resident.num_warps(first),
     )  # fmt: skip
@@ -105,20 +97,14 @@ def _retrace_resident(
 
 
 def _retrace_streamed(
-    run: Run,
-    segment: Run,
-    done: int,
-    points: list[Tensor],
-    vectors: list[Tensor],
-    costate: Tensor,
-    grad_recorded: Tensor,
+    run: BackwardRun, steps: int, done: int, points: list[Tensor], vectors: list[Tensor], costate: Tensor
 ) -> Tensor:
     tile, heun = tile_for(run.batch, run.precision), run.integrator == "heun"
     couplings = Couplings(run.matrix, tile, run.precision)
     operands = couplings.operands(2, run.batch)
 
     def back(k: int, half: int, lam: Tensor, plus: Tensor | None, out: Tensor, next_vector: Tensor, now: int) -> None:
-        enters = entering(run, grad_recorded, done + k) if k and half == 0 else None
+        enters = entering(run, run.grad_recorded, done + k) if k and half == 0 else None
         grid = (triton.cdiv(run.batch, tile.m) * triton.cdiv(run.units, tile.n),)
         retreat[grid](
             points[half][k], vectors[half][k], operands[now], lam, out if plus is None else plus,
@@ -128,13 +114,13 @@ def _retrace_streamed(
             PRECISION=run.precision, M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
-    at_end = entering(run, grad_recorded, done + segment.steps)
+    at_end = entering(run, run.grad_recorded, done + steps)
     lam = costate if at_end is None else costate + at_end
     first = (0.5 if heun else 1.0) * run.mobility * run.dt * lam
     vectors[-1][-1] = first
     operands[0, : run.batch, : run.units] = first
     unused, now = torch.empty_like(lam), 0
-    for k in range(segment.steps - 1, -1, -1):
+    for k in range(steps - 1, -1, -1):
         out, plus = torch.empty_like(lam), None
         if heun:
             plus = torch.empty_like(lam)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cuda.flows import relax
-from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Pipeline, Tile, borrowed, piece, tile_for
+from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Pipeline, Tile, borrowed, pieces, tile_for
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, rows_of_tile, take_units, tile_normals
 from thermotorch.dynamics.splitting import on_site_flows
@@ -27,17 +27,11 @@ from thermotorch.dynamics.splitting import on_site_flows
 
 @dataclass(frozen=True)
 class Colours:
-    """A machine by its two colours.
+    """A machine by its two colours."""
 
-    Attributes:
-        places: numbers of each colour's units in the machine, int64 [own].
-        into: the couplings on each colour, [other, own].
-        flows: bias, decay, gain, spread, stiffness and shift of each colour, [6, own].
-    """
-
-    places: list[Tensor]
-    into: list[Tensor]
-    flows: list[Tensor]
+    places: list[Tensor]  # numbers of each colour's units in the machine, int64 [own]
+    into: list[Tensor]  # the couplings on each colour, [other, own]
+    flows: list[Tensor]  # bias, decay, gain, spread, stiffness and shift of each colour, [6, own]
 
     @classmethod
     def of(cls, run: Run) -> "Colours":
@@ -75,11 +69,9 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
     """Return end state, recorded and kept states of a run of any size."""
     outputs, colours = run.outputs(), colours or Colours.of(run)
     tile = tile or tile_for(run.batch, run.precision, narrow=True)
-    rows, drives = piece(run, tile), None if run.drive is None else colours.split(run.drive)
+    drives = None if run.drive is None else colours.split(run.drive)
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
-    for first in range(0, run.batch, rows):
-        part = slice(first, min(first + rows, run.batch))
-        size = part.stop - part.start
+    for part, size in pieces(run, tile):
         # A drive of many steps is read in place, so that its graph serves this run only.
         sizes = size, *map(len, colours.places)
         key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile)

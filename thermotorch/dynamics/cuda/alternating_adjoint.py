@@ -19,51 +19,49 @@ from thermotorch.dynamics.cuda.adjoint import add_drive, entering, segments
 from thermotorch.dynamics.cuda.alternating import Colours, langevin
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
-from thermotorch.dynamics.cuda.run import Run, parts
+from thermotorch.dynamics.cuda.run import BackwardRun, Run, parts
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, take, take_units
 
 
-def langevin_backward(
-    run: Run, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_blocks: bool, needs_drive: bool
-) -> list[Tensor]:
+def langevin_backward(run: BackwardRun) -> list[Tensor]:
     """Return [dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
     colours = Colours.of(run)
-    retrace = _Retrace(run, colours, colours.split(grad_state), colours.split(grad_recorded))
+    retrace = _Retrace(run, colours)
     of_couplings = [torch.zeros_like(matrix) for matrix in colours.into]
     of_bias = [torch.zeros_like(own) for own in colours.split(run.bias)]
-    whole_drive = run.drive_gradient(needs_drive)
-    of_drive = colours.split(whole_drive) if needs_drive else []
-    for segment, done in segments(run, kept):
-        path = colours.split(_path(run, segment, colours, kept))
+    whole_drive = run.drive_gradient()
+    of_drive = colours.split(whole_drive) if run.needs_drive else []
+    for segment, done in segments(run):
+        path = colours.split(_path(run, segment, colours))
         vectors = retrace(path, done)
         for colour, pushed in enumerate(vectors):
             of_bias[colour] -= pushed.sum((0, 1))
-            if needs_drive:
+            if run.needs_drive:
                 add_drive(of_drive[colour], pushed, done)
-            if needs_blocks and colours.coupled:
+            if run.needs_blocks and colours.coupled:
                 # Colour 1 moved in the field of the states before the step, colour 0 in that of those after it.
                 others = path[1 - colour][:-1] if colour else path[1 - colour][1:]
                 of_couplings[colour] -= matmul(others.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
     of_blocks = []
-    if needs_blocks:
+    if run.needs_blocks:
         of_matrix = torch.zeros_like(run.matrix)
         for colour, gradient in enumerate(of_couplings):
             of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = gradient
         of_blocks = parts(of_matrix, run.pieces)
-    drive = colours.join(of_drive, whole_drive) if needs_drive else whole_drive
+    drive = colours.join(of_drive, whole_drive) if run.needs_drive else whole_drive
     return [
         colours.join(retrace.costate, torch.empty_like(run.state)), colours.join(of_bias, torch.empty_like(run.bias)),
         drive, *of_blocks,
     ]  # fmt: skip
 
 
-def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
+def _path(run: BackwardRun, segment: Run, colours: Colours) -> Tensor:
     """Return the states before, between and after the steps of a segment, [steps + 1, batch, unit]."""
     if run.keep != 1:
         end, _, later = langevin(segment, colours)
         return torch.cat([segment.state[None], later, end[None]])
     # All states but the last were kept, which takes one more step from the one before it.
-    states, done = torch.cat([run.state[None], kept]), run.steps - 1
+    states, done = torch.cat([run.state[None], run.kept]), run.steps - 1
     drive = run.drive[done:] if run.drive is not None and len(run.drive) > 1 else run.drive
     last = replace(run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0, drive=drive)
     return torch.cat([states, langevin(last, colours)[0][None]])
@@ -72,8 +70,9 @@ def _path(run: Run, segment: Run, colours: Colours, kept: Tensor) -> Tensor:
 class _Retrace:
     """The costates of both colours, [batch, own], on their way back through the segments, in place."""
 
-    def __init__(self, run: Run, colours: Colours, costate: list[Tensor], grad_recorded: list[Tensor]) -> None:
-        self.run, self.colours, self.costate, self.grad_recorded = run, colours, costate, grad_recorded
+    def __init__(self, run: BackwardRun, colours: Colours) -> None:
+        self.run, self.colours = run, colours
+        self.costate, self.grad_recorded = colours.split(run.grad_state), colours.split(run.grad_recorded)
         self.tile = tile_for(run.batch, run.precision, narrow=True)
         # The couplings that carry vectors of the other colour back to this one.
         self.transposed = [Couplings(matrix, self.tile, run.precision) for matrix in reversed(colours.into)]

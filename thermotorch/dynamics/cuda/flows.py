@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Tile, Turns, borrowed, piece, stops, tile_for
+from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Tile, Turns, borrowed, pieces, stops, tile_for
 from thermotorch.dynamics.cuda.run import SplittingRun
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, rows_of_tile, take_units, tile_normals
 
@@ -21,10 +21,7 @@ def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
     """Return end state, recorded states and kept u of a run of any size."""
     end, recorded, kept = run.outputs()
     tile = tile_for(run.batch, run.precision)
-    rows = piece(run, tile)
-    for first in range(0, run.batch, rows):
-        part = slice(first, min(first + rows, run.batch))
-        size = part.stop - part.start
+    for part, size in pieces(run, tile):
         # Pushes of many steps are read in place, so that their graph serves this run only.
         driven, stepwise = run.whole_push.shape[1] > 1, len(run.whole_push) > 1
         key = None if stepwise else (size, run.units, run.whole is None, driven, run.stream, tile, run.precision)

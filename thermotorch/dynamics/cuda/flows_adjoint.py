@@ -12,33 +12,28 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from thermotorch.dynamics.cuda.adjoint import entering
 from thermotorch.dynamics.cuda.flows import Splitting
 from thermotorch.dynamics.cuda.matmul import matmul
 from thermotorch.dynamics.cuda.pipeline import tile_for
-from thermotorch.dynamics.cuda.run import SplittingRun
+from thermotorch.dynamics.cuda.run import SplittingBackwardRun, SplittingRun
 
 
-def splitting_backward(
-    run: SplittingRun, grad_state: Tensor, grad_recorded: Tensor, kept: Tensor, needs_couplings: bool
-) -> list[Tensor]:
+def splitting_backward(run: SplittingBackwardRun) -> list[Tensor]:
     """Return [dL/d(state), dL/d(whole_push), dL/d(half_push), *dL/d(whole, half)]."""
-    gradients = _Gradients(run, needs_couplings)
-    first_record, every = run.recording
+    gradients, lam = _Gradients(run), run.grad_state
     length = run.keep if run.keep > 1 else run.steps
-    lam = grad_state
     for done in range((run.steps - 1) // length * length, -1, -length):
-        u, z = _segment(run, kept, done, min(length, run.steps - done))
+        u, z = _segment(run, done, min(length, run.steps - done))
         y = _relax(z, run)
         slope = _slope(z, run) * run.decay * _slope(u, run)
         for k in range(len(u) - 1, -1, -1):
-            step, of_y = done + k, torch.zeros_like(grad_state)
+            step, of_y = done + k, torch.zeros_like(lam)
             if step + 1 < run.steps:
                 of_y += gradients.through(0, step, y[k], lam)
-            of_x = grad_state if step + 1 == run.steps else None
-            later = step + 1 - first_record
-            if run.num_recorded and later >= 0 and later % every == 0:
-                recorded = grad_recorded[later // every]
-                of_x = recorded if of_x is None else of_x + recorded
+            of_x = entering(run, run.grad_recorded, step + 1)
+            if step + 1 == run.steps:
+                of_x = run.grad_state if of_x is None else run.grad_state + of_x
             if of_x is not None:
                 of_y += gradients.through(1, step, y[k], of_x)
             lam = of_y * slope[k]
@@ -49,11 +44,11 @@ def splitting_backward(
 class _Gradients:
     """Sums over the steps: gradients of the two pushes and of the two matrices."""
 
-    def __init__(self, run: SplittingRun, needs_couplings: bool) -> None:
+    def __init__(self, run: SplittingBackwardRun) -> None:
         self.precision = run.precision
         self.pushes = [torch.zeros_like(run.whole_push), torch.zeros_like(run.half_push)]
         self.couplings = run.matrices
-        self.matrices = [torch.zeros_like(matrix) for matrix in run.matrices] if needs_couplings else []
+        self.matrices = [torch.zeros_like(matrix) for matrix in run.matrices] if run.needs_couplings else []
 
     def through(self, which: int, step: int, y: Tensor, of_out: Tensor) -> Tensor:
         """Return the gradient by y of y + y @ matrix + push of `step`, whole (0) or half (1)."""
@@ -66,13 +61,13 @@ class _Gradients:
         return of_out + matmul(of_out, self.couplings[which].T, self.precision)
 
 
-def _segment(run: SplittingRun, kept: Tensor, done: int, steps: int) -> tuple[Tensor, Tensor]:
+def _segment(run: SplittingBackwardRun, done: int, steps: int) -> tuple[Tensor, Tensor]:
     """Return u and z of steps done ... done + steps - 1 of the run, [steps, batch, unit] each."""
     u, z = run.state.new_empty(2, steps, run.batch, run.units)
     pushes = (push[done : done + steps] if len(push) > 1 else push for push in (run.whole_push, run.half_push))
     whole_push, half_push = pushes
     part = replace(
-        run, state=kept[done // run.keep - 1] if done else run.state, steps=steps, start_step=run.start_step + done,
+        run, state=run.kept[done // run.keep - 1] if done else run.state, steps=steps, start_step=run.start_step + done,
         whole_push=whole_push, half_push=half_push,
     )  # fmt: skip
     pipeline = Splitting(part, run.batch, tile_for(run.batch, run.precision), 0)

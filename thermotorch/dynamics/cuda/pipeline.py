@@ -56,11 +56,14 @@ def stops(run: Launch) -> Iterator[tuple[int, int | None, int | None]]:
         yield done, (done - first) // every if records else None, done // run.keep - 1 if keeps else None
 
 
-def piece(run: Launch, tile: Tile) -> int:
-    """Return the number of samples that run together: all, or equal parts whose state fits the second-level cache."""
+def pieces(run: Launch, tile: Tile) -> Iterator[tuple[slice, int]]:
+    """Yield samples that run together, and their number: all, or equal parts whose state fits the cache."""
     bytes_of_row = run.units * (12 if run.precision == "bf16" else 8)
-    pieces = max(1, round(run.batch * bytes_of_row / CACHE))
-    return int(triton.cdiv(triton.cdiv(run.batch, pieces), tile.m) * tile.m)
+    count = max(1, round(run.batch * bytes_of_row / CACHE))
+    rows = triton.cdiv(triton.cdiv(run.batch, count), tile.m) * tile.m
+    for first in range(0, run.batch, rows):
+        part = slice(first, min(first + rows, run.batch))
+        yield part, part.stop - part.start
 
 
 class Couplings:

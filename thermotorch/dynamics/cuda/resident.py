@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from thermotorch.dynamics.cuda.run import Run
+from thermotorch.dynamics.cuda.run import Run, strides
 from thermotorch.dynamics.cuda.tiles import (
     on_site,
     product,
@@ -54,7 +54,7 @@ def langevin(run: Run, guesses: Tensor | None = None) -> tuple[Tensor, Tensor, T
         run.bias if run.drive is None else run.drive, run.sample_ids, end, recorded, kept,
         end if guesses is None else guesses,
         run.batch, run.units, run.steps, run.dt, 2 * run.temperature * run.dt, *run.key, *run.start, run.stream,
-        *run.recording, max(1, run.keep), *run.drive_strides,
+        *run.recording, max(1, run.keep), *((0, 0) if run.drive is None else strides(run.drive)),
         SCHEME=run.integrator, PRECISION=run.precision, FAST=run.fast_noise,
         DRIVE=0 if run.drive is None else 1 if len(run.drive) == 1 else 2,
         RECORD=len(recorded) > 0, KEEP=len(kept) > 0, GUESS=guesses is not None,

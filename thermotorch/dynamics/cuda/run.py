@@ -7,7 +7,14 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from thermotorch.dynamics.operators.arguments import PRECISIONS, Langevin, Splitting, Timeline
+from thermotorch.dynamics.operators.arguments import (
+    PRECISIONS,
+    Langevin,
+    LangevinBackward,
+    Splitting,
+    SplittingBackward,
+    Timeline,
+)
 
 SCHEMES = ("euler_maruyama", "heun", "leimkuhler_matthews", "alternating")  # of `thermotorch::langevin`
 INTEGRATORS = (*SCHEMES, "splitting")
@@ -70,11 +77,6 @@ class Run(Launch, Langevin):
         if self.integrator not in SCHEMES:
             raise ValueError(f"integrator: expected one of {', '.join(map(repr, SCHEMES))}, got {self.integrator!r}")
 
-    @property
-    def constants(self) -> tuple[str, str, float, float, int]:
-        """Return the constants of a captured graph."""
-        return self.integrator, self.precision, self.dt, self.temperature, self.stream
-
     @cached_property
     def pieces(self) -> list[tuple[int, int, Tensor]]:
         """Return the couplings in the form of `Couplings.pieces`."""
@@ -85,18 +87,20 @@ class Run(Launch, Langevin):
         """Return the couplings as one dense matrix [unit, unit]."""
         return dense(self.pieces, self.state)
 
-    @property
-    def drive_strides(self) -> tuple[int, int]:
-        return (0, 0) if self.drive is None else strides(self.drive)
 
-    def drive_gradient(self, needed: bool) -> Tensor:
-        """Return zeros in the shape of the drive, or an empty tensor if there is none or it is not needed."""
-        return self.drive.new_zeros(self.drive.shape) if needed and self.drive is not None else self.state.new_empty(0)
+@dataclass(eq=False)
+class BackwardRun(Run, LangevinBackward):
+    """A call of `thermotorch::langevin_backward`."""
 
 
 @dataclass(eq=False)
 class SplittingRun(Launch, Splitting):
     """A call of `thermotorch::splitting`."""
+
+
+@dataclass(eq=False)
+class SplittingBackwardRun(SplittingRun, SplittingBackward):
+    """A call of `thermotorch::splitting_backward`."""
 
 
 def dense(pieces: Sequence[tuple[int, int, Tensor]], state: Tensor) -> Tensor:

@@ -57,10 +57,6 @@ class Timeline:
         return (self.start_step + self.steps) // self.record - self.start_step // self.record if self.record else 0
 
     @property
-    def num_kept(self) -> int:
-        return max(0, (self.steps - 1) // self.keep) if self.keep else 0
-
-    @property
     def kept_width(self) -> int:
         """Return the length of each kept state; on the CPU (native/run.h) it is odd and exceeds the number of units."""
         return self.units + 1 + self.units % 2 if self.state.device.type == "cpu" else self.units
@@ -68,7 +64,8 @@ class Timeline:
     def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return tensors for the end state, the recorded states [record, batch, unit], and those for the gradient."""
         new, shape = self.state.new_empty, self.state.shape
-        return new(shape), new(self.num_recorded, *shape), new(self.num_kept, self.batch, self.kept_width)
+        num_kept = max(0, (self.steps - 1) // self.keep) if self.keep else 0
+        return new(shape), new(self.num_recorded, *shape), new(num_kept, self.batch, self.kept_width)
 
 
 @dataclass(eq=False)
@@ -113,6 +110,15 @@ class LangevinBackward(Langevin):
     needs_blocks: bool
     needs_drive: bool
 
+    def drive_gradient(self) -> Tensor:
+        """Return zeros in the shape of the drive, or an empty tensor if there is none or it is not needed."""
+        return self.state.new_zeros((0,) if self.drive is None or not self.needs_drive else self.drive.shape)
+
+    def gradients(self) -> list[Tensor]:
+        """Return zeros for the gradients by state, bias, drive (see `drive_gradient`) and, if needed, blocks."""
+        blocks = self.blocks if self.needs_blocks else ()
+        return [*zeros(self.state, self.bias), self.drive_gradient(), *zeros(*blocks)]
+
 
 @dataclass(eq=False)
 class Splitting(Timeline):
@@ -153,6 +159,10 @@ class SplittingBackward(Splitting):
     kept: Tensor
     needs_couplings: bool
 
+    def gradients(self) -> list[Tensor]:
+        """Return zeros for the gradients by state, whole_push, half_push and, if needed, whole and half."""
+        return zeros(self.state, self.whole_push, self.half_push, *(self.matrices if self.needs_couplings else ()))
+
 
 @dataclass(eq=False)
 class ReverseAction:
@@ -177,6 +187,11 @@ class ReverseAction:
     dt: float
     temperature: float
 
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """Return tensors for action [time - 1, batch] and residual [time - 1, batch, unit] of every step."""
+        time, batch, units = self.path.shape
+        return self.path.new_empty(time - 1, batch), self.path.new_empty(time - 1, batch, units)
+
 
 @dataclass(eq=False)
 class ReverseActionBackward:
@@ -191,20 +206,27 @@ class ReverseActionBackward:
     bias: Tensor
     temperature: float
 
+    def gradients(self) -> list[Tensor]:
+        """Return zeros for the gradients by bias and blocks: residual / (2 kT), and its outer products with x'."""
+        return zeros(self.bias, *self.blocks)
+
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 
-def define(name: str, arguments: Any, returns: str) -> torch.library.CustomOpDef:
-    """Return the operator `thermotorch::<name>`, whose arguments are the fields of a record."""
+def define(name: str, arguments: Any, returns: str, fake: Callable[[Any], Any]) -> torch.library.CustomOpDef:
+    """Return the operator `thermotorch::<name>`, whose arguments are the fields of a record and outputs like `fake`."""
 
     def missing(first: Tensor, *others: Any) -> None:
         raise NotImplementedError(f"thermotorch::{name} has no implementation for {first.device.type}")
 
     hints = get_type_hints(arguments)
-    schema = ", ".join(f"{_TORCH[hints[field.name]]} {field.name}" for field in fields(arguments))
-    return torch.library.custom_op(f"thermotorch::{name}", missing, mutates_args=(), schema=f"({schema}) -> {returns}")
+    named = ", ".join(f"{_TORCH[hints[field.name]]} {field.name}" for field in fields(arguments))
+    schema = f"({named}) -> {returns}"
+    operator = torch.library.custom_op(f"thermotorch::{name}", missing, mutates_args=(), schema=schema)
+    operator.register_fake(taking(arguments)(fake))
+    return operator
 
 
 def taking(arguments: type[A]) -> Callable[[Callable[[A], R]], Callable[..., R]]:
@@ -219,9 +241,9 @@ def taking(arguments: type[A]) -> Callable[[Callable[[A], R]], Callable[..., R]]
     return decorate
 
 
-def like(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return empty contiguous tensors of the shapes of others."""
-    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
+def zeros(*tensors: Tensor) -> list[Tensor]:
+    """Return contiguous zeros in the shapes of tensors."""
+    return [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
 
 
 def by_field(arguments: Any, **gradients: Any) -> tuple[Any, ...]:

@@ -19,41 +19,28 @@ from thermotorch.dynamics.operators.arguments import (
     SplittingBackward,
     by_field,
     define,
-    like,
-    taking,
 )
 
+
+def _weighed(a: Langevin) -> tuple[Tensor, Tensor, Tensor]:
+    return *a.outputs()[:2], a.state.new_empty(a.batch, 3, dtype=torch.float64)
+
+
 # State at the end, recorded states, and states kept for the gradient, in an order that is the implementation's own.
-langevin = define("langevin", Langevin, "(Tensor, Tensor, Tensor)")
-splitting = define("splitting", Splitting, "(Tensor, Tensor, Tensor)")
-# Gradients by state, bias, drive and blocks; the third is empty without `needs_drive`, the last are missing without
-# `needs_blocks`.
-langevin_backward = define("langevin_backward", LangevinBackward, "Tensor[]")
-# Gradients by state, whole_push, half_push and, with `needs_couplings`, whole and half.
-splitting_backward = define("splitting_backward", SplittingBackward, "Tensor[]")
+langevin = define("langevin", Langevin, "(Tensor, Tensor, Tensor)", Langevin.outputs)
+splitting = define("splitting", Splitting, "(Tensor, Tensor, Tensor)", Splitting.outputs)
+# `langevin`, step by step the same, without a gradient, at a positive temperature and for schemes with a transition
+# density. State at the end, recorded states, and float64 [batch, 3]: the work of the drive, the log forward weight but
+# for the logarithms of the noise's width, and the log ratio; see `dynamics/path_weights.py`.
+path_weights = define("path_weights", Langevin, "(Tensor, Tensor, Tensor)", _weighed)
+langevin_backward = define("langevin_backward", LangevinBackward, "Tensor[]", LangevinBackward.gradients)
+splitting_backward = define("splitting_backward", SplittingBackward, "Tensor[]", SplittingBackward.gradients)
 
 
 def placed(pieces: Sequence[tuple[int, int, Tensor]]) -> tuple[list[Tensor], Tensor, Tensor]:
     """Return `Couplings.pieces()` as the operators take them: blocks, rows, columns."""
     rows, columns = (torch.tensor([piece[k] for piece in pieces], dtype=torch.int64, device="cpu") for k in (0, 1))
     return [block for _, _, block in pieces], rows, columns
-
-
-langevin.register_fake(taking(Langevin)(Langevin.outputs))
-splitting.register_fake(taking(Splitting)(Splitting.outputs))
-
-
-@langevin_backward.register_fake
-@taking(LangevinBackward)
-def _(a: LangevinBackward) -> list[Tensor]:
-    drive = a.state.new_empty(0) if a.drive is None or not a.needs_drive else a.drive
-    return like([a.state, a.bias, drive, *(a.blocks if a.needs_blocks else ())])
-
-
-@splitting_backward.register_fake
-@taking(SplittingBackward)
-def _(a: SplittingBackward) -> list[Tensor]:
-    return like([a.state, a.whole_push, a.half_push, *(a.matrices if a.needs_couplings else ())])
 
 
 A = TypeVar("A", Langevin, Splitting)

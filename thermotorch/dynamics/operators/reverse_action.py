@@ -5,32 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics.operators.arguments import (
-    ReverseAction,
-    ReverseActionBackward,
-    by_field,
-    define,
-    like,
-    taking,
+from thermotorch.dynamics.operators.arguments import ReverseAction, ReverseActionBackward, by_field, define
+
+reverse_action = define("reverse_action", ReverseAction, "(Tensor, Tensor)", ReverseAction.outputs)
+reverse_action_backward = define(
+    "reverse_action_backward", ReverseActionBackward, "Tensor[]", ReverseActionBackward.gradients
 )
-
-# Action [time - 1, batch] and residual [time - 1, batch, unit] of every step.
-reverse_action = define("reverse_action", ReverseAction, "(Tensor, Tensor)")
-# Gradients by bias and blocks: residual / (2 kT), and its outer products with x'.
-reverse_action_backward = define("reverse_action_backward", ReverseActionBackward, "Tensor[]")
-
-
-@reverse_action.register_fake
-@taking(ReverseAction)
-def _(a: ReverseAction) -> tuple[Tensor, Tensor]:
-    time, batch, unit = a.path.shape
-    return a.path.new_empty(time - 1, batch), a.path.new_empty(time - 1, batch, unit)
-
-
-@reverse_action_backward.register_fake
-@taking(ReverseActionBackward)
-def _(a: ReverseActionBackward) -> list[Tensor]:
-    return like([a.bias, *a.blocks])
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
