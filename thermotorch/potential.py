@@ -209,15 +209,10 @@ class Potential(DerivedBuffers):
     def stable_dt_bound(
         self, state: Tensor, drive: Tensor | None = None, temperature: float = 0.0, steps: int = 1_000_000
     ) -> float:
-        """Return a lower bound of `stable_dt` from the largest numbers alone. Cost: a few passes, no coupling field.
+        """Return a lower bound of `stable_dt` from the largest numbers alone; ValueError if a parameter is not finite.
 
         The Frobenius norm bounds |J|, sqrt(n) max |x| bounds the length of a state, and the softest unit bounds the
-        reach of all.
-
-        Raises:
-            ValueError: a parameter that is not finite.
-
-        Cost: a few passes over the parameters, no coupling field.
+        reach of all. Cost: a few passes over the parameters, no coupling field.
         """
         known, furthest = self._extremes(), _largest(state)
         if not isfinite(known.norm + known.bias):

@@ -9,8 +9,8 @@ from torch import Tensor
 import thermotorch as tt
 from tests.physics import Boltzmann, assert_mean, assert_within, random_matrix, random_potential, single_unit
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
-from thermotorch.dynamics.linear.transition import LinearTransition
-from thermotorch.dynamics.underdamped import blocks, harmonic, simulate_underdamped
+from thermotorch.dynamics.linear.transition import LinearTransition, block_matrix
+from thermotorch.dynamics.underdamped import harmonic, simulate_underdamped
 
 float64 = torch.float64
 MASS = torch.tensor([1.0, 0.5, 2.0], dtype=float64)
@@ -33,10 +33,10 @@ def baoab(
     eye = torch.eye(stiffness.shape[-1]).to(stiffness)
     zero, nothing = torch.zeros_like(eye), torch.zeros_like(mass)
     keep = torch.exp(-friction * dt)
-    still, quiet = torch.cat([nothing, nothing]), blocks(zero, zero, zero, zero)
+    still, quiet = torch.cat([nothing, nothing]), block_matrix((zero, zero), (zero, zero))
     kick_by = still if force is None else torch.cat([nothing, 0.5 * dt * force / mass])
-    kick = LinearTransition(blocks(eye, zero, -0.5 * dt * stiffness / mass[:, None], eye), kick_by, quiet)
-    drift = LinearTransition(blocks(eye, 0.5 * dt * eye, zero, eye), still, quiet)
+    kick = LinearTransition(block_matrix((eye, zero), (-0.5 * dt * stiffness / mass[:, None], eye)), kick_by, quiet)
+    drift = LinearTransition(block_matrix((eye, 0.5 * dt * eye), (zero, eye)), still, quiet)
     shake = torch.diag(torch.cat([nothing, temperature / mass * (1 - keep**2)]))
     bath = LinearTransition(torch.diag(torch.cat([torch.ones_like(keep), keep])), still, shake)
     return kick.then(drift).then(bath).then(drift).then(kick)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from thermotorch.dynamics import fused, reference
 from thermotorch.dynamics.continuation import begin, remember, warn_of_repeated_noise
-from thermotorch.dynamics.half_precision import in_float32, needs_float32
+from thermotorch.dynamics.functional import in_float32, needs_float32
 from thermotorch.dynamics.integrators import INTEGRATORS, Integrator
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from thermotorch.dynamics.noise import Stream, normals
@@ -119,7 +119,7 @@ def simulate(
         StabilityWarning: dt exceeds the stability bound of Euler-Maruyama, `potential.stable_dt`; or, with the exact
             flows of "splitting" and "alternating", the mean heat is off by more than 5 %, by a probe of it.
     """
-    choose("backend", backend, {"auto": None, **_BACKENDS})
+    choose("backend", backend, ("auto", *_BACKENDS))
     if isinstance(state, Tensor | Trajectory) and isinstance(potential, Potential) and needs_float32(potential, state):
         return in_float32(
             simulate, potential, state, steps=steps, dt=dt, temperature=temperature, mobility=mobility, seed=seed,

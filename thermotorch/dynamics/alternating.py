@@ -11,14 +11,9 @@ from torch import Tensor
 
 
 def second_colour(pieces: Iterable[tuple[int, int, Tensor]], units: int) -> Tensor:
-    """Return the mask of the units of colour 1, bool [units]; the first group of every connected part has colour 0.
+    """Return the mask of the units of colour 1, bool [units], from blocks of couplings as of `Couplings.pieces`.
 
-    Args:
-        pieces: blocks of the couplings between two groups of units each, as from `Couplings.pieces`.
-        units: number of units.
-
-    Raises:
-        ValueError: the groups have no such colouring.
+    The first group of every connected part has colour 0. Groups without such a colouring are a ValueError.
     """
     neighbours: dict[tuple[int, int], set[tuple[int, int]]] = {}
     for row, column, block in pieces:

@@ -21,11 +21,7 @@ def begin(
     stream: int | None,
     sample_ids: Tensor | None,
 ) -> tuple[Tensor, int | Tensor, int, int, Tensor | None]:
-    """Return the state, seed, first step, stream and sample numbers of a run.
-
-    Raises:
-        ValueError: an argument contradicts the trajectory to continue, or the trajectory does not know its noise.
-    """
+    """Return the state, seed, first step, stream and sample numbers of a run, or refuse those of another trajectory."""
     if not isinstance(state, Trajectory):
         seed = fresh_seed() if seed is None else seed
         stream = Stream.DYNAMICS if stream is None else stream

@@ -149,8 +149,7 @@ class Integrator(Generic[S]):
         step: step function (state, step number, system) -> state one step later.
         order: weak order at a fixed time.
         fields: number of coupling fields per step, for the FLOPs of `thermotorch::langevin`.
-        system: function (System, potential, drive, temperature, mobility) -> system for `step`; None if forces
-            and noise suffice.
+        system: function (System, potential, drive, temperature, mobility) -> system for `step`; default: the first.
         require: check (potential, name of the argument) that raises a ValueError for a potential outside the scheme.
         exact_flows: True for a composition of exact flows of the quartic well, which never diverges and whose noise has
             the spread of the flow O.
@@ -160,7 +159,7 @@ class Integrator(Generic[S]):
     step: Callable[[Tensor, int, S], Tensor]
     order: int
     fields: int = 1
-    system: Callable[[System, Potential, Force | None, float, Tensor | float], S] | None = None
+    system: Callable[[System, Potential, Force | None, float, Tensor | float], S] = lambda system, *_: system
     require: Callable[[Potential, str], None] | None = None
     exact_flows: bool = False
     density: Density | None = None

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from thermotorch.dynamics.problem import Problem, all_finite, divergence
+from thermotorch.transforms import transformed
 
 Motion = tuple[Tensor, ...]  # the state [batch, unit], and other variables that change with it
 
@@ -44,11 +45,9 @@ def step_by_step(
     advance: Callable[[Motion, int], Motion],
     seen: Callable[[int, Motion, Motion, Tensor | None], Any],
 ) -> Segment:
-    """Return a segment of single steps.
+    """Return a segment of single steps, `advance(motion, step)`.
 
-    Args:
-        advance: (motion, number of the step) -> motion one step later.
-        seen: (step, motion before, motion after, drive) -> transition for the observers.
+    Observers see the transitions `seen(step, motion before, motion after, drive)`.
     """
 
     def segment(point: Point, first: int, end: int) -> tuple[Point, list[Motion]]:
@@ -70,23 +69,21 @@ def step_by_step(
 
 
 def run_segments(
-    problem: Problem, point: Point, segment: Segment, *, length: int, replayed: bool, hidden: bool,
+    problem: Problem, point: Point, segment: Segment, *, length: int, replayed: bool,
     diverged: Callable[[Point, int, int], None],
 ) -> tuple[Point, list[Motion]]:  # fmt: skip
-    """Advance a problem from its first point to its last, `length` steps at a time.
+    """Return the last point of a run, and the records of all its segments of `length` steps.
 
     Args:
-        replayed: True to keep only the points between segments, and to recompute a segment for its gradient.
-        hidden: True if values cannot be read, see `transforms.py`.
+        replayed: True to keep only the points between segments, and to recompute a segment for its gradient; never in
+            a transform (`transforms.py`), where no values are read either.
         diverged: function (point, first step, end) that raises for a segment whose state became non-finite.
-
-    Returns:
-        The last point, and the records of all segments.
     """
     recorded: list[Motion] = []
+    hidden = transformed()
     for first in range(problem.start_step, problem.end, length):
         before, end = point, min(first + length, problem.end)
-        if replayed:
+        if replayed and not hidden:
             point, records = checkpoint(segment, before, first, end, use_reentrant=False, preserve_rng_state=False)
         else:
             point, records = segment(before, first, end)

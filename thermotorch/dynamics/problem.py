@@ -1,6 +1,6 @@
 """The input and the output of a backend, `Problem` and `Trajectory`; every check comes before any compute."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -138,8 +138,11 @@ def check(
         raise ValueError(f"stream: expected one of {', '.join(map(str, Stream))}, got {stream!r}")
     if observers is not None and not isinstance(observers, Mapping):
         raise TypeError(f"observers: expected a dict from names to observers, got {type(observers).__name__}")
-    integrator = _check_integrator(integrator, potential, observers or {})
-    _check_observers(observers or {}, integrator, temperature)
+    observers = dict(observers or {})
+    integrator = _check_integrator(integrator, potential, observers)
+    for name, observer in observers.items():
+        if isinstance(observer, PathWeights) and (reason := refusal(integrator, temperature)):
+            raise ValueError(f"observers[{name!r}]: {reason}")
     return Problem(
         potential,
         state,
@@ -154,20 +157,20 @@ def check(
         record,
         start_step,
         stream,
-        dict(observers or {}),
-        choose("precision", precision, {name: name for name in PRECISIONS}),
+        observers,
+        choose("precision", precision, PRECISIONS),
     )
 
 
-def choose(what: str, name: str, options: Mapping[str, Any]) -> Any:
-    """Return `options[name]`, or raise a ValueError that lists the options and the closest match."""
+def choose(what: str, name: str, options: Collection[str]) -> str:
+    """Return a name that is one of `options`, or raise a ValueError that lists them and the closest match."""
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a name, one of {', '.join(map(repr, options))}, got {name!r}")
     if name not in options:
         close = get_close_matches(str(name), options, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"{what}: unknown {name!r}, expected one of {', '.join(map(repr, options))}{hint}")
-    return options[name]
+    return name
 
 
 def wants_gradient(problem: Problem) -> bool:
@@ -195,11 +198,7 @@ def require_finite_heat(trajectory: Trajectory, problem: Problem) -> None:
 
 
 def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> FloatingPointError:
-    """Return the error of a step to a non-finite state; it names step, sample, unit, and a dt to try.
-
-    Raises:
-        ValueError: a parameter, a buffer or the drive is not finite.
-    """
+    """Return the error of a step to a non-finite state, unless a parameter, a buffer or the drive is at fault."""
     problem.potential.require_finite()
     if problem.drive is not None and not all_finite(problem.drive(step)):
         raise ValueError(f"drive: every value must be finite, found others at step {step}")
@@ -217,9 +216,8 @@ def divergence(problem: Problem, step: int, before: Tensor, after: Tensor) -> Fl
 
 
 def _check_integrator(name: str, potential: Potential, observers: Mapping[str, Observer]) -> str:
-    if name != "auto":
-        require = choose("integrator", name, {**INTEGRATORS, "auto": None}).require
-        if require is not None:
+    if choose("integrator", name, (*INTEGRATORS, "auto")) != "auto":
+        if require := INTEGRATORS[name].require:
             require(potential, f"integrator={name!r}")
         return name
     if any(isinstance(observer, PathAction | PathWeights) for observer in observers.values()):
@@ -228,12 +226,6 @@ def _check_integrator(name: str, potential: Potential, observers: Mapping[str, O
         return "heun"
     affordable = potential.num_units <= _MOST_UNITS_IN_AN_EXPONENTIAL or not potential.couplings.coupled
     return "splitting" if affordable else "heun"
-
-
-def _check_observers(observers: Mapping[str, Observer], integrator: str, temperature: float) -> None:
-    for name, observer in observers.items():
-        if isinstance(observer, PathWeights) and (reason := refusal(integrator, temperature)):
-            raise ValueError(f"observers[{name!r}]: {reason}")
 
 
 def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
@@ -249,9 +241,7 @@ def _check_state(potential: Potential, state: Tensor) -> tuple[int, int]:
             f"state is {state.dtype} on {state.device} but the potential is {bias.dtype} on {bias.device}; "
             "write state.to(potential.bias) or potential.to(state)"
         )
-    if values_hidden():
-        return state.shape[0], state.shape[1]
-    if not all_finite(state):
+    if not values_hidden() and not all_finite(state):
         raise ValueError("state: every value must be finite")
     return state.shape[0], state.shape[1]
 

@@ -16,7 +16,6 @@ from thermotorch.dynamics.loop import Motion, Point, report_divergence, run_segm
 from thermotorch.dynamics.noise import NormalStream, Stream
 from thermotorch.dynamics.observe import Transition
 from thermotorch.dynamics.problem import Problem, Trajectory, wants_gradient
-from thermotorch.transforms import transformed
 
 
 def run(problem: Problem) -> Trajectory:
@@ -29,14 +28,12 @@ def run(problem: Problem) -> Trajectory:
     def diverged(before: Point, first: int, end: int) -> None:
         report_divergence(problem, lambda x, step: scheme(x, step, system), before.motion[0], first, end)
 
-    hidden = transformed()  # without checkpoints and values
     point, recorded = run_segments(
         problem,
         Point.start(problem),
         step_by_step(problem, lambda motion, step: (scheme(motion[0], step, system),), seen),
         length=max(1, ceil(sqrt(problem.steps))),
-        replayed=torch.is_grad_enabled() and not hidden and wants_gradient(problem),
-        hidden=hidden,
+        replayed=torch.is_grad_enabled() and wants_gradient(problem),
         diverged=diverged,
     )
     x = point.motion[0]
@@ -58,6 +55,4 @@ def _system(problem: Problem) -> Any:
     noise = NormalStream(problem.seed, problem.sample_ids, units, problem.end, stream, problem.state.dtype)
     amplitude = (2 * problem.temperature * problem.dt * torch.as_tensor(mobility).to(problem.state)).sqrt()
     system = System(drift, noise, amplitude, problem.dt)
-    if (special := problem.integrator.system) is None:
-        return system
-    return special(system, problem.potential, drive, problem.temperature, mobility)
+    return problem.integrator.system(system, problem.potential, drive, problem.temperature, mobility)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.couplings import Couplings
+from thermotorch.dynamics.linear.modes import decayed
 from thermotorch.potential import Potential
 from thermotorch.transforms import transformed
 
@@ -102,8 +103,8 @@ def on_site_flows(bias: Tensor, j2: Tensor, j3: Tensor, j4: Tensor, rate: Tensor
         rate=rate,
         bias=bias - 4 * j4 * shift**3,
         decay=torch.exp(-exponent),
-        gain=rate * _mean_decay(exponent),
-        spread=(2 * temperature * rate * _mean_decay(2 * exponent)).sqrt(),
+        gain=rate * decayed(exponent),
+        spread=(2 * temperature * rate * decayed(2 * exponent)).sqrt(),
         stiffness=4 * rate * j4,
         shift=shift,
     )
@@ -117,11 +118,6 @@ def flows(potential: Potential, *, dt: float, temperature: float, mobility: Tens
     """
     parts = on_site(potential, dt=dt, temperature=temperature, mobility=mobility)
     return Flows(**vars(parts), coupling=coupling_flow(potential.couplings, 0.5 * parts.rate))
-
-
-def _mean_decay(z: Tensor) -> Tensor:
-    """Return (1 - e^-z) / z, which is 1 at z = 0."""
-    return torch.where(z == 0, 1.0, -torch.expm1(-z) / torch.where(z == 0, 1.0, z))
 
 
 def coupling_flow(couplings: Couplings, half_rate: Tensor) -> CouplingFlow | None:

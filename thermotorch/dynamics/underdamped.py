@@ -24,6 +24,7 @@ from torch import Tensor
 from thermotorch.arguments import per_unit, real
 from thermotorch.dynamics.continuation import begin
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.transition import block_matrix
 from thermotorch.dynamics.loop import Motion, Point, run_segments, stacked, step_by_step
 from thermotorch.dynamics.noise import NormalStream, Stream, normals
 from thermotorch.dynamics.observe import Observer, PathAction, Transition
@@ -70,16 +71,15 @@ def simulate_underdamped(
     stream: Stream | None = None,
     observers: Mapping[str, Observer] | None = None,
 ) -> UnderdampedTrajectory:
-    """Run underdamped Langevin dynamics of `potential` from `state`. Arguments as in `simulate`, and:
+    """Run underdamped Langevin dynamics of `potential` from `state`, which the result can continue as in `simulate`.
+
+    Arguments as there, and:
 
     Args:
         state: [batch, unit], or the `UnderdampedTrajectory` of an earlier run, to continue it.
         velocity: [batch, unit]; default Maxwell's law at `temperature`, from the noise stream for initial states.
         mass: m, a number or [unit].
         friction: gamma >= 0, a number or [unit]; zero conserves energy up to the scheme's error.
-
-    Returns:
-        An `UnderdampedTrajectory`, which continues the run in place of a state.
 
     Raises:
         ValueError, TypeError: an invalid argument, before any compute; also for `PathAction` and `PathWeights`, whose
@@ -142,8 +142,8 @@ def harmonic(
     """
     eye, zero = torch.eye(stiffness.shape[-1]).to(stiffness), torch.zeros_like(stiffness)
     mass, friction = (torch.as_tensor(value).to(stiffness).expand(len(eye)) for value in (mass, friction))
-    drift = blocks(zero, -eye.expand_as(zero), stiffness / mass.unsqueeze(-1), friction * eye + zero)
-    diffusion = blocks(zero, zero, zero, 2 * temperature * friction / mass * eye + zero)
+    drift = block_matrix((zero, -eye.expand_as(zero)), (stiffness / mass.unsqueeze(-1), friction * eye + zero))
+    diffusion = block_matrix((zero, zero), (zero, 2 * temperature * friction / mass * eye + zero))
     force = torch.zeros_like(stiffness[..., 0]) if force is None else force
     return OrnsteinUhlenbeck(drift, D=diffusion, force=torch.cat([torch.zeros_like(force), force / mass], -1))
 
@@ -186,14 +186,13 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
             f"try dt={0.5 * min(dt, (2 * stable) ** 0.5):.2g} or smaller"
         )
 
-    hidden, x = transformed(), problem.state
+    x = problem.state
     point, recorded = run_segments(
         problem,
         Point.start(problem, v, x.new_zeros(len(x)), gradient(x)),
         step_by_step(problem, advance, seen),
         length=max(1, ceil(sqrt(problem.steps))),
-        replayed=torch.is_grad_enabled() and not hidden,
-        hidden=hidden,
+        replayed=torch.is_grad_enabled(),
         diverged=diverged,
     )
     energy, work = problem.potential.energy(x) + kinetic(v), point.work
@@ -204,8 +203,3 @@ def _run(problem: Problem, v: Tensor, mass: Tensor, friction: Tensor, free: Tens
         x, heat, work, problem.end, states, problem.record_times(), point.observed(problem), v, velocities, shadow,
         **problem.noise_of_run,
     )  # fmt: skip
-
-
-def blocks(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """Return the matrix [[a, b], [c, d]]."""
-    return torch.cat([torch.cat([a, b], -1), torch.cat([c, d], -1)], -2)

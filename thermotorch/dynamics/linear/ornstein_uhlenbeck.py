@@ -23,7 +23,7 @@ from torch import Tensor
 
 from thermotorch.arguments import count_of, real, sample_numbers
 from thermotorch.dynamics.linear.modes import Modes, decayed, decompose, modal_path, pair_sums
-from thermotorch.dynamics.linear.transition import LinearTransition, apply, normals_like, symmetric
+from thermotorch.dynamics.linear.transition import LinearTransition, apply, block_matrix, normals_like, symmetric
 from thermotorch.dynamics.noise import seed_or_fresh
 
 _CHUNK = 256  # times advanced by one scan
@@ -119,17 +119,14 @@ class OrnsteinUhlenbeck:
     def sample(
         self, ts: Tensor, x0: Tensor, *, seed: int | None = None, sample_ids: Tensor | None = None, start_step: int = 0
     ) -> Tensor:
-        """Return exact samples at the times `ts`, from x0 at ts[0].
+        """Return exact samples at the times `ts`, [time, ..., unit], x0 included.
 
         Args:
             ts: increasing times [time], the first one that of x0.
-            x0: [..., unit]; its dtype is that of the result, its leading dimensions broadcast with those of A.
+            x0: [..., unit], state at ts[0]; its dtype is that of the result, its leading dimensions broadcast with A's.
             seed, sample_ids: identity of the noise; that of sample i in the k-th stride is a pure function of (seed,
                 sample_ids[i], start_step + k).
             start_step: number of the first stride; a run continues with the last state, `start_step=len(ts) - 1`.
-
-        Returns:
-            [time, ..., unit], x0 included.
 
         Cost: O(unit^2) for each time and sample; 256 strides are computed in parallel.
         """
@@ -154,12 +151,8 @@ class OrnsteinUhlenbeck:
     def log_prob(self, ts: Tensor, xs: Tensor) -> Tensor:
         """Return the log density of a path given its first point, sum over strides of ln N(x_k; F x_{k-1} + s, S).
 
-        Args:
-            ts: increasing times [time].
-            xs: [time, ..., unit].
-
-        Returns:
-            float64 [...]; differentiable in A, b, D and xs.
+        Float64 [...], differentiable in A, b, D and xs, for increasing times `ts` [time] and states `xs`
+        [time, ..., unit].
 
         Raises:
             ValueError: a stride with a singular covariance, which has no density.
@@ -196,7 +189,6 @@ class OrnsteinUhlenbeck:
         return decompose(self.A.detach(), self.D.detach())
 
     def _wants_gradient(self, *tensors: Tensor | None) -> bool:
-        """Return True if autograd records operations on these tensors."""
         return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
     def _path(self, strides: Tensor, differentiable: bool) -> _Path:
@@ -227,11 +219,10 @@ class OrnsteinUhlenbeck:
         doublings = max(0, int(torch.tensor(max(norm, 1e-300)).log2().ceil().item()))
         h = h / 2.0**doublings
         D, force = torch.broadcast_tensors(self.D, A)[0], torch.broadcast_to(self.force, A.shape[:-1])
-        blocks = torch.cat([torch.cat([-A, D], -1), torch.cat([torch.zeros_like(A), A.mT], -1)], -2)
-        exponential = torch.linalg.matrix_exp(blocks * h)
+        exponential = torch.linalg.matrix_exp(block_matrix((-A, D), (torch.zeros_like(A), A.mT)) * h)
         decay = exponential[..., :unit, :unit]
         covariance = exponential[..., :unit, unit:] @ decay.mT
-        column = torch.cat([torch.cat([-A, force.unsqueeze(-1)], -1), A.new_zeros(*A.shape[:-2], 1, unit + 1)], -2)
+        column = block_matrix((-A, force.unsqueeze(-1)), (A.new_zeros(*A.shape[:-2], 1, unit + 1),))
         shift = torch.linalg.matrix_exp(column * h)[..., :unit, unit]
         step = LinearTransition(decay, shift, covariance)
         for _ in range(doublings):

@@ -4,6 +4,7 @@ Its compositions give the law of many steps and, in the limit, the stationary la
 finite dt on a linear system is known without sampling.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, pi
 
@@ -62,8 +63,7 @@ class LinearTransition:
     def stationary(self) -> tuple[Tensor, Tensor]:
         """Return the stationary mean [..., unit] and covariance [..., unit, unit], by doubling the number of steps.
 
-        Raises:
-            ValueError: no stationary law (a spectral radius of F of one or more).
+        A spectral radius of F of one or more is a ValueError.
         """
         step = self
         for _ in range(_DOUBLINGS):
@@ -75,10 +75,9 @@ class LinearTransition:
         raise ValueError("no stationary law: a mode neither decays nor fluctuates around a fixed mean")
 
     def log_prob(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return the log density of the step from `before` to `after`, [..., unit] -> [...]. Differentiable.
+        """Return the log density of the step from `before` to `after`, [..., unit] -> [...]; differentiable.
 
-        Raises:
-            ValueError: a singular S, which has no density.
+        A singular S, which has no density, is a ValueError.
         """
         factor: Tensor
         factor, info = torch.linalg.cholesky_ex(self.covariance)
@@ -130,6 +129,11 @@ def apply(matrix: Tensor, x: Tensor) -> Tensor:
 def symmetric(matrix: Tensor) -> Tensor:
     """Return (M + M^T) / 2."""
     return 0.5 * (matrix + matrix.mT)
+
+
+def block_matrix(*rows: Sequence[Tensor]) -> Tensor:
+    """Return the matrix with these rows of blocks."""
+    return torch.cat([torch.cat(tuple(row), -1) for row in rows], -2)
 
 
 def normals_like(start: Tensor, ids: Tensor, seed: int | Tensor, first_step: int, steps: int) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from thermotorch.arguments import count_of, number_of
 from thermotorch.dynamics.linear.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from thermotorch.dynamics.linear.transition import block_matrix
 from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.units import CircuitUnits
 
@@ -71,13 +72,12 @@ class Circuit:
         noise = self.noise / (units.ampere**2 * units.second)
         drift = [[zero, -eye / henry.unsqueeze(-1)], [inverse, inverse / ohm.unsqueeze(-2)]]
         if self.bandwidth is None:
-            return OrnsteinUhlenbeck(
-                _blocks(drift), D=_blocks([[zero, zero], [zero, 2 * noise * inverse @ inverse.mT]])
-            )
+            shake = [[zero, zero], [zero, 2 * noise * inverse @ inverse.mT]]
+            return OrnsteinUhlenbeck(block_matrix(*drift), D=block_matrix(*shake))
         rate = 2 * torch.pi * self.bandwidth * units.second
         drift = [[*drift[0], zero], [*drift[1], -inverse], [zero, zero, rate * eye]]
         shake = [[zero] * 3, [zero] * 3, [zero, zero, 2 * noise * rate**2 * eye]]
-        return OrnsteinUhlenbeck(_blocks(drift), D=_blocks(shake))
+        return OrnsteinUhlenbeck(block_matrix(*drift), D=block_matrix(*shake))
 
     def stationary(self) -> tuple[Tensor, Tensor]:
         """Return the covariances [..., cell, cell] of the currents, ampere^2, and of the voltages, volt^2."""
@@ -107,9 +107,7 @@ class Circuit:
         """
         reads, start_step = count_of("reads", reads), count_of("start_step", start_step, 0)
         interval, seed = number_of("interval", interval, positive=True), int(seed_or_fresh(seed))
-        if warmup is not None:
-            number_of("warmup", warmup, positive=True)
-        warmup = 20 * self.relaxation_time() if warmup is None else warmup
+        warmup = 20 * self.relaxation_time() if warmup is None else number_of("warmup", warmup, positive=True)
         x = self.process.A.new_zeros(*self.capacitance.shape[:-2], self.process.num_units)
         step, second = start_step, self.units.second
         times = torch.tensor([0.0, warmup / second], dtype=torch.float64)
@@ -139,7 +137,3 @@ def maxwell(own: Tensor, coupling: Tensor, reversed_winding: Tensor | None = Non
     off = coupling * (1 - torch.eye(coupling.shape[-1]).to(coupling))
     sign = -1.0 if reversed_winding is None else torch.where(reversed_winding, 1.0, -1.0).to(coupling)
     return torch.diag_embed(own + off.sum(-1)) + sign * off
-
-
-def _blocks(rows: list[list[Tensor]]) -> Tensor:
-    return torch.cat([torch.cat(row, -1) for row in rows], -2)
