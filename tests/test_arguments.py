@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import thermotorch as tt
+from scripts.pages.neuron_figures import neuron_response
 from thermotorch.arguments import whole_steps
-from thermotorch.models.classifier.neuron import neuron_response
 
 
 @pytest.mark.parametrize(

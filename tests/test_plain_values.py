@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import thermotorch as tt
+from scripts.pages.neuron_figures import neuron_response
 from tests.kinds import Kind, count, count_or_zero, counts, ids, labels, not_negative, positive, seed, signed
 from thermotorch import linear_algebra
 from thermotorch.dynamics.underdamped import simulate_underdamped
@@ -20,7 +21,7 @@ from thermotorch.evaluation.quality.classification import ClassificationProtocol
 from thermotorch.linear_algebra.board.mitigation import averaging
 from thermotorch.linear_algebra.device import Device, Readout
 from thermotorch.models.baselines.diffusion import DiffusionModel
-from thermotorch.models.classifier.neuron import NeuronActivation, neuron_response
+from thermotorch.models.classifier.neuron import NeuronActivation
 from thermotorch.models.classifier.neuron_net import NeuronNet
 from thermotorch.models.generator.noising import Noising
 from thermotorch.models.imperfections import imperfect_parameters

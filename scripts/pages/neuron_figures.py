@@ -2,19 +2,65 @@
 
 from collections.abc import Mapping, Sequence
 from math import pi
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from thermotorch.arguments import count_of, real, steps_until
+from thermotorch.couplings import BlockCouplings
+from thermotorch.dynamics import simulate
 from thermotorch.models.classifier.layered import LayeredComputer
-from thermotorch.models.classifier.neuron import neuron_activation, neuron_response
+from thermotorch.models.classifier.neuron import neuron_activation
+from thermotorch.potential import Potential
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WELLS = {"(1, 0, 0)": (1.0, 0.0, 0.0), "(0, 0, 1)": (0.0, 0.0, 1.0), "(1, 0, 1)": (1.0, 0.0, 1.0)}
 PLATEAU = 0.5  # error of the best constant
+
+
+class Response(NamedTuple):
+    """Response of neurons over independent runs."""
+
+    mean: Tensor  # [force], <x>(I) at the observation time
+    stderr: Tensor  # [force], standard error of the mean
+    variance: Tensor  # [force]
+
+
+@torch.no_grad()
+def neuron_response(
+    force: Tensor,
+    t_final: float,
+    *,
+    num_samples: int = 1000,
+    dt: float = 1e-3,
+    j2: float = 1.0,
+    j3: float = 0.0,
+    j4: float = 1.0,
+    temperature: float = 1.0,
+    seed: int | None = None,
+    integrator: str = "euler_maruyama",
+) -> Response:
+    """Simulate the response at a finite observation time: neurons start at x = 0 and are read at `t_final`.
+
+    Args:
+        force: I, [force]; each is one unit of a single simulation.
+        t_final: observation time, in units of 1 / (mobility x energy).
+        num_samples: number of independent runs, at least 2.
+        dt, j2, j3, j4, temperature, seed, integrator: as in `simulate` and `Potential`.
+    """
+    if real("force", force).dim() != 1 or not len(force):
+        raise ValueError(f"force: expected a tensor [force] with at least one, got shape {tuple(force.shape)}")
+    num_samples, steps = count_of("num_samples", num_samples, 2), steps_until(t_final, dt)
+    potential = Potential(BlockCouplings({"neuron": len(force)}, []), j2, j3, j4).to(force)
+    state = simulate(
+        potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=float(t_final) / steps,
+        temperature=temperature, seed=seed, drive=force, integrator=integrator,
+    ).state  # fmt: skip
+    variance = state.var(0)
+    return Response(state.mean(0), (variance / num_samples).sqrt(), variance)
 
 
 def new_figure(width: float, height: float) -> "Figure":

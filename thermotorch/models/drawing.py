@@ -1,12 +1,84 @@
 """Classes and batches of a generator's samples."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from thermotorch.arguments import integers
-from thermotorch.models.protocol import Progress
+from thermotorch.arguments import count_of, flags, integers, real, sample_numbers, seed_of
+from thermotorch.models.protocol import Progress, Samples, Thermodynamic
+
+
+class ImageDevice(Thermodynamic, nn.Module):
+    """A thermodynamic device that draws images of chosen classes, batch by batch, and completes known pixels.
+
+    Attributes:
+        num_classes: number of classes; 0 for none.
+    """
+
+    num_classes: int
+
+    @torch.no_grad()
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+        times: Sequence[float] = (),
+    ) -> Samples:
+        """Generate images, with heat and work in multiples of kT.
+
+        Args:
+            num_samples: number of images.
+            seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
+            labels: classes of the images, int64 [num_samples], by default `id % num_classes`; for a machine with label
+                units.
+            known, mask: images [num_samples, channel, height, width] in [0, 1], and the pixels of them that are held
+                while the machine draws the others, bool [channel, height, width] (inpainting).
+            batch_size: number of images per batch.
+            progress: callback (samples done, num_samples) after each batch.
+            times: increasing times of the `frames`, which are on the CPU, such as some of `readable_times`. They do
+                not change the samples.
+
+        Raises:
+            ValueError: an argument of the wrong shape or range.
+        """
+        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
+        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
+        labels = class_labels(labels, ids, self.num_classes)
+        if (known is None) != (mask is None):
+            raise ValueError("known, mask: expected both, the images and the mask of their known pixels")
+        if known is not None and real("known", known).shape != (num_samples, *self.image_shape):
+            raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
+        device, at, parts = next(self.parameters()).device, self._moments(times), []
+        mask = None if mask is None else flags("mask", mask, self.image_shape).to(device)
+        for rows in batches(num_samples, batch_size, progress):
+            pixels = None if known is None else known[rows].to(device)
+            images, heat, work, frames = self._draw(
+                ids[rows].to(device), labels[rows].to(device), seed, pixels, mask, at
+            )
+            shown = [torch.stack([frame.cpu() for frame in frames], 1)] if at else []
+            parts.append((images, heat / self.temperature, work / self.temperature, *shown))
+        images, heat, work, *shown = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Samples(images, heat, work, shown[0].transpose(0, 1) if at else None)
+
+    @abstractmethod
+    def _moments(self, times: Sequence[float]) -> list[Any]:
+        """Return times of `frames` as the device counts them, or raise a ValueError."""
+
+    @abstractmethod
+    def _draw(
+        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: list[Any]
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        """Return images, heat and work of a batch, in the potential's unit, and images at the moments `at`."""
 
 
 def class_labels(labels: Tensor | Sequence[int] | None, ids: Tensor, num_classes: int) -> Tensor:
@@ -15,10 +87,7 @@ def class_labels(labels: Tensor | Sequence[int] | None, ids: Tensor, num_classes
     Args:
         labels: one class for each sample, a tensor, an array or a list of integers; None for `id % num_classes`.
         ids: numbers of the samples, [sample].
-        num_classes: number of classes, 0 ... num_classes - 1; 0 gives zeros.
-
-    Raises:
-        ValueError: another number of labels, an unknown class, or labels for a model without classes.
+        num_classes: number of classes, 0 ... num_classes - 1; 0 gives zeros, and refuses labels.
     """
     if labels is None:
         return ids % max(1, num_classes)
@@ -35,12 +104,7 @@ def class_labels(labels: Tensor | Sequence[int] | None, ids: Tensor, num_classes
 
 
 def batches(num_samples: int, batch_size: int, progress: Progress | None) -> Iterator[Tensor]:
-    """Yield the rows of each batch, int64; a single empty batch for no samples.
-
-    Args:
-        num_samples, batch_size: number of samples, in total and per batch.
-        progress: callback (samples done, num_samples) after each batch.
-    """
+    """Yield the rows of each batch, int64, one empty batch for no samples; call `progress` after each."""
     for rows in torch.arange(num_samples).split(batch_size):
         yield rows
         if progress is not None and len(rows):

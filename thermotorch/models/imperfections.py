@@ -15,12 +15,9 @@ from thermotorch.dynamics.noise import seed_or_fresh
 
 
 def quantised(values: Tensor, bits: int) -> Tensor:
-    """Return `values` on the 2^bits - 1 levels of a symmetric grid up to their largest magnitude.
+    """Return `values` on the 2^bits - 1 levels of a symmetric grid up to their largest magnitude, bits >= 2.
 
     The gradient is that of the identity.
-
-    Raises:
-        ValueError: fewer than 2 bits.
     """
     bits = count_of("bits", bits, 2)
     if not values.numel():  # couplings to the label units of a machine without classes
@@ -46,9 +43,6 @@ def imperfect_parameters(
         seed: seed of the mismatch; None draws one from torch's global generator, so that each call gives another
             device.
         device_id: number of the device; the mismatch is a pure function of it and the seed.
-
-    Raises:
-        TypeError, ValueError: a value of the wrong type, bits below 2, or a negative mismatch.
     """
     mismatch, drawn = number_of("mismatch", mismatch), seed_or_fresh(seed)
     device_id = integer_in("device_id", device_id, 0, SAMPLES)
@@ -69,10 +63,7 @@ def imperfect_parameters(
 def realise(
     module: nn.Module, *, bits: int | None = None, mismatch: float = 0.0, seed: int | None = None, device_id: int = 0
 ) -> nn.Module:
-    """Replace the parameters of `module` by those of an imperfect device, and return it.
-
-    Arguments as in `imperfect_parameters`.
-    """
+    """Replace the parameters of `module` by `imperfect_parameters` with the same arguments, and return it."""
     realised = imperfect_parameters(module, bits=bits, mismatch=mismatch, seed=seed, device_id=device_id)
     for name, values in module.named_parameters():
         values.copy_(realised[name])

@@ -15,7 +15,7 @@ from thermotorch.potential import Potential, require_quartic
 def run_population(
     potential: Potential, members: Mapping[str, Tensor], drive: Tensor, *, mirrored: bool = False, **simulation: Any
 ) -> Tensor:
-    """Run every member from x = 0 on every input, all members in the same noise.
+    """Return the end states [batch, member, unit] of every member, from x = 0 on every input and in the same noise.
 
     The effect of the noise is then common to members that differ little, and does not change their ranking.
 
@@ -26,9 +26,6 @@ def run_population(
         mirrored: True for the mean of two runs, in the noise and in its opposite, which cancels the effect of the noise
             to first order.
         simulation: further arguments of `simulate`.
-
-    Returns:
-        End states, [batch, member, unit].
 
     Raises:
         ValueError: a potential that is not quartic or, for `mirrored`, not even (j3 = 0).

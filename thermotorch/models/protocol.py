@@ -90,11 +90,7 @@ class DigitalSampler(Protocol):
         ...
 
     def steps_of(self, sampler: str, steps: int | None = None) -> int:
-        """Return the number of steps of a sampler, its default for None.
-
-        Raises:
-            ValueError: an unknown sampler, or a number of steps that it cannot take.
-        """
+        """Return the number of steps of a sampler, its default for None; ValueError for what it cannot take."""
         ...
 
 
@@ -200,29 +196,17 @@ class Judge(ABC):
 
 @dataclass(frozen=True)
 class Abilities:
-    """Abilities of a generator.
-
-    Attributes:
-        model: generator.
-        config: arguments of its constructor; empty if unknown.
-        image_shape: (channels, height, width); None if unknown.
-        options: names of the arguments for drawing samples, without their number.
-        num_classes: number of classes; 0 if it takes no labels.
-        guidance: default strength of classifier-free guidance; 1 is none.
-        samplers: default number of steps by sampler; empty for a single sampler.
-        cpu_batch_size: fastest number of samples per batch on a processor.
-        thermodynamic: True for a simulated device, whose samples have heat and work.
-    """
+    """Abilities of a generator."""
 
     model: nn.Module
-    config: Mapping[str, Any]
-    image_shape: tuple[int, ...] | None
-    options: frozenset[str]
-    num_classes: int
-    guidance: float
-    samplers: Mapping[str, int | None]
-    cpu_batch_size: int
-    thermodynamic: bool
+    config: Mapping[str, Any]  # arguments of its constructor; empty if unknown
+    image_shape: tuple[int, ...] | None  # (channels, height, width); None if unknown
+    options: frozenset[str]  # names of the arguments for drawing samples, without their number
+    num_classes: int  # 0 if it takes no labels
+    guidance: float  # default strength of classifier-free guidance; 1 is none
+    samplers: Mapping[str, int | None]  # default number of steps by sampler; empty for a single sampler
+    cpu_batch_size: int  # fastest number of samples per batch on a processor
+    thermodynamic: bool  # a simulated device, whose samples have heat and work
 
     @property
     def takes_sampler(self) -> bool:
@@ -232,23 +216,14 @@ class Abilities:
     def draw(self, num_samples: int, **options: Any) -> Samples:
         """Return samples of any generator, with heat and work if it is thermodynamic.
 
-        Args:
-            num_samples: number of samples.
-            options: further arguments of the model's `generate`, or of `sample` if it is thermodynamic.
-
-        Raises:
-            TypeError: an option that the model does not take.
+        `options` are further arguments of the model's `generate`, or of `sample` if it is thermodynamic.
         """
         if isinstance(self.model, Thermodynamic):
             return self.model.sample(num_samples, **options)
         return Samples(self.model.generate(num_samples, **options))  # type: ignore[operator]
 
     def steps_of(self, sampler: str, steps: int | None = None) -> int | None:
-        """Return the number of steps of a sampler, or `steps` itself for a model without `steps_of`.
-
-        Raises:
-            ValueError: a sampler or a number of steps that the model does not support.
-        """
+        """Return the number of steps of a sampler, or `steps` itself for a model without `steps_of`."""
         return self.model.steps_of(sampler, steps) if isinstance(self.model, DigitalSampler) else steps
 
     def fastest_execution(self, batch_size: int) -> str:
@@ -261,11 +236,7 @@ class Abilities:
 
 
 def abilities(model: nn.Module) -> Abilities:
-    """Return the abilities of a generator.
-
-    Raises:
-        TypeError: a model without a method `generate`.
-    """
+    """Return the abilities of a generator; TypeError for a model without a method `generate`."""
     if not isinstance(model, Generator):
         raise TypeError(f"model: expected a generator, with a method generate, got {type(model).__name__}")
     config: Mapping[str, Any] = getattr(model, "config", {})

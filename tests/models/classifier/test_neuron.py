@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from scripts.pages.neuron_figures import neuron_response
 from tests.physics import Boltzmann, assert_within, expectation_after
-from thermotorch.models.classifier.neuron import NeuronActivation, neuron_activation, neuron_response
+from thermotorch.models.classifier.neuron import NeuronActivation, neuron_activation
 
 float64 = torch.float64
 WELLS = [(0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.5, 1.0), (-2.0, 0.0, 1.0), (-1.0, 0.7, 0.5)]

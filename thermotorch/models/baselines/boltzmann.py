@@ -63,15 +63,14 @@ class RestrictedBoltzmannMachine(nn.Module):
         first_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
     ) -> tuple[Tensor, Tensor]:
-        """Run sweeps, each of which draws all visible units given the hidden ones and then all hidden units.
+        """Return visible [batch, visible] and hidden units [batch, hidden] after some sweeps.
+
+        Each draws all visible units given the hidden ones and then all hidden units.
 
         Args:
             hidden: [batch, hidden] in {0, 1}.
             steps: number of sweeps, at least 1.
             seed, sample_ids, first_step, stream: identity of the random numbers, which are a pure function of them.
-
-        Returns:
-            Visible [batch, visible] and hidden units [batch, hidden] after the last sweep.
         """
         pixels, steps, seed = len(self.visible_bias), count_of("steps", steps), seed_of(seed)
         for step in range(first_step, first_step + steps):
@@ -91,17 +90,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         batch_size: int = 256,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Return images [sample, channel, height, width] in [0, 1].
-
-        Args:
-            num_samples: number of images.
-            seed, sample_ids: image i is a pure function of the model, the seed and `sample_ids[i]` (default: i).
-            batch_size: number of images per batch.
-            progress: callback (samples done, num_samples) after each batch.
-
-        Raises:
-            ValueError: `sample_ids` of the wrong shape or range.
-        """
+        """Return images as `Generator.generate`; image i is a function of seed and `sample_ids[i]` (default: i)."""
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
         images = self.weight.new_empty(num_samples, *self.image_shape)

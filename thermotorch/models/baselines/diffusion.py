@@ -26,7 +26,7 @@ SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of ste
 Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMatchEulerDiscreteScheduler
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
-_MOST_TIMESTEPS = 100_000
+_MOST_LAYERS = 100_000  # or channels, classes and timesteps: no network of such a size is meant
 _MOST = 1 << 62
 
 
@@ -48,8 +48,6 @@ class DiffusionModel(nn.Module):
         num_classes: number of classes of a conditional network; 0 for an unconditional one.
         guidance: default strength of classifier-free guidance; 1 is none. See `generate`.
 
-    Raises:
-        ValueError: `block_out_channels` does not fit the group normalisation.
     """
 
     samplers: Mapping[str, int | None] = SAMPLER_STEPS
@@ -69,19 +67,13 @@ class DiffusionModel(nn.Module):
         guidance: float = 1.0,
     ) -> None:
         super().__init__()
-        image_size, channels = _integer("image_size", image_size, 1), _integer("channels", channels, 1)
-        layers_per_block = _integer("layers_per_block", layers_per_block, 1)
-        for name, size in {
-            "channels": channels,
-            "layers_per_block": layers_per_block,
-            "num_classes": num_classes,
-        }.items():
-            if _integer(name, size, 0) > _MOST_TIMESTEPS:  # no network of such a size is meant
-                raise ValueError(f"{name}: expected at most {_MOST_TIMESTEPS}, found {size}")
-        num_train_timesteps = _integer("num_train_timesteps", num_train_timesteps, 1)
-        if num_train_timesteps > _MOST_TIMESTEPS:  # diffusers keeps a list of them
-            raise ValueError(f"num_train_timesteps: expected at most {_MOST_TIMESTEPS}, found {num_train_timesteps}")
-        num_classes, guidance = _integer("num_classes", num_classes, 0), _finite("guidance", guidance)
+        image_size, channels = _integer("image_size", image_size, 1), _size("channels", channels)
+        layers_per_block, num_classes = (
+            _size("layers_per_block", layers_per_block),
+            _size("num_classes", num_classes, 0),
+        )
+        num_train_timesteps = _size("num_train_timesteps", num_train_timesteps)  # diffusers keeps a list of them
+        guidance = _finite("guidance", guidance)
         if (
             isinstance(block_out_channels, str)
             or getattr(block_out_channels, "ndim", 1) == 0
@@ -175,7 +167,7 @@ class DiffusionModel(nn.Module):
     def noising(self) -> DDPMScheduler:
         """Return the scheduler that noises images for the training."""
         with torch.device("cpu"):  # whatever the device of a surrounding context
-            return self._ddpm()
+            return DDPMScheduler(**self._schedule())
 
     def scheduler(self, sampler: str) -> Scheduler:
         """Return a fresh scheduler: "dpm++" (DPM-Solver++ 2M), "ddim" (deterministic) or "ddpm" (ancestral).
@@ -192,14 +184,11 @@ class DiffusionModel(nn.Module):
         if sampler == "ddim":
             # The default clips x_0 but not the noise estimate, so that guided steps would solve another equation.
             return DDIMScheduler(**self._schedule(), clip_sample=False)
-        return self._ddpm()
+        return DDPMScheduler(**self._schedule())
 
     def _check_sampler(self, sampler: str) -> None:
         if not isinstance(sampler, str) or sampler not in self.samplers:
             raise ValueError(f"sampler: expected one of {', '.join(self.samplers)}, found {sampler!r}")
-
-    def _ddpm(self) -> DDPMScheduler:
-        return DDPMScheduler(**self._schedule())
 
     def _schedule(self) -> dict[str, Any]:
         shared = ("num_train_timesteps", "beta_schedule", "prediction_type")
@@ -221,7 +210,7 @@ class DiffusionModel(nn.Module):
         execution: str = "float32",
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """Return images from noise.
+        """Return images from noise, float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Args:
             num_samples: number of images.
@@ -239,9 +228,6 @@ class DiffusionModel(nn.Module):
                 suffix " channels_last", or "auto" for the fastest of these as measured by `fastest_execution`.
             watch: callback (step, noisy images [batch, c, h, w] in [0, 1] of the current batch) before the first step
                 (step 0) and after each step.
-
-        Returns:
-            float [num_samples, c, h, w] in [0, 1], on the model's device.
 
         Raises:
             TypeError, ValueError: an unknown sampler or execution, or an argument of the wrong type, shape or range.
@@ -332,6 +318,13 @@ def _integer(name: str, value: Any, least: int | None = None) -> int:
     if least is not None and not least <= number < _MOST:
         found = number if abs(number) < _MOST else "one of more digits"
         raise ValueError(f"{name}: expected at least {least} and less than 2^62, found {found}")
+    return number
+
+
+def _size(name: str, value: Any, least: int = 1) -> int:
+    """Return an integer that a network can have."""
+    if (number := _integer(name, value, least)) > _MOST_LAYERS:
+        raise ValueError(f"{name}: expected at most {_MOST_LAYERS}, found {number}")
     return number
 
 

@@ -51,12 +51,7 @@ def fastest_execution(
 
     The candidates take turns, so that other load of the machine affects all of them; the least of three times counts.
 
-    Args:
-        network: network to run.
-        work: function to time, such as one forward pass.
-        clock: function that returns the time in seconds.
-
-    Cost: 16 times the work.
+    Cost: 16 times the work, such as one forward pass.
     """
     device = next(network.parameters()).device
     seconds = dict.fromkeys(EXECUTIONS, float("inf"))

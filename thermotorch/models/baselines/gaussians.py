@@ -85,18 +85,9 @@ class Gaussians(nn.Module):
         progress: Callable[[int, int], None] | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Return images [sample, channel, height, width] in [0, 1].
+        """Return images as `Generator.generate`, by default of the classes `id % num_classes`.
 
-        Args:
-            num_samples: number of images.
-            seed, sample_ids: image i is a pure function of the model, the seed, its class and `sample_ids[i]`
-                (default: i).
-            batch_size: number of images per batch.
-            progress: callback (samples done, num_samples) after each batch.
-            labels: classes of the images, int64 [num_samples], by default `id % num_classes`.
-
-        Raises:
-            ValueError: `sample_ids` or `labels` of the wrong shape or range.
+        Image i is a function of the seed, its class and `sample_ids[i]` (default: i).
         """
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,)).cpu()

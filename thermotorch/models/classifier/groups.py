@@ -14,11 +14,7 @@ from thermotorch.couplings import BlockCouplings
 def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
     """Return couplings between neighbours in "visible", "hidden" (or "hidden1", "hidden2", ...), "label".
 
-    Args:
-        visible: number of visible units.
-        layers: number of hidden units in each layer.
-        hidden_hidden: True to couple all pairs within each hidden layer.
-        num_classes: number of label units, coupled to the last hidden layer.
+    With `hidden_hidden` all pairs within each hidden layer are coupled too.
     """
     names = ["hidden"] if len(layers) == 1 else [f"hidden{number}" for number in range(1, len(layers) + 1)]
     groups = {"visible": visible, **dict(zip(names, layers, strict=True))}
@@ -32,11 +28,7 @@ def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_
 
 
 def plain_by_group(name: str, value: Any, *, signed: bool = False) -> float | dict[str, float]:
-    """Return an on-site coefficient as a plain number, or as a dict of numbers by group.
-
-    Raises:
-        TypeError, ValueError: not a finite number, or a negative one unless `signed`.
-    """
+    """Return an on-site coefficient as a plain number, or as a dict of numbers by group; see `number_of`."""
     if isinstance(value, Mapping):
         return {group: number_of(f"{name}[{group!r}]", each, signed=signed) for group, each in value.items()}
     return number_of(name, value, signed=signed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,6 @@ from thermotorch.arguments import count_of, counts_of, number_of, real, steps_un
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import simulate
 from thermotorch.potential import Potential
-
-
-class Clock(TypedDict):
-    """Steps and time step of a run, as arguments of `simulate`."""
-
-    steps: int
-    dt: float
 
 
 class LayeredComputer(nn.Module):
@@ -90,8 +83,8 @@ class LayeredComputer(nn.Module):
         pushed = -z.view(-1, *[1] * weights.dim()) * weights
         return nn.functional.pad(pushed, (0, self.potential.num_units - weights.shape[-1]))
 
-    def steps_of(self, dt: float | None = None, t_final: float | None = None) -> Clock:
-        """Return the steps and the time step that reach the observation time exactly."""
+    def steps_of(self, dt: float | None = None, t_final: float | None = None) -> dict[str, Any]:
+        """Return the `steps` and the `dt` of `simulate` that reach the observation time exactly."""
         t_final = self.t_final if t_final is None else t_final
         steps = steps_until(t_final, self.dt if dt is None else dt)
         return {"steps": steps, "dt": float(t_final) / steps}

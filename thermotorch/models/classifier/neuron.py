@@ -10,15 +10,12 @@ Source: Whitelam & Casert, Nat. Commun. 17, 1189 (2026), Eqs. 1-3.
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import count_of, number_of, real, steps_until
-from thermotorch.couplings import BlockCouplings
-from thermotorch.dynamics import simulate
-from thermotorch.potential import Potential
+from thermotorch.arguments import number_of, real
 from thermotorch.transforms import values_hidden
 
 _REACH = {torch.float32: 18.0, torch.float64: 40.0}  # height above the minimum beyond which weights round to zero, kT
@@ -30,15 +27,12 @@ _HIGHEST_ORDER = 3  # highest derivative of the mean
 def neuron_activation(
     force: Tensor, j2: float = 1.0, j3: float = 0.0, j4: float = 1.0, temperature: float = 1.0
 ) -> Tensor:
-    """Return the equilibrium mean <x>(I) of a neuron, with exact derivatives up to the third.
+    """Return the equilibrium mean <x>(I) of a neuron, like `force`, with exact derivatives up to the third.
 
     Args:
         force: I, any shape, float32 or float64.
         j2, j3, j4: on-site coefficients; j4 > 0, or j4 = 0 with j3 = 0 and j2 > 0. Double wells (j2 < 0) are covered.
         temperature: kT; 0 gives the position of the deepest minimum.
-
-    Returns:
-        <x>, of the shape of `force`, up to rounding.
 
     Raises:
         ValueError: a potential without a lower bound, a negative temperature, or a force that is not floating point.
@@ -67,48 +61,6 @@ class NeuronActivation(nn.Module):
 
     def extra_repr(self) -> str:
         return f"j2={self.j2}, j3={self.j3}, j4={self.j4}, temperature={self.temperature}"
-
-
-class Response(NamedTuple):
-    """Response of neurons over independent runs."""
-
-    mean: Tensor  # [force], <x>(I) at the observation time
-    stderr: Tensor  # [force], standard error of the mean
-    variance: Tensor  # [force]
-
-
-@torch.no_grad()
-def neuron_response(
-    force: Tensor,
-    t_final: float,
-    *,
-    num_samples: int = 1000,
-    dt: float = 1e-3,
-    j2: float = 1.0,
-    j3: float = 0.0,
-    j4: float = 1.0,
-    temperature: float = 1.0,
-    seed: int | None = None,
-    integrator: str = "euler_maruyama",
-) -> Response:
-    """Simulate the response at a finite observation time: neurons start at x = 0 and are read at `t_final`.
-
-    Args:
-        force: I, [force]; each is one unit of a single simulation.
-        t_final: observation time, in units of 1 / (mobility x energy).
-        num_samples: number of independent runs, at least 2.
-        dt, j2, j3, j4, temperature, seed, integrator: as in `simulate` and `Potential`.
-    """
-    if real("force", force).dim() != 1 or not len(force):
-        raise ValueError(f"force: expected a tensor [force] with at least one, got shape {tuple(force.shape)}")
-    num_samples, steps = count_of("num_samples", num_samples, 2), steps_until(t_final, dt)
-    potential = Potential(BlockCouplings({"neuron": len(force)}, []), j2, j3, j4).to(force)
-    state = simulate(
-        potential, force.new_zeros(num_samples, len(force)), steps=steps, dt=float(t_final) / steps,
-        temperature=temperature, seed=seed, drive=force, integrator=integrator,
-    ).state  # fmt: skip
-    variance = state.var(0)
-    return Response(state.mean(0), (variance / num_samples).sqrt(), variance)
 
 
 @dataclass(frozen=True)

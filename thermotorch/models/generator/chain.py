@@ -7,23 +7,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import (
-    count_of,
-    counts_of,
-    entries_of,
-    mapping_of,
-    number_of,
-    sample_numbers,
-    seed_of,
-    steps_until,
-)
+from thermotorch.arguments import count_of, counts_of, entries_of, mapping_of, number_of, steps_until
 from thermotorch.dynamics import PathWeights
-from thermotorch.models.drawing import batches, class_labels
+from thermotorch.models.drawing import ImageDevice
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import DenoisingStage
-from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 
 
 class Phase(NamedTuple):
@@ -41,13 +31,16 @@ class Phase(NamedTuple):
     states: Tensor | None = None  # [1 + step, sample, unit] of a stage, if recorded
 
 
-class ThermodynamicChain(Thermodynamic, nn.Module):
+class ThermodynamicChain(ImageDevice):
     """An autonomous machine draws an image from noise; then each stage noises the image and draws it again.
 
     For each stage the visible units, couplings off, turn into cos(angle) v + a sin(angle) xi, held units keep that
     noisy image, and the units run for the observation time of the stage with its couplings on (`DenoisingStage`).
     Between stages the image is read, limited to black and white, and loaded again. With exact posteriors the images
     would follow the law of the data whatever the first machine does.
+
+    Switching couplings or wells does work. By the first law, work - heat of a sample, in the chain's kT, is the energy
+    of the last machine at its end, couplings on, less that of the uncoupled units at the start.
 
     Args:
         image_shape: (channels, height, width).
@@ -122,48 +115,6 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
         if set(self.order) != set(numbers):
             raise ValueError(f"order: expected each of 0 ... {len(numbers) - 1} at least once, got {order}")
         self.t_final = self.first.t_final + sum(stage.noising_time + t_stage for stage in self._sequence())
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sample_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-        times: Sequence[float] = (),
-    ) -> Samples:
-        """Generate images, with heat and work in multiples of the chain's kT.
-
-        Switching couplings or wells does work. By the first law, work - heat is the energy of the last machine at its
-        end, couplings on, less that of the uncoupled units at the start.
-
-        Args:
-            num_samples, seed, sample_ids, labels, known, mask, batch_size, progress: as in
-                `ThermodynamicGenerator.sample`.
-            times: some of `readable_times`.
-
-        Raises:
-            ValueError: an argument of the wrong shape or range.
-        """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
-        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
-        self.first.check_known(known, mask, num_samples)
-        labels = class_labels(labels, ids, self.num_classes)
-        at, clock = [number_of("times", time) for time in entries_of("times", times)], self._clock()
-        if at != sorted(set(at)) or not set(at) <= set(clock):
-            raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
-        device, parts = self.first.potential.bias.device, []
-        mask = None if mask is None else mask.to(device)
-        for rows in batches(num_samples, batch_size, progress):
-            pixels = None if known is None else known[rows].to(device)
-            parts.append(self._batch(ids[rows].to(device), labels[rows].to(device), seed, pixels, mask, at))
-        images, heat, work, frames = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Samples(images, heat, work, frames.transpose(0, 1) if at else None)
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return the times at which `sample` can show an image, nearest to these fractions of `t_final`.
@@ -247,15 +198,20 @@ class ThermodynamicChain(Thermodynamic, nn.Module):
             energy, shown = draw.end, draw.shown
             step, noise_step = step + stage.steps, noise_step + 2
 
-    def _batch(
-        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: Sequence[float]
-    ) -> tuple[Tensor, ...]:
+    def _moments(self, times: Sequence[float]) -> list[float]:
+        at, clock = [number_of("times", time) for time in entries_of("times", times)], self._clock()
+        if at != sorted(set(at)) or not set(at) <= set(clock):
+            raise ValueError(f"times: expected some of {clock}, increasing, got {at}")
+        return at
+
+    def _draw(
+        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: list[float]
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         phases = list(self.phases(ids, labels, seed=seed, known=known, mask=mask))
-        heat = torch.stack([phase.heat for phase in phases]).sum(0) / self.temperature
-        work = torch.stack([phase.work for phase in phases]).sum(0) / self.temperature
+        heat = torch.stack([phase.heat for phase in phases]).sum(0)
+        work = torch.stack([phase.work for phase in phases]).sum(0)
         states = dict(zip(self._clock(), [phases[0].begin, *(phase.shown for phase in phases)], strict=True))
-        frames = torch.stack([self.to_images(states[time]) for time in at], 1) if at else heat.new_empty(len(ids), 0)
-        return self.to_images(phases[-1].shown), heat, work, frames
+        return self.to_images(phases[-1].shown), heat, work, [self.to_images(states[time]) for time in at]
 
     def to_images(self, visible: Tensor) -> Tensor:
         """Return visible units [..., visible] as pictures [..., channel, height, width] in [0, 1]."""

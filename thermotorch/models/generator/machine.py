@@ -9,28 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thermotorch.arguments import (
-    count_of,
-    counts_of,
-    entries_of,
-    flags,
-    mapping_of,
-    number_of,
-    real,
-    sample_numbers,
-    seed_of,
-    steps_until,
-    whole_steps,
-)
+from thermotorch.arguments import count_of, counts_of, entries_of, mapping_of, number_of, steps_until, whole_steps
 from thermotorch.buffers import DerivedBuffers
 from thermotorch.dynamics import INTEGRATORS, Observer, Stream, Trajectory, simulate
 from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.models.classifier.groups import by_group, layered_couplings, plain_by_group
-from thermotorch.models.drawing import batches, class_labels
+from thermotorch.models.drawing import ImageDevice
 from thermotorch.models.generator.noising import Noising, wells_of
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
-from thermotorch.models.protocol import Progress, Samples, Thermodynamic
 from thermotorch.potential import Potential
 
 
@@ -42,7 +29,7 @@ class Reading(NamedTuple):
     work: Tensor  # [sample], work of turning the gain so far, in that unit
 
 
-class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
+class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
     """An autonomous machine: visible, hidden and label units with couplings that are constant in time.
 
     Generation runs `t_final` from x = 0 with couplings and biases off, which gives noise, switches them on and runs
@@ -101,7 +88,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         self.black, self.white = _display_range(display_range)
         j2, j4 = plain_by_group("j2", j2, signed=True), plain_by_group("j4", j4, signed=True)
         mobility = plain_by_group("mobility", mobility)
-        choose("integrator", integrator, {**INTEGRATORS, "auto": None})
+        choose("integrator", integrator, (*INTEGRATORS, "auto"))
         schedule = None if schedule is None else mapping_of("schedule", schedule)
         self.config: dict[str, Any] = {
             "image_shape": image_shape, "hidden": layers if several else layers[0], "hidden_hidden": hidden_hidden,
@@ -136,21 +123,13 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         return {"mobility": torch.as_tensor(by_group("mobility", self.config["mobility"], self.groups))}
 
     def at_step(self, dt: float) -> "ThermodynamicGenerator":
-        """Return this machine, with the same potential, simulated in steps of `dt`.
-
-        Raises:
-            ValueError: a step that does not divide the observation or the read-out time.
-        """
+        """Return this machine, with the same potential, in steps `dt` that divide observation and read-out time."""
         other = type(self)(**{**self.config, "dt": dt}).to(self.potential.bias)
         other.potential, other.precision = self.potential, self.precision
         return other
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
-        """Return the noising protocol that this machine reverses, with its units, temperature and time step.
-
-        Raises:
-            ValueError: a machine with layers, labels or different wells, for which there is no protocol.
-        """
+        """Return the noising protocol that this machine reverses; ValueError for layers, labels or several wells."""
         if self.num_classes or any(not isinstance(self.config[name], int | float) for name in ("hidden", "j2", "j4")):
             raise ValueError("noising: defined for one hidden layer, no labels, and the same wells everywhere")
         names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
@@ -253,58 +232,15 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
             step = end
         return readings
 
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sample_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-        times: Sequence[float] = (),
-    ) -> Samples:
-        """Generate images, with heat and work in multiples of kT.
-
-        Args:
-            num_samples: number of images.
-            seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
-            labels: classes of the images, int64 [num_samples], by default `id % num_classes`; for a machine with label
-                units.
-            known, mask: images [num_samples, channel, height, width] in [0, 1], and the pixels of them that are held
-                while the machine draws the others, bool [channel, height, width] (inpainting).
-            batch_size: number of images per batch.
-            progress: callback (samples done, num_samples) after each batch.
-            times: increasing times in 0 ... t_final of the `frames`, which are on the CPU. They do not change the
-                samples.
-
-        Raises:
-            ValueError: an argument of the wrong shape or range.
-        """
-        num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
-        seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
-        labels = class_labels(labels, ids, self.num_classes)
-        self.check_known(known, mask, num_samples)
-        at = self._steps_at(times)
+    def _draw(
+        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: list[int]
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        start = self.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
         ends = at if self.steps in at else [*at, self.steps]
-        device, parts = self.potential.bias.device, []
-        mask = None if mask is None else mask.to(device)
-        for rows in batches(num_samples, batch_size, progress):
-            chunk = ids[rows].to(device)
-            pixels = None if known is None else known[rows].to(device)
-            start = self.start(
-                len(rows), seed=seed, sample_ids=chunk, labels=labels[rows].to(device), known=pixels, mask=mask
-            )
-            readings = self.readings(start, ends, seed=seed, sample_ids=chunk, mask=mask)
-            work = self.segments[0].gain * interaction(self.potential, start) + readings[-1].work
-            images, heat = self.to_images(readings[-1].state), readings[-1].heat / self.temperature
-            frames = [self.to_images(reading.state).cpu() for reading in readings[: len(at)]]
-            parts.append((images, heat, work / self.temperature, *([torch.stack(frames, 1)] if at else [])))
-        images, heat, work, *frames = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Samples(images, heat, work, frames[0].transpose(0, 1) if at else None)
+        readings = self.readings(start, ends, seed=seed, sample_ids=ids, mask=mask)
+        work = self.segments[0].gain * interaction(self.potential, start) + readings[-1].work
+        images = [self.to_images(reading.state) for reading in readings]
+        return images[-1], readings[-1].heat, work, images[: len(at)]
 
     def to_images(self, state: Tensor) -> Tensor:
         """Return the visible units of states [..., unit] as images [..., channel, height, width] in [0, 1]."""
@@ -337,7 +273,7 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
                 kept.append(step)
         return [step * self.dt for step in reversed(kept)]
 
-    def _steps_at(self, times: Sequence[float]) -> list[int]:
+    def _moments(self, times: Sequence[float]) -> list[int]:
         at = [whole_steps("times", time, self.dt) for time in entries_of("times", times)]
         if any(a >= b for a, b in pairwise(at)) or not all(0 <= step <= self.steps for step in at):
             raise ValueError(
@@ -346,16 +282,6 @@ class ThermodynamicGenerator(Thermodynamic, DerivedBuffers):
         if any(self.steps - self.readout_steps < step < self.steps for step in at):
             raise ValueError(f"times: the read-out takes the last {self.readout_steps * self.dt:g}, got {times}")
         return at
-
-    def check_known(self, known: Tensor | None, mask: Tensor | None, num_samples: int) -> None:
-        """Refuse known pixels or a mask of the wrong shape; arguments as in `sample`."""
-        if known is None and mask is None:
-            return
-        if known is None or mask is None:
-            raise ValueError("known, mask: expected both, the images and the mask of their known pixels")
-        if real("known", known).shape != (num_samples, *self.image_shape):
-            raise ValueError(f"known: expected shape {(num_samples, *self.image_shape)}, got {tuple(known.shape)}")
-        flags("mask", mask, self.image_shape)
 
 
 def _display_range(states: Sequence[float]) -> tuple[float, float]:

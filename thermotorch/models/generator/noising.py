@@ -24,10 +24,6 @@ from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.potential import Potential
 
-_NUMBERS: dict[str, dict[str, bool]] = {
-    "temperature": {}, "j2": {"signed": True}, "j4": {}, "strength": {"signed": True}, "ramp": {"positive": True},
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Noising:
@@ -45,10 +41,10 @@ class Noising:
 
     def __post_init__(self) -> None:
         count_of("hidden", self.hidden, 0)
-        for name, kind in _NUMBERS.items():
-            number_of(name, getattr(self, name), **kind)
+        for name in ("temperature", "j2", "j4", "strength", "ramp"):
+            number_of(name, getattr(self, name), signed=name in ("j2", "strength"), positive=name == "ramp")
         steps_until(self.t_final, self.dt)
-        choose("integrator", self.integrator, {**INTEGRATORS, "auto": None})
+        choose("integrator", self.integrator, (*INTEGRATORS, "auto"))
 
     def coarser(self, times: int) -> "Noising":
         """Return the protocol with a step `times` as long, in the splitting scheme.
@@ -82,14 +78,11 @@ class Noising:
         record: int | None = None,
         observers: Mapping[str, Observer] | None = None,
     ) -> tuple[Tensor, Trajectory]:
-        """Equilibrate to the images, then let them decay.
+        """Equilibrate to the images, then let them decay: return the state between the two and the decay's trajectory.
 
         Args:
             pixels: normalised pixels, [batch, visible].
             seed, sample_ids, record, observers: as in `simulate`.
-
-        Returns:
-            State at the start of the decay, [batch, unit], and the `Trajectory` of the decay.
         """
         force = self.force(pixels)
         potential = uncoupled(force.shape[1], self.j2, self.j4).to(force)

@@ -42,10 +42,9 @@ def segments_of(schedule: Mapping[str, Sequence[float]] | None, steps: int, temp
             f"schedule: {count} segments of {steps} steps are not equally long; write a number of factors that divides "
             f"{steps}, or a t_final of {steps - steps % count} or {steps - steps % count + count} steps"
         )
-    for number, factor in enumerate(schedule.get("temperature", ())):
-        number_of(f"schedule['temperature'][{number}]", factor)
-    for number, factor in enumerate(schedule.get("gain", ())):
-        number_of(f"schedule['gain'][{number}]", factor, signed=True)
+    for knob, factors in schedule.items():
+        for number, factor in enumerate(factors):
+            number_of(f"schedule[{knob!r}][{number}]", factor, signed=knob == "gain")
     ones = [1.0] * count
     bounds = range(0, steps + 1, steps // count)
     knobs = zip(schedule.get("temperature", ones), schedule.get("gain", ones), strict=True)
