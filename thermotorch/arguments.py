@@ -51,11 +51,7 @@ def count_of(name: str, value: Any, least: float = 1) -> int:
 
 
 def counts_of(name: str, value: Any, least: float = 1, length: int | None = None) -> list[int]:
-    """Return a sequence of counts, of a given length unless None, as plain ints.
-
-    Raises:
-        TypeError, ValueError: no sequence, one of another length, or an entry that is no count.
-    """
+    """Return a sequence of counts as plain ints; ValueError for another length than a given one."""
     counts = [count_of(f"{name}[{k}]", entry, least) for k, entry in enumerate(entries_of(name, value, "integers"))]
     if length is not None and len(counts) != length:
         raise ValueError(f"{name}: expected {length} numbers, found {counts}")
@@ -63,11 +59,7 @@ def counts_of(name: str, value: Any, least: float = 1, length: int | None = None
 
 
 def entries_of(name: str, value: Any, kind: str = "numbers") -> list[Any]:
-    """Return the entries of a sequence as a list.
-
-    Raises:
-        TypeError: no sequence; a text and a dict are none.
-    """
+    """Return the entries of a sequence as a list; TypeError for no sequence, such as a text or a dict."""
     unsuitable = isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__")
     if unsuitable or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of {kind}, got {value!r}")
@@ -75,11 +67,7 @@ def entries_of(name: str, value: Any, kind: str = "numbers") -> list[Any]:
 
 
 def mapping_of(name: str, value: Any) -> dict[str, Any]:
-    """Return a mapping as a dict.
-
-    Raises:
-        TypeError: no mapping.
-    """
+    """Return a mapping as a dict; TypeError for anything else."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict, got {value!r}")
     return dict(value)
@@ -112,16 +100,10 @@ def number_of(name: str, value: Any, *, positive: bool = False, signed: bool = F
 
 
 def whole_steps(name: str, time: float, dt: float) -> int:
-    """Return the number of steps of length `dt` in `time`.
+    """Return the number of steps of length `dt` > 0 in `time` >= 0, in the same unit.
 
-    Args:
-        name: name of the time, for the message.
-        time, dt: numbers in the same unit, time >= 0, dt > 0.
-
-    Raises:
-        ValueError: a time that is no multiple of dt; the message gives the two nearest multiples. The tolerance is one
-            part in 2^22, for time, dt and quotient rounded to float32, and at most a hundredth of a step.
-        TypeError, ValueError: a time or step that is no such number.
+    ValueError for a time that is no multiple of dt; the message gives the two nearest. The tolerance is one part in
+    2^22, for time, dt and quotient rounded to float32, and at most a hundredth of a step.
     """
     time, dt = number_of(name, time), number_of("dt", dt, positive=True)
     quotient = time / dt
@@ -136,12 +118,7 @@ def whole_steps(name: str, time: float, dt: float) -> int:
 
 
 def steps_until(t_final: float, dt: float, name: str = "t_final") -> int:
-    """Return the number of steps until an observation time called `name`, at least one.
-
-    Raises:
-        TypeError, ValueError: a time or step that is no positive number, a step longer than the time, or as
-            `whole_steps`.
-    """
+    """Return `whole_steps` until an observation time, at least one; ValueError for a step longer than the time."""
     t_final, dt = number_of(name, t_final, positive=True), number_of("dt", dt, positive=True)
     if dt > t_final:
         raise ValueError(f"dt must be positive and at most {name}={t_final}, got {dt}")
@@ -149,29 +126,22 @@ def steps_until(t_final: float, dt: float, name: str = "t_final") -> int:
 
 
 def integers(name: str, value: Any, shape: Sequence[int]) -> Tensor:
-    """Return the integers in a tensor, an array or a list as an int64 tensor of the given shape.
-
-    Raises:
-        ValueError: another shape, or numbers that are no integers.
-    """
+    """Return a tensor, an array or a list of integers as int64; ValueError for another shape or other numbers."""
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         tensor = None
     if tensor is not None and not tensor.numel() and not isinstance(value, Tensor):
         tensor = tensor.long()  # an empty list has no type
-    if tensor is None or not _whole(tensor) or tensor.shape != tuple(shape):
+    whole = tensor is not None and not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    if tensor is None or not whole or tensor.shape != tuple(shape):
         actual = type(value).__name__ if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
         raise ValueError(f"{name}: expected an int64 tensor of shape {tuple(shape)}, got {actual}")
     return tensor.long()
 
 
 def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Return `sample_ids`, the numbers of the noise streams, as int64 of the given shape; None counts from 0.
-
-    Raises:
-        ValueError: another shape, no integers, or integers outside [0, 2^34).
-    """
+    """Return `sample_ids`, the noise streams, as int64 of a shape; None counts from 0, ValueError outside [0, 2^34)."""
     if value is None:
         return torch.arange(torch.Size(shape).numel(), device=device).view(*shape)
     ids = integers("sample_ids", value, shape)
@@ -240,7 +210,3 @@ def _sign(positive: bool, signed: bool) -> str:
 def _refuse_gradient(name: str, value: Any) -> None:
     if getattr(value, "requires_grad", False) and torch.is_grad_enabled():
         raise TypeError(f"{name}: no gradient reaches it; write {name}.detach()")
-
-
-def _whole(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)

@@ -15,15 +15,7 @@ except ImportError:  # Windows has no such locks
 
 
 def user_path(name: str, path: str | os.PathLike) -> Path:
-    """Return a path with `~` and `~user` at its start replaced by the home of that user.
-
-    Args:
-        name: argument or variable that holds the path, for the error.
-        path: the path.
-
-    Raises:
-        ValueError: no such user.
-    """
+    """Return a path with `~` and `~user` at its start replaced by that user's home; ValueError for no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -31,11 +23,7 @@ def user_path(name: str, path: str | os.PathLike) -> Path:
 
 
 def write_file(path: str | os.PathLike, data: bytes | str) -> Path:
-    """Write a file whole, text as UTF-8, make its folder if needed, and return its path.
-
-    Raises:
-        OSError: the folder cannot be made, or the file cannot be written; an earlier file is untouched.
-    """
+    """Write a file whole, text as UTF-8, make its folder if needed, and return its path; see `replacing`."""
     with replacing(path) as partial:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
     return Path(path)
@@ -48,12 +36,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     The partial file has a name of its own, so any number of processes and threads may write the same file: the last
     one to finish wins. Contents and name are on the disk when the block returns. An earlier file's permissions stay.
 
-    Args:
-        path: file to write; its folder is made if needed.
-
-    Raises:
-        OSError: as the writer or the disk raised it. Whatever ends the block early, the partial file is removed and
-            an earlier file is untouched.
+    The folder is made if needed. Whatever ends the block early, the partial file is removed and an earlier file is
+    untouched, as with an OSError of the folder, the writer or the disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,10 +60,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 def locked(folder: str | os.PathLike) -> Iterator[None]:
     """Keep other processes and threads that ask for the same lock out of a folder, as long as the block runs.
 
-    For files that belong together. Advisory, and without effect where the file system has no locks.
-
-    Args:
-        folder: made if needed; no lock file is left in it.
+    For files that belong together. Advisory, and without effect where the file system has no locks. The folder is made
+    if needed, and no lock file is left in it.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if fcntl is None:

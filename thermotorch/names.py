@@ -5,13 +5,7 @@ from collections.abc import Iterable
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """Return the error for an unknown name, for the caller to raise; it lists the close matches, or all names.
-
-    Args:
-        kind: kind of name, such as "model".
-        name: the unknown name.
-        known: the known names.
-    """
+    """Return the error for an unknown name of a kind, such as "model", which lists the close matches or all names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3) or [candidate for candidate in known if name in candidate][:3]
     if close:

@@ -51,10 +51,7 @@ def logdet_by_integration(
         readout: read-out, whose reads are divided among the nodes.
         nodes: number of nodes of the quadrature. Its error falls as rho^(-2 nodes) with rho = z + sqrt(z^2 - 1),
             z = (1 + a) / (1 - a), a the smallest eigenvalue of S A S: 16 nodes give 1e-5 down to a = 0.02.
-        seed, check: as in `linalg.solve`.
-
-    Raises:
-        ValueError: as `linalg.solve`.
+        seed, check: as in `linalg.solve`, with the same errors.
     """
     device, readout, seed = device or Device(), readout or Readout(), int(seed_or_fresh(seed))
     nodes = count_of("nodes", nodes)
@@ -97,8 +94,7 @@ def logdet_by_switching(
             is unreliable.
         device, seed, check: as in `linalg.solve`.
 
-    Returns:
-        A `Switching`; the standard error and the first-order bias (removed) come from the spread of exp(-W/kT).
+    The standard error and the first-order bias (removed) come from the spread of exp(-W/kT).
     """
     device = device or Device()
     replicas, stages = count_of("replicas", replicas, 2), count_of("stages", stages)

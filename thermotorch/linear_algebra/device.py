@@ -54,8 +54,6 @@ class Readout:
         blocks: number of block averages of each replica, whose spread gives the standard error. A block must be long
             against the slowest relaxation.
 
-    Raises:
-        ValueError: a number out of range.
     """
 
     reads: int = 10_000
@@ -119,7 +117,7 @@ class Device:
         seed: int | None = None,
         first_sample: int = 0,
     ) -> tuple[Tensor, float]:
-        """Run the device from rest at x = 0 and return block averages of a statistic.
+        """Return block averages [block, replica, ...] of a statistic from rest at x = 0, and the time of all replicas.
 
         Args:
             A: loaded drift [unit, unit].
@@ -129,9 +127,6 @@ class Device:
             noise: D [unit, unit] of an overdamped device, by default the identity.
             seed: seed of the noise; None draws one from torch's global generator.
             first_sample: replica r has the noise of sample first_sample + r.
-
-        Returns:
-            Block averages [block, replica, ...], and the device time of all replicas.
 
         Raises:
             FloatingPointError: the state grew without bound, since a mode of the loaded matrix does not relax.

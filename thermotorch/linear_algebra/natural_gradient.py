@@ -76,8 +76,7 @@ def natural_gradient(
         replicas: number of devices to average over.
         seed: seed of the noise, another for each optimisation step; None draws one from torch's global generator.
 
-    Returns:
-        An `Estimate`. Its standard error comes from the spread of the replicas; it is NaN for a single one.
+    The standard error comes from the spread of the replicas; it is NaN for a single one.
     """
     device = device or Device()
     check_symmetric("curvature", curvature, "a device of springs or capacitors")

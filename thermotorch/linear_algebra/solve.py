@@ -60,7 +60,8 @@ def solve(
     """
     device, readout = device or Device(), readout or Readout()
     scale = prepare(A, readout, precondition, check)
-    _check_vector("b", b, len(A))
+    if real("b", b).shape != (len(A),):
+        raise ValueError(f"b: expected shape ({len(A)},), got {tuple(b.shape)}")
     loaded = scaled(A, scale)
     blocks, time = device.average(loaded, lambda x: x.mean(0), readout, force=b * scale, seed=seed)
     value, stderr = combine(blocks, scale)
@@ -217,8 +218,3 @@ def check_symmetric(name: str, A: Tensor, what: str, instead: str = "") -> None:
             f"{name} is asymmetric: its entries differ from those of {name}.T by up to {difference:.2g}, "
             f"and {what} is symmetric{instead}"
         )
-
-
-def _check_vector(name: str, b: Tensor, units: int) -> None:
-    if real(name, b).shape != (units,):
-        raise ValueError(f"{name}: expected shape ({units},), got {tuple(b.shape)}")

@@ -133,9 +133,6 @@ def fit_closed_form(
         tolerance: norm of the residual at which to stop, relative to that of J = b = 0.
         max_iterations: most iterations for each ridge.
 
-    Raises:
-        ValueError: empty `ridges`.
-
     Cost: one eigendecomposition, then five float64 products [unit, unit]^2 per iteration, tens of iterations.
     """
     best: ClosedFormFit | None = None

@@ -9,7 +9,7 @@ from thermotorch.potential import Potential, require_quartic
 
 @torch.no_grad()
 def online_update(potential: Potential, path: Tensor, *, dt: float, temperature: float, rate: float) -> Tensor:
-    """Train `potential` in place along one noising trajectory, with an update after every step.
+    """Train `potential` in place along one noising trajectory; return the action before each update, [time - 1].
 
         J_ij -= rate (r_i x'_j + r_j x'_i),   b_i -= rate r_i,   r_i = (-dx_i + dt g_i(x')) / (2 kT)
 
@@ -18,9 +18,6 @@ def online_update(potential: Potential, path: Tensor, *, dt: float, temperature:
         path: one noising trajectory, [time, unit].
         dt, temperature: time step and kT of the path.
         rate: learning rate per step; the papers use dt / t_final.
-
-    Returns:
-        The action of each step before its update, [time - 1].
 
     Raises:
         TypeError: couplings of another class.

@@ -28,16 +28,13 @@ def nearest(values: Tensor, step: float) -> Settings:
 
 
 def averaging(values: Tensor, step: float, settings: int | None = None) -> Settings:
-    """Return settings that average to `values`: step x floor(value / step + u) for thresholds u, shared by all values.
+    """Return settings that average to `values`: step x floor(value / step + u) for increasing thresholds u, shared.
 
     Args:
         values: target values, any shape.
         step: resolution.
         settings: number of evenly spaced thresholds, whose average is off by up to step / (2 settings). None takes
             every distinct setting, at most the number of values plus one, and averages exactly.
-
-    Returns:
-        The settings in order of their threshold.
     """
     step = number_of("step", step, positive=True)
     ratio = values / step

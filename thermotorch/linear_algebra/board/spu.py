@@ -233,8 +233,7 @@ class StochasticProcessingUnit(nn.Module):
                 blocks.
             seed: seed of the noise; None draws one from torch's global generator.
 
-        Returns:
-            A `BoardEstimate`. Its standard error is that of sampling alone, without the errors of components.
+        The standard error is that of sampling alone, without the errors of components.
         """
         reads, seed = count_of("reads", reads), int(seed_or_fresh(seed))
         circuits, weights = self.circuits(
