@@ -8,7 +8,7 @@ import torch
 from scripts.pages.circuit_digits import NAME, SAMPLES, judge, obeyed
 from thermotorch import simulate
 from thermotorch.circuit import analog_machine
-from thermotorch.circuit.mismatch import mismatched_capacitors
+from thermotorch.circuit.machine import mismatched_capacitors
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import wells_of
 from thermotorch.models.imperfections import realise

@@ -88,6 +88,16 @@ def test_cells_are_the_machine(ngspice):
     assert exact.abs().min() > 0.1
 
 
+def test_the_read_out_averages_over_the_end_of_the_run(ngspice):
+    machine = from_potential(units([0.5]), 4.0, 0.01, 0.0, start=torch.tensor([1.0]).double())
+    run = cell_energies(replace(machine, readout_time=2.0)).run
+    time, volt = run.waveforms["time"] / SECOND, run.waveforms["v(x0)"] / CELL_SCALE.volt
+    late = time >= 2.0
+    mean = torch.trapezoid(volt[late], time[late]) / 2.0
+    assert run.read.item() == pytest.approx(mean.item(), abs=2e-3)
+    assert abs(run.read.item() - volt[-1]) > 0.02  # it still falls
+
+
 def test_machines_without_cells_are_refused():
     with pytest.raises(ValueError, match="unit 1 has j2 = 0.7, j3 = 0, j4 = 1, mobility 1; there are cells"):
         cell_netlist(from_potential(units([0.5, 0.7]), 1.0, 0.01, 0.0))

@@ -7,7 +7,7 @@ import torch
 
 import thermotorch as tt
 from thermotorch.circuit import Scale, circuit_energies, from_potential, netlist, run_netlist
-from thermotorch.circuit.mismatch import mismatched_capacitors
+from thermotorch.circuit.machine import mismatched_capacitors
 from thermotorch.models.imperfections import realise
 
 START = torch.tensor([0.2, 0.4, -0.6]).double()

@@ -10,11 +10,10 @@
 ngspice is the Debian package `ngspice`; writing a netlist does not need it.
 """
 
-from thermotorch.circuit.energies import CircuitEnergies, circuit_energies
 from thermotorch.circuit.machine import AnalogMachine, Segment, analog_machine, from_potential
 from thermotorch.circuit.measured import MeasuredWells
 from thermotorch.circuit.netlist import netlist
-from thermotorch.circuit.ngspice import CircuitRun, find_ngspice, run_netlist
+from thermotorch.circuit.ngspice import CircuitEnergies, CircuitRun, circuit_energies, find_ngspice, run_netlist
 from thermotorch.circuit.scale import Scale
 
 __all__ = [

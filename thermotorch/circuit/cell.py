@@ -10,7 +10,7 @@ within a few tenths of V_ov. Noise is injected, at `Scale.kelvin`: the thermal n
 less than a millivolt, where diodes are straight lines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import number_of
+from thermotorch.circuit.netlist import READ, WAVEFORM
 from thermotorch.circuit.ngspice import run_netlist
 from thermotorch.circuit.scale import Scale
 
 CELL_SCALE = Scale(0.03, second=1e-8, kelvin=3e6, supply=1.8)  # x = 1 is 83 mV
 _NMOS, _PMOS = 1e-4, 4e-5  # KP, A/V^2
+_POINTS = 301  # of a sweep
 MODELS = (
     ".model well d(is=1 n=1)",  # the area of a diode is its I_S in ampere
     f".model nch nmos(level=1 vto=0.4 kp={_NMOS:g} lambda=0.02)",
@@ -98,11 +100,6 @@ def well(cell: Cell, unit: int, rails: tuple[str, str] = RAILS) -> Iterator[str]
     yield f"Iw{unit} {source} {sink} dc {abs(cell.trim):.6g}"
 
 
-def rails(scale: Scale = CELL_SCALE) -> tuple[str, str]:
-    """Return the two supplies, half of `scale.supply` on either side of ground."""
-    return f"Vdd vdd 0 dc {scale.supply / 2:g}", f"Vss vss 0 dc {-scale.supply / 2:g}"
-
-
 class CellCurve(NamedTuple):
     """A measured sweep; reduced units, but for the supply current."""
 
@@ -111,42 +108,22 @@ class CellCurve(NamedTuple):
     supply: Tensor  # [point], ampere out of the positive supply
 
 
-def sweep_netlist(
-    elements: Sequence[str], scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301, *, node: str = "x0"
-) -> str:
-    """Return a DC sweep of a driven node; `read.txt` is a stub, the sweep is in `waveform.raw`.
+def measure(elements: Sequence[str], reach: float = 1.5) -> CellCurve:
+    """Return the current that elements draw from node x0 at each voltage of it, by a DC sweep in ngspice.
 
-    Raises:
-        ValueError: a reach beyond the supply.
-    """
-    volts = number_of("reach", reach, positive=True) * scale.volt
-    if volts > scale.supply / 2:
-        raise ValueError(f"reach: x = {reach:g} is {volts:.3g} V, and half the supply is {scale.supply / 2:g} V")
-    sweep = f"dc Vx {-volts:.12g} {volts:.12g} {2 * volts / (points - 1):.12g}"
-    lines = [
-        "* DC sweep of a cell, by thermotorch; run with ngspice -b", *MODELS, *rails(scale), *elements,
-        f"Vx {node} 0 dc 0", ".options reltol=1e-6 abstol=1e-13 vntol=1e-9 gmin=1e-15", ".control", sweep,
-        "echo unit x > read.txt", "write waveform.raw", "quit", ".endc", ".end",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def measure(elements: Sequence[str], scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301) -> CellCurve:
-    """Return the current that elements draw from node x0 at each voltage of it, by ngspice.
+    Args:
+        elements: lines of a netlist.
+        reach: largest state on either side.
 
     Raises:
         ValueError: a reach beyond the supply.
         FileNotFoundError: ngspice is not installed.
     """
-    waves = run_netlist(sweep_netlist(elements, scale, reach, points)).waveforms
-    state = torch.linspace(-reach, reach, points, dtype=torch.float64)
-    force = -waves["i(vx)"] / (scale.siemens * scale.volt)
-    return CellCurve(state, force, -waves["i(vdd)"])
+    state, waves = _swept(elements, reach)
+    return CellCurve(state, -waves["i(vx)"] / (CELL_SCALE.siemens * CELL_SCALE.volt), -waves["i(vdd)"])
 
 
-def measure_pair(
-    overdrive: float, scale: Scale = CELL_SCALE, reach: float = 1.5, points: int = 301
-) -> tuple[Tensor, Tensor]:
+def measure_pair(overdrive: float) -> tuple[Tensor, Tensor]:
     """Return states and the answer of a coupling pair of unit strength to each, [point] each, by ngspice.
 
     A linear coupling answers x. By the square law a pair answers x sqrt(1 - (u x / 2 V_ov)^2), up to V_ov / u; its
@@ -156,11 +133,24 @@ def measure_pair(
         overdrive: V_ov, volt.
 
     Raises:
-        ValueError: a reach beyond the supply.
         FileNotFoundError: ngspice is not installed.
     """
-    tail = scale.siemens * number_of("overdrive", overdrive, positive=True)
-    elements = [*transconductor("p", "x0", "0", "out", tail, overdrive), "Vout out 0 dc 0"]
-    waves = run_netlist(sweep_netlist(elements, scale, reach, points)).waveforms
-    state = torch.linspace(-reach, reach, points, dtype=torch.float64)
-    return state, waves["i(vout)"] / (scale.siemens * scale.volt)
+    tail = CELL_SCALE.siemens * number_of("overdrive", overdrive, positive=True)
+    state, waves = _swept([*transconductor("p", "x0", "0", "out", tail, overdrive), "Vout out 0 dc 0"])
+    return state, waves["i(vout)"] / (CELL_SCALE.siemens * CELL_SCALE.volt)
+
+
+def _swept(elements: Sequence[str], reach: float = 1.5) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Return the states of a sweep of node x0, [point], and the waveforms over them; errors as in `measure`."""
+    volts, half = number_of("reach", reach, positive=True) * CELL_SCALE.volt, CELL_SCALE.supply / 2
+    if volts > half:
+        raise ValueError(f"reach: x = {reach:g} is {volts:.3g} V, and half the supply is {half:g} V")
+    lines = [
+        "* DC sweep of a cell, by thermotorch; run with ngspice -b", *MODELS, f"Vdd vdd 0 dc {half:g}",
+        f"Vss vss 0 dc {-half:g}", *elements, "Vx x0 0 dc 0",
+        ".options reltol=1e-6 abstol=1e-13 vntol=1e-9 gmin=1e-15", ".control",
+        f"dc Vx {-volts:.12g} {volts:.12g} {2 * volts / (_POINTS - 1):.12g}",
+        f"echo unit x > {READ}", f"write {WAVEFORM}", "quit", ".endc", ".end",  # the first is a stub
+    ]  # fmt: skip
+    waves = run_netlist("\n".join(lines) + "\n").waveforms
+    return torch.linspace(-reach, reach, _POINTS, dtype=torch.float64), waves

@@ -12,37 +12,29 @@ the preparation too and pull with at most |J| G0 V_ov. What makes the injected n
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import sqrt
+from typing import NamedTuple
 
 from thermotorch.arguments import number_of
 from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, MODELS, SINGLE_WELL, Cell, transconductor, well
+from thermotorch.circuit.elements import noise
 from thermotorch.circuit.fitting import noise_step
 from thermotorch.circuit.machine import AnalogMachine
+from thermotorch.circuit.netlist import control
 from thermotorch.circuit.ngspice import CircuitRun, run_netlist
 from thermotorch.circuit.scale import Scale
-from thermotorch.units import kT_to_joule
 
 METERS = ("wells", "bonds", "noise", "stored")
 _CELLS = {(0.5, 0.0, 1.0): SINGLE_WELL, (-0.5, 0.0, 1.0): DOUBLE_WELL}  # (j2, j3, j4)
 
 
-@dataclass(frozen=True)
-class CellEnergies:
-    """Energies of one run of a machine of cells, in joule, and the run.
+class CellEnergies(NamedTuple):
+    """Energies of one run of a machine of cells, in joule, and the run."""
 
-    Attributes:
-        wells, bonds: energy from the rails of the wells, and of couplings and biases.
-        noise: energy that the noise sources gave to the units.
-        stored: growth of C v^2 / 2 of the units.
-        run: read-out and waveforms of the same run.
-    """
-
-    wells: float
-    bonds: float
-    noise: float
-    stored: float
-    run: CircuitRun
+    wells: float  # from the rails of the wells
+    bonds: float  # from the rails of couplings and biases
+    noise: float  # that the noise sources gave to the units
+    stored: float  # growth of C v^2 / 2 of the units
+    run: CircuitRun  # read-out and waveforms of the same run
 
 
 def cell_netlist(
@@ -89,15 +81,13 @@ def cell_netlist(
         ]
         lines += well(cells[unit], unit, rails=("vddw", "vssw"))
         lines += _bonds(machine, scale, unit, pairs)
-        if machine.temperature:
-            rms = sqrt(2 * kT_to_joule(1.0, scale.kelvin) * scale.siemens / (step * second))
-            lines += [f"In{unit} 0 b{unit} dc 0 trnoise({rms:.12g} {step * second:.12g} 0 0)"]
-            lines += [f"Vb{unit} b{unit} x{unit} dc 0"]
+        lines += noise(machine, scale, step, unit, metered=True)
     lines += _meters(machine, scale, free)
     if machine.switched:
         off = machine.program[0].time * second
         lines.append(f"Vgain gain 0 pwl(0 0 {off:.12g} 0 {off + 1e-3 * step * second:.12g} 1)")
-    return "\n".join([*lines, *_control(machine, scale, step)]) + "\n"
+    kept = [f"v(x{unit})" for unit in range(machine.units)] + [f"v(m_{meter})" for meter in METERS]
+    return "\n".join([*lines, *control(machine, scale, step, " ".join(kept))]) + "\n"
 
 
 def cell_energies(
@@ -160,22 +150,6 @@ def _meters(machine: AnalogMachine, scale: Scale, free: list[int]) -> Iterator[s
         yield f"Bm{unit}_stored 0 m_stored i={watt:.12g}*v(x{unit})*i(Va{unit})"
         if machine.temperature:
             yield f"Bm{unit}_noise 0 m_noise i={watt:.12g}*v(x{unit})*i(Vb{unit})"
-
-
-def _control(machine: AnalogMachine, scale: Scale, step: float) -> Iterator[str]:
-    seconds = step * scale.second
-    yield ".control"
-    yield "set numdgt=12"
-    yield f"tran {seconds:.12g} {machine.time * scale.second:.12g} 0 {seconds:.12g} uic"
-    yield "echo unit x > read.txt"
-    for unit in machine.read:
-        yield f"let q = v(x{unit})[length(time)-1]/{scale.volt:.12g}"
-        yield f'echo {unit} "$&q" >> read.txt'
-    kept = [f"v(x{unit})" for unit in range(machine.units)] + [f"v(m_{meter})" for meter in METERS]
-    yield f"write waveform.raw {' '.join(kept)}"
-    yield "quit"
-    yield ".endc"
-    yield ".end"
 
 
 def supplied(machine: AnalogMachine, scale: Scale = CELL_SCALE, pairs: float | None = None) -> tuple[float, float]:

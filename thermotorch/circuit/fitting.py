@@ -1,7 +1,7 @@
 """Bounds for a machine in a circuit: the reach of its units and their fastest rate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,17 +13,11 @@ _SLOW = 0.1  # product of the noise step and the fastest rate, where none is giv
 _SWEEPS = 200
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The reach of the states of a machine and its fastest rate, in reduced units.
+class Reach(NamedTuple):
+    """The reach of the states of a machine and its fastest rate, in reduced units."""
 
-    Attributes:
-        state: upper bound of |x|: all couplings pull one way, and a fluctuation climbs 8 kT.
-        rate: curvature of the potential, times mobility, where couplings pull at random and a fluctuation climbs kT.
-    """
-
-    state: float
-    rate: float
+    state: float  # upper bound of |x|: all couplings pull one way, and a fluctuation climbs 8 kT
+    rate: float  # curvature times mobility, where couplings pull at random and a fluctuation climbs kT
 
 
 def reach_of(machine: AnalogMachine) -> Reach:

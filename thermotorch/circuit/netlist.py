@@ -14,10 +14,9 @@ from itertools import accumulate
 from math import sqrt
 
 from thermotorch.arguments import count_of
-from thermotorch.circuit.elements import elements
+from thermotorch.circuit.elements import METERS, elements, meters
 from thermotorch.circuit.fitting import noise_step
 from thermotorch.circuit.machine import AnalogMachine
-from thermotorch.circuit.meters import METERS, meters
 from thermotorch.circuit.scale import Scale
 
 READ, WAVEFORM, ENERGY = "read.txt", "waveform.raw", "energy.txt"  # files that ngspice writes beside the netlist
@@ -63,7 +62,7 @@ def netlist(
         lines += elements(machine, scale, step, unit, metered)
     if metered:
         lines += meters(machine, scale)
-    lines += _control(machine, scale, step, bits, waveform, metered)
+    lines += control(machine, scale, step, "" if waveform else None, bits, metered)
     return "\n".join(lines) + "\n"
 
 
@@ -95,10 +94,10 @@ def _knobs(machine: AnalogMachine, scale: Scale) -> Iterator[str]:
         yield f"V{knob} {knob} 0 pwl({' '.join(f'{point:.12g}' for point in points)})"
 
 
-def _control(
-    machine: AnalogMachine, scale: Scale, step: float, bits: int | None, waveform: bool, metered: bool
+def control(
+    machine: AnalogMachine, scale: Scale, step: float, kept: str | None, bits: int | None = None, metered: bool = False
 ) -> Iterator[str]:
-    """Yield the commands: run, read, convert, write."""
+    """Yield the commands: run, read, convert, write. `kept` names the waveforms to write, "" for all, None for none."""
     stop = machine.time * scale.second
     yield ".control"
     yield "set numdgt=12"
@@ -123,8 +122,8 @@ def _control(
         for meter in METERS:
             yield f"let q = v(m_{meter})[length(time)-1]"
             yield f'echo {meter} "$&q" >> {ENERGY}'
-    if waveform:
-        yield f"write {WAVEFORM}"
+    if kept is not None:
+        yield f"write {WAVEFORM} {kept}".rstrip()
     yield "quit"
     yield ".endc"
     yield ".end"
