@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from thermotorch.zoo import create_model, hub, load_card, load_checkpoint, save_checkpoint
-from thermotorch.zoo.hub import download
+from thermotorch.zoo import create_model, load_card, load_checkpoint, lookup, save_checkpoint
+from thermotorch.zoo.lookup import download
 
 FIELDS = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
 
@@ -83,7 +83,7 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch, tmp_path):
     message = str(caught.value)
     assert message.startswith("checkpoint 'hf://somebody/net@v1' is not in the Hub's cache and could not be")
     assert "`hf download somebody/net --revision v1 --local-dir FOLDER`" in message
-    assert hub.download.cache_info().currsize == 0, "a failure is not remembered"
+    assert lookup.download.cache_info().currsize == 0, "a failure is not remembered"
 
 
 def test_the_real_client_finds_what_is_in_its_cache(tmp_path, monkeypatch):

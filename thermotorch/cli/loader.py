@@ -18,7 +18,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.plugins.config_source import ConfigResult
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
@@ -75,16 +74,11 @@ class CheckedLoader(ConfigLoaderImpl):
         self.repository = NamedFiles(config_search_path)
 
     def load_configuration(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
+        self, config_name: str | None, overrides: list[str], *arguments: Any, **keywords: Any
     ) -> DictConfig:
         for name in ("oc.create", "oc.decode"):  # they build nodes from strings, which may hide a target
             OmegaConf.register_new_resolver(name, _refused_resolver(name), replace=True)
-        config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        config = super().load_configuration(config_name, overrides, *arguments, **keywords)
         check_configuration(config, overrides)
         return config
 

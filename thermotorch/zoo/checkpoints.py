@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from thermotorch.files import locked, write_file
-from thermotorch.zoo.budget import build_within
 from thermotorch.zoo.cards import CARD_FORMAT, Card, check_card, read_card, write_card
 from thermotorch.zoo.lookup import card_path, find_checkpoint, hidden_checkpoints
-from thermotorch.zoo.registry import architecture, architectures, build_model, family_of
+from thermotorch.zoo.registry import architecture, architectures, build_model, build_within, family_of
 from thermotorch.zoo.tensor_files import packed, read_tensors
 
 _TAG = re.compile(r"\w[\w.+-]*", re.ASCII)

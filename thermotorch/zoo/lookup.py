@@ -1,5 +1,7 @@
 """The files of a checkpoint, found by path, by address on the Hugging Face Hub, or by name.
 
+Only an address, `hf://owner/repository[@revision]`, needs a network.
+
 The first match for a name wins, in
 
 1. the folder $THERMOTORCH_HOME, if set;
@@ -15,16 +17,19 @@ A checkpoint is two files side by side, or a folder in the layout of the Hub:
 """
 
 import os
+import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from thermotorch.files import user_path
 from thermotorch.names import unknown_name
-from thermotorch.zoo.hub import SCHEME, download
 from thermotorch.zoo.plugins import plugin_folders
 
 _LONGEST_PATH, _LONGEST_PART = 4096, 255  # characters of a path and bytes of a name on most systems
 FOLDER_WEIGHTS, FOLDER_CARD = "model.safetensors", "config.json"
+SCHEME = "hf://"
+_ADDRESS = re.compile(rf"{SCHEME}(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 def packaged_folder() -> Path:
@@ -116,6 +121,38 @@ def unknown_checkpoint(kind: str, name: str, known: Iterable[str]) -> ValueError
     if (Path(name) / FOLDER_CARD).is_file():
         return ValueError(f"{error}; for the folder of that name write './{name}'")
     return error
+
+
+@cache
+def download(address: str) -> Path:
+    """Return the folder of a repository in the Hub's cache, after a download if needed.
+
+    A process resolves each address once, so that a card and its weights are of one revision.
+
+    Args:
+        address: `hf://owner/repository`, or `hf://owner/repository@revision` with a branch, tag or commit.
+
+    Raises:
+        ValueError: a malformed address.
+        FileNotFoundError: a repository that is neither in the cache nor available from the Hub; the message suggests
+            a remedy.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise ValueError(f"checkpoint {address!r}: expected hf://owner/repository or hf://owner/repository@revision")
+    repository, revision = match["repository"], match["revision"]
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # the classes of its errors differ between versions and HTTP libraries
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        at = f" --revision {revision}" if revision else ""
+        raise FileNotFoundError(
+            f"checkpoint {address!r} is not in the Hub's cache and could not be downloaded ({reason}). "
+            f"Check the name and the network; or on a machine with a network run "
+            f"`hf download {repository}{at} --local-dir FOLDER`, copy FOLDER here and give its path instead"
+        ) from error
 
 
 def _places(name: str) -> list[Path]:

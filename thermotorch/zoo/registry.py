@@ -4,15 +4,20 @@ A name is `architecture` or `architecture.tag`: the architecture is a class regi
 weights for it (see `checkpoints.py`). Built-in classes are registered by their dotted path and imported on first use,
 so that importing the zoo imports no model. Other packages add theirs with `register_model`, or by an entry point, which
 needs no import (see `plugins.py`).
+
+Models of a card are built within the bounds of their weights: anybody can write its configuration, and a few digits of
+it can ask for more memory or time than there is.
 """
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from thermotorch.names import unknown_name
 from thermotorch.zoo import plugins
@@ -35,6 +40,8 @@ _architectures: dict[str, str | EntryPoint | Builder] = {
 # Architectures whose trained models bear the name of another one with the same task.
 _families = {"chain": "generator"}
 _plugins_found = False
+_SPARE = 1 << 22  # elements of tables that any configuration may imply
+_TIMES = 8  # elements of such tables for each one of the weights
 
 
 def family_of(name: str) -> str:
@@ -113,23 +120,34 @@ def build_model(name: str, config: Mapping[str, Any]) -> nn.Module:
     return builder(**config)
 
 
+def build_within(weights: Mapping[str, Tensor], kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """Return a fresh model of architecture `kind`, of a size that fits `weights`.
+
+    Raises:
+        TooLarge: the model would have far more tensor elements than the weights.
+        Exception: any error of the constructor.
+    """
+    with _Budget(weights):
+        return build_model(kind, dict(config))
+
+
 def _known() -> dict[str, str | EntryPoint | Builder]:
     """Return the table of architectures; the first call adds those of other installed packages."""
     global _plugins_found
     if not _plugins_found:
         _plugins_found = True
         for plugin in plugins.announced(plugins.MODELS):
-            if not plugin.name or "." in plugin.name:
-                plugins.warn_about(plugin, f"is ignored: {plugin.name!r} is no architecture name without a dot")
-            elif plugin.name in _architectures:
-                taken_by = _origin(_architectures[plugin.name])
-                problem = f"is ignored: architecture {plugin.name!r} is already registered by {taken_by}"
-                plugins.warn_about(plugin, problem)
+            name, problem = plugin.name, ""
+            if not name or "." in name:
+                problem = f"is ignored: {name!r} is no architecture name without a dot"
+            elif name in _architectures:
+                problem = f"is ignored: architecture {name!r} is already registered by {_origin(_architectures[name])}"
             else:
-                _architectures[plugin.name] = plugin
+                _architectures[name] = plugin
                 if not plugins.can_be_found(plugin):
-                    problem = f"cannot be loaded, so there is no {plugin.name!r}: its package is missing"
-                    plugins.warn_about(plugin, problem)
+                    problem = f"cannot be loaded, so there is no {name!r}: its package is missing"
+            if problem:
+                plugins.warn_about(plugin, problem)
     return _architectures
 
 
@@ -160,3 +178,25 @@ def _origin(entry: str | EntryPoint | Builder) -> str:
     if isinstance(entry, EntryPoint):
         return plugins.origin(entry)
     return f"{entry.__module__}.{entry.__qualname__}"
+
+
+class TooLarge(ValueError):
+    """A configuration that asks for far more tensor elements than its weights hold."""
+
+
+class _Budget(TorchDispatchMode):
+    """Limit on the tensors that a constructor allocates, in their number and in their elements."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.elements = _TIMES * sum(value.numel() for value in weights.values()) + _SPARE
+        self.tensors = 100 * len(weights) + 10_000
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if not any(isinstance(value, Tensor) for value in args):  # allocates a new tensor
+            sizes = next((value for value in args if isinstance(value, list | tuple)), args)
+            self.elements -= math.prod(max(1, size) for size in sizes if type(size) is int)
+            self.tensors -= 1
+            if self.elements < 0 or self.tensors < 0:
+                raise TooLarge("the configuration asks for a model much larger than its weights")
+        return func(*args, **(kwargs or {}))

@@ -11,8 +11,6 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
-from thermotorch.files import write_file
-
 MAX_BYTES = 1 << 32  # largest file, since all of it is read into memory
 MAX_HEADER = 1 << 22  # bytes of names and shapes
 
@@ -32,13 +30,6 @@ def packed(tensors: Mapping[str, Tensor], label: str) -> tuple[bytes, str]:
     data = safetensors_save(plain, metadata={"format": "pt"})  # the Hub and its libraries require the framework
     _check_size(label, len(data), struct.unpack("<Q", data[:8])[0])
     return data, hashlib.sha256(data).hexdigest()
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write tensors by name and return the sha256 of the file. Errors as in `packed`."""
-    data, sha256 = packed(tensors, str(path))
-    write_file(path, data)
-    return sha256
 
 
 def read_tensors(path: Path, sha256: str, label: str = "") -> dict[str, Tensor]:
