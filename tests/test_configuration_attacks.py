@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from thermotorch import cli
-from thermotorch.training.resume import local_checkpoint
+from thermotorch.training.checkpoint_files import local_checkpoint
 
 PICKLE = "MARK.pkl"
 

@@ -13,9 +13,9 @@ import torch
 
 from scripts.pages.classifier_figures import frontier_figure, hotter, observed_at, point, uncertainty_figure
 from scripts.pages.neuron_figures import activation_figure, cosine_figure
+from thermotorch.training.checkpoint_files import LAST
 from thermotorch.training.data import named_data
 from thermotorch.training.release import trained_model
-from thermotorch.training.resume import LAST
 from thermotorch.zoo import load_checkpoint
 
 FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures"

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from thermotorch.training.data import Batches, Digits8x8Data, MNISTData, recorded_data
+from thermotorch.training.data import Batches, Digits8x8Data, MNISTData, Part, recorded_data
 
 
 def numbered(count: int = 10, **arguments) -> Batches:
     """Batches of `count` images, each filled with its own index."""
     indices = torch.arange(count)
-    return Batches(indices.view(-1, 1, 1, 1).float(), indices % 3, indices, **{"batch_size": 4, "seed": 0, **arguments})
+    part = Part(indices.view(-1, 1, 1, 1).float(), indices % 3, indices)
+    return Batches(part, **{"batch_size": 4, "seed": 0, **arguments})
 
 
 def test_every_image_is_used_equally_often_however_large_the_batch():

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from thermotorch.training.finite import FiniteGradients
+from thermotorch.training.callbacks import FiniteGradients
 
 
 class Diverging(LightningModule):

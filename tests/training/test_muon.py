@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from thermotorch.training.muon import MuonAndAdam
+from thermotorch.training.optimizers import MuonAndAdam
 
 
 def parameters() -> list[nn.Parameter]:

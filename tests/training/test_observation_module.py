@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from thermotorch.models.judge import FeatureNet
 from thermotorch.training.callbacks import HeldOutDistance
 from thermotorch.training.data import Digits8x8Data
-from thermotorch.training.observation_module import ObservationTimeModule, net_blocks
+from thermotorch.training.features import net_blocks
+from thermotorch.training.observation_module import ObservationTimeModule
 from thermotorch.zoo import save_checkpoint
 
 ADAM = {"name": "adam", "lr": 3e-3, "betas": [0.5, 0.99]}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from thermotorch.training.resume import checkpoint_to_resume, last_checkpoint
+from thermotorch.training.checkpoint_files import checkpoint_to_resume, last_checkpoint
 
 CONFIG = {
     "model": {"name": "ddpm"},

@@ -58,11 +58,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     import torch
 
     from thermotorch.evaluation.speed.hardware import describe_hardware
-    from thermotorch.training.checkpoint_files import WholeCheckpoints
-    from thermotorch.training.finite import FiniteGradients
+    from thermotorch.training.callbacks import FiniteGradients
+    from thermotorch.training.checkpoint_files import WholeCheckpoints, checkpoint_to_resume, keep_finished
     from thermotorch.training.interrupt import StopTogether, interrupt_ends_the_step
     from thermotorch.training.release import RECORD
-    from thermotorch.training.resume import checkpoint_to_resume, keep_finished
 
     _refuse_scripts_in_a_sweep(cfg.trainer)
     run = Path(cfg.paths.output_dir)

@@ -1,4 +1,4 @@
-"""Callbacks of training: sample grids, update rate, time budget, held-out distance, averaged weights."""
+"""Callbacks of training: sample grids, update rate, time budget, held-out distance, finite gradients, averages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,15 @@ from time import perf_counter
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from torch.optim import Optimizer
 from torchvision.utils import save_image
 
+from thermotorch.arguments import count_of
 from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.evaluation.quality.recognition import FeatureNet, class_probabilities, features, recognised_fraction
 from thermotorch.files import replacing
 from thermotorch.models.protocol import abilities, makes_images
-from thermotorch.training.given import callbacks_of, images_of, model_in
+from thermotorch.training.module import images_of
 from thermotorch.zoo import load_checkpoint
 
 
@@ -44,19 +46,14 @@ class SampleGrid(Callback):
         seed: int = 0,
         generate: dict | None = None,
     ) -> None:
-        for name, value in {"every_n_steps": every_n_steps, "num_samples": num_samples, "columns": columns}.items():
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, found {value}")
-        self.folder = Path(folder)
-        self.every_n_steps = every_n_steps
-        self.num_samples = num_samples
-        self.columns = columns
-        self.seed = seed
+        self.folder, self.seed = Path(folder), seed
+        self.every_n_steps = count_of("every_n_steps", every_n_steps)
+        self.num_samples, self.columns = count_of("num_samples", num_samples), count_of("columns", columns)
         self.options = dict(generate or {})
         self._drawn_at = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model = model_in(pl_module)
+        model = pl_module.get_submodule("model")
         if not makes_images(model):
             raise TypeError(f"SampleGrid: expected a model with `generate`, found {type(model).__name__}")
 
@@ -76,7 +73,7 @@ class SampleGrid(Callback):
         ids = torch.arange(share) + share * trainer.global_rank
         options = {"seed": self.seed, "sample_ids": ids, **self.options}
         with averaged_weights(trainer, pl_module):
-            samples = abilities(model_in(pl_module)).draw(share, **options)
+            samples = abilities(pl_module.get_submodule("model")).draw(share, **options)
         images = self._gather(trainer, pl_module, samples.images)
         heat = None if samples.heat is None else self._gather(trainer, pl_module, samples.heat)
         if trainer.is_global_zero:
@@ -182,12 +179,40 @@ class HeldOutDistance(Callback):
         if trainer.global_step % self.every_n_steps or not trainer.is_global_zero:
             return
         with averaged_weights(trainer, pl_module):
-            images = abilities(model_in(pl_module)).draw(len(self._real), seed=self.seed).images.cpu()
+            images = abilities(pl_module.get_submodule("model")).draw(len(self._real), seed=self.seed).images.cpu()
         distance = frechet_distance(features(self.net, images), self._real)[0]
         recognised = recognised_fraction(class_probabilities(self.net, images))[0]
         pl_module.log_dict(
             {"val/frechet": distance, "val/recognised": recognised}, prog_bar=True, rank_zero_only=True,
         )  # fmt: skip
+
+
+class FiniteGradients(Callback):
+    """Stop before an update whose gradient holds a NaN or an infinity, so that the last checkpoint holds good weights.
+
+    A loss that is not finite has such a gradient. In float16 the gradient scaler already skips such updates, and this
+    callback does nothing.
+
+    Cost: one norm of each parameter's gradient for each update, for which the host waits on a GPU.
+    """
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        if str(trainer.precision).startswith("16"):
+            return
+        gradients = {
+            name: parameter.grad for name, parameter in pl_module.named_parameters() if parameter.grad is not None
+        }
+        if not gradients:
+            return
+        norms = torch._foreach_norm(list(gradients.values()))
+        finite = torch.stack([norm.isfinite() for norm in norms])
+        if not finite.all():
+            bad = next(name for name, good in zip(gradients, finite.tolist(), strict=True) if not good)
+            raise FloatingPointError(
+                f"the gradient of {bad} is not finite at update {trainer.global_step + 1}; the weights before that "
+                f"update are kept: try a lower learning rate or trainer.gradient_clip_val, and continue with "
+                f"ckpt_path=last"
+            )
 
 
 class ExponentialAverage:
@@ -215,7 +240,8 @@ class ExponentialAverage:
 @contextmanager
 def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Give the module its averaged weights inside the block, if a `WeightAveraging` callback keeps some."""
-    callbacks = [callback for callback in callbacks_of(trainer) if isinstance(callback, WeightAveraging)]
+    # Lightning sets `callbacks`, and declares them nowhere.
+    callbacks = [each for each in trainer.callbacks if isinstance(each, WeightAveraging)]  # type: ignore[attr-defined]
     for callback in callbacks:  # the public hooks by which Lightning swaps weights around validation
         callback.on_validation_epoch_start(trainer, pl_module)
     try:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from thermotorch.training.optimizers import OptimizedModule
+from thermotorch.training.module import TrainingModule
 
 if TYPE_CHECKING:
     from torch.cuda import _POOL_HANDLE
@@ -78,8 +77,20 @@ class CapturedGradient:
         return _Capture(graph, places, value, gradients)
 
 
-class GradientAtHand(OptimizedModule):
-    """A module whose `training_step` may return a detached loss, with the gradient already in `grad`."""
+class GradientAtHand(TrainingModule):
+    """A module whose `training_step` may return a detached loss, with the gradient already in `grad`.
+
+    Attributes:
+        gradient: see `CapturedGradient`.
+    """
+
+    def prepare(self) -> None:
+        self.gradient = CapturedGradient()
+
+    def wants_graph(self) -> bool:
+        """Return True for updates in one CUDA graph: as the setting `at_once` says; if None, on a GPU."""
+        at_once = self.settings["at_once"]
+        return self.device.type == "cuda" if at_once is None else at_once
 
     def on_fit_start(self) -> None:
         if self.device.type == "cuda":  # products of float32 keep 11 significant bits; sums and states keep all
@@ -94,11 +105,6 @@ class GradientAtHand(OptimizedModule):
             for parameter in self.parameters():
                 parameter.grad = None
             super().backward(loss, *arguments, **keywords)
-
-
-def wants_graph(module: LightningModule, at_once: bool | None) -> bool:
-    """Return True for an update that is written for one CUDA graph: as `at_once` says; if None, on a GPU."""
-    return module.device.type == "cuda" if at_once is None else at_once
 
 
 def _evaluate(

@@ -1,7 +1,6 @@
 """Training of classifiers by cross-entropy: digital ones, and thermodynamic ones through their own dynamics."""
 
-import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +12,12 @@ from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.imperfections import imperfect_parameters
 from thermotorch.models.protocol import NoisyModule
-from thermotorch.training.given import sample_ids_of
-from thermotorch.training.optimizers import OptimizedModule
-from thermotorch.zoo import create_model
+from thermotorch.training.module import VALIDATION_SEEDS, TrainingModule, sample_ids_of
 
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the small seeds that users choose
+_JITTER = ("rotation", "scale", "shift")
 
 
-class ClassifierModule(OptimizedModule):
+class ClassifierModule(TrainingModule):
     """Train a classifier on jittered images by cross-entropy.
 
     The jitter is a function of (seed, step, slot in the global batch), and so is the noise of a model whose forward
@@ -28,35 +25,19 @@ class ClassifierModule(OptimizedModule):
     therefore equals an uninterrupted one, and several processes equal one. Validation uses noise of its own.
 
     Args:
-        model: `{"name": architecture, "config": constructor arguments}`; with `"pretrained": True` training starts from
-            the weights of the checkpoint `name`.
-        optimizer: see `build_optimizer`.
         objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses
             take more.
-        seed: seed of the initial weights and the jitter.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {}  # settings of a subclass beyond the jitter
+    defaults = dict.fromkeys(_JITTER, 0.0)
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.jitter = {key: value for key, value in (objective or {}).items() if key not in self.defaults}
-        self.settings = {key: (objective or {}).get(key, default) for key, default in self.defaults.items()}
-        inspect.signature(jitter).bind(None, None, **self.jitter)  # TypeError for a misspelt setting
-        self.save_hyperparameters()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            pretrained = model.get("pretrained", False)
-            self.model = create_model(model["name"], pretrained=pretrained, **model.get("config", {})).train()
+    def prepare(self) -> None:
+        self.jitter = {key: self.settings[key] for key in _JITTER}
         self.noisy = isinstance(self.model, NoisyModule)
-        self.seed = seed
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images)
 
     def augmented(self, batch: dict) -> Tensor:
         """Return the jittered images of a batch."""
-        if not self.jitter:
+        if not any(self.jitter.values()):
             return batch["image"]
         uniforms = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 4, Stream.DATA)[0])
         return jitter(batch["image"], uniforms, **self.jitter)
@@ -74,7 +55,7 @@ class ClassifierModule(OptimizedModule):
         self._score(batch, "test")
 
     def _score(self, batch: dict, stage: str) -> None:
-        noise = (self.seed + _VALIDATION_SEED_OFFSET, batch["index"]) if self.noisy else ()
+        noise = (self.seed + VALIDATION_SEEDS, batch["index"]) if self.noisy else ()
         logits = self.model(batch["image"], *noise)
         scores = {
             f"{stage}/loss": F.cross_entropy(logits, batch["label"]),
@@ -91,7 +72,6 @@ class EndToEndModule(ClassifierModule):
     Step `step` trains device number `step`, so that devices are functions of (seed, step) as well.
 
     Args:
-        model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
         objective: in addition to the jitter
 
             - dt, integrator: settings of the training runs, such as a coarser step; null for those of the model.
@@ -103,11 +83,12 @@ class EndToEndModule(ClassifierModule):
     Validation runs the nominal model once on each image, with its own time step.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {
-        "dt": None, "integrator": None, "sharpness": None, "heat": 0.0, "label_smoothing": 0.0, "bits": None,
-        "mismatch": 0.0,
-    }  # fmt: skip
+    kind = ThermodynamicClassifier
     model: ThermodynamicClassifier
+    defaults = {
+        **ClassifierModule.defaults, "dt": None, "integrator": None, "sharpness": None, "heat": 0.0,
+        "label_smoothing": 0.0, "bits": None, "mismatch": 0.0,
+    }  # fmt: skip
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         settings, step = self.settings, batch["step"]

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from thermotorch.models.classifier.layered import LayeredComputer
 from thermotorch.models.population import run_population
-from thermotorch.training.given import new_model, settings_of
-from thermotorch.training.optimizers import OptimizedModule
+from thermotorch.training.module import TrainingModule
 
 _VALIDATION_SAMPLES = 1 << 32  # first sample number of validation, beyond those of training
 
@@ -73,27 +72,20 @@ class CosineTask:
             module.log("val/phi", (y - target).square().mean(), prog_bar=True, batch_size=1)
 
 
-class CosineModule(OptimizedModule):
+class CosineModule(TrainingModule):
     """Minimise phi by pathwise gradients.
 
     Args:
-        model: `{"name": "layered", "config": {...}}`.
-        optimizer: see `build_optimizer`.
         objective: settings of `CosineTask`, and `std`, the standard deviation of the initial parameters.
-        seed: seed of the parameters and the noise.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"std": 0.1, **CosineTask.defaults}
+    kind = LayeredComputer
+    model: LayeredComputer
+    defaults = {"std": 0.1, **CosineTask.defaults}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        settings = settings_of(objective, self.defaults)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.model = new_model(model, LayeredComputer)
-            self.model.reset_parameters(settings["std"])
-        self.task = CosineTask(self.model, settings, seed)
+    def prepare(self) -> None:
+        self.model.reset_parameters(self.settings["std"])
+        self.task = CosineTask(self.model, self.settings, self.seed)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         phi = self.task.error(batch["step"])

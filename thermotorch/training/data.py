@@ -7,13 +7,14 @@ A resumed run therefore equals an uninterrupted one, and many processes equal on
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
+from thermotorch.arguments import count_of
 from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.files import user_path
 from thermotorch.names import unknown_name
@@ -24,15 +25,26 @@ warnings.filterwarnings("ignore", message="Total length of `list` across ranks i
 
 NORMALISATIONS = ("unit", "per_image", "global")
 RECORDED = ("digits", "images_per_digit", "normalisation", "val_size", "seed")  # arguments that a model card keeps
-_MNIST_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 _DIGITS_TRAIN = 1500  # of the 1797 images of scikit-learn; the others are the test set
 _EVALUATION_BATCH = 500
 _UPDATES_PER_EPOCH = 100
+
+
+class Part(NamedTuple):
+    """Images of a data set."""
+
+    images: Tensor  # [n, c, h, w]
+    labels: Tensor  # int64 [n]
+    indices: Tensor  # int64 [n], positions in the data set
+
+    def at(self, rows: Tensor) -> "Part":
+        """Return these of the images."""
+        return Part(*(values[rows] for values in self))
+
+    def batch(self, rows: Tensor, slot: Tensor, step: int) -> dict:
+        """Return these of the images as a batch, with their slots in the global batch `step`."""
+        image, label, index = self.at(rows)
+        return {"image": image, "label": label, "index": index, "slot": slot, "step": step}
 
 
 class Batches:
@@ -42,9 +54,7 @@ class Batches:
     batch is larger than the data set.
 
     Args:
-        images: [n, c, h, w].
-        labels: int64 [n].
-        indices: int64 [n], positions in the data set.
+        part: images.
         batch_size: number of images in a global batch.
         seed: seed of the permutations.
         position: function from the number of batches since the iteration began to the step; called before each batch.
@@ -54,9 +64,7 @@ class Batches:
 
     def __init__(
         self,
-        images: Tensor,
-        labels: Tensor,
-        indices: Tensor,
+        part: Part,
         batch_size: int,
         seed: int,
         position: Callable[[int], int] = lambda step: step,
@@ -68,13 +76,12 @@ class Batches:
                 f"batch_size: expected a positive multiple of {world_size} (the number of processes), found "
                 f"{batch_size}"
             )
-        self.images, self.labels, self.indices = images, labels, indices
-        self.batch_size, self.seed, self.position = batch_size, seed, position
+        self.part, self.batch_size, self.seed, self.position = part, batch_size, seed, position
         share = batch_size // world_size
         self._slots = np.arange(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
-        return max(1, len(self.images) // self.batch_size)
+        return max(1, len(self.part.images) // self.batch_size)
 
     def __iter__(self) -> Iterator[dict]:
         for count in range(len(self)):
@@ -86,19 +93,12 @@ class Batches:
         It holds image, label, index (in the data set), slot (in the batch) and step.
         """
         place = step * self.batch_size + self._slots
-        epochs, within = np.divmod(place, len(self.images))
+        epochs, within = np.divmod(place, len(self.part.images))
         rows = np.empty_like(place)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            rows[here] = _permutation(len(self.images), self.seed, int(epoch))[within[here]]
-        chosen = torch.from_numpy(rows)
-        return {
-            "image": self.images[chosen],
-            "label": self.labels[chosen],
-            "index": self.indices[chosen],
-            "slot": torch.from_numpy(self._slots),
-            "step": step,
-        }
+            rows[here] = _permutation(len(self.part.images), self.seed, int(epoch))[within[here]]
+        return self.part.batch(torch.from_numpy(rows), torch.from_numpy(self._slots), step)
 
     # Lightning asks resumable loaders for a state. The position of this one is the trainer's own count of batches.
     def state_dict(self) -> dict:
@@ -108,25 +108,17 @@ class Batches:
         pass
 
 
-class Once:
-    """Every image once, in order; of n processes each takes every n-th image."""
+class FixedBatches:
+    """Batches as they are. Lightning changes no such loader, but puts a sampler of its own into a `DataLoader`."""
 
-    def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, rank: int = 0, world_size: int = 1) -> None:
-        self.images, self.labels, self.indices = images, labels, indices
-        self._parts = torch.arange(rank, len(images), world_size).split(_EVALUATION_BATCH)
+    def __init__(self, batches: Sequence[dict]) -> None:
+        self.batches = batches
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[dict]:
-        for part in self._parts:
-            yield {
-                "image": self.images[part],
-                "label": self.labels[part],
-                "index": self.indices[part],
-                "slot": part,
-                "step": 0,
-            }
+        return iter(self.batches)
 
 
 class ImageData(LightningDataModule):
@@ -167,8 +159,8 @@ class ImageData(LightningDataModule):
         unknown = [digit for digit in digits or () if digit not in range(self.num_classes)]
         if unknown or digits is not None and not len(digits):
             raise ValueError(f"digits: expected some of 0 ... {self.num_classes - 1}, found {list(digits or ())}")
-        if images_per_digit is not None and images_per_digit < 1:
-            raise ValueError(f"images_per_digit: expected at least 1, found {images_per_digit}")
+        if images_per_digit is not None:
+            count_of("images_per_digit", images_per_digit)
         self.data_dir = user_path("data_dir", data_dir)
         self.batch_size = batch_size
         self.digits = None if digits is None else list(digits)
@@ -188,9 +180,8 @@ class ImageData(LightningDataModule):
 
     def fitted_images(self) -> tuple[Tensor, Tensor]:
         """Return the training images [n, c, h, w] in [0, 1] without those for validation, and labels int64 [n]."""
-        images, labels, _ = self._subset(train=True)
-        fitted, _ = self._split(len(images))
-        return images[fitted], labels[fitted]
+        part = self._subset(train=True)
+        return part.at(self._split(len(part.images))[0])[:2]
 
     def test_images(self) -> tuple[Tensor, Tensor]:
         """Return the test images [n, c, h, w] in [0, 1] and labels int64 [n]."""
@@ -207,34 +198,22 @@ class ImageData(LightningDataModule):
         return images
 
     def setup(self, stage: str | None = None) -> None:
-        images, labels, indices = self._subset(train=True)
-        train, val = self._split(len(images))
-        self._pixel_moments = images.mean(), images.std(correction=0)
-        images = self.normalise(images)
-        self._train = images[train], labels[train], indices[train]
-        self._val = images[val], labels[val], indices[val]
+        part = self._subset(train=True)
+        self._pixel_moments = part.images.mean(), part.images.std(correction=0)
+        part = part._replace(images=self.normalise(part.images))
+        self._train, self._val = map(part.at, self._split(len(part.images)))
 
     def train_dataloader(self) -> Batches:
-        trainer = self.trainer
-        if trainer is None:
-            return Batches(*self._train, self.batch_size, self.seed)
-        return Batches(
-            *self._train,
-            self.batch_size,
-            self.seed,
-            position=_batches_so_far(trainer),
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-        )
+        return Batches(self._train, self.batch_size, self.seed, *place_of(self.trainer))
 
-    def val_dataloader(self) -> list[Once]:
-        return [self._once(*self._val)] if self.val_size else []
+    def val_dataloader(self) -> list[FixedBatches]:
+        return [self._once(self._val)] if self.val_size else []
 
-    def test_dataloader(self) -> Once:
-        images, labels, indices = self._subset(train=False)
-        return self._once(self.normalise(images), labels, indices)
+    def test_dataloader(self) -> FixedBatches:
+        part = self._subset(train=False)
+        return self._once(part._replace(images=self.normalise(part.images)))
 
-    def _subset(self, train: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _subset(self, train: bool) -> Part:
         images, labels = self.load(train)
         labels = labels.long()
         keep = torch.ones(len(labels), dtype=torch.bool)
@@ -244,11 +223,8 @@ class ImageData(LightningDataModule):
             for digit in range(self.num_classes):
                 keep[torch.nonzero(labels == digit)[self.images_per_digit :, 0]] = False
         images = images[keep].unsqueeze(1)
-        return (
-            images.float() / 255.0 if images.dtype == torch.uint8 else images,
-            labels[keep],
-            torch.nonzero(keep)[:, 0],
-        )
+        images = images.float() / 255.0 if images.dtype == torch.uint8 else images
+        return Part(images, labels[keep], torch.nonzero(keep)[:, 0])
 
     def _split(self, count: int) -> tuple[Tensor, Tensor]:
         """Split the indices 0 ... count - 1 into training and validation images, both in order."""
@@ -257,9 +233,11 @@ class ImageData(LightningDataModule):
         order = torch.from_numpy(_permutation(count, self.seed, _SPLIT))
         return order[self.val_size :].sort().values, order[: self.val_size].sort().values
 
-    def _once(self, images: Tensor, labels: Tensor, indices: Tensor) -> Once:
-        trainer = self.trainer
-        return Once(images, labels, indices, *((trainer.global_rank, trainer.world_size) if trainer else ()))
+    def _once(self, part: Part) -> FixedBatches:
+        """Return every image once, in order; of n processes each takes every n-th image."""
+        _, rank, world_size = place_of(self.trainer)
+        batches = torch.arange(rank, len(part.images), world_size).split(_EVALUATION_BATCH)
+        return FixedBatches([part.batch(rows, rows, step=0) for rows in batches])
 
 
 class MNISTData(ImageData):
@@ -280,9 +258,10 @@ class MNISTData(ImageData):
         try:
             return MNIST(self.data_dir, train=train, download=self.download)
         except (RuntimeError, OSError) as error:
+            files = ", ".join(name.removesuffix(".gz") for name, _ in MNIST.resources)
             raise FileNotFoundError(
                 f"MNIST is not in {self.data_dir.resolve() / 'MNIST' / 'raw'} and was not downloaded "
-                f"({str(error).strip() or type(error).__name__}). Expected there: {', '.join(_MNIST_FILES)} (or the "
+                f"({str(error).strip() or type(error).__name__}). Expected there: {files} (or the "
                 "same with .gz). Set THERMOTORCH_DATA or paths.data_dir to the folder that holds MNIST/, or with a "
                 f"network run\n  python -c \"import torchvision; torchvision.datasets.MNIST('{self.data_dir}', "
                 'download=True)"\nWithout MNIST, data=digits8x8 runs every experiment on the digits of scikit-learn.'
@@ -314,17 +293,17 @@ class Updates(LightningDataModule):
         super().__init__()
 
     def train_dataloader(self) -> Batches:
-        images, numbers = torch.zeros(_UPDATES_PER_EPOCH, 0), torch.zeros(_UPDATES_PER_EPOCH, dtype=torch.int64)
-        if self.trainer is None:
-            return Batches(images, numbers, numbers, 1, 0)
-        return Batches(images, numbers, numbers, 1, 0, position=_batches_so_far(self.trainer))
+        numbers = torch.zeros(_UPDATES_PER_EPOCH, dtype=torch.int64)
+        return Batches(Part(torch.zeros(_UPDATES_PER_EPOCH, 0), numbers, numbers), 1, 0, place_of(self.trainer)[0])
 
 
-def _batches_so_far(trainer: Trainer) -> Callable[[int], int]:
-    """Return the trainer's own count of the batches of all epochs, as `position` of `Batches`."""
+def place_of(trainer: Trainer | None) -> tuple[Callable[[int], int], int, int]:
+    """Return `position` of `Batches`, the trainer's own count of the batches of all epochs, rank and world size."""
+    if trainer is None:
+        return lambda step: step, 0, 1
     progress = trainer.fit_loop.epoch_loop.batch_progress.total
     # Lightning declares a tracker without this count, and keeps one with it.
-    return lambda count: progress.processed  # type: ignore[attr-defined]
+    return lambda count: progress.processed, trainer.global_rank, trainer.world_size  # type: ignore[attr-defined]
 
 
 DATA_SETS = {"MNIST": MNISTData, "Digits8x8": Digits8x8Data}  # by the names that model cards use

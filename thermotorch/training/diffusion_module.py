@@ -1,14 +1,12 @@
 """Training of the digital diffusion baseline."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.baselines.diffusion import DiffusionModel
-from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.given import new_model, of_kind, settings_of
+from thermotorch.training.captured import GradientAtHand
+from thermotorch.training.module import of_kind
 from thermotorch.zoo import load_checkpoint
 
 _GOLDEN = 0.6180339887498949
@@ -23,8 +21,6 @@ class DiffusionModule(GradientAtHand):
     0 ... T - 1 better than independent ones, which makes the gradient less noisy.
 
     Args:
-        model: `{"name": architecture, "config": constructor arguments}`.
-        optimizer: see `build_optimizer`.
         objective:
 
             - label_dropout: fraction of the images that come without their class, for a conditional model.
@@ -32,26 +28,17 @@ class DiffusionModule(GradientAtHand):
             - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
               GPU only.
             - start_from: checkpoint with initial weights for the same network.
-        seed: seed of the initial weights, the noise and the noise levels.
     """
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        defaults: dict[str, Any] = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
-        settings = settings_of(objective, defaults)
-        self.save_hyperparameters()
-        self.model = new_model(model, DiffusionModel, seed)
-        if settings["start_from"]:
-            start = load_checkpoint(settings["start_from"])
-            start = of_kind("objective.start_from", settings["start_from"], start, DiffusionModel)
-            self.model.unet.load_state_dict(start.unet.state_dict())
-        self.label_dropout, self.at_once = settings["label_dropout"], settings["at_once"]
-        self.compiles = settings["compile"]  # `compile` is a method of modules
-        self.seed = seed
-        self._gradient = CapturedGradient()
+    kind = DiffusionModel
+    model: DiffusionModel
+    defaults = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
 
-    def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
-        return self.model(noisy, timesteps)
+    def prepare(self) -> None:
+        super().prepare()
+        if start := self.settings["start_from"]:
+            trained = of_kind("objective.start_from", start, load_checkpoint(start), DiffusionModel)
+            self.model.unet.load_state_dict(trained.unet.state_dict())
 
     def noise(self, batch: dict) -> tuple[Tensor, Tensor]:
         """Return the standard normals, shaped like the images, and the timesteps int64 [batch] of a batch."""
@@ -66,13 +53,13 @@ class DiffusionModule(GradientAtHand):
     def labels(self, batch: dict) -> Tensor:
         """Return the classes of a batch, some of them replaced by `num_classes`, which stands for any class."""
         uniform = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 2, Stream.INITIAL)[0, :, 1])
-        return batch["label"].masked_fill(uniform < self.label_dropout, self.model.config["num_classes"])
+        return batch["label"].masked_fill(uniform < self.settings["label_dropout"], self.model.config["num_classes"])
 
     def _loss_at_once(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss with noise from torch's generator, for a CUDA graph."""
         levels, slot = self.model.config["num_train_timesteps"], torch.arange(len(images), device=images.device)
         level = (torch.rand((), device=images.device, dtype=torch.float64) + slot * _GOLDEN) % 1.0
-        dropped = torch.rand(len(images), device=images.device) < self.label_dropout
+        dropped = torch.rand(len(images), device=images.device) < self.settings["label_dropout"]
         labels = labels.masked_fill(dropped, self.model.config["num_classes"])
         return self.model.loss(images, torch.randn_like(images), (level * levels).long(), labels)
 
@@ -80,12 +67,12 @@ class DiffusionModule(GradientAtHand):
         super().on_fit_start()
         if self.device.type == "cuda":
             self.model.unet.to(memory_format=torch.channels_last)
-            if self.compiles:
+            if self.settings["compile"]:
                 self.model.unet.compile()
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        if wants_graph(self, self.at_once):
-            loss = self._gradient(
+        if self.wants_graph():
+            loss = self.gradient(
                 "loss", self._loss_at_once, list(self.model.parameters()), batch["image"], batch["label"]
             )
         else:

@@ -4,7 +4,7 @@ All three rules use the same noising paths. Path number `step x batch_size + slo
 that a resumed run equals an uninterrupted one and several processes equal one.
 """
 
-from typing import ClassVar, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,44 +13,27 @@ from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, online_update, reverse_action
 from thermotorch.objectives.closed_form import ReverseStatistics, empty_statistics
-from thermotorch.training.given import images_of, new_model, sample_ids_of, settings_of, sole_optimizer, sole_scheduler
-from thermotorch.training.optimizers import OptimizedModule
+from thermotorch.training.module import VALIDATION_SEEDS, TrainingModule, images_of, sample_ids_of
 
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the small seeds that users choose
 _CHUNK = 500  # steps of validation paths in one product
 
 
-class PathOf(TypedDict):
-    """Arguments of every loss of a noising path."""
-
-    dt: float
-    temperature: float
-
-
-class _NoisingModule(OptimizedModule):
+class _NoisingModule(TrainingModule):
     """Base of the three rules: the machine, the noising protocol, and the action on held-out paths.
 
     Args:
-        model: `{"name": "generator", "config": {...}}`.
-        optimizer: see `build_optimizer`; the rule of the papers is SGD with rate 1 on the action averaged over steps.
+        optimizer: the rule of the papers is SGD with rate 1 on the action averaged over steps.
         objective: `strength` and `ramp` of the noising; `validate_every`, the number of batches between values of
             `val/action`, the mean action per step of `validation_paths` held-out paths of the first training images.
-        seed: seed of the noising paths.
     """
 
-    defaults: ClassVar[dict[str, int]] = {}  # settings of a subclass beyond the shared ones
+    kind = ThermodynamicGenerator
+    model: ThermodynamicGenerator
+    defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 12}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.model = new_model(model, ThermodynamicGenerator)
-        defaults = {"strength": 2.0, "ramp": 0.75, "validate_every": 20, "validation_paths": 12, **self.defaults}
-        self.settings, self.seed = settings_of(objective, defaults), seed
+    def prepare(self) -> None:
         self.noising = self.model.noising(self.settings["strength"], self.settings["ramp"])
-        self.path = PathOf(dt=self.model.dt, temperature=self.model.temperature)
-
-    def forward(self, state: Tensor) -> Tensor:
-        return self.model(state)
+        self.path: dict[str, Any] = {"dt": self.model.dt, "temperature": self.model.temperature}  # of every loss
 
     def paths(
         self, images: Tensor, seed: int, path_ids: Tensor | None = None, noising: Noising | None = None
@@ -74,7 +57,7 @@ class _NoisingModule(OptimizedModule):
         data, count = images_of(self.trainer), self.settings["validation_paths"]
         images = data.normalise(data.train_images()[0])
         images = images[torch.arange(count) % len(images)].to(self.device)
-        path = self.paths(images, self.seed + _VALIDATION_SEED_OFFSET)
+        path = self.paths(images, self.seed + VALIDATION_SEEDS)
         parts = [
             reverse_action(self.model.potential, path[first : first + _CHUNK + 1], **self.path)
             for first in range(0, len(path) - 1, _CHUNK)
@@ -90,7 +73,7 @@ class TrajectoryModule(_NoisingModule):
     over a path moves the parameters as far as before. Held-out paths keep the time step of the machine.
     """
 
-    defaults: ClassVar[dict[str, int]] = {"coarse": 1}
+    defaults = {**_NoisingModule.defaults, "coarse": 1}
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         coarse = self.settings["coarse"]
@@ -101,46 +84,36 @@ class TrajectoryModule(_NoisingModule):
         return action / coarse
 
 
-class _ManualModule(_NoisingModule):
-    """Base of rules without gradients; the optimiser takes empty steps, because Lightning counts them."""
-
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__(model, optimizer, objective, seed)
-        self.automatic_optimization = False
-
-    def count_step(self) -> None:
-        sole_optimizer(self).step()
-        sole_scheduler(self).step()
-
-
-class OnlineModule(_ManualModule):
+class OnlineModule(_NoisingModule):
     """Train by Wang and Deng's rule: parameters move at every step of every path, one path after the other."""
+
+    manual = True
 
     def training_step(self, batch: dict, batch_idx: int) -> None:
         if self.trainer.world_size > 1:
             raise ValueError("the online rule is sequential and cannot be shared by several processes; use trainer=cpu")
-        rate = sole_optimizer(self).param_groups[0]["lr"] / self.noising.steps
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"] / self.noising.steps
         actions = [
             online_update(self.model.potential, path, rate=rate, **self.path)
             for path in self.training_paths(batch).unbind(1)
         ]
         self.log("train/action", torch.stack(actions).mean(), prog_bar=True, batch_size=len(batch["slot"]))
-        self.count_step()
+        self.count_update()
 
 
-class ClosedFormModule(_ManualModule):
+class ClosedFormModule(_NoisingModule):
     """Train by one linear solve from moments of the paths of `batches` batches.
 
     Every `held_out_every`-th batch is held out to choose the ridge.
     """
 
-    defaults: ClassVar[dict[str, int]] = {"batches": 8, "held_out_every": 4}
+    manual = True
+    defaults = {**_NoisingModule.defaults, "batches": 8, "held_out_every": 4}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__(model, optimizer, objective, seed)
-        for name, value in (
-            empty_statistics(self.model.potential.bias.detach())._asdict().items()
-        ):  # buffers, so that an interrupted run resumes
+    def prepare(self) -> None:
+        super().prepare()
+        empty = empty_statistics(self.model.potential.bias.detach())
+        for name, value in empty._asdict().items():  # buffers, so that an interrupted run resumes
             self.register_buffer(f"fitted_{name}", value)
             self.register_buffer(f"held_out_{name}", value.clone())
 
@@ -156,7 +129,7 @@ class ClosedFormModule(_ManualModule):
         )[1]
         for so_far, of_batch in zip(total, decay.observed["moments"], strict=True):
             so_far += of_batch
-        self.count_step()
+        self.count_update()
         if number == self.settings["batches"]:
             self.solve()
             self.trainer.should_stop = True

@@ -1,13 +1,10 @@
 """Training by a genetic algorithm: one update is one generation, whose members all run in the same noise."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from thermotorch.arguments import whole_steps
 from thermotorch.models.classifier.layered import LayeredComputer
@@ -15,38 +12,26 @@ from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.population import run_population
 from thermotorch.objectives.genetic import Population, best, first_generation, next_generation
 from thermotorch.training.cosine_module import CosineTask
-from thermotorch.training.given import blocks_of, of_kind, settings_of, sole_optimizer
-from thermotorch.training.optimizers import build_optimizer
-from thermotorch.zoo import create_model
-
-_VALIDATION_SEED_OFFSET = 1 << 32  # far from the small seeds that users choose
+from thermotorch.training.module import VALIDATION_SEEDS, TrainingModule, blocks_of
 
 
-class _GeneticModule(LightningModule):
+class _GeneticModule(TrainingModule):
     """Base of the tasks: a population, its generations, and the best member of the last generation in `model`.
 
     Args:
-        model: `{"name": architecture, "config": {...}}`.
-        optimizer: see `build_optimizer`; it only counts the generations.
+        optimizer: only counts the generations.
         objective: `population`, `keep`, `strength` of mutations and `std` of the first generation, see
             `objectives.genetic`; `half_life`, the number of generations in which the strength halves, None for a
             constant strength; and the settings of the task.
-        seed: seed of parameters, mutations and noise.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {
-        "population": 50, "keep": 5, "strength": 0.1, "half_life": None, "std": 0.1,
-    }  # fmt: skip
+    manual = True
+    defaults = {"population": 50, "keep": 5, "strength": 0.1, "half_life": None, "std": 0.1}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.settings, self.seed = settings_of(objective, self.defaults), seed
-        self.automatic_optimization = False
-        self.model = create_model(model["name"], **model.get("config", {}))
-        size = self.settings["population"]
-        self.names = [name for name, _ in self.model.named_parameters()]
-        first = first_generation(dict(self.model.named_parameters()), size, std=self.settings["std"], seed=seed)
+    def prepare(self) -> None:
+        size, parameters = self.settings["population"], dict(self.model.named_parameters())
+        self.names = list(parameters)
+        first = first_generation(parameters, size, std=self.settings["std"], seed=self.seed)
         for number, values in enumerate(first.values()):  # buffers, so that an interrupted run resumes
             self.register_buffer(f"population_{number}", values.detach())
 
@@ -84,10 +69,7 @@ class _GeneticModule(LightningModule):
         )  # fmt: skip
         for number, values in enumerate(offspring.values()):
             getattr(self, f"population_{number}").copy_(values)
-        sole_optimizer(self).step()
-
-    def configure_optimizers(self) -> Optimizer:
-        return build_optimizer(self.parameters(), self.hparams["optimizer"])["optimizer"]
+        self.count_update()
 
 
 class GeneticCosineModule(_GeneticModule):
@@ -98,15 +80,15 @@ class GeneticCosineModule(_GeneticModule):
             of the samples run in the negated noise of the other half.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {**_GeneticModule.defaults, **CosineTask.defaults, "mirrored": True}
+    kind = LayeredComputer
     model: LayeredComputer
+    defaults = {**_GeneticModule.defaults, **CosineTask.defaults, "mirrored": True}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__(model, optimizer, objective, seed)
+    def prepare(self) -> None:
+        super().prepare()
         if self.settings["mirrored"] and self.settings["samples"] % 2:
             raise ValueError(f"samples: expected an even number of mirrored runs, found {self.settings['samples']}")
-        of_kind("model.name", model["name"], self.model, LayeredComputer)
-        self.task = CosineTask(self.model, self.settings, seed)
+        self.task = CosineTask(self.model, self.settings, self.seed)
 
     def fan_in(self) -> Mapping[str, float | Tensor]:
         return self.model.fan_in()
@@ -127,10 +109,9 @@ class GeneticClassifierModule(_GeneticModule):
             biases: a bias acts on every image alike, so that mutations that suit the weights may be too strong for it.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {
-        **_GeneticModule.defaults, "dt": None, "integrator": "euler_maruyama", "bias_fan_in": 1.0,
-    }  # fmt: skip
+    kind = ThermodynamicClassifier
     model: ThermodynamicClassifier
+    defaults = {**_GeneticModule.defaults, "dt": None, "integrator": "euler_maruyama", "bias_fan_in": 1.0}
 
     def fan_in(self) -> Mapping[str, float | Tensor]:
         """Count the pixels for a hidden unit, and pixels and hidden units for an output unit."""
@@ -161,6 +142,6 @@ class GeneticClassifierModule(_GeneticModule):
         return F.cross_entropy(logits.flatten(0, 1), labels, reduction="none").view(logits.shape[:2]).mean(0)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        logits = self.model(batch["image"], self.seed + _VALIDATION_SEED_OFFSET, batch["index"])
+        logits = self.model(batch["image"], self.seed + VALIDATION_SEEDS, batch["index"])
         right = (logits.argmax(1) == batch["label"]).float().mean()
         self.log("val/accuracy", right, prog_bar=True, batch_size=len(logits))

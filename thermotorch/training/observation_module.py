@@ -4,47 +4,28 @@ Both draw samples as a user does, from noise for the observation time. Sample nu
 pure function of the seed, so that a resumed run equals an uninterrupted one.
 """
 
+from typing import Any
+
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from thermotorch.arguments import whole_steps
 from thermotorch.dynamics import Stream
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.judge import FeatureNet
-from thermotorch.objectives import contrastive_loss, feature_distance, feature_scales, mean_response
-from thermotorch.objectives.energy_statistics import Features
-from thermotorch.training.captured import CapturedGradient, GradientAtHand, wants_graph
-from thermotorch.training.given import (
-    blocks_of,
-    frozen_features,
-    images_of,
-    new_model,
-    of_kind,
-    sample_ids_of,
-    settings_of,
-)
+from thermotorch.objectives import contrastive_loss, feature_distance, mean_response
+from thermotorch.training.features import FeatureModule
+from thermotorch.training.module import TRAINING_SEEDS, blocks_of, of_kind, sample_ids_of
 from thermotorch.training.optimizers import build_optimizer, rate_factor
 from thermotorch.training.rollout import leaky_clamp, rollout
 from thermotorch.zoo import load_checkpoint
 
-_SEED_OFFSET = 1 << 33  # training never sees the noise of a seed that users draw samples with
-_POOLED = 7  # width from which maps of features are averaged over 2 x 2
-_DEFAULTS = {
-    "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
-    "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
-    "start_from": None, "time_steps": None, "at_once": None,
-}  # fmt: skip
 
-
-class ObservationTimeModule(GradientAtHand):
+class ObservationTimeModule(FeatureModule):
     """Train by contrast for the first updates, then by the distance between samples of whole runs and the data.
 
     Args:
-        model: `{"name": "generator", "config": {...}}`.
-        optimizer: see `build_optimizer`; each phase has its own warm-up and half cosine.
+        optimizer: each phase has its own warm-up and half cosine.
         objective:
 
             - contrastive_steps: number of contrastive updates, which come first; None for all.
@@ -65,28 +46,29 @@ class ObservationTimeModule(GradientAtHand):
             - initial_std: standard deviation of the initial couplings.
             - start_from: checkpoint of a machine with the same units, or without the labels, whose parameters replace
               the initial ones.
-        seed: seed of the initial couplings and the thermal noise.
 
     Raises:
         ValueError: end-to-end updates without a feature network, or with the judge.
-        TypeError: an unknown objective.
     """
 
+    kind = ThermodynamicGenerator
+    model: ThermodynamicGenerator
     chains: Tensor
+    defaults = {
+        "contrastive_steps": None, "contrastive_time": None, "persistent": False, "features": None,
+        "gradient_time": None, "distance_rate": 0.2, "label_gain": 1.0, "precision": "ieee", "initial_std": 0.01,
+        "start_from": None, "time_steps": None, "at_once": None,
+    }  # fmt: skip
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        settings = settings_of(objective, _DEFAULTS)
+    def prepare(self) -> None:
+        super().prepare()
+        settings = self.settings
         if settings["contrastive_steps"] is not None and settings["features"] is None:
             raise ValueError(
                 "objective.features: updates after contrastive_steps need a feature network, such as "
                 "feature_net.training"
             )
-        self._features = frozen_features(settings["features"])
-        self.save_hyperparameters()
-        self.settings, self.seed = settings, seed
-        self.model = new_model(model, ThermodynamicGenerator)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.seed)
         for bonds in self.model.potential.couplings.parameters():
             nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
         if settings["start_from"]:
@@ -94,11 +76,6 @@ class ObservationTimeModule(GradientAtHand):
             self._start_from(of_kind("objective.start_from", settings["start_from"], start, ThermodynamicGenerator))
         # States of the persistent runs; in the checkpoint, so that a resumed run equals an uninterrupted one.
         self.register_buffer("chains", torch.empty(0), persistent=settings["persistent"])
-        self._scales: list[float] | None = None
-        self._gradient = CapturedGradient()
-
-    def forward(self, state: Tensor) -> Tensor:
-        return self.model(state)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         first = self.settings["contrastive_steps"]
@@ -106,7 +83,7 @@ class ObservationTimeModule(GradientAtHand):
         if batch["step"] == first:
             self._strengthen_labels(self.settings["label_gain"])
         self.model.precision = self.settings["precision"]
-        captured = self.settings["time_steps"] and wants_graph(self, self.settings["at_once"])
+        captured = self.settings["time_steps"] and self.wants_graph()
         loss = self.contrast(batch) if contrast else (self._distance_at_once if captured else self.distance)(batch)
         self.model.precision = "ieee"  # for samples outside of training
         name = "train/contrast" if contrast else "train/distance"
@@ -151,12 +128,12 @@ class ObservationTimeModule(GradientAtHand):
                 state = model.denoise(state, steps=first, **noise).state
         images = model.to_images(model.read(state, start_step=first, **noise).state)
         classes = F.one_hot(batch["label"], self.model.num_classes).to(images) if self.model.num_classes else None
-        return feature_distance(images, batch["image"], *self._measures(), classes)
+        return feature_distance(images, batch["image"], *self.measures(), classes)
 
     def _distance_at_once(self, batch: dict) -> Tensor:
         """Return `distance` with its gradient in `grad`, as one CUDA graph, with the time step of the update."""
         model, times = self.model, self.settings["time_steps"]
-        dt, measures = times[batch["step"] % len(times)], self._measures()
+        dt, measures = times[batch["step"] % len(times)], self.measures()
         low, high = model.config["display_range"]
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -179,26 +156,17 @@ class ObservationTimeModule(GradientAtHand):
 
         labels = F.one_hot(batch["label"], 10).to(batch["image"])
         parameters = [*model.potential.couplings.parameters(), model.potential.bias]
-        return self._gradient(dt, loss, parameters, batch["image"], labels)
+        return self.gradient(dt, loss, parameters, batch["image"], labels)
 
-    def _measures(self) -> tuple[Features, list[float]]:
-        """Return the blocks of features and their scales."""
-        blocks = net_blocks(self._features[0].to(self.device))
-        if self._scales is None:
-            images = images_of(self.trainer).train_images()[0][:1000].to(self.device)
-            self._scales = feature_scales(images, blocks)
-        return blocks, self._scales
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        spec, first = dict(self.hparams["optimizer"]), self.settings["contrastive_steps"]
-        if first is None or spec.get("decay_steps") is None or not 0 < first < spec["decay_steps"]:
-            return build_optimizer(self.parameters(), spec)
-        last = spec.pop("decay_steps")
-        warmup, rate = spec.get("warmup_steps", 0), self.settings["distance_rate"]
-        one, other = rate_factor(warmup, first), rate_factor(warmup, last - first)
-        optimizer = build_optimizer(self.parameters(), spec)["optimizer"]
-        schedule = LambdaLR(optimizer, lambda step: one(step) if step < first else rate * other(step - first))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def configure_optimizers(self) -> Any:
+        spec, first = self.hparams["optimizer"], self.settings["contrastive_steps"]
+        last, warmup = spec.get("decay_steps"), spec.get("warmup_steps", 0)
+        if first is None or last is None or not 0 < first < last:
+            return super().configure_optimizers()
+        one, other, rate = rate_factor(warmup, first), rate_factor(warmup, last - first), self.settings["distance_rate"]
+        return build_optimizer(
+            self.parameters(), spec, lambda step: one(step) if step < first else rate * other(step - first)
+        )
 
     @torch.no_grad()
     def _strengthen_labels(self, gain: float) -> None:
@@ -223,23 +191,4 @@ class ObservationTimeModule(GradientAtHand):
             self.chains = torch.empty_like(checkpoint["state_dict"]["chains"])
 
     def _noise(self, batch: dict) -> dict:
-        return {"seed": self.seed + _SEED_OFFSET, "sample_ids": sample_ids_of(self.trainer, batch)}
-
-
-def net_blocks(net: FeatureNet) -> Features:
-    """Return the map from images to the blocks of `feature_distance`.
-
-    They are the pixels, every layer of the network, its features, logits and probabilities.
-    """
-
-    def blocks(images: Tensor) -> list[Tensor]:
-        layers, maps = [images.flatten(1)], images
-        for layer in net.convolutions:
-            maps = layer(maps)
-            if isinstance(layer, nn.ReLU):
-                layers.append((F.avg_pool2d(maps, 2) if maps.shape[-1] > _POOLED else maps).flatten(1))
-        features = net.to_features(maps.flatten(1))
-        logits = net.to_logits(F.relu(features))
-        return [*layers, features, logits, logits.softmax(1)]
-
-    return blocks
+        return {"seed": self.seed + TRAINING_SEEDS, "sample_ids": sample_ids_of(self.trainer, batch)}

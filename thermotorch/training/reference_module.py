@@ -6,34 +6,23 @@ from torch import Tensor
 from thermotorch.dynamics import Stream, normals
 from thermotorch.models.baselines.boltzmann import RestrictedBoltzmannMachine
 from thermotorch.models.baselines.gaussians import Gaussians
-from thermotorch.training.given import images_of, new_model, settings_of, sole_optimizer
-from thermotorch.training.optimizers import OptimizedModule
+from thermotorch.training.module import TrainingModule, images_of
 
 
-class GaussiansModule(OptimizedModule):
-    """Fit `Gaussians` to all training images in closed form, in the first step.
+class GaussiansModule(TrainingModule):
+    """Fit `Gaussians` to all training images in closed form, in the first step, which the optimiser only counts."""
 
-    Args:
-        model: `{"name": "gaussians", "config": {...}}`.
-        optimizer: see `build_optimizer`; it only counts the step.
-        objective: empty.
-        seed: unused.
-    """
-
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        settings_of(objective, {})
-        self.save_hyperparameters()
-        self.automatic_optimization = False
-        self.model = new_model(model, Gaussians)
+    kind = Gaussians
+    model: Gaussians
+    manual = True
 
     def training_step(self, batch: dict, batch_idx: int) -> None:
         self.model.fit(*(part.to(self.device) for part in images_of(self.trainer).fitted_images()))
-        sole_optimizer(self).step()
+        self.count_update()
         self.trainer.should_stop = True
 
 
-class BoltzmannModule(OptimizedModule):
+class BoltzmannModule(TrainingModule):
     """Train by persistent contrastive divergence, with model averages from Markov chains that never restart.
 
         - d ln p / d theta = <dF(v)/dtheta>_data - <dF(v)/dtheta>_chains
@@ -42,21 +31,17 @@ class BoltzmannModule(OptimizedModule):
     units are averaged in closed form on both sides. Random numbers are functions of (seed, step, slot).
 
     Args:
-        model: `{"name": "rbm", "config": {...}}`.
-        optimizer: see `build_optimizer`.
         objective: `chains`, the number of Markov chains, and `sweeps`, the number of sweeps between updates.
-        seed: seed of the initial weights, the chains and the binary images.
 
     Source: Tieleman, ICML 2008; binary images: Salakhutdinov and Murray, ICML 2008.
     """
 
+    kind = RestrictedBoltzmannMachine
+    model: RestrictedBoltzmannMachine
     chains: Tensor
+    defaults = {"chains": 500, "sweeps": 1}
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.settings, self.seed = settings_of(objective, {"chains": 500, "sweeps": 1}), seed
-        self.save_hyperparameters()
-        self.model = new_model(model, RestrictedBoltzmannMachine, seed)
+    def prepare(self) -> None:
         self.register_buffer("chains", torch.zeros(self.settings["chains"], len(self.model.hidden_bias)))
 
     def forward(self, visible: Tensor) -> Tensor:

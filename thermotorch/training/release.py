@@ -20,11 +20,10 @@ from torch import nn
 
 from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.models.generator.chain import ThermodynamicChain
-from thermotorch.training.checkpoint_files import fault_of
+from thermotorch.training.checkpoint_files import LAST, fault_of
 from thermotorch.training.data import RECORDED
-from thermotorch.training.given import of_kind
+from thermotorch.training.module import of_kind
 from thermotorch.training.plain import plain_mapping
-from thermotorch.training.resume import LAST
 from thermotorch.zoo import create_model, record_rows, save_checkpoint
 
 RECORD = "training.json"
@@ -129,30 +128,23 @@ def main(folder: str | os.PathLike | None = None) -> None:
     )
     parser.add_argument("--hub", type=Path, metavar="FOLDER", help="also write the checkpoint in the form of the Hub")
     parser.add_argument("--picture", type=Path, help="an image of samples to show on the Hub")
-    arguments = parser.parse_intermixed_args()
-    checkpoint = arguments.name
-    if arguments.source is None and (arguments.hub is None or arguments.record):
+    given = parser.parse_intermixed_args()
+    checkpoint = given.name
+    if given.source is None and (given.hub is None or given.record):
         parser.error("source: expected the folder of a run, or --hub FOLDER to write a checkpoint that exists")
-    if arguments.source is not None:
-        if arguments.folder is None:
+    if given.source is not None:
+        if given.folder is None:
             parser.error("--folder: expected the zoo folder, or set THERMOTORCH_HOME")
-        checkpoint = Path(arguments.folder, f"{arguments.name}.safetensors")
-        if arguments.record:
-            results = json.loads(arguments.source.read_text(encoding="utf-8"))
+        checkpoint = Path(given.folder, f"{given.name}.safetensors")
+        if given.record:
+            results = json.loads(given.source.read_text(encoding="utf-8"))
             print(record_rows(checkpoint, metrics=results["metrics"], energy=results["energy"]))
         else:
-            store = getattr(torch, arguments.store) if arguments.store else None
-            paths = release(
-                arguments.source,
-                arguments.name,
-                arguments.folder,
-                notes=arguments.notes,
-                store=store,
-                parts=arguments.part,
-            )
+            store = getattr(torch, given.store) if given.store else None
+            paths = release(given.source, given.name, given.folder, notes=given.notes, store=store, parts=given.part)
             print(*paths, sep="\n")
-    if arguments.hub is not None:
-        print(*export_folder(checkpoint, arguments.hub, picture=arguments.picture), sep="\n")
+    if given.hub is not None:
+        print(*export_folder(checkpoint, given.hub, picture=given.picture), sep="\n")
 
 
 if __name__ == "__main__":

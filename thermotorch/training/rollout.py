@@ -7,13 +7,14 @@ the normals.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from thermotorch.dynamics.splitting import on_site_flows
 from thermotorch.potential import Potential
-from thermotorch.training.given import blocks_of
+from thermotorch.training.module import blocks_of
 
 Normals = Callable[[int, Tensor], Tensor]  # (step, like) -> standard normals of the shape of `like`
 
@@ -89,13 +90,8 @@ def leaky_clamp(images: Tensor) -> Tensor:
     return clamped + 0.05 * (images - clamped)
 
 
+@cache
 def _compiled_move() -> Callable[..., Tensor]:
-    global _fused
-    if _fused is None:
-        # One version for each size of group, with and without gradients of each argument: more than usual.
-        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-        _fused = torch.compile(_move, dynamic=False)
-    return _fused
-
-
-_fused: Callable[..., Tensor] | None = None
+    # One version for each size of group, with and without gradients of each argument: more than usual.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    return torch.compile(_move, dynamic=False)

@@ -6,7 +6,7 @@ samples. No sample is repeated to make the shares equal.
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from thermotorch.arguments import count_of
 from thermotorch.evaluation.samples import draw_samples
 from thermotorch.files import write_file
+from thermotorch.training.data import FixedBatches, place_of
 
 ID = "sample_ids"
 _PARTS = "rank-*.safetensors"
@@ -39,14 +41,11 @@ class SampleIds(LightningDataModule):
 
     def __init__(self, num_samples: int, batch_size: int = 256, given: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        for name, value in {"num_samples": num_samples, "batch_size": batch_size}.items():
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, found {value}")
+        self.num_samples, self.batch_size = count_of("num_samples", num_samples), count_of("batch_size", batch_size)
         self.given = dict(given or {})
         for name, values in self.given.items():
             if len(values) != num_samples:
                 raise ValueError(f"given: expected {num_samples} {name} (num_samples), found {len(values)}")
-        self.num_samples, self.batch_size = num_samples, batch_size
 
     def share(self, rank: int, world_size: int) -> list[dict[str, Tensor]]:
         """Return the batches of process `rank` of `world_size`."""
@@ -54,34 +53,18 @@ class SampleIds(LightningDataModule):
         batches = ids.split(self.batch_size) if len(ids) else ()
         return [{ID: chunk, **{name: values[chunk] for name, values in self.given.items()}} for chunk in batches]
 
-    def predict_dataloader(self) -> "_Share":
+    def predict_dataloader(self) -> FixedBatches:
         """Return this process's share; all samples without a trainer.
 
         Raises:
             ValueError: more processes than samples.
         """
-        trainer = self.trainer
-        if trainer is None:
-            return _Share(self.share(0, 1))
-        if trainer.world_size > self.num_samples:
+        _, rank, world_size = place_of(self.trainer)
+        if world_size > self.num_samples:
             raise ValueError(
-                f"num_samples: expected at least {trainer.world_size} (the number of processes), found "
-                f"{self.num_samples}"
+                f"num_samples: expected at least {world_size} (the number of processes), found {self.num_samples}"
             )
-        return _Share(self.share(trainer.global_rank, trainer.world_size))
-
-
-class _Share:
-    """A loader that Lightning does not change; it would put a sampler of its own into a `DataLoader`."""
-
-    def __init__(self, batches: list[dict[str, Tensor]]) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return iter(self.batches)
+        return FixedBatches(self.share(rank, world_size))
 
 
 class Sampling(LightningModule):

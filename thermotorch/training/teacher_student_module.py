@@ -1,7 +1,5 @@
 """Training of a digital teacher, and then of a thermodynamic student on paths that the teacher defines."""
 
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +9,7 @@ from thermotorch.models.classifier.machine import ThermodynamicClassifier
 from thermotorch.models.classifier.neuron_net import NeuronNet
 from thermotorch.objectives import forward_action, guide_path
 from thermotorch.training.classifier_module import ClassifierModule
+from thermotorch.training.module import seeded
 
 
 class TeacherStudentModule(ClassifierModule):
@@ -21,7 +20,6 @@ class TeacherStudentModule(ClassifierModule):
     activation i of the teacher (hidden layers in order, then 2 softmax - 1).
 
     Args:
-        model, optimizer, seed: as in `ClassifierModule`; the architecture is a thermodynamic classifier.
         objective: in addition to the jitter
 
             - teacher_steps: number of updates of the teacher.
@@ -36,13 +34,14 @@ class TeacherStudentModule(ClassifierModule):
     Source: Whitelam, PNAS 123, e2528413123 (2026); the factor 100 is of a re-implementation.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {
-        "teacher_steps": 4000, "teacher_hidden": None, "guide": 100.0, "dt": 5e-3,
-    }  # fmt: skip
+    kind = ThermodynamicClassifier
     model: ThermodynamicClassifier
+    defaults = {
+        **ClassifierModule.defaults, "teacher_steps": 4000, "teacher_hidden": None, "guide": 100.0, "dt": 5e-3,
+    }  # fmt: skip
 
-    def __init__(self, model: dict, optimizer: dict, objective: dict | None = None, seed: int = 0) -> None:
-        super().__init__(model, optimizer, objective, seed)
+    def prepare(self) -> None:
+        super().prepare()
         layer = self.model.layer
         half = layer.hidden // 2
         widths = list(self.settings["teacher_hidden"] or (half, layer.hidden - half))
@@ -51,8 +50,7 @@ class TeacherStudentModule(ClassifierModule):
                 f"teacher_hidden: expected widths that add up to the student's {layer.hidden} hidden units, "
                 f"found {widths}"
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(self.seed):
             self.teacher = NeuronNet(layer.in_features, widths, layer.out_features)
         with torch.no_grad():
             for parameter in self.model.parameters():

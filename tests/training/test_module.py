@@ -10,7 +10,7 @@ from thermotorch.training.chain_module import ChainModule
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 from thermotorch.training.genetic_module import GeneticCosineModule
-from thermotorch.training.given import blocks_of, sample_ids_of
+from thermotorch.training.module import blocks_of, sample_ids_of
 from thermotorch.training.reference_module import BoltzmannModule
 
 BOLTZMANN = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 3}}
@@ -31,7 +31,7 @@ def test_a_model_of_another_kind_is_refused_by_name(module, model, wanted):
 
 
 def test_a_network_without_features_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr("thermotorch.training.given.load_checkpoint", lambda name: torch.nn.Linear(1, 1))
+    monkeypatch.setattr("thermotorch.training.features.load_checkpoint", lambda name: torch.nn.Linear(1, 1))
     objective = {"features": "some.network"}
     model = {"name": "chain", "config": {"image_shape": [1, 8, 8], "hidden": 4, "angles": [45.0]}}
     with pytest.raises(TypeError, match=r"^objective\.features: expected a FeatureNet, found 'some.network'"):
