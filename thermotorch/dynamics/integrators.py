@@ -1,21 +1,21 @@
 """Time steps of overdamped Langevin dynamics, dx = mu (f - dV/dx) dt + sqrt(2 mu kT dt) xi.
 
 Each scheme is a function `(x, step, system) -> x at step + 1` with one record of its properties for the rest of the
-library. The loop over the steps is in `loop.py`. The drive f is constant during a step (a controller that updates once
-per step), so that the work `f . (x' - x)` is exact for every scheme. Weak orders are for expectations at a fixed time.
+library, for some with the transition density p(end | start) of a step. The loop over the steps is in `loop.py`. The
+drive f is constant during a step (a controller that updates once per step), so that the work `f . (x' - x)` is exact
+for every scheme. Weak orders are for expectations at a fixed time.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from thermotorch.dynamics import densities
 from thermotorch.dynamics import splitting as exact
 from thermotorch.dynamics.alternating import second_colour
-from thermotorch.dynamics.densities import Density
+from thermotorch.dynamics.observe import Transition
 from thermotorch.potential import Potential, require_quartic
 
 
@@ -133,6 +133,56 @@ def alternating(x: Tensor, step: int, system: ColouredSystem) -> Tensor:
     return x
 
 
+class StepDensity(NamedTuple):
+    """The terms of ln p(end | start) = -residual^2 / 2 - width - ln sqrt(2 pi) for each free unit, and its support."""
+
+    residual: Tensor
+    width: Tensor
+    reachable: Tensor
+
+
+# (potential, step, start, end, drive) -> density of the move from `start` to `end` under the conditions of `step`
+Density = Callable[[Potential, Transition, Tensor, Tensor, Tensor | None], StepDensity]
+
+
+def _euler_maruyama_density(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> StepDensity:
+    gradient = potential.gradient(start) if drive is None else potential.gradient(start) - drive
+    rate = torch.as_tensor(step.mobility, dtype=start.dtype, device=start.device).expand(start.shape[1]) * step.dt
+    amplitude = torch.where(rate > 0, 2 * step.temperature * rate, 1.0).sqrt()
+    return StepDensity(
+        (end - start + rate * gradient) / amplitude, amplitude.log(), torch.ones_like(start, dtype=torch.bool)
+    )
+
+
+def _alternating_density(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> StepDensity:
+    flows = exact.on_site(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
+    second = second_colour(potential.couplings.pieces(), potential.num_units).to(start.device)
+    # During each move, forwards and backwards, colour 1 is at its new state and colour 0 at its old one.
+    between = torch.where(second, step.after, step.before)
+    force = (0.0 if drive is None else drive) - flows.bias - potential.couplings(between)
+    z, slope, reachable = flows.unrelax(end)
+    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
+    residual = (z - flows.decay * flows.relax(start) - flows.gain * force) / spread
+    return StepDensity(residual, spread.log() + slope, reachable)
+
+
+def _splitting_density(
+    potential: Potential, step: Transition, start: Tensor, end: Tensor, drive: Tensor | None
+) -> StepDensity:
+    flows = exact.flows(potential, dt=step.dt, temperature=step.temperature, mobility=step.mobility)
+    push = flows.push(drive)
+    back = exact.coupling_flow(potential.couplings, -0.5 * flows.rate)
+    moved = end - push if back is None else end - push + (end - push) @ back.half
+    z, slope, reachable = flows.unrelax(moved)
+    spread = torch.where(flows.spread > 0, flows.spread, 1.0)
+    residual = (z - flows.decay * flows.relax(flows.couple(start, push))) / spread
+    return StepDensity(residual, spread.log() + slope, reachable)
+
+
 def _require_colours(potential: Potential, scheme: str) -> None:
     require_quartic(potential, scheme)
     second_colour(potential.couplings.pieces(), potential.num_units)
@@ -166,15 +216,15 @@ class Integrator(Generic[S]):
 
 
 INTEGRATORS: dict[str, Integrator[Any]] = {
-    "euler_maruyama": Integrator(euler_maruyama, order=1, density=densities.euler_maruyama),
+    "euler_maruyama": Integrator(euler_maruyama, order=1, density=_euler_maruyama_density),
     "heun": Integrator(heun, order=2, fields=2),
     "leimkuhler_matthews": Integrator(leimkuhler_matthews, order=1),
     "splitting": Integrator(
         splitting, order=2, fields=2, system=SplitSystem.of, require=require_quartic, exact_flows=True,
-        density=densities.splitting,
+        density=_splitting_density,
     ),
     "alternating": Integrator(
         alternating, order=1, system=ColouredSystem.of, require=_require_colours, exact_flows=True,
-        density=densities.alternating,
+        density=_alternating_density,
     ),
 }  # fmt: skip
