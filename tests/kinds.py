@@ -11,16 +11,19 @@ import torch
 
 @dataclass(frozen=True)
 class Kind:
-    """`same(value)` are spellings of numpy and torch; each of `bad` must be refused with the argument's name."""
+    """`same(value)` are spellings of numpy and torch; each of `bad` must be refused with the argument's name, and each
+    of `ends`, the last values that are none of them, must not.
+    """
 
     same: Callable[[Any], list[Any]]
     bad: Sequence[Any]
+    ends: Sequence[Any] = ()
 
     def or_none(self) -> "Kind":
-        return replace(self, bad=[value for value in self.bad if value is not None])
+        return replace(self, bad=[value for value in self.bad if value is not None], ends=[*self.ends, None])
 
     def but(self, *more: Any) -> "Kind":
-        return replace(self, bad=[*self.bad, *more])
+        return replace(self, bad=[*self.bad, *more], ends=[end for end in self.ends if end not in more])
 
 
 def _integers(value: int) -> list[Any]:
@@ -41,12 +44,12 @@ NO_NUMBER = (True, np.True_, torch.tensor(True), "2", b"2", 1j, torch.tensor(1j)
              nan, inf, -inf, 10**400, torch.tensor(nan))  # fmt: skip
 NO_INTEGERS = ([0, 1, 2], [0.0, 1.0], [True, False], [0, -1], "ab", 3, [[0, 1]], torch.zeros(2))
 
-count = Kind(_integers, (*NO_INTEGER, None, 0, -1))
-count_or_zero = Kind(_integers, (*NO_INTEGER, None, -1))
-seed = Kind(_integers, (*NO_INTEGER, -1, 1 << 64))
+count = Kind(_integers, (*NO_INTEGER, None, 0, -1), [1])
+count_or_zero = Kind(_integers, (*NO_INTEGER, None, -1), [0])
+seed = Kind(_integers, (*NO_INTEGER, -1, 1 << 64), [0, (1 << 64) - 1])
 positive = Kind(_numbers, (*NO_NUMBER, None, 0.0, -1.0))
-not_negative = Kind(_numbers, (*NO_NUMBER, None, -1.0))
-signed = Kind(_numbers, (*NO_NUMBER, None))
+not_negative = Kind(_numbers, (*NO_NUMBER, None, -1.0), [0.0])
+signed = Kind(_numbers, (*NO_NUMBER, None), [-1.0, 0.0])
 ids = Kind(_sequences, (*NO_INTEGERS, [0, 1 << 34]))
 labels = Kind(_sequences, (*NO_INTEGERS, [0, 99]))
 counts = Kind(_sequences, (3, "ab", [2.5], [0], [-1], [True], None, torch.tensor(3)))

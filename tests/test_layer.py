@@ -222,9 +222,11 @@ def test_a_second_derivative_is_refused_clearly_and_the_reference_has_it():
 
 
 def test_torch_compile_needs_no_seed_and_recompiles_for_no_batch_size():
+    from torch._dynamo.testing import CompileCounter
+
     torch._dynamo.reset()
     layer = tt.ThermodynamicLayer(5, 3, hidden=4, t_final=0.05, dt=0.01)
-    counter = torch._dynamo.testing.CompileCounter()
+    counter = CompileCounter()
     compiled = torch.compile(layer, fullgraph=True, backend=counter, dynamic=True)
     torch.manual_seed(0)
     found = [compiled(torch.ones(n, 5)) for n in (4, 7, 12)]
@@ -252,3 +254,11 @@ def test_fresh_couplings_have_a_tenth_of_the_spectral_edge(hidden):
     torch.manual_seed(0)
     matrix = tt.ThermodynamicLayer(4, 10, hidden=hidden).potential.couplings.matrix()
     assert torch.linalg.eigvalsh(matrix)[-1].item() == pytest.approx(0.2, rel=0.1)
+
+
+@pytest.mark.parametrize("features", [4, 400])
+def test_fresh_inputs_push_with_forces_of_order_one(features):
+    """Whatever their number: features of variance one give forces of variance one."""
+    torch.manual_seed(0)
+    force = tt.ThermodynamicLayer(features, 300, hidden=200).input(torch.randn(200, features))
+    assert force.var().item() == pytest.approx(1.0, rel=0.1)

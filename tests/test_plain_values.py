@@ -61,7 +61,7 @@ def chain(**config: Any) -> nn.Module:
 
 def ddpm(**config: Any) -> nn.Module:
     return DiffusionModel(
-        **{"image_size": 8, "block_out_channels": [8], "num_train_timesteps": 10, "num_classes": 3, **config}
+        **{"image_size": 8, "block_out_channels": [8], "num_train_timesteps": 20, "num_classes": 3, **config}
     )
 
 
@@ -187,11 +187,11 @@ CASES: dict[str, tuple[Any, dict[str, tuple[Any, Kind]]]] = {
         lambda **k: next_generation(population(), torch.arange(4.0), {"weight": 1.0},
                                     **{"generation": 1, "keep": 2, "seed": 0, **k}),
         {"keep": (2, count), "strength": (0.5, not_negative), "seed": (3, seed), "generation": (3, count)}),
-    "Readout": (Readout, {"reads": (40, count), "interval": (0.5, positive), "warmup": (0.5, not_negative.or_none()),
-                          "replicas": (2, count), "blocks": (2, count)}),
+    "Readout": (Readout, {"reads": (40, count.but(1)), "interval": (0.5, positive), "replicas": (2, count),
+                          "warmup": (0.5, not_negative.or_none()), "blocks": (2, count.but(1))}),
     "Device": (Device, {"temperature": (0.5, positive), "friction": (0.5, positive), "dt": (0.5, positive.or_none())}),
     "ClassificationProtocol": (ClassificationProtocol, {
-        "runs": (20, count), "averaged": (5, count), "devices": (3, count_or_zero.but(1)),
+        "runs": (20, count.but(1)), "averaged": (5, count), "devices": (3, count_or_zero.but(1)),
         "bits": (3, count.or_none().but(1)),
         "mismatch": (0.5, not_negative), "seed": (3, seed.but(None)), "batch_size": (2, count)}),
     "heat_rows": (lambda **k: heat_rows(**{"heat": torch.ones(2), "seed": 0, **k}), {
@@ -277,6 +277,13 @@ def test_what_is_no_value_is_refused_by_name(case, name):
             function(**{name: bad})
             pytest.fail(f"took {spelled(bad)}")
         assert name in str(refused.value), f"{spelled(bad)}: {refused.value}"
+
+
+@pytest.mark.parametrize(("case", "name"), [pair for pair in ARGUMENTS if CASES[pair[0]][1][pair[1]][1].ends])
+def test_the_last_value_before_those_that_are_refused_is_taken(case, name):
+    function, arguments = CASES[case]
+    for end in arguments[name][1].ends:
+        function(**{name: end})
 
 
 @pytest.mark.parametrize(

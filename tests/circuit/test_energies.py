@@ -25,6 +25,7 @@ def test_a_unit_that_discharges_dissipates_what_it_stored(ngspice):
     lost = 1.5**2 / 2 * (1 - exp(-6))
     assert (found.wells, -found.stored, found.heat) == pytest.approx((lost, lost, lost), rel=1e-5)
     assert found.noise == found.bonds == 0.0
+    assert found.kT == Scale(0.0).joule > 0  # without a kT, the machine's unit of energy
 
 
 def test_the_step_of_a_driver_charges_a_unit(ngspice):

@@ -203,3 +203,16 @@ def test_noise_is_as_fine_as_the_fastest_unit_asks():
     scale, rate = Scale(machine.temperature), reach_of(machine).rate
     assert noise_step(replace(machine, dt=1e-6), scale, None) == 1e-6
     assert noise_step(replace(machine, dt=1.0), scale, None) == pytest.approx(0.1 / rate)
+
+
+def test_noise_may_be_as_slow_as_the_fastest_unit_and_no_slower():
+    """A step of the noise must resolve the rate at which units relax; by default it is that of the machine."""
+    potential = tt.Potential(tt.DenseCouplings(2), 20.0, 0.0, 1.0).double().requires_grad_(False)
+    machine = from_potential(potential, 1.0, 1e-3, 0.1)
+    rate = reach_of(machine).rate
+    assert rate > 2 * 20.0  # at least the curvature of the wells
+    assert noise_step(machine, Scale(0.1), 0.99 / rate) == 0.99 / rate
+    with pytest.raises(ValueError, match="step: noise in steps of"):
+        noise_step(machine, Scale(0.1), 1.01 / rate)
+    assert noise_step(machine, Scale(0.1), None) == 1e-3
+    assert noise_step(from_potential(potential, 1.0, 0.5, 0.1), Scale(0.1), None) < 1 / rate

@@ -7,6 +7,7 @@ import torch
 
 from tests.linear_algebra.matrices import normal, positive
 from tests.physics import assert_within
+from thermotorch import linear_algebra
 from thermotorch.linear_algebra.device import Device, Readout, RelaxationWarning, combine
 from thermotorch.linear_algebra.solve import second_moment
 
@@ -108,3 +109,25 @@ def test_a_mode_that_does_not_relax_is_noticed(device):
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+EYE, ONES = torch.eye(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+COSTS = {
+    "solve": lambda readout: linear_algebra.solve(EYE, ONES, readout=readout, seed=0),
+    "inverse": lambda readout: linear_algebra.inverse(EYE, readout=readout, seed=0),
+    "lyapunov": lambda readout: linear_algebra.lyapunov(EYE, EYE, readout=readout, seed=0),
+    "expm": lambda readout: linear_algebra.expm(EYE, readout=readout, seed=0),
+    "logdet": lambda readout: linear_algebra.logdet_by_integration(EYE, nodes=2, readout=readout, seed=0),
+    "regression": lambda readout: linear_algebra.bayesian_linear_regression(
+        EYE, ONES, EYE, noise_variance=1.0, prior_precision=1.0, readout=readout, seed=0),
+    "process": lambda readout: linear_algebra.gaussian_process(EYE, EYE, ONES, ONES, 0.5, readout=readout, seed=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_every_replica_costs_its_reads_and_its_time(name):
+    """Replicas are devices side by side: three of them read three times as much, from one load of the matrix."""
+    one, three = (COSTS[name](Readout(reads=40, blocks=4, replicas=replicas)) for replicas in (1, 3))
+    assert three.reads == 3 * one.reads >= 3 * 40
+    assert three.time == pytest.approx(3 * one.time) and one.time > 0
+    assert three.loads == one.loads

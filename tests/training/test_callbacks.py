@@ -11,7 +11,7 @@ from torchvision.utils import make_grid
 from tests.training.fitting import diffusion_module, ema, fit
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.protocol import Thermodynamic
-from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, TimeBudget, averaged_weights
+from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, TimeBudget, UpdateRate, averaged_weights
 
 
 def grid(images: torch.Tensor) -> torch.Tensor:
@@ -127,3 +127,24 @@ def test_a_time_budget_warms_up_with_the_updates_and_falls_with_the_clock(monkey
     assert found == [(pytest.approx(rate), stop) for rate, stop in (
         (2.0 / 200, False), (1.0, False), (1.0, False), (fall, False), (0.0, True),
     )]  # fmt: skip
+
+
+def test_the_rate_of_updates_is_that_since_the_last_report(monkeypatch):
+    now, logged = [100.0], []
+    monkeypatch.setattr("thermotorch.training.callbacks.perf_counter", lambda: now[0])
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((*values.items(), step)))
+    trainer = SimpleNamespace(global_step=0, is_global_zero=True, loggers=[logger])
+    module, rate = SimpleNamespace(device=torch.device("cpu")), UpdateRate(every_n_steps=10)
+    for trainer.global_step in range(1, 31):
+        now[0] += 2.0 if trainer.global_step <= 10 else 0.5 if trainer.global_step <= 20 else 0.25
+        rate.on_train_batch_end(trainer, module)
+    name = "train/updates_per_second"
+    assert logged == [((name, 2.0), 20), ((name, 4.0), 30)]  # none of the first updates, which compile
+    trainer.is_global_zero, trainer.global_step = False, 40
+    rate.on_train_batch_end(trainer, module)
+    assert len(logged) == 2
+
+
+def test_what_a_time_budget_ends_is_saved(tmp_path):
+    fit(diffusion_module(), tmp_path, 100, TimeBudget(1e-9), save_every=1000)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1

@@ -160,3 +160,23 @@ def test_unknown_settings_are_refused():
     )
     with pytest.raises(ValueError, match=r"optimizer.name: expected one of \['adam"):
         module.configure_optimizers()
+
+
+def test_noise_levels_of_one_graph_are_uniform_too(monkeypatch):
+    """Spread evenly within a batch, from the least level to the largest over many; some images lose their class."""
+    module = diffusion_module(objective={"label_dropout": 0.25})
+    module.model = DiffusionModel(image_size=8, block_out_channels=[16], num_train_timesteps=50, num_classes=10)
+    seen = []
+    monkeypatch.setattr(module.model, "loss", lambda *arguments: seen.append(arguments))
+    torch.manual_seed(0)
+    images, labels = torch.zeros(100, 1, 8, 8), torch.arange(100) % 10
+    for _ in range(100):
+        module._loss_at_once(images, labels)
+    levels = torch.stack([arguments[2] for arguments in seen])
+    assert (levels.min(), levels.max(), levels.dtype) == (0, 49, torch.int64)
+    assert (torch.stack([row.bincount(minlength=50) for row in levels]) - 2).abs().max() <= 2
+    noise = torch.stack([arguments[1] for arguments in seen])
+    assert abs(noise.mean()) < 5 / noise.numel() ** 0.5 and abs(noise.std() - 1) < 5 / noise.numel() ** 0.5
+    told = torch.stack([arguments[3] for arguments in seen])
+    assert abs((told == 10).double().mean() - 0.25) < 5 * (0.25 * 0.75 / told.numel()) ** 0.5
+    assert torch.equal(torch.where(told == 10, labels, told), labels.expand_as(told))

@@ -1,12 +1,15 @@
 """The three ways to train the generative computer, on the 8x8 digits: they reach one loss, resume, and share out."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from thermotorch.models.generator.noising import Noising
+from thermotorch.training import generator_module
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.generator_module import ClosedFormModule, OnlineModule, TrajectoryModule
 
@@ -96,3 +99,47 @@ def test_a_checkpoint_opens_without_its_configuration(tmp_path):
 def test_a_misspelt_setting_is_refused():
     with pytest.raises(TypeError, match=r"objective: unknown \['rampp'\]"):
         TrajectoryModule(MODEL, SGD, {"rampp": 0.5})
+
+
+def test_every_third_batch_of_the_fit_is_held_out(monkeypatch, tmp_path):
+    """Five batches of two paths: one of them, the third, chooses the ridge, and none counts twice."""
+    module = ClosedFormModule(MODEL, SGD, {"batches": 5, "held_out_every": 3})
+    steps, paths, run = module.noising.steps, [], Noising.run
+    monkeypatch.setattr(
+        Noising, "run", lambda self, *a, **given: paths.append(given["sample_ids"]) or run(self, *a, **given)
+    )
+    _, trainer = train(module, tmp_path, 50, batch_size=2)
+    assert trainer.global_step == 5  # it stops where the fit is
+    assert (module.fitted_steps.item(), module.held_out_steps.item()) == (4 * 2 * steps, 2 * steps)
+    assert torch.cat(paths[:5]).tolist() == list(range(10))
+
+
+def test_held_out_paths_are_not_those_of_training():
+    module = TrajectoryModule(MODEL, SGD, {"validation_paths": 3}, seed=4)
+    module._trainer, seen = SimpleNamespace(datamodule=data()), []
+    paths = module.paths
+    module.paths = lambda images, seed, *rest: seen.append((len(images), seed)) or paths(images, seed, *rest)
+    module.validation_action()
+    module.training_paths({"image": torch.zeros(2, 1, 8, 8), "step": 3, "slot": torch.arange(2)})
+    (held_out, other), (_, seed) = seen
+    assert (held_out, seed) == (3, 4) and other >= 1 << 32
+
+
+def test_the_action_is_validated_every_so_many_batches(tmp_path):
+    module, at = TrajectoryModule(MODEL, SGD, {"validate_every": 2}), []
+    module.validation_action = lambda: at.append(module.trainer.global_step) or torch.tensor(1.0)
+    train(module, tmp_path, 5)
+    assert at == [2, 4]
+
+
+def test_the_online_rate_is_shared_by_the_steps_of_a_path(monkeypatch, tmp_path):
+    """As a path of ten times the steps would move the parameters as far."""
+    rates = []
+    update = generator_module.online_update
+    monkeypatch.setattr(
+        generator_module,
+        "online_update",
+        lambda *a, rate, **given: rates.append(rate) or update(*a, rate=rate, **given),
+    )
+    module, _ = train(OnlineModule(MODEL, {"name": "sgd", "lr": 0.5}), tmp_path, 1, batch_size=2)
+    assert rates == [pytest.approx(0.5 / module.noising.steps)] * 2

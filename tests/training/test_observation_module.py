@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
+from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.models.judge import FeatureNet
 from thermotorch.training.callbacks import HeldOutDistance
 from thermotorch.training.data import Digits8x8Data
@@ -174,3 +175,106 @@ def test_each_phase_has_its_own_fall_of_the_learning_rate(features):
         made["lr_scheduler"]["scheduler"].step()
     falls = [0.9 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
     assert rates == pytest.approx(falls + [0.3 * (1 + math.cos(math.pi * k / 6)) / 2 for k in range(6)])
+
+
+class Fitted:
+    """Stands in for the trainer, of which a loss asks for the data alone."""
+
+    def __init__(self, **options) -> None:
+        self.datamodule = Digits8x8Data(batch_size=8, digits=[0, 1], **options)
+
+
+def a_batch(step: int = 3) -> dict:
+    images, labels = Digits8x8Data(digits=[0, 1]).train_images()
+    return {"step": step, "slot": torch.arange(8), "label": labels[:8], "image": images[:8]}
+
+
+def module_at_hand(objective: dict, **config) -> ObservationTimeModule:
+    module = ObservationTimeModule(machine(**config), ADAM, objective, seed=5)
+    module._trainer = Fitted()
+    return module
+
+
+def test_where_the_gradient_begins_does_not_change_the_run(features):
+    """The first part without a gradient and the last with one have the noise of one run."""
+    values, slopes = [], []
+    for time in (None, 0.5, 5.0):
+        module = module_at_hand({"contrastive_steps": 0, "features": features, "gradient_time": time})
+        loss = module.distance(a_batch())
+        loss.backward()
+        values.append(loss.item())
+        slopes.append(module.model.potential.bias.grad.clone())
+    assert values == pytest.approx([values[0]] * 3, rel=1e-5)
+    torch.testing.assert_close(slopes[2], slopes[0])
+    assert (slopes[1] - slopes[0]).norm() > 0.1 * slopes[0].norm()
+
+
+def test_training_runs_have_a_noise_of_their_own(monkeypatch):
+    """Not that of samples of the same seed, and not one noise for the images and for the samples beside them."""
+    module, seen = module_at_hand({}, hidden=[6, 4]), []
+    run = type(module.model).denoise
+    monkeypatch.setattr(
+        type(module.model), "denoise", lambda self, *a, **given: seen.append(given) or run(self, *a, **given)
+    )
+    module.contrast(a_batch())
+    samples, images = seen
+    assert samples["seed"] == images["seed"] >= 1 << 33
+    assert samples.get("stream") != images["stream"]
+    assert torch.equal(samples["sample_ids"], 3 * 8 + torch.arange(8))  # of no other update
+
+
+def test_a_run_may_be_contrasted_before_the_observation_time(monkeypatch):
+    module, seen = module_at_hand({"contrastive_time": 0.5}, hidden=[6, 4]), []
+    run = type(module.model).denoise
+    monkeypatch.setattr(
+        type(module.model), "denoise", lambda self, *a, **given: seen.append(given["steps"]) or run(self, *a, **given)
+    )
+    module.contrast(a_batch())
+    assert seen == [5, 5]  # of 20
+
+
+def test_products_are_rounded_in_training_alone(features, monkeypatch):
+    module, seen = module_at_hand({"precision": "tf32"}), []
+    monkeypatch.setattr(module, "log", lambda *arguments, **options: None)
+    monkeypatch.setattr(module, "contrast", lambda batch: seen.append(module.model.precision))
+    module.training_step(a_batch(), 0)
+    assert (seen, module.model.precision) == (["tf32"], "ieee")
+
+
+def test_held_out_distance_is_between_as_many_samples_and_validation_images(features):
+    """Of the averaged weights, if there are any."""
+    module = module_at_hand({})
+    module._trainer = Fitted(val_size=60)
+    trainer, logged = module._trainer, {}
+    trainer.datamodule.setup()
+    trainer.global_step, trainer.is_global_zero, trainer.callbacks = 4, True, []
+    module.log_dict = lambda values, **options: logged.update(values)
+    callback = HeldOutDistance(every_n_steps=4, num_samples=50, seed=3, judge=features)
+    callback.on_fit_start(trainer, module)
+    held_out = torch.cat([batch["image"] for loader in trainer.datamodule.val_dataloader() for batch in loader])[:50]
+    average = WeightAveraging(use_buffers=False)
+    average.on_validation_epoch_start = lambda *_: module.model.potential.bias.data.add_(0.3)
+    average.on_validation_epoch_end = lambda *_: module.model.potential.bias.data.sub_(0.3)
+    for trainer.callbacks, shift in (([], 0.0), ([average], 0.3)):
+        callback.on_train_batch_end(trainer, module)
+        with torch.no_grad():
+            module.model.potential.bias += shift
+            drawn, net = module.model.generate(50, seed=3), callback.net
+            expected = frechet_distance(net.features(drawn), net.features(held_out))[0]
+            module.model.potential.bias -= shift
+        assert logged.pop("val/frechet") == pytest.approx(expected, rel=1e-3)
+        assert logged.pop("val/recognised") == (net(drawn).softmax(-1).amax(-1) >= 0.9).double().mean()
+    trainer.global_step = 5
+    callback.on_train_batch_end(trainer, module)
+    assert logged == {}
+
+
+def test_without_classes_the_labels_of_the_images_do_not_count(features):
+    objective = {"contrastive_steps": 0, "features": features, "time_steps": [0.1, 0.05], "at_once": True}
+    batch, losses = a_batch(), []
+    for label, classes in ((0, 0), (1, 0), (0, 2), (1, 2)):
+        module = module_at_hand(objective, num_classes=classes)
+        torch.manual_seed(0)
+        losses.append(module._distance_at_once({**batch, "label": torch.full((8,), label)}).item())
+    assert losses[0] == losses[1]
+    assert losses[2] != losses[3]

@@ -154,7 +154,9 @@ class ObservationTimeModule(FeatureModule):
             samples = leaky_clamp((visible - low) / (high - low)).view_as(images)
             return feature_distance(samples, images, *measures, labels if model.num_classes else None)
 
-        labels = F.one_hot(batch["label"], 10).to(batch["image"])
+        labels = batch["image"].new_zeros(len(batch["image"]), 0)
+        if model.num_classes:
+            labels = F.one_hot(batch["label"], model.num_classes).to(labels)
         parameters = [*model.potential.couplings.parameters(), model.potential.bias]
         return self.gradient(dt, loss, parameters, batch["image"], labels)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.baselines.flow import FlowMatchingModel
 
 TINY = {"image_size": 8, "block_out_channels": [8, 16]}
@@ -72,3 +73,12 @@ def test_the_class_is_left_out_without_guidance():
 def test_samplers_of_diffusion_are_refused_by_name():
     with pytest.raises(ValueError, match="sampler: expected one of euler, found 'ddim'"):
         FlowMatchingModel(**TINY).generate(1, sampler="ddim")
+
+
+@pytest.mark.parametrize("model", [DiffusionModel, FlowMatchingModel])
+def test_only_a_sampler_of_the_model_has_a_schedule(model):
+    made = model(image_size=8, block_out_channels=[8])
+    for name in made.samplers:
+        made.scheduler(name)
+    with pytest.raises(ValueError, match="sampler"):
+        made.scheduler("eulr")

@@ -237,9 +237,7 @@ class DiffusionModel(nn.Module):
         sampler = next(iter(self.samplers)) if sampler is None else sampler
         classes, steps, scheduler = self.config["num_classes"], self.steps_of(sampler, steps), self.scheduler(sampler)
         num_samples, batch_size = _integer("num_samples", num_samples, 0), _integer("batch_size", batch_size, 1)
-        seed = _integer("seed", seed, 0)
-        if seed >= 2**64:
-            raise ValueError(f"seed: expected less than 2^64, found {seed}")
+        seed = _integer("seed", seed, 0, 1 << 64)
         ids = torch.arange(num_samples) if sample_ids is None else _integers(sample_ids)
         if ids is None or ids.shape != (num_samples,) or ((ids < 0) | (ids >= 2**32)).any():
             raise ValueError(
@@ -307,17 +305,17 @@ class DiffusionModel(nn.Module):
         return of_any + guidance * (of_class - of_any)
 
 
-def _integer(name: str, value: Any, least: int | None = None) -> int:
-    """Return as an int any value that Python accepts as an index, except a Boolean."""
+def _integer(name: str, value: Any, least: int | None = None, limit: int = _MOST) -> int:
+    """Return as an int any value that Python accepts as an index, except a Boolean; `limit` is a power of two."""
     try:
         if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
             raise TypeError
         number = operator.index(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name}: expected an integer, found {value!r}") from None
-    if least is not None and not least <= number < _MOST:
-        found = number if abs(number) < _MOST else "one of more digits"
-        raise ValueError(f"{name}: expected at least {least} and less than 2^62, found {found}")
+    if least is not None and not least <= number < limit:
+        found = number if abs(number) < limit else "one of more digits"
+        raise ValueError(f"{name}: expected at least {least} and less than 2^{limit.bit_length() - 1}, found {found}")
     return number
 
 
