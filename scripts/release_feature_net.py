@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 
 from thermotorch.evaluation import FeatureSpace, Protocol, Row
-from thermotorch.evaluation.quality.image_rows import distance_rows
+from thermotorch.evaluation.metrics import METRICS
+from thermotorch.evaluation.quality.image_rows import metric_rows
+from thermotorch.evaluation.quality.judged import Judged
 from thermotorch.evaluation.quality.recognition import RECOGNISED, class_probabilities, features, recognised_fraction
 from thermotorch.training.data import MNISTData
 from thermotorch.training.release import release
@@ -45,7 +47,8 @@ def rows(space: FeatureSpace, data: MNISTData, command: str) -> list[Row]:
     for what, real in (("training images it has seen", trained_on[:10_000]), ("validation images", held_out)):
         protocol = Protocol(num_samples=len(real), seed=SEED, kernel_subset_size=1000)
         note = f"{len(real):,} {what} against {len(space.reference):,} test images"
-        for distance in distance_rows(features(space.net, real), space.reference, protocol, space.name, command, note):
+        judged = Judged(protocol, features(space.net, real), space.reference)
+        for distance in metric_rows(judged, METRICS, space.name, command, note):
             found.append(Row(**{**distance.to_dict(), "metric": f"{distance.metric} of real {what}"}))
     return found
 

@@ -162,8 +162,17 @@ def _shares(machine: str, run: MachineRun) -> Iterator[str]:
         )
 
 
+def by_block(work: DigitalCount, depth: int) -> dict[str, int]:
+    """Return the operations summed over the modules that share the first `depth` parts of their name."""
+    blocks: dict[str, int] = {}
+    for name, flops in work.flops_by_layer.items():
+        block = ".".join(name.split(".")[:depth])
+        blocks[block] = blocks.get(block, 0) + flops
+    return blocks
+
+
 def _layers(work: DigitalCount) -> str:
-    blocks = work.by_block(3)
+    blocks = by_block(work, 3)
     rows = [[name or "outside the network", f"{flops:,}", f"{100 * flops / work.flops:.1f} %"]
             for name, flops in sorted(blocks.items(), key=lambda block: -block[1])]  # fmt: skip
     return table(["operations by block", "for a sample", "of all"], rows, right=(1, 2))

@@ -15,21 +15,13 @@ from thermotorch.names import unknown_name
 
 @dataclass(frozen=True)
 class Entry:
-    """One column of a comparison.
+    """One column of a comparison."""
 
-    Args:
-        label: unique label.
-        name: name of the model.
-        model: a generator.
-        protocol: protocol of the comparison, with the sampler and steps of this entry.
-        command: command that reproduces its rows.
-    """
-
-    label: str
-    name: str
-    model: nn.Module
-    protocol: Protocol
-    command: str = ""
+    label: str  # unique
+    name: str  # of the model
+    model: nn.Module  # a generator
+    protocol: Protocol  # that of the comparison, with the sampler and steps of this entry
+    command: str = ""  # which reproduces its rows
 
     @cached_property
     def able(self) -> Abilities:

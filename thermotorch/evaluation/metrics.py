@@ -117,24 +117,14 @@ def _obedience(judged: Judged) -> Value | None:
     return Value(*accuracy, note="fraction of the samples that the judge assigns to the requested class")
 
 
-def _precision(judged: Judged) -> Value:
-    return _neighbours(judged, judged.neighbours.precision, judged.neighbours.precision_stderr)
+def _of_neighbours(name: str, more: str = "") -> Callable[[Judged], Value]:
+    """Return the function that measures one field of `Neighbours`."""
 
+    def measure(judged: Judged) -> Value:
+        value, stderr = getattr(judged.neighbours, name), getattr(judged.neighbours, f"{name}_stderr", None)
+        return Value(value, stderr, note=f"k = {judged.protocol.neighbours}; depends on both sample counts{more}")
 
-def _recall(judged: Judged) -> Value:
-    return _neighbours(judged, judged.neighbours.recall, more=", balls are small where samples crowd")
-
-
-def _density(judged: Judged) -> Value:
-    return _neighbours(judged, judged.neighbours.density, judged.neighbours.density_stderr)
-
-
-def _coverage(judged: Judged) -> Value:
-    return _neighbours(judged, judged.neighbours.coverage)
-
-
-def _neighbours(judged: Judged, value: float, stderr: float | None = None, more: str = "") -> Value:
-    return Value(value, stderr, note=f"k = {judged.protocol.neighbours}; depends on both sample counts{more}")
+    return measure
 
 
 _MISSING = Value(None, note="needs the training images, which are not on this machine")
@@ -187,11 +177,13 @@ METRICS: list[Metric] = [
     RECOGNISED,
     Metric("class entropy", unit="nat", measure=_entropy, in_sweeps=True),
     Metric("class-conditional accuracy", "higher", measure=_obedience, in_sweeps=True),
-    Metric("precision", "higher", measure=_precision, of_features=True),
-    Metric("recall", "higher", measure=_recall, of_features=True),
-    Metric("density", "higher", measure=_density, of_features=True),
+    Metric("precision", "higher", measure=_of_neighbours("precision"), of_features=True),
+    Metric("recall", "higher", measure=_of_neighbours("recall", ", balls are small where samples crowd"),
+           of_features=True),
+    Metric("density", "higher", measure=_of_neighbours("density"), of_features=True),
     Metric(
-        "coverage", "higher", measure=_coverage, of_features=True, headline="coverage", question="Most varied",
+        "coverage", "higher", measure=_of_neighbours("coverage"), of_features=True, headline="coverage",
+        question="Most varied",
         answer="{best}: its samples come near {difference} more of the real images than those of {next}",
     ),
     *NEAREST,

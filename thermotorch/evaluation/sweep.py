@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -24,51 +24,30 @@ REPEATED = ("imperfections.device_id", "imperfections.seed", "protocol.seed", "s
 
 @dataclass(frozen=True)
 class Point:
-    """Runs that differ in repetitions alone.
+    """Runs that differ in repetitions alone."""
 
-    Args:
-        setting: varied settings by name.
-        rows: rows by metric; of several runs the mean and its standard error.
-        repetitions: number of runs.
-        spread: standard deviation over several runs, by metric.
-    """
-
-    setting: dict[str, Any]
-    rows: dict[str, Row]
-    repetitions: int = 1
-    spread: dict[str, float] = field(default_factory=dict)
+    setting: dict[str, Any]  # varied settings by name
+    rows: dict[str, Row]  # by metric; of several runs the mean and its standard error
+    repetitions: int = 1  # number of runs
+    spread: dict[str, float] = field(default_factory=dict)  # standard deviation over several runs, by metric
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A run without a result.
+class Failure(NamedTuple):
+    """A run without a result."""
 
-    Args:
-        run: name of its folder.
-        settings: its overrides, without those that all runs share.
-        reason: last line of its traceback, if there is one.
-    """
-
-    run: str
-    settings: str
-    reason: str
+    run: str  # name of its folder
+    settings: str  # its overrides, without those that all runs share
+    reason: str  # last line of its traceback, if there is one
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The points of a sweep in the order of its runs.
+    """The points of a sweep in the order of its runs."""
 
-    Args:
-        axes: names of the settings that differ between points.
-        points: points in the order of the first run of each.
-        common: settings that all runs share.
-        repeated: names of the settings that differ between repetitions.
-    """
-
-    axes: list[str]
-    points: list[Point]
-    common: dict[str, Any]
-    repeated: list[str] = field(default_factory=list)
+    axes: list[str]  # names of the settings that differ between points
+    points: list[Point]  # in the order of the first run of each
+    common: dict[str, Any]  # settings that all runs share
+    repeated: list[str] = field(default_factory=list)  # names of the settings that differ between repetitions
 
     def metrics(self) -> list[str]:
         """Return the metrics of records with `in_sweeps`, and a varying size, or else all that every point has."""

@@ -4,6 +4,8 @@ The numbers are those of `realise(model, bits=...)`: every kind on 2^bits - 1 le
 machine has 8 bits. A chain has some twenty times its couplings and six bits, which are one character of text each.
 """
 
+import base64
+import string
 from typing import Any, cast
 
 import torch
@@ -14,13 +16,15 @@ from thermotorch.dynamics.alternating import second_colour
 from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.stage import DenoisingStage
-from thermotorch.page.levels import written
+from thermotorch.models.imperfections import quantised
 from thermotorch.potential import Potential
 from thermotorch.units import energy_to_joule
 
 MACHINE_BITS = 8
 CHAIN_BITS = 6
 FORMAT = 2
+# Character k is level k - 31: one of base64's 64 for each level, so that a server's compression finds them.
+CHARACTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+"
 
 
 def describe(model: nn.Module, name: str) -> dict[str, Any]:
@@ -85,28 +89,16 @@ def _first(machine: ThermodynamicGenerator, bits: int) -> dict[str, Any]:
     for group in groups:
         if group["start"] >= machine.hidden.stop:
             group["mobility"] = 0.0
-    return {
-        "temperature": machine.temperature,
-        "dt": machine.dt,
-        "steps": machine.steps,
-        "readout_steps": machine.readout_steps,
-        "groups": groups,
-        **_levels(machine.potential, bits),
-    }
+    return _clock(machine) | {"groups": groups, **_levels(machine.potential, bits)}
 
 
 @torch.no_grad()
 def _stage(stage: DenoisingStage, bits: int) -> dict[str, Any]:
     """Return a machine of a chain with its couplings to held units, noisy image and labels, [unit, held unit]."""
+    noise = {key: getattr(stage, key) for key in ("angle", "noising_time", "amplitude", "hidden_spread")}
     return {
-        "temperature": stage.temperature,
-        "dt": stage.dt,
-        "steps": stage.steps,
-        "readout_steps": stage.readout_steps,
-        "angle": stage.angle,
-        "noising_time": stage.noising_time,
-        "amplitude": stage.amplitude,
-        "hidden_spread": stage.hidden_spread,
+        **_clock(stage),
+        **noise,
         "classes": len(stage.label_hidden),
         "groups": _groups(stage.potential, torch.tensor(1.0)),
         **_levels(stage.potential, bits),
@@ -114,6 +106,10 @@ def _stage(stage: DenoisingStage, bits: int) -> dict[str, Any]:
         "held_visible": written(stage.held_visible, bits),
         "label_hidden": written(stage.label_hidden.T, bits),
     }
+
+
+def _clock(machine: ThermodynamicGenerator | DenoisingStage) -> dict[str, Any]:
+    return {key: getattr(machine, key) for key in ("temperature", "dt", "steps", "readout_steps")}
 
 
 def _levels(potential: Potential, bits: int) -> dict[str, Any]:
@@ -150,3 +146,21 @@ def _numbers(potential: Potential, mobility: Tensor, part: slice) -> dict[str, T
     """Return the wells and mobilities of a group of units, [unit] each."""
     values = {"j2": potential.j2, "j3": potential.j3, "j4": potential.j4, "mobility": mobility}
     return {name: value.expand(potential.num_units)[part] for name, value in values.items()}
+
+
+def written(values: Tensor, bits: int) -> dict[str, Any]:
+    """Return `quantised(values, bits)` as {"scale", "levels"}, row by row: text whose numbers are scale x level.
+
+    Levels are bytes in base64 or, at six bits and fewer, a character each.
+
+    Args:
+        values: couplings or biases of any shape.
+        bits: 2 to 8.
+    """
+    values = quantised(values.detach().float().cpu(), bits)
+    scale = values.abs().amax().item() / (2 ** (bits - 1) - 1) if values.numel() else 0.0
+    levels = (values / scale).round().to(torch.int8) if scale else torch.zeros_like(values, dtype=torch.int8)
+    if bits > 6:
+        return {"scale": scale, "levels": base64.b64encode(levels.contiguous().numpy().tobytes()).decode()}
+    places = (levels + 31).to(torch.uint8).contiguous().numpy().tobytes()
+    return {"scale": scale, "levels": places.translate(bytes(CHARACTERS, "ascii").ljust(256, b"?")).decode("ascii")}

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from scripts.pages.energy_page import by_block
 from thermotorch.evaluation.energy.digital_count import count, count_flops
 
 
@@ -32,7 +33,7 @@ def test_operations_of_the_layers_are_those_by_hand_and_add_up(net):
     found = count(net, lambda: net(torch.zeros(1, 2, 5, 5)))
     assert found.flops_by_layer == {"conv": CONV, "heads.0": HEAD, "": OWN}
     assert found.flops == CONV + HEAD + OWN == sum(found.flops_by_layer.values())
-    assert found.by_block(1) == {"conv": CONV, "heads": HEAD, "": OWN}
+    assert by_block(found, 1) == {"conv": CONV, "heads": HEAD, "": OWN}
 
 
 def test_a_layer_that_is_used_twice_counts_twice(net):

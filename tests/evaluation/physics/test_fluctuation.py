@@ -8,12 +8,48 @@ from torch import Tensor
 
 import thermotorch as tt
 from tests.physics import Boltzmann, assert_within, float64, random_potential
-from thermotorch.evaluation.physics.fluctuation import bennett, crooks_slope, dissipated, jarzynski
+from thermotorch.evaluation.estimate import Estimate, mean_of
+from thermotorch.evaluation.physics.fluctuation import _checked, _overlapping, bennett, jarzynski
 from thermotorch.evaluation.physics.free_energy import independent_free_energy, quadratic_free_energy
 from thermotorch.models.generator.noising import uncoupled
 from thermotorch.models.generator.schedule import Segment, interaction, run_program
 
 KT = 0.5
+
+
+def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
+    """Return the slope 1 / kT of ln P_forward(W) / P_reverse(-W) in W, by logistic regression of the direction on W.
+
+    A slope other than the bath's 1 / kT means that work is counted wrongly, that the start was no equilibrium, or that
+    the bath has another temperature.
+
+    Args:
+        forward, reverse: see `bennett`.
+
+    Raises:
+        ValueError: see `bennett`.
+
+    Source: Shirts, Bair, Hooker and Pande, PRL 91, 140601 (2003), with the slope left free.
+    """
+    there, back = _overlapping(forward, reverse)
+    back = -back
+    centre, scale = torch.cat([there, back]).mean(), torch.cat([there, back]).std()
+    work = (torch.cat([there, back]) - centre) / scale
+    features, label = torch.stack([torch.ones_like(work), work], 1), (torch.arange(len(work)) < len(there)).to(work)
+    line = work.new_zeros(2)
+    for _ in range(100):  # Newton; the likelihood is concave
+        chance = torch.sigmoid(features @ line)
+        information = features.T @ ((chance * (1 - chance))[:, None] * features)
+        step = torch.linalg.solve(information, features.T @ (label - chance))
+        line = line + step / max(1.0, step.abs().max().item())
+        if step.abs().max() < 1e-12:
+            break
+    return Estimate((line[1] / scale).item(), (torch.linalg.inv(information)[1, 1].sqrt() / scale).item())
+
+
+def dissipated(work: Tensor, free_energy: float, temperature: float) -> Estimate:
+    """Return the work beyond the reversible bound, (<W> - dF) / kT: the entropy that is finally produced, in k."""
+    return mean_of((_checked("work", work) - free_energy) / temperature)
 
 
 def normals(*shape: int, seed: int = 0) -> Tensor:

@@ -40,16 +40,14 @@ def costs(entry: Entry, generation: Generation) -> Costs:
     bits = landauer_row(generation.images[0].numel(), seed)
     measured = measured_ledger(entry.label, generation.drawn)
     if generation.heat is not None and generation.work is not None:
-        run = None
-        if has_cycle(entry.model):
-            run = energy.machine_run(entry.model, simulated, seed, generation.heat)
-            ledgers = tuple(device.ledger(entry.label, run) for device in DEVICES)
+        label, model, heat, run = entry.label, entry.model, generation.heat, None
+        if has_cycle(model):
+            run = energy.machine_run(model, simulated, seed, heat)
+            ledgers = tuple(device.ledger(label, run) for device in DEVICES)
         else:
-            ledgers = energy.thermodynamic_ledgers(
-                entry.label, entry.model, generation.heat, num_samples=simulated, seed=seed
-            )
+            ledgers = energy.thermodynamic_ledgers(label, model, heat, num_samples=simulated, seed=seed)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
-        rows = heat_rows(generation.heat, seed, command=command)
+        rows = heat_rows(heat, seed, command=command)
         overhead = overhead_row(seed, priced, command, simulated if priced else 0)
         rows += [work_row(generation.work, seed, command), overhead, bits]
         return Costs(rows, (*ledgers, measured), 0, run)

@@ -16,40 +16,23 @@ NOTHING_COUNTED = "no matrix product, convolution or attention was seen, and no 
 class DigitalCount:
     """Operations and traffic of a call that makes samples.
 
-    Args:
-        flops: operations of matrix products, convolutions and attention; a multiply-add is two. Element-wise operations
-            and random numbers count as zero (torch's `FlopCounterMode`).
-        flops_by_layer: operations of each module without those of the modules inside it; they add up to `flops`.
-            Operations outside any module are under "".
-        weight_numbers: weights read, counted at every operation that reads them.
-        activation_numbers: all other numbers that operations read or write.
-        least_numbers: each used weight once, and the sample once, which no program can avoid.
-        sample_numbers: pixels of one sample.
-        num_samples: number of samples.
-        evaluations: images that the model's `forward` took; a step of classifier-free guidance counts twice.
+    Operations are those of matrix products, convolutions and attention; a multiply-add is two. Element-wise operations
+    and random numbers count as zero (torch's `FlopCounterMode`).
     """
 
     flops: int
-    flops_by_layer: dict[str, int]
-    weight_numbers: int
-    activation_numbers: int
-    least_numbers: int
-    sample_numbers: int
+    flops_by_layer: dict[str, int]  # of each module without those inside it, "" outside any; they add up to `flops`
+    weight_numbers: int  # weights read, counted at every operation that reads them
+    activation_numbers: int  # all other numbers that operations read or write
+    least_numbers: int  # each used weight once, and the sample once, which no program can avoid
+    sample_numbers: int  # pixels of one sample
     num_samples: int = 1
-    evaluations: int = 0
+    evaluations: int = 0  # images that the model's `forward` took; a step of classifier-free guidance counts twice
 
     @property
     def numbers(self) -> int:
         """All numbers that operations read or write, the traffic when no cache outlives an operation."""
         return self.weight_numbers + self.activation_numbers
-
-    def by_block(self, depth: int) -> dict[str, int]:
-        """Return `flops_by_layer` summed over the modules that share the first `depth` parts of their name."""
-        blocks: dict[str, int] = {}
-        for name, flops in self.flops_by_layer.items():
-            block = ".".join(name.split(".")[:depth])
-            blocks[block] = blocks.get(block, 0) + flops
-        return blocks
 
 
 def count_flops(function: Callable[[], object]) -> int:
@@ -98,24 +81,16 @@ def _own(nested: dict[str, int]) -> dict[str, int]:
     """Subtract from the total of each module those of the modules inside it, and drop the root's name from theirs."""
     own = dict(nested)
     for name, flops in nested.items():
-        if (around := _enclosing(name, nested)) is not None:
-            own[around] -= flops
+        if name != "Global":  # lists of modules around one are never called and hence not counted
+            around = name.rpartition(".")[0]
+            while around and around not in nested:
+                around = around.rpartition(".")[0]
+            own[around or "Global"] -= flops
     merged = {"": own.pop("Global", 0)}
     for name, flops in own.items():
         short = name.partition(".")[2]
         merged[short] = merged.get(short, 0) + flops
     return {name: flops for name, flops in merged.items() if flops}
-
-
-def _enclosing(name: str, nested: dict[str, int]) -> str | None:
-    """Return the innermost counted module around one; lists of modules are never called and hence not counted."""
-    if name == "Global":
-        return None
-    while "." in name:
-        name = name.rpartition(".")[0]
-        if name in nested:
-            return name
-    return "Global"
 
 
 class _Traffic(TorchDispatchMode):

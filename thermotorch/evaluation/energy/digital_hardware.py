@@ -22,23 +22,16 @@ _SHARE = "assumption: the board's limit at full load is the value; half of it wh
 class CircuitClass:
     """Circuits priced by the operation: arithmetic units, memory on the chip, DRAM.
 
-        arithmetic              flops x joule_per_flop x instruction_overhead
-        on-chip memory traffic  every number that an operation reads or writes, once per operation
-        DRAM traffic            weights and samples, at least once per sample each, at most weights at every use
-
-    Args:
-        name: name in rows.
-        bytes_per_number: size of a number in this precision.
-        joule_per_flop: half the energy of an addition and a multiplication.
-        instruction_overhead: factor over hard-wired arithmetic.
-        joule_per_byte, dram_joule_per_byte: energy of a byte moved to or from each memory.
+    arithmetic              flops x joule_per_flop x instruction_overhead
+    on-chip memory traffic  every number that an operation reads or writes, once per operation
+    DRAM traffic            weights and samples, at least once per sample each, at most weights at every use
     """
 
-    name: str
-    bytes_per_number: int
-    joule_per_flop: Quantity
-    instruction_overhead: Quantity
-    joule_per_byte: Quantity
+    name: str  # in rows
+    bytes_per_number: int  # in this precision
+    joule_per_flop: Quantity  # half the energy of an addition and a multiplication
+    instruction_overhead: Quantity  # factor over hard-wired arithmetic
+    joule_per_byte: Quantity  # moved to or from the memory on the chip
     dram_joule_per_byte: Quantity
 
     @property
@@ -72,22 +65,14 @@ class BoardClass:
 
     Programs stay below the peaks, so the value is a lower bound at full power, the idealised figure that is usually
     quoted. The range allows for programs that fall short and for a waiting board that draws less.
-
-    Args:
-        name: name in rows.
-        bytes_per_number: size of a number in this precision.
-        watt: power of the board.
-        peak: dense operations per second in this precision.
-        bandwidth: bytes per second of its memory.
-        utilisation: fraction of the peak that a program reaches.
     """
 
-    name: str
-    bytes_per_number: int
+    name: str  # in rows
+    bytes_per_number: int  # in this precision
     watt: Quantity
-    peak: Quantity
-    bandwidth: Quantity
-    utilisation: Quantity = Quantity(1.0, 0.05, 1.0, "", _UTILISATION)
+    peak: Quantity  # dense operations per second in this precision
+    bandwidth: Quantity  # bytes per second of its memory
+    utilisation: Quantity = Quantity(1.0, 0.05, 1.0, "", _UTILISATION)  # fraction of the peak that a program reaches
 
     @property
     def source(self) -> str:
@@ -178,11 +163,7 @@ HARDWARE_CLASSES: tuple[CircuitClass | BoardClass, ...] = (
 
 
 def hardware_class(name: str) -> CircuitClass | BoardClass:
-    """Return the class of hardware of that name.
-
-    Raises:
-        ValueError: an unknown name; the message lists the known ones.
-    """
+    """Return the class of hardware of that name; a ValueError lists the known ones."""
     return named("class of hardware", name, HARDWARE_CLASSES)
 
 

@@ -13,27 +13,15 @@ PARTIAL = "total, at least"  # of a ledger with unknown contributions
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """One contribution to the energy of a sample.
-
-    Args:
-        contribution: name of the contribution.
-        joule: joules per sample; None exactly when the kind is "unavailable". Negative where energy is gained.
-        low, high: range that the uncertainty of the model leaves around `joule`; None where none is stated.
-        kind: "modelled" for a device that was not at hand, "measured" on this machine, or "unavailable".
-        source: origin of the number.
-        note: caveats.
-
-    Raises:
-        ValueError: fields that contradict each other.
-    """
+    """One contribution to the energy of a sample; a ValueError for fields that contradict each other."""
 
     contribution: str
-    joule: float | None
-    low: float | None
+    joule: float | None  # per sample; None exactly when the kind is "unavailable". Negative where energy is gained
+    low: float | None  # range that the uncertainty of the model leaves around `joule`; None where none is stated
     high: float | None
-    kind: str
+    kind: str  # "modelled" for a device that was not at hand, "measured" on this machine, or "unavailable"
     source: str
-    note: str = ""
+    note: str = ""  # caveats
 
     def __post_init__(self) -> None:
         label = f"ledger line {self.contribution!r}"
@@ -72,18 +60,13 @@ class LedgerLine:
 class Ledger:
     """Every contribution to the energy of one sample of a model, on one device or class of hardware.
 
-    Args:
-        model: label of the model in the comparison.
-        scenario: name of the device or hardware.
-        lines: contributions, all modelled or all measured, apart from unavailable ones; Landauer's bound last.
-
     Raises:
         ValueError: modelled and measured lines in one ledger, a contribution twice, or a scale that is not last.
     """
 
-    model: str
-    scenario: str
-    lines: tuple[LedgerLine, ...]
+    model: str  # its label in the comparison
+    scenario: str  # name of the device or hardware
+    lines: tuple[LedgerLine, ...]  # all modelled or all measured, apart from unavailable ones; Landauer's bound last
 
     def __post_init__(self) -> None:
         where = f"ledger of {self.model!r}, {self.scenario!r}"

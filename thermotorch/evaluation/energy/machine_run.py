@@ -28,48 +28,30 @@ class MachineRun:
 
     All work of switching leaves as heat: a ledger counts heat or work, never both.
 
-    Args:
-        heat, heat_stderr: heat given to the bath while the sample relaxes, and its standard error.
-        preparation: heat given to the bath while the machine, switched off, relaxes back to noise.
-        work_on, work_off: work of switching on at the noise (and of turning the knobs of a scheduled machine), and of
-            switching off at the sample.
-        returned: part of the work that flows back into the supply in single runs, extra heat if the supply cannot
-            take it.
-        units, read_units, inputs: numbers of units, of units that are read, and of labels set for each sample.
-        couplings, biases: numbers of parameters to program.
-        temperature: kT in the potential's energy unit.
-        run_time, noise_time: durations of the sample and of the noise, in units of 1 / (mobility x energy unit).
-        drive: integral of -gain mu x.(b + Jx) over the units that move while the sample relaxes. On a circuit this is
-            the v i that couplings and biases give to the nodes; unlike the heat it grows with the time.
-        stored: growth of x^2 / 2 of these units in that time, the charge of the nodes.
-        coupling_slope: sum over i != j of |J_ij| where unit i moves, the conductance of the couplings in units of that
-            of unit slope.
-        well_slope: sum over units that move of |2 j2| + 12 j4 <x^2>, the same for the wells at the states of the run.
-        coupling_loss: sum over bonds of |J_ij| <(x_i -+ x_j)^2>, in energy units per time unit: heat of resistors in
-            place of the couplings. The sign is that of a resistor, straight or crossed.
-        num_samples, seed: number of simulated samples, and their seed.
+    On a circuit `drive` is the v i that couplings and biases give to the nodes; unlike the heat it grows with the time.
+    `coupling_loss` is the heat of resistors in place of the couplings, straight or crossed as the sign says.
     """
 
-    heat: float
+    heat: float  # given to the bath while the sample relaxes
     heat_stderr: float
-    preparation: float
-    work_on: float
-    work_off: float
-    returned: float
+    preparation: float  # heat given to the bath while the machine, switched off, relaxes back to noise
+    work_on: float  # of switching on at the noise, and of turning the knobs of a scheduled machine
+    work_off: float  # of switching off at the sample
+    returned: float  # work that flows back into the supply in single runs, extra heat if the supply cannot take it
     units: int
     read_units: int
-    inputs: int
-    couplings: int
+    inputs: int  # labels set for each sample
+    couplings: int  # to program, and so are the biases
     biases: int
-    temperature: float
-    run_time: float
-    noise_time: float
-    drive: float
-    stored: float
-    coupling_slope: float
-    well_slope: float
-    coupling_loss: float
-    num_samples: int
+    temperature: float  # kT in the potential's energy unit
+    run_time: float  # of the sample, in units of 1 / (mobility x energy unit)
+    noise_time: float  # of the noise before it
+    drive: float  # integral of -gain mu x.(b + Jx) over the units that move while the sample relaxes
+    stored: float  # growth of x^2 / 2 of these units in that time, the charge of the nodes
+    coupling_slope: float  # sum of |J_ij| over i != j where unit i moves, a conductance in units of that of unit slope
+    well_slope: float  # the same for the wells at the states of the run: sum of |2 j2| + 12 j4 <x^2>
+    coupling_loss: float  # sum over bonds of |J_ij| <(x_i -+ x_j)^2>, in energy units per time unit
+    num_samples: int  # that were simulated
     seed: int
 
 

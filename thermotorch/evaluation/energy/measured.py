@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 from thermotorch.evaluation.energy.meter import EnergyMeter
@@ -15,26 +16,16 @@ MakeMeter = Callable[[], EnergyMeter]
 
 @dataclass(frozen=True)
 class Drawn:
-    """Reading of one counter.
+    """Reading of one counter; no joules where it cannot be read."""
 
-    Args:
-        counter: name of the counter in `EnergyMeter`.
-        source: kind of the counter, or the reason why there is no number.
-        gross: joules per sample while the work ran; None if the counter cannot be read.
-        idle: joules per sample that the idle hardware would have drawn in the same time.
-        idle_watt: idle power, measured before the work.
-        idle_seconds, seconds: lengths of the windows of rest and of work.
-        num_samples: number of samples made in the window of work.
-    """
-
-    counter: str
-    source: str
-    gross: float | None
-    idle: float | None
-    idle_watt: float | None
-    idle_seconds: float
-    seconds: float
-    num_samples: int
+    counter: str  # its name in `EnergyMeter`
+    source: str  # its kind, or the reason why there is no number
+    gross: float | None  # joules per sample while the work ran
+    idle: float | None  # joules per sample that the idle hardware would have drawn in the same time
+    idle_watt: float | None  # idle power, measured before the work
+    idle_seconds: float  # length of the window of rest
+    seconds: float  # length of the window of work
+    num_samples: int  # made in the window of work
 
     @property
     def net(self) -> float | None:
@@ -42,17 +33,11 @@ class Drawn:
         return None if self.gross is None or self.idle is None else self.gross - self.idle
 
 
-@dataclass(frozen=True)
-class Idle:
-    """The hardware at rest.
+class Idle(NamedTuple):
+    """The hardware at rest."""
 
-    Args:
-        watts: power by counter, or the reason why it is unknown.
-        seconds: length of the window.
-    """
-
-    watts: Mapping[str, float | str]
-    seconds: float
+    watts: Mapping[str, float | str]  # power by counter, or the reason why it is unknown
+    seconds: float  # length of the window
 
 
 def measure_idle(make_meter: MakeMeter, seconds: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Idle:

@@ -53,16 +53,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Quantity(Interval):
-    """A property of a device: an `Interval` with its unit and source.
+    """A property of a device: an `Interval` with its unit and source."""
 
-    Args:
-        value, low, high: best estimate and range.
-        unit: unit, "" for a pure number.
-        source: origin; that of an assumption begins with "assumption" and gives the reason for the range.
-    """
-
-    unit: str
-    source: str
+    unit: str  # "" for a pure number
+    source: str  # that of an assumption begins with "assumption" and gives the reason for the range
 
     @property
     def assumed(self) -> bool:

@@ -1,7 +1,7 @@
 """Ratios of energies, which say in words what they divide by what."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from thermotorch.evaluation.energy.ledger import TOTAL, Ledger, LedgerLine
 from thermotorch.names import unknown_name
@@ -9,23 +9,18 @@ from thermotorch.names import unknown_name
 _MIXED = "a modelled number divided by a measured one or the reverse, which is no measurement: "
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """Joules over joules.
+class Ratio(NamedTuple):
+    """Joules over joules; the ends of the range have both sides at opposite ends of theirs.
 
-    Args:
-        value: the ratio.
-        low, high: its range, with both sides at opposite ends of theirs.
-        bound: "at most" if the denominator lacks contributions, "at least" if the numerator does, "about" if both do
-            and the value bounds nothing, else "".
-        words: both sides with model, scenario and kind, the value, and the missing contributions.
+    `bound` is "at most" if the denominator lacks contributions, "at least" if the numerator does, "about" if both do
+    and the value bounds nothing, else "".
     """
 
     value: float
     low: float
     high: float
     bound: str
-    words: str
+    words: str  # both sides with model, scenario and kind, the value, and the missing contributions
 
 
 def ratio(

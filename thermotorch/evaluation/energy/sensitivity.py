@@ -12,19 +12,12 @@ DECISIVE = 10.0  # factor by which a decisive assumption moves the ratio
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a ratio, whose hardware can be varied.
+    """One side of a ratio, whose hardware can be varied."""
 
-    Args:
-        label: label of the model.
-        hardware: device model or class of hardware, a dataclass of `Quantity` with a method `ledger`.
-        work: the `MachineRun` or `DigitalCount` that it prices.
-        line: the total or one contribution.
-    """
-
-    label: str
-    hardware: Any
-    work: Any
-    line: str = TOTAL
+    label: str  # of the model
+    hardware: Any  # device model or class of hardware, a dataclass of `Quantity` with a method `ledger`
+    work: Any  # the `MachineRun` or `DigitalCount` that it prices
+    line: str = TOTAL  # or one contribution
 
     def ledger(self) -> Ledger:
         """Return the ledger of the hardware."""
@@ -33,19 +26,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Effect:
-    """Effect of one quantity on a ratio.
+    """Effect of one quantity on a ratio."""
 
-    Args:
-        label, scenario, name: identity of the quantity.
-        quantity: its value and range.
-        at_low, at_high: the ratio at each end over the ratio at the value.
-    """
-
-    label: str
+    label: str  # of the model
     scenario: str
     name: str
     quantity: Quantity
-    at_low: float
+    at_low: float  # the ratio at its low end over the ratio at its value
     at_high: float
 
     @property

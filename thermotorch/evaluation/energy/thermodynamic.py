@@ -26,11 +26,7 @@ DEVICES: tuple[DeviceModel, ...] = (IdealDevice(), RCAnalog(), SPUBoard(), DTCA(
 
 
 def device(name: str) -> DeviceModel:
-    """Return the device model of that name, with its default quantities.
-
-    Raises:
-        ValueError: an unknown name; the message lists the known ones.
-    """
+    """Return the device model of that name, with its default quantities; a ValueError lists the known ones."""
     return named("device model", name, DEVICES)
 
 

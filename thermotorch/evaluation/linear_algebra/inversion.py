@@ -1,6 +1,7 @@
 """Task `invert`: speed and error of boards of RLC cells that invert matrices."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,7 +54,6 @@ def run(
     boards: int,
     reads: int,
     seed: int,
-    command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
     """Measure error against time of `boards` boards, real and ideal, on one matrix of each size."""
@@ -82,10 +82,10 @@ def run(
             "ideal": errors["ideal"].mean(1).tolist(),
             "floor": settled.mean().item(),
         }
-        rows += _rows(units, errors["real"], errors["ideal"], settled, seconds, seed, command)
+        rows += _rows(units, errors["real"], errors["ideal"], settled, seconds, seed)
         rows.append(
             Row(f"heat of the {units} x {units} inverse", dissipation(board, matrix) * seconds[-1],
-                "J per inverse", 1, seed, "modelled", None, command,
+                "J per inverse", 1, seed, "modelled", note=
                 f"dissipated by the resistors in {seconds[-1]:.2g} s: <v^2> / R of all cells, nominal; "
                 "noise sources, switches and converters come on top")
         )  # fmt: skip
@@ -99,11 +99,9 @@ def dissipation(board: StochasticProcessingUnit, matrix: Tensor) -> float:
     return (voltages / circuit.resistance).sum().item()
 
 
-def draw(curves: dict[str, Any]) -> "Figure":
+def draw(figure: "Figure", curves: dict[str, Any]) -> None:
     """Draw error against time, a panel for each size."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * len(curves["sizes"]), 3.4), layout="constrained")
+    figure.set_size_inches(4.2 * len(curves["sizes"]), 3.4)
     panels = figure.subplots(1, len(curves["sizes"]), sharey=True, squeeze=False)[0]
     for panel, (units, curve) in zip(panels, curves["sizes"].items(), strict=True):
         time = [1e3 * second for second in curves["seconds"]]
@@ -116,7 +114,6 @@ def draw(curves: dict[str, Any]) -> "Figure":
         panel.set(xscale="log", yscale="log", title=f"{units} x {units}", xlabel="time on the board, ms")
     panels[0].set_ylabel("relative Frobenius error of the inverse")
     panels[0].legend(frameon=False, fontsize="small")
-    return figure
 
 
 def _ideal(config: dict[str, Any]) -> dict[str, Any]:
@@ -125,29 +122,24 @@ def _ideal(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**config, **flaws}.items() if key != "cells"}
 
 
-def _rows(
-    units: int, real: Tensor, ideal: Tensor, settled: Tensor, seconds: list[float], seed: int, command: str
-) -> list[Row]:
+def _rows(units: int, real: Tensor, ideal: Tensor, settled: Tensor, seconds: list[float], seed: int) -> list[Row]:
     boards, last = real.shape[1], real[-1]
     inverse, after = f"error of the {units} x {units} inverse", f"after {seconds[-1]:.2g} s"
 
-    def row(metric: str, values: Tensor, note: str) -> Row:
-        stderr = values.std().item() / boards**0.5
-        return Row(metric, values.mean().item(), "", boards, seed, "modelled", stderr, command, note)
+    row = partial(Row, num_samples=boards, seed=seed, kind="modelled")
+
+    def mean(metric: str, values: Tensor, note: str) -> Row:
+        return row(metric, values.mean().item(), "", stderr=values.std().item() / boards**0.5, note=note)
 
     frobenius = "relative, Frobenius norm; mean over boards with component errors of their own"
     reached = [seconds[k] for k in (real.mean(1) <= _GOAL).nonzero().flatten()[:1].tolist()]
     rows = [
-        row(f"{inverse} {after}", last, frobenius),
-        Row(f"{inverse} {after}, spread", last.std().item(), "", boards, seed, "modelled", None, command,
-            "standard deviation over boards"),
-        row(f"{inverse} {after}, ideal components", ideal[-1], "the error of sampling alone"),
-        row(f"{inverse} after infinite time", settled, "the error of components, rounding and filtered noise"),
-    ]  # fmt: skip
+        mean(f"{inverse} {after}", last, frobenius),
+        row(f"{inverse} {after}, spread", last.std().item(), "", note="standard deviation over boards"),
+        mean(f"{inverse} {after}, ideal components", ideal[-1], "the error of sampling alone"),
+        mean(f"{inverse} after infinite time", settled, "the error of components, rounding and filtered noise"),
+    ]
     if reached:
         note = f"time on the board until the mean error is {_GOAL:g}, load and warm-up included"
-        rows.append(
-            Row(f"board time to {inverse[9:]} within {_GOAL:g}", reached[0], "s", boards, seed, "modelled",
-                command=command, note=note)
-        )  # fmt: skip
+        rows.append(row(f"board time to {inverse[9:]} within {_GOAL:g}", reached[0], "s", note=note))
     return rows

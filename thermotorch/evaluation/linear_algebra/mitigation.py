@@ -1,10 +1,11 @@
 """Task `mitigation`: errors of an inverse from capacitors of finite resolution, averaged over settings or not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from thermotorch.evaluation.linear_algebra.inversion import as_board, buildable_matrix, relative_error
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
@@ -13,7 +14,6 @@ from thermotorch.zoo.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor, nn
 
 _STEPS = [2.0**-k for k in range(6, 13)]  # resolutions, in units of the capacitance of a cell
 _SAMPLED = 3  # matrices that are also sampled
@@ -21,7 +21,7 @@ _LABELS = {"nearest": "one setting", "averaged": "averaged over settings"}
 
 
 def run(
-    model: "nn.Module",
+    model: nn.Module,
     *,
     units: int,
     coupling: float,
@@ -29,38 +29,33 @@ def run(
     boards: int,
     reads: Sequence[int],
     seed: int,
-    command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
     """Measure the settled error against resolution, the error against time, and the error of the model's boards."""
     board = as_board(model)
     tested = [buildable_matrix(units, coupling, seed + k) for k in range(matrices)]
+    few = tested[:_SAMPLED]
     curves: dict[str, Any] = {"step": _STEPS, "seconds": {}, "sampled": {}, "settled": {}}
     for name in _LABELS:
         curves[name] = []
         for fraction in _STEPS:
             rounded = StochasticProcessingUnit(board.cells, capacitor_step=fraction * board.capacitance)
-            errors = torch.cat([_settled_error(rounded, matrix, name == "averaged") for matrix in tested])
-            curves[name].append(errors.square().mean().sqrt().item())
+            curves[name].append(_rms(_settled_error(rounded, matrix, name == "averaged") for matrix in tested))
     coarse = StochasticProcessingUnit(board.cells, capacitor_step=_STEPS[0] * board.capacitance)
     for k, name in enumerate(_LABELS):
         curves["seconds"][name], curves["sampled"][name] = [], []
-        errors = torch.cat([_settled_error(coarse, matrix, name == "averaged") for matrix in tested[:_SAMPLED]])
-        curves["settled"][name] = errors.square().mean().sqrt().item()
+        curves["settled"][name] = _rms(_settled_error(coarse, matrix, name == "averaged") for matrix in few)
         for j, count in enumerate(reads):
             estimates = [
                 coarse.inverse(matrix, reads=count, boards=boards, seed=seed, mitigate=name == "averaged")
-                for matrix in tested[:_SAMPLED]
+                for matrix in few
             ]
-            errors = torch.cat([
-                relative_error(estimate.value, torch.linalg.inv(matrix))
-                for estimate, matrix in zip(estimates, tested[:_SAMPLED], strict=True)
-            ])  # fmt: skip
+            errors = map(relative_error, (estimate.value for estimate in estimates), map(torch.linalg.inv, few))
             curves["seconds"][name].append(max(estimate.seconds for estimate in estimates))
-            curves["sampled"][name].append(errors.square().mean().sqrt().item())
+            curves["sampled"][name].append(_rms(errors))
             progress(k * len(reads) + j + 1, 2 * len(reads) + 1)
     rows = [
-        Row(f"slope of the error, {label}", _slope(_STEPS, curves[name]), "", matrices, seed, "modelled", None, command,
+        Row(f"slope of the error, {label}", _slope(_STEPS, curves[name]), "", matrices, seed, "modelled", note=
             f"logarithmic, resolutions of 1/64 to 1/4096 of a cell; {units} x {units} inverses after infinite time")
         for name, label in _LABELS.items()
     ]  # fmt: skip
@@ -68,22 +63,17 @@ def run(
         f"relative, Frobenius norm; {matrices} matrices {units} x {units}, each on {boards} boards, after infinite time"
     )
     for name, label in _LABELS.items():
-        errors = torch.stack([
-            _settled_error(board, matrix, name == "averaged", boards, seed).mean() for matrix in tested
-        ])  # fmt: skip
-        rows.append(
-            Row(f"error of the model's boards, {label}", errors.mean().item(), "", matrices * boards, seed, "modelled",
-                errors.std().item() / matrices**0.5, command, note)
-        )  # fmt: skip
+        means = [_settled_error(board, matrix, name == "averaged", boards, seed).mean() for matrix in tested]
+        mean, stderr = torch.stack(means).mean().item(), torch.stack(means).std().item() / matrices**0.5
+        metric = f"error of the model's boards, {label}"
+        rows.append(Row(metric, mean, "", matrices * boards, seed, "modelled", stderr, note=note))
     progress(1, 1)
     return TaskResult(rows, curves)
 
 
-def draw(curves: dict[str, Any]) -> "Figure":
+def draw(figure: "Figure", curves: dict[str, Any]) -> None:
     """Draw error against resolution, with slopes one and two, and against time at the coarsest resolution."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+    figure.set_size_inches(8.6, 3.6)
     left, right = figure.subplots(1, 2)
     first, last = curves["step"][0], curves["step"][-1]
     for name, slope, colour in (("nearest", 1, "tab:red"), ("averaged", 2, "tab:blue")):
@@ -97,12 +87,16 @@ def draw(curves: dict[str, Any]) -> "Figure":
     left.set_ylabel("relative Frobenius error of the inverse")
     for panel in (left, right):
         panel.legend(frameon=False, fontsize="small")
-    return figure
+
+
+def _rms(errors: Iterable[Tensor]) -> float:
+    """Return the root of the mean square over matrices and boards."""
+    return torch.cat(list(errors)).square().mean().sqrt().item()
 
 
 def _settled_error(
-    board: StochasticProcessingUnit, matrix: "Tensor", mitigate: bool, boards: int = 1, seed: int = 0
-) -> "Tensor":
+    board: StochasticProcessingUnit, matrix: Tensor, mitigate: bool, boards: int = 1, seed: int = 0
+) -> Tensor:
     """Return the error of each board's inverse after infinite time, [board]."""
     circuits, weights = board.circuits(matrix, boards=boards, hardware_seed=seed, mitigate=mitigate)
     together = replace(circuits[0], capacitance=torch.stack([circuit.capacitance for circuit in circuits]))

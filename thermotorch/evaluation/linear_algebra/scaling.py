@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thermotorch.evaluation.linear_algebra.inversion import as_board, relative_error
 from thermotorch.evaluation.linear_algebra.tasks import TaskResult
@@ -27,7 +27,6 @@ from thermotorch.zoo.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import nn
 
 _PRODUCTS = 4e10  # reads x unit^2 of a simulated curve at most, about half a minute of one core
 _AT_ONCE = 1024  # reads in memory
@@ -45,7 +44,7 @@ def problem(units: int, condition: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def run(
-    model: "nn.Module",
+    model: nn.Module,
     *,
     sizes: Sequence[int],
     condition: float,
@@ -56,7 +55,6 @@ def run(
     goals: Mapping[str, float],
     repeats: int,
     seed: int,
-    command: str,
     progress: Callable[[int, int], None],
 ) -> TaskResult:
     """Measure errors and times for every size. The model names the kind of machine; the device itself is ideal."""
@@ -85,19 +83,18 @@ def run(
         entry["digital"] = _digital(matrix, b, answer, repeats)
         entry["times"] = _times_to(goals, entry, predicted, second)
         curves["sizes"][str(units)] = entry
-        rows += _rows(units, entry, goals, seed, command)
+        rows += _rows(units, entry, goals, seed)
         progress(k + 1, len(sizes))
     return TaskResult(rows, curves)
 
 
-def draw(curves: dict[str, Any]) -> "Figure":
+def draw(figure: "Figure", curves: dict[str, Any]) -> None:
     """Draw error against device time and simulation time, and time against size, for linear systems and inverses."""
-    from matplotlib.figure import Figure
-    from matplotlib.pyplot import get_cmap
+    from matplotlib import colormaps
 
-    figure = Figure(figsize=(12.5, 7), layout="constrained")
+    figure.set_size_inches(12.5, 7)
     panels, sizes = figure.subplots(2, 3), list(curves["sizes"])
-    colours = {units: get_cmap("viridis")(0.9 * k / max(1, len(sizes) - 1)) for k, units in enumerate(sizes)}
+    colours = {units: colormaps["viridis"](0.9 * k / max(1, len(sizes) - 1)) for k, units in enumerate(sizes)}
     for row, (name, problem_name) in enumerate((("solve", "linear system"), ("inverse", "inverse"))):
         left, middle, right = panels[row]
         limits = (5e-4, 1.0) if name == "solve" else (5e-3, 10.0)
@@ -140,7 +137,6 @@ def draw(curves: dict[str, Any]) -> "Figure":
     figure.legend(handles, labels, frameon=False, title=key, loc="outside lower center", ncols=len(sizes))
     panels[0][2].set_ylim(top=1e7)
     panels[0][2].legend(frameon=False, fontsize="small", loc="upper left")
-    return figure
 
 
 def _device_curve(
@@ -255,7 +251,7 @@ def _times_to(
     return seconds_to
 
 
-def _rows(units: int, entry: dict[str, Any], goals: Mapping[str, float], seed: int, command: str) -> list[Row]:
+def _rows(units: int, entry: dict[str, Any], goals: Mapping[str, float], seed: int) -> list[Row]:
     """Return the rows of the times to the goals: modelled for the device, measured for the solvers."""
     what = {"solve": "linear system", "inverse": "inverse"}
     notes = {
@@ -266,6 +262,6 @@ def _rows(units: int, entry: dict[str, Any], goals: Mapping[str, float], seed: i
     labels = {"device": "ideal device", "cholesky": "Cholesky", "cg": "conjugate gradients"}
     return [
         Row(f"{what[name]} of {units} units to {goal:g}, {labels[key]}", entry["times"][name][key], "s", 1, seed,
-            "modelled" if key == "device" else "measured", None, command, notes[key])
+            "modelled" if key == "device" else "measured", note=notes[key])
         for name, goal in goals.items() for key in labels if key in entry["times"][name]
     ]  # fmt: skip

@@ -1,14 +1,14 @@
 """Tasks of thermodynamic linear algebra, such as `thermotorch-evaluate model=spu.8cell task=invert`.
 
-A task is a module of this folder with two functions: `run(model, command=, progress=, **settings)` returns rows and the
-data of a figure, `draw(curves)` draws it.
+A task is a module of this folder with two functions: `run(model, progress=, **settings)` returns rows and the data of a
+figure, `draw(figure, curves)` draws it.
 """
 
 import importlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +54,18 @@ def run_task(
     if name not in TASKS:
         raise unknown_name("task", name, TASKS)
     run = importlib.import_module(TASKS[name]).run
-    return run(model, command=command, progress=progress or (lambda done, total: None), **settings)
+    result = run(model, progress=progress or (lambda done, total: None), **settings)
+    return TaskResult([replace(row, command=command) for row in result.rows], result.curves)
 
 
 def write_task(name: str, result: TaskResult, folder: Path) -> list[Path]:
     """Write `<name>.json`, the curves, and `<name>.png`; return the paths."""
     data = write_file(folder / f"{name}.json", json.dumps(result.curves) + "\n")
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("agg")
-    picture = folder / f"{name}.png"
-    content = io.BytesIO()
-    importlib.import_module(TASKS[name]).draw(result.curves).savefig(content, dpi=110, bbox_inches="tight")
+    picture, figure, content = folder / f"{name}.png", Figure(layout="constrained"), io.BytesIO()
+    importlib.import_module(TASKS[name]).draw(figure, result.curves)
+    figure.savefig(content, dpi=110, bbox_inches="tight")
     with replacing(picture) as partial:
         Image.open(content).convert("RGB").quantize(64).save(partial, "PNG", optimize=True)  # lines need few colours
     return [data, picture]

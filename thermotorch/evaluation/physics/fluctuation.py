@@ -1,4 +1,4 @@
-"""Free-energy differences and dissipated work from driven machines: Jarzynski, Bennett, Crooks.
+"""Free-energy differences from the work of driven machines: Jarzynski, Bennett.
 
 A machine in equilibrium is taken from potential A to potential B at any speed, with the work W. Then
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from thermotorch.arguments import number_of
-from thermotorch.evaluation.estimate import Estimate, mean_of
+from thermotorch.evaluation.estimate import Estimate
 
 
 def jarzynski(work: Tensor, temperature: float) -> Estimate:
@@ -75,41 +75,6 @@ def bennett(forward: Tensor, reverse: Tensor, temperature: float) -> Estimate:
         low, high = (low, middle) if first.sum() > second.sum() else (middle, high)
     spread = sum(f.var(correction=0) / (f.mean() ** 2 * len(f)) for f in accepted(middle))
     return Estimate(temperature * middle.item(), temperature * float(spread) ** 0.5)
-
-
-def crooks_slope(forward: Tensor, reverse: Tensor) -> Estimate:
-    """Return the slope 1 / kT of ln P_forward(W) / P_reverse(-W) in W, by logistic regression of the direction on W.
-
-    A slope other than the bath's 1 / kT means that work is counted wrongly, that the start was no equilibrium, or that
-    the bath has another temperature.
-
-    Args:
-        forward, reverse: see `bennett`.
-
-    Raises:
-        ValueError: see `bennett`.
-
-    Source: Shirts, Bair, Hooker and Pande, PRL 91, 140601 (2003), with the slope left free.
-    """
-    there, back = _overlapping(forward, reverse)
-    back = -back
-    centre, scale = torch.cat([there, back]).mean(), torch.cat([there, back]).std()
-    work = (torch.cat([there, back]) - centre) / scale
-    features, label = torch.stack([torch.ones_like(work), work], 1), (torch.arange(len(work)) < len(there)).to(work)
-    line = work.new_zeros(2)
-    for _ in range(100):  # Newton; the likelihood is concave
-        chance = torch.sigmoid(features @ line)
-        information = features.T @ ((chance * (1 - chance))[:, None] * features)
-        step = torch.linalg.solve(information, features.T @ (label - chance))
-        line = line + step / max(1.0, step.abs().max().item())
-        if step.abs().max() < 1e-12:
-            break
-    return Estimate((line[1] / scale).item(), (torch.linalg.inv(information)[1, 1].sqrt() / scale).item())
-
-
-def dissipated(work: Tensor, free_energy: float, temperature: float) -> Estimate:
-    """Return the work beyond the reversible bound, (<W> - dF) / kT: the entropy that is finally produced, in k."""
-    return mean_of((_checked("work", work) - free_energy) / temperature)
 
 
 def _overlapping(forward: Tensor, reverse: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -23,27 +22,15 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class ClassificationProtocol:
-    """Plain settings of an evaluation.
+    """Plain settings of an evaluation; a ValueError for a number out of range."""
 
-    Args:
-        runs: independent runs on every image; their spread gives the standard errors.
-        averaged: runs averaged into one answer, at most half of `runs` and a divisor of it.
-        devices: imperfect devices, with one run each on every image; 0 for none.
-        bits, mismatch: imperfections of these devices, see `imperfect_parameters`.
-        seed: seed of the thermal noise and the mismatch.
-        batch_size: images simulated together, which changes speed only.
-
-    Raises:
-        ValueError: a number out of range.
-    """
-
-    runs: int = 20
-    averaged: int = 10
-    devices: int = 5
-    bits: int | None = 5
+    runs: int = 20  # independent ones on every image; their spread gives the standard errors
+    averaged: int = 10  # runs averaged into one answer, at most half of `runs` and a divisor of it
+    devices: int = 5  # imperfect ones, with one run each on every image; 0 for none
+    bits: int | None = 5  # imperfections of these devices, see `imperfect_parameters`
     mismatch: float = 0.05
-    seed: int = 0
-    batch_size: int = 2000
+    seed: int = 0  # of the thermal noise and the mismatch
+    batch_size: int = 2000  # images simulated together, which changes speed only
 
     def __post_init__(self) -> None:
         for name, least in (("runs", 1), ("averaged", 1), ("devices", 0), ("batch_size", 1)):
@@ -115,13 +102,16 @@ def classification_rows(
         kept = torch.stack([accuracy_of_the_confident(p, labels, 0.9) for p in probabilities.unbind(1)])
         over_runs(f"accuracy on the 90 % most confident, {metric}", kept, "the others rejected by largest probability")
     if protocol.devices:
-        values = torch.stack([
-            _one_device(model, images, labels, protocol, number, partial(report, "imperfect devices"))
-            for number in range(protocol.devices)
-        ])  # fmt: skip
+        accuracies = []
+        for number in range(protocol.devices):
+            imperfect = copy.deepcopy(model)
+            realise(imperfect, bits=protocol.bits, mismatch=protocol.mismatch, seed=seed, device_id=number)
+            outputs = imperfect.infer(images, seed=seed, batch_size=protocol.batch_size).outputs
+            accuracies.append((outputs[:, 0].argmax(-1) == labels).double().mean())
+            report("imperfect devices", number + 1, protocol.devices)
         couplings = f"{protocol.bits}-bit couplings, " if protocol.bits else ""
         metric = f"test accuracy, one run, {couplings}{protocol.mismatch:.0%} mismatch"
-        over_runs(metric, values, f"{protocol.devices} devices")
+        over_runs(metric, torch.stack(accuracies), f"{protocol.devices} devices")
     rows += [
         row("parameters", sum(parameter.numel() for parameter in model.parameters()), "", num_samples=0),
         row("time", seconds / (n * protocol.runs), "s per inference", note=describe_hardware(device)),
@@ -135,22 +125,6 @@ def noiseless(model: ThermodynamicClassifier) -> ThermodynamicClassifier:
     cold = copy.deepcopy(model)
     cold.layer.temperature = 0.0
     return cold
-
-
-def _one_device(
-    model: ThermodynamicClassifier,
-    images: Tensor,
-    labels: Tensor,
-    protocol: ClassificationProtocol,
-    number: int,
-    progress: Callable[[int, int], None],
-) -> Tensor:
-    """Return the accuracy of one run on every image on imperfect device `number`."""
-    imperfect = copy.deepcopy(model)
-    realise(imperfect, bits=protocol.bits, mismatch=protocol.mismatch, seed=protocol.seed, device_id=number)
-    outputs = imperfect.infer(images, seed=protocol.seed, batch_size=protocol.batch_size).outputs
-    progress(number + 1, protocol.devices)
-    return (outputs[:, 0].argmax(-1) == labels).double().mean()
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = _BINS) -> Tensor:

@@ -44,13 +44,6 @@ def quality_rows(
     return rows, recognition.class_histogram(probabilities).tolist()
 
 
-def distance_rows(
-    features: Tensor, reference: Tensor, protocol: Protocol, space_name: str, command: str, note: str
-) -> list[Row]:
-    """Return a row for each metric of features [n, feature] against reference features [m, feature]."""
-    return metric_rows(Judged(protocol, features, reference), METRICS, space_name, command, note)
-
-
 def real_rows(protocol: Protocol, space: FeatureSpace, command: str = "") -> list[Row]:
     """Return the distances of as many real images from the rest of the reference, the score of a perfect model.
 
@@ -62,7 +55,7 @@ def real_rows(protocol: Protocol, space: FeatureSpace, command: str = "") -> lis
     order = torch.randperm(len(space.reference), generator=torch.Generator().manual_seed(protocol.seed))
     held_out, rest = space.reference[order[:n]], space.reference[order[n:]]
     note = f"{n:,} real images against the other {len(rest):,}"
-    return distance_rows(held_out, rest, protocol, space.name, command, note)
+    return metric_rows(Judged(protocol, held_out, rest), METRICS, space.name, command, note)
 
 
 def metric_rows(

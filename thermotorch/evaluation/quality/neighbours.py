@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thermotorch.evaluation.estimate import fraction_of
 from thermotorch.evaluation.quality.blocks import row_blocks
 
 
@@ -59,13 +60,13 @@ def neighbours(features: Tensor, reference: Tensor, k: int = 5) -> Neighbours:
         around[rows] = inside.sum(1)
         covered |= inside.any(0)
         recalled |= (distance < generated[rows, None]).any(0)
-    held, precision = around.double() / k, (around > 0).double().mean().item()
+    held, precision = around.double() / k, fraction_of(around > 0)
     return Neighbours(
-        precision=precision,
+        precision=precision.value,
         recall=recalled.double().mean().item(),
         density=held.mean().item(),
         coverage=covered.double().mean().item(),
-        precision_stderr=math.sqrt(precision * (1.0 - precision) / n),
+        precision_stderr=precision.stderr,
         density_stderr=held.std().item() / math.sqrt(n),
     )
 

@@ -1,11 +1,12 @@
 """Features and classes of images according to the judge: recognisability, class balance, obedience to labels."""
 
-import math
 from collections.abc import Callable
 from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from thermotorch.evaluation.estimate import Estimate, fraction_of
 
 RECOGNISED = 0.9  # the judge's confidence from which an image counts as a digit
 
@@ -50,25 +51,23 @@ def class_probabilities(feature_net: FeatureNet, images: Tensor, batch_size: int
     return in_batches(feature_net, images, batch_size).softmax(-1)
 
 
-def recognised_fraction(probabilities: Tensor, threshold: float = RECOGNISED) -> tuple[float, float]:
+def recognised_fraction(probabilities: Tensor, threshold: float = RECOGNISED) -> Estimate:
     """Return the fraction of images whose top class has at least probability `threshold`, and its standard error.
 
     Args:
         probabilities: [n, class].
     """
-    fraction = (probabilities.amax(-1) >= threshold).double().mean().item()
-    return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
+    return fraction_of(probabilities.amax(-1) >= threshold)
 
 
-def conditional_accuracy(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
+def conditional_accuracy(probabilities: Tensor, labels: Tensor) -> Estimate:
     """Return the fraction of images whose top class is the requested one, and its standard error.
 
     Args:
         probabilities: [n, class].
         labels: int64 [n].
     """
-    fraction = (probabilities.argmax(-1) == labels.to(probabilities.device)).double().mean().item()
-    return fraction, math.sqrt(fraction * (1.0 - fraction) / len(probabilities))
+    return fraction_of(probabilities.argmax(-1) == labels.to(probabilities.device))
 
 
 def class_histogram(probabilities: Tensor) -> Tensor:

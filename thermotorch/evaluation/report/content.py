@@ -29,23 +29,14 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names its rows.
-
-    Args:
-        header: headings of the columns.
-        rows: one text for each column.
-        caption: title of the table.
-        right: columns of numbers, set flush right.
-        fine: columns such as samples and seed, which the page sets small below the name of the row.
-        words: True for sentences, which a narrow screen shows below each other.
-    """
+    """A table whose first column names its rows."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
-    right: Collection[int] = ()
-    fine: Collection[int] = ()
-    words: bool = False
+    right: Collection[int] = ()  # columns of numbers, set flush right
+    fine: Collection[int] = ()  # columns such as samples and seed, which the page sets small below the name of the row
+    words: bool = False  # sentences, which a narrow screen shows below each other
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -55,53 +46,32 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a file of its own, which the page embeds.
+    """A picture in a file of its own, which the page embeds."""
 
-    Args:
-        file: path in the report's folder.
-        mime: `PNG` or `SVG`.
-        data: encoded bytes.
-        alt: description for a reader who does not see it.
-        title: short title above it; "" for none.
-        pixels: True for pixels that are data, to be enlarged sharply.
-    """
-
-    file: str
-    mime: str
+    file: str  # path in the report's folder
+    mime: str  # `PNG` or `SVG`
     data: bytes
-    alt: str
-    title: str = ""
-    pixels: bool = False
+    alt: str  # description for a reader who does not see it
+    title: str = ""  # above it
+    pixels: bool = False  # which are data, to be enlarged sharply
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures beside each other, as many to a line as fit.
-
-    Args:
-        pictures: the pictures.
-        caption: their content and origin.
-        width: width of a picture on a wide screen, in rem.
-    """
+    """Pictures beside each other, as many to a line as fit."""
 
     pictures: Sequence[Picture]
-    caption: str
-    width: int = 20
+    caption: str  # their content and origin
+    width: int = 20  # of a picture on a wide screen, in rem
 
 
 @dataclass(frozen=True)
 class Film:
-    """Frames of a film, one below the other in one picture: the page plays them, or shows some of them at rest.
-
-    Args:
-        picture: `frames` rows of `images` pictures.
-        frames: number of frames.
-        images: number of pictures in a frame.
-    """
+    """Frames of a film, one below the other in one picture: the page plays them, or shows some of them at rest."""
 
     picture: Picture
     frames: int
-    images: int
+    images: int  # beside each other in a frame
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ def _data(data: Mapping) -> str:
 
 
 def measured_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
-    """Yield tables of the rows of this run, a line for each metric."""
-    columns = {side.label: list(filter(_about_samples, side.result.rows)) for side in sides if side.result}
+    """Yield tables of the rows of this run, a line for each metric; those of energy have their own section."""
+    columns = {side.label: [row for row in side.result.rows if not row.is_energy] for side in sides if side.result}
     yield from side_by_side("Measured in this run", columns, {"real images": comparison.real})
 
 
 def recorded_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[Table]:
     """Yield tables of the rows of the model cards; none without cards."""
-    columns = {side.name: list(filter(_about_samples, side.recorded)) for side in models(sides)}
+    columns = {side.name: [row for row in side.recorded if not row.is_energy] for side in models(sides)}
     real = []
     for row in comparison.space.recorded:  # the judge's card says of which real images
         metric, of_real, _ = row.metric.partition(" of real")
@@ -55,10 +55,6 @@ def recorded_tables(comparison: Comparison, sides: Sequence[Side]) -> Iterator[T
             real.append(Row(**{**row.to_dict(), "metric": metric, "note": row.metric}))
     if any(columns.values()):
         yield from side_by_side("Recorded in the model cards", columns, {"real images": real})
-
-
-def _about_samples(row: Row) -> bool:
-    return not row.is_energy  # those have their own section
 
 
 def side_by_side(

@@ -12,21 +12,13 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a0438a", "#8a6d00", "#3a8fc4", "#
 
 @dataclass(frozen=True)
 class Side:
-    """One entry of a comparison.
+    """One entry of a comparison."""
 
-    Args:
-        label: unique label in the comparison.
-        name: name of the model, which labels of one model sampled in several ways share.
-        result: result, None if it was not reached.
-        card: card of the model, empty if there is none.
-        colour: colour in every figure, `#rrggbb`, repeated from the ninth entry on.
-    """
-
-    label: str
-    name: str
-    result: ModelResult | None
-    card: Mapping
-    colour: str
+    label: str  # unique in the comparison
+    name: str  # of the model, which labels of one model sampled in several ways share
+    result: ModelResult | None  # None if it was not reached
+    card: Mapping  # of the model, empty if there is none
+    colour: str  # in every figure, `#rrggbb`, repeated from the ninth entry on
 
     @property
     def recorded(self) -> list[Row]:

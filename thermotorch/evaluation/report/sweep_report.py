@@ -6,7 +6,7 @@ from typing import Any
 
 from thermotorch.evaluation.metrics import metric_of
 from thermotorch.evaluation.report.markdown import number, table
-from thermotorch.evaluation.sweep import REPEATED, Point, Sweep, failures, read_sweep
+from thermotorch.evaluation.sweep import REPEATED, Failure, Point, Sweep, failures, read_sweep
 from thermotorch.files import replacing, write_file
 
 
@@ -29,8 +29,7 @@ def write_sweep(folder: Path) -> tuple[str, list[Path]]:
         parts += [sweep_caption(sweep), sweep_table(sweep)]
         figure = [save_sweep_figure(sweep, folder / "sweep.png")] if sweep.axes and sweep.metrics() else []
     if failed:
-        lines = [[failure.run, failure.settings, failure.reason] for failure in failed]
-        parts += [f"Not in the table, {len(failed)} without a result:", table(["run", "settings", "reason"], lines)]
+        parts += [f"Not in the table, {len(failed)} without a result:", table(Failure._fields, failed)]
     text = "\n\n".join(parts) + "\n"
     write_file(folder / "sweep.md", text)
     return text, [folder / "sweep.md", *figure]

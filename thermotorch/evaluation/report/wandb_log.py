@@ -51,10 +51,10 @@ class WandbLog:
             job_type="compare", settings=wandb.Settings(console="off"),
         )  # fmt: skip
         try:
+            tables = {"rows": (ROWS, row_cells), "ledger": (LEDGER, ledger_cells), "curve": (CURVE, curve_cells)}
             content: dict[str, Any] = {
-                "rows": self._table(ROWS, row_cells(comparison)),
-                "ledger": self._table(LEDGER, ledger_cells(comparison)),
-                "curve": self._table(CURVE, curve_cells(comparison)),
+                name: wandb.Table(columns=list(columns), data=list(cells(comparison)))
+                for name, (columns, cells) in tables.items()
             }
             for place, (label, result) in enumerate(comparison.results.items()):
                 grid = make_grid(result.images.cpu(), nrow=8, padding=1, pad_value=1.0)
@@ -75,9 +75,6 @@ class WandbLog:
             return Path(run.dir).parent
         finally:
             run.finish()
-
-    def _table(self, columns: tuple[str, ...], cells: Iterator[list]) -> Any:
-        return self._wandb.Table(columns=list(columns), data=list(cells))
 
 
 def row_cells(comparison: Comparison) -> Iterator[list]:
