@@ -4,10 +4,12 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
+import thermotorch as tt
 from thermotorch.objectives import energy_score
+from thermotorch.training import chain_module
 from thermotorch.training.callbacks import TimeBudget
 from thermotorch.training.chain_module import ChainModule
-from thermotorch.training.data import MNISTData
+from thermotorch.training.data import Digits8x8Data, MNISTData
 
 MODEL = {"name": "chain", "config": {"hidden": 24, "angles": [50.0, 25.0], "first": {"t_final": 1.0}}}
 ADAM = {"name": "adam", "lr": 2e-3, "betas": [0.9, 0.99]}
@@ -121,3 +123,38 @@ def test_the_judge_and_unknown_stages_are_refused():
         module(stages=[2])
     with pytest.raises(TypeError, match="unknown"):
         module(steps=3)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_chain_without_classes_is_trained_without_labels(at_once):
+    first = {"hidden": 4, "t_final": 0.5, "dt": 0.05}
+    config = {"image_shape": [1, 8, 8], "hidden": 4, "angles": [50.0], "first": first, "t_stage": 0.48}
+    objective = {"features": None, "at_once": at_once}
+    trained = ChainModule({"name": "chain", "config": config}, ADAM, objective)
+    images = Digits8x8Data(batch_size=8, digits=[0, 1])
+    before = trained.model.stage(0).held_hidden.detach().clone()
+    fit(trained, images, 1)
+    assert trained.model.num_classes == 0
+    assert not torch.equal(trained.model.stage(0).held_hidden, before)
+
+
+def test_a_stage_runs_once_though_its_read_out_is_recorded_apart():
+    """The two pieces of a run have the noise of a whole one; the two samples of an image do not share theirs."""
+    first = {"hidden": 4, "t_final": 0.5, "dt": 0.05}
+    config = {"image_shape": [1, 2, 2], "hidden": 3, "angles": [50.0], "first": first, "t_stage": 0.48}
+    trained = ChainModule({"name": "chain", "config": config}, ADAM, {"features": None}, seed=2)
+    stage, images, ids = trained.model.stage(0), torch.rand(5, 1, 2, 2), torch.arange(5)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        run = chain_module.simulate
+        patch.setattr(
+            chain_module, "simulate",
+            lambda potential, state, **given: seen.append((state, given)) or run(potential, state, **given),
+        )  # fmt: skip
+        visible, _ = trained._run(stage, images, torch.zeros(5, 1), ids, 0.04)
+    (state, start), (_, end) = seen
+    assert start["seed"] == end["seed"] >= 1 << 33 and len(set(start["sample_ids"].tolist())) == 10
+    given = {key: value for key, value in start.items() if key not in ("steps", "record")}
+    whole = tt.simulate(stage.potential, state, steps=start["steps"] + end["steps"], record=1, **given)
+    torch.testing.assert_close(visible, whole.recorded[-end["steps"] :, :, stage.visible].mean(0))
+    assert not torch.allclose(*visible.chunk(2))
