@@ -182,9 +182,8 @@ class HeldOutDistance(Callback):
             images = abilities(pl_module.get_submodule("model")).draw(len(self._real), seed=self.seed).images.cpu()
         distance = frechet_distance(features(self.net, images), self._real)[0]
         recognised = recognised_fraction(class_probabilities(self.net, images))[0]
-        pl_module.log_dict(
-            {"val/frechet": distance, "val/recognised": recognised}, prog_bar=True, rank_zero_only=True,
-        )  # fmt: skip
+        scores = {"val/frechet": distance, "val/recognised": recognised}
+        pl_module.log_dict(scores, prog_bar=True, rank_zero_only=True)
 
 
 class FiniteGradients(Callback):

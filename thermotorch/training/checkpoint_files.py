@@ -23,7 +23,6 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Write a checkpoint beside its destination and rename it, so that a kill leaves the earlier one whole."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(Path(path)) as partial:
             torch.save(checkpoint, partial)
 

@@ -33,24 +33,22 @@ class FeatureModule(GradientAtHand):
 
     def measures(self) -> tuple[Features, list[float]]:
         """Return the map from images to blocks of features, and the scales of the blocks."""
-        blocks = net_blocks(self._features[0].to(self.device)) if self._features else _pixels
+        blocks = net_blocks(self._features[0].to(self.device) if self._features else None)
         if not self._scales:
             self._scales = feature_scales(images_of(self.trainer).train_images()[0][:1000].to(self.device), blocks)
         return blocks, self._scales
 
 
-def _pixels(images: Tensor) -> list[Tensor]:
-    return [images.flatten(1)]
-
-
-def net_blocks(net: FeatureNet) -> Features:
+def net_blocks(net: FeatureNet | None) -> Features:
     """Return the map from images to the blocks of `feature_distance`.
 
-    They are the pixels, every layer of the network, its features, logits and probabilities.
+    They are the pixels and, with a network, its layers, features, logits and probabilities.
     """
 
     def blocks(images: Tensor) -> list[Tensor]:
         layers, maps = [images.flatten(1)], images
+        if net is None:
+            return layers
         for layer in net.convolutions:
             maps = layer(maps)
             if isinstance(layer, nn.ReLU):

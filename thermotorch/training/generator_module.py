@@ -120,13 +120,8 @@ class ClosedFormModule(_NoisingModule):
     def training_step(self, batch: dict, batch_idx: int) -> None:
         number, every = batch["step"] + 1, self.settings["held_out_every"]
         total = self.statistics("fitted" if number % every else "held_out")
-        observers = {"moments": ReverseMoments(self.model.potential)}
-        decay = self.noising.run(
-            batch["image"].flatten(1),
-            seed=self.seed,
-            sample_ids=sample_ids_of(self.trainer, batch),
-            observers=observers,
-        )[1]
+        observers, ids = {"moments": ReverseMoments(self.model.potential)}, sample_ids_of(self.trainer, batch)
+        _, decay = self.noising.run(batch["image"].flatten(1), seed=self.seed, sample_ids=ids, observers=observers)
         for so_far, of_batch in zip(total, decay.observed["moments"], strict=True):
             so_far += of_batch
         self.count_update()

@@ -114,7 +114,5 @@ def build_optimizer(
         raise ValueError(f"optimizer.name: expected one of {close}, found {name!r}")
     rule = rate_factor(spec.pop("warmup_steps", 0), spec.pop("decay_steps", None))
     optimizer = OPTIMIZERS[name](parameters, **spec)
-    return {
-        "optimizer": optimizer,
-        "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor or rule), "interval": "step"},
-    }
+    schedule = LambdaLR(optimizer, factor or rule)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
