@@ -31,3 +31,29 @@ def test_another_number_of_samples_moves_the_subsets_only_where_it_must():
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Protocol(**settings)
+
+
+LEAST = {"num_samples": 3, "seed": 0, "batch_size": 1, "steps": 1, "kernel_subsets": 1, "kernel_subset_size": 2,
+         "neighbours": 1, "resamples": 2, "curve_points": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_settings_begin_where_their_numbers_mean_something(name):
+    """Three samples have a covariance, two images a kernel distance, two resamples an interval."""
+    others = {"num_samples": 3, "kernel_subset_size": 2, "neighbours": 1}
+    assert getattr(Protocol(**{**others, name: LEAST[name]}), name) == LEAST[name]
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        Protocol(**{**others, name: LEAST[name] - 1})
+
+
+def test_neighbours_and_subsets_fit_into_the_samples():
+    assert Protocol(num_samples=10, kernel_subset_size=10, neighbours=9).neighbours == 9
+    for setting in ({"kernel_subset_size": 11}, {"neighbours": 10}):
+        with pytest.raises(ValueError, match=f"^{next(iter(setting))}: expected"):
+            Protocol(**{"num_samples": 10, "kernel_subset_size": 10, "neighbours": 9, **setting})
+
+
+@pytest.mark.parametrize("name", ["name", "sampler", "execution"])
+def test_names_are_texts(name):
+    with pytest.raises(TypeError, match=f"^{name}: expected a text, found 3"):
+        Protocol(**{name: 3})
