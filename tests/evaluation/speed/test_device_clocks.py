@@ -45,7 +45,7 @@ def gpu(monkeypatch) -> Gpu:
 
 
 def test_the_clock_of_a_meter(gpu, tmp_path):
-    """What was queued before the block is not of the block, and what is queued in it is."""
+    """Work queued before the block is not of the block, and work queued in it is."""
     gpu.work(8.0)
     with EnergyMeter("cuda", powercap=tmp_path) as meter:
         gpu.work(3.0)

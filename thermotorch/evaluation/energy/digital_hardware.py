@@ -22,9 +22,11 @@ _SHARE = "assumption: the board's limit at full load is the value; half of it wh
 class CircuitClass:
     """Circuits priced by the operation: arithmetic units, memory on the chip, DRAM.
 
-    arithmetic              flops x joule_per_flop x instruction_overhead
-    on-chip memory traffic  every number that an operation reads or writes, once per operation
-    DRAM traffic            weights and samples, at least once per sample each, at most weights at every use
+        arithmetic              flops x joule_per_flop x instruction_overhead
+        on-chip memory traffic  every number that an operation reads or writes, once per operation
+        DRAM traffic            weights and samples, at least once per sample each, at most weights at every use
+
+    A number moved to or from a memory costs `bytes_per_number` times the joules of a byte there.
     """
 
     name: str  # in rows
