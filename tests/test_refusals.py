@@ -1,4 +1,4 @@
-"""What fits no meaning is refused before any work, in a sentence that begins with what is wrong."""
+"""Refusals of what fits no meaning: before any work, in a sentence that begins with what is wrong."""
 
 import pytest
 import torch

@@ -108,3 +108,13 @@ def test_one_noisy_step_beats_a_hundred_steps_down_an_ill_conditioned_gradient()
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_jacobian_has_no_columns_of_frozen_parameters():
+    """Otherwise the direction would not fit the parameters that an optimiser moves."""
+    torch.manual_seed(0)
+    model, x = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)), torch.randn(5, 3)
+    whole = output_jacobian(model, x)
+    model[0].requires_grad_(False)
+    assert whole.shape == (5, 2, 3 * 4 + 4 + 4 * 2 + 2)
+    torch.testing.assert_close(output_jacobian(model, x), whole[..., 3 * 4 + 4 :])

@@ -186,7 +186,7 @@ def test_a_machine_is_priced_on_every_device_by_the_run_that_was_asked_for(heat)
 
 @pytest.mark.parametrize("model", DEVICES, ids=lambda model: model.name)
 def test_the_source_of_a_number_is_not_that_of_one_run(model):
-    """What is said about the run at hand is a note; a source can be looked up."""
+    """Words about the run at hand are a note; a source can be looked up."""
     other = replace(RUN, heat=7.0, work_on=3.0, work_off=5.0, read_units=4, couplings=11, biases=3, units=13, inputs=1,
                     drive=8.0, stored=2.0, well_slope=9.0, run_time=2.0)  # fmt: skip
     mine, others = (model.ledger("machine", run).lines[:-1] for run in (RUN, other))
