@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import thermotorch as tt
-from tests.circuit.board import board_netlist
 from thermotorch.circuit import Scale, from_potential, netlist, run_netlist
+from thermotorch.circuit.board import board_netlist
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 
 BLOCKS, STEP, T = 40, 0.01, 0.2
