@@ -50,7 +50,13 @@ def test_labels_are_held():
     )
 
 
-SHOWN = {"generator.mnist", "generator.mnist_conditional", "generator.mnist_chain", "generator.digits8x8"}
+SHOWN = {
+    "generator.mnist",
+    "generator.mnist_conditional",
+    "generator.mnist_chain",
+    "generator.mnist_chain_warm",
+    "generator.digits8x8",
+}
 REASONS = {
     "generator.three_digits": "runs by integrator='euler_maruyama'",
     "generator.mnist_scheduled": "follows a schedule",

@@ -1,4 +1,4 @@
-// The numbers of a description, scale x level, as thermotorch/page/levels.py writes them.
+// The numbers of a description, scale x level, as thermotorch/page/description.py writes them.
 
 const CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+";
 const LEVELS = new Int8Array(128);
