@@ -2,6 +2,10 @@
 
 import os
 import re
+import subprocess
+import sys
+import textwrap
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -17,9 +21,8 @@ def test_a_write_that_fails_leaves_the_earlier_checkpoint_and_nothing_else(tmp_p
     path = tmp_path / "run" / "last.ckpt"
     save(path, 1)
 
-    def torn(checkpoint: object, file: os.PathLike) -> None:
-        with open(file, "wb") as handle:
-            handle.write(b"half a checkpoint")
+    def torn(checkpoint: object, file: BinaryIO) -> None:
+        file.write(b"half a checkpoint")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
@@ -27,6 +30,29 @@ def test_a_write_that_fails_leaves_the_earlier_checkpoint_and_nothing_else(tmp_p
         save(path, 2)
     assert torch.load(path, weights_only=True)["state_dict"]["weight"][0] == 1.0
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_is_named_with_the_checkpoint_and_its_space_is_free_again(tmp_path):
+    """A limit on the size of files stands for the full disk; torch alone reports a position in its archive."""
+    program = f"""
+    import os, resource, signal
+    from pathlib import Path
+    import torch
+    from thermotorch.training.checkpoint_files import WholeCheckpoints
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        WholeCheckpoints().save_checkpoint({{"weight": torch.ones(100_000)}}, {str(tmp_path / "last.ckpt")!r})
+    except OSError as error:
+        held = [os.readlink(f"/proc/self/fd/{{entry}}") for entry in os.listdir("/proc/self/fd") if entry.isdigit()
+                and Path(f"/proc/self/fd/{{entry}}").is_symlink()]
+        assert not any("partial" in file for file in held), held
+        print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout and "last.ckpt" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 1000, -1])

@@ -20,11 +20,19 @@ MUST_AGREE = ("model", "data", "objective", "optimizer", "seed")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write a checkpoint beside its destination and rename it, so that a kill leaves the earlier one whole."""
+    """Write a checkpoint beside its destination and rename it, so that a kill leaves the earlier one whole.
+
+    A full disk is an OSError that names the destination, and its space is free again when the error is reported.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with replacing(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # the archive's own, about its position, hides that of the system
+                if isinstance(reason := error.__context__, OSError):
+                    raise OSError(reason.errno, reason.strerror, str(path)) from error
+                raise
 
 
 def fault_of(checkpoint: Path) -> str | None:
