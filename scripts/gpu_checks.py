@@ -9,7 +9,9 @@ States are float32, steps Euler-Maruyama unless said otherwise, times medians of
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +24,7 @@ from thermotorch.dynamics.cuda import action, pipeline, streamed
 from thermotorch.dynamics.cuda import alternating as scheme
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.operators.arguments import Langevin
+from thermotorch.evaluation.speed.benchmark import no_grad
 from thermotorch.evaluation.speed.rivals import Equation, compiled_loop, in_one_graph
 
 SEED, DT, TEMPERATURE = 0, 1e-3, 0.1
@@ -115,19 +118,15 @@ def compiled(bench: Bench) -> None:
         machine = Machine(bench.size(units, 16), bench.size(batch, 5), bench.device)
         couplings = machine.matrix.clone().requires_grad_()
         equation = Equation(couplings, machine.bias, 1.0, 1.0, steps, DT, TEMPERATURE)
+        run, state = partial(compiled_loop, equation), machine.state
 
-        def forward(m: Machine = machine, e: Equation = equation) -> Tensor:
-            with torch.no_grad():
-                return compiled_loop(e, m.state)
-
-        def back(m: Machine = machine, e: Equation = equation) -> None:
-            compiled_loop(e, m.state).square().sum().backward()
+        def back(run: Callable[[Tensor], Tensor] = run, state: Tensor = state) -> None:
+            run(state).square().sum().backward()
 
         name = f"torch.compile, {units} units, batch {batch}, {steps} steps"
-        bench.measure(name, forward, repeats=3)
+        bench.measure(name, no_grad(run, state), repeats=3)
         if not bench.dry:
-            graph = in_one_graph(lambda state, e=equation: compiled_loop(e, state))
-            bench.measure(f"{name}, one CUDA graph", lambda g=graph, m=machine: g(m.state), repeats=3)
+            bench.measure(f"{name}, one CUDA graph", partial(in_one_graph(run), state), repeats=3)
         bench.measure(f"{name}, with gradient", back, repeats=3)
 
 

@@ -19,7 +19,6 @@ from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD, overhead_row
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle
-from thermotorch.evaluation.energy.thermodynamic import DEVICES
 from thermotorch.evaluation.entries import Entry, in_words
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
@@ -44,14 +43,13 @@ def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResu
     said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
     ledgers = tuple(Ledger.from_dict(ledger) for ledger in found["ledgers"])
     work: MachineRun | DigitalCount | None = None
+    run: MachineRun | None = None
     if able.thermodynamic:
         heat = next(row for row in rows if row.metric == HEAT)
         if has_cycle(model):
-            run = energy.machine_run(model, SAMPLES, protocol.seed)
-            work = replace(run, heat=heat.known, heat_stderr=heat.stderr)
-            modelled = tuple(device.ledger(label, work) for device in DEVICES)
-        else:
-            modelled = energy.thermodynamic_ledgers(label, model, num_samples=SAMPLES, seed=protocol.seed)
+            simulated = energy.machine_run(model, SAMPLES, protocol.seed)
+            work = run = replace(simulated, heat=heat.known, heat_stderr=heat.stderr)
+        modelled = energy.thermodynamic_ledgers(label, model, run=run, num_samples=SAMPLES, seed=protocol.seed)
         priced = {ledger.scenario: ledger for ledger in modelled}
         ledgers = (*modelled, *(ledger for ledger in ledgers if ledger.scenario not in priced))
         row = overhead_row(protocol.seed, priced["rc_analog"], heat.command, SAMPLES)

@@ -1,4 +1,4 @@
-"""Classes and batches of a generator's samples."""
+"""Sampling that generators share: classes, known pixels and batches."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence

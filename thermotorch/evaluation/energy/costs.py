@@ -9,7 +9,6 @@ from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle
 from thermotorch.evaluation.energy.measured import measured_ledger
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
-from thermotorch.evaluation.energy.thermodynamic import DEVICES
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import Generation
 from thermotorch.zoo.rows import Row
@@ -40,12 +39,9 @@ def costs(entry: Entry, generation: Generation) -> Costs:
     bits = landauer_row(generation.images[0].numel(), seed)
     measured = measured_ledger(entry.label, generation.drawn)
     if generation.heat is not None and generation.work is not None:
-        label, model, heat, run = entry.label, entry.model, generation.heat, None
-        if has_cycle(model):
-            run = energy.machine_run(model, simulated, seed, heat)
-            ledgers = tuple(device.ledger(label, run) for device in DEVICES)
-        else:
-            ledgers = energy.thermodynamic_ledgers(label, model, heat, num_samples=simulated, seed=seed)
+        label, model, heat = entry.label, entry.model, generation.heat
+        run = energy.machine_run(model, simulated, seed, heat) if has_cycle(model) else None
+        ledgers = energy.thermodynamic_ledgers(label, model, heat, run=run, num_samples=simulated, seed=seed)
         priced = next((ledger for ledger in ledgers if ledger.scenario == _PRICED), None)
         rows = heat_rows(heat, seed, command=command)
         overhead = overhead_row(seed, priced, command, simulated if priced else 0)

@@ -15,7 +15,7 @@ from thermotorch.evaluation.energy.contribution import (
 from thermotorch.evaluation.energy.dtca import DTCA
 from thermotorch.evaluation.energy.ideal_device import IdealDevice
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.evaluation.energy.machine_run import has_cycle, machine_run
+from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle, machine_run
 from thermotorch.evaluation.energy.quantity import Interval, named
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.energy.spu_board import SPUBoard
@@ -31,7 +31,13 @@ def device(name: str) -> DeviceModel:
 
 
 def thermodynamic_ledgers(
-    label: str, model: nn.Module, heat: Tensor | None = None, *, num_samples: int = 64, seed: int = 0
+    label: str,
+    model: nn.Module,
+    heat: Tensor | None = None,
+    *,
+    run: MachineRun | None = None,
+    num_samples: int = 64,
+    seed: int = 0,
 ) -> tuple[Ledger, ...]:
     """Return the ledger of a thermodynamic machine on each device model.
 
@@ -41,13 +47,15 @@ def thermodynamic_ledgers(
             other machine only the heat is priced, on the ideal device.
         heat: [n], n >= 2, in multiples of kT, heat of other samples (`Samples.heat`), which replaces that of the
             simulation of a generator.
+        run: simulation of a generator, if there is one already.
         num_samples, seed: number of simulated samples of a generator or a chain, and their seed.
 
     Raises:
         ValueError: another kind of machine without its heat.
     """
-    if has_cycle(model):
+    if run is None and has_cycle(model):
         run = machine_run(model, num_samples, seed, heat)
+    if run is not None:
         return tuple(device.ledger(label, run) for device in DEVICES)
     if isinstance(model, ThermodynamicChain):
         runs = chain_runs(model, num_samples, seed)
