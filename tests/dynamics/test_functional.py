@@ -52,3 +52,16 @@ def test_a_layer_in_bfloat16_trains():
     output.float().square().sum().backward()
     assert output.dtype == torch.bfloat16
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_run_goes_on_inside_autocast_and_in_half_precision(dtype):
+    potential, start = tt.Potential(tt.DenseCouplings(4), bias=0.3).to(dtype).float(), torch.zeros(3, 4)
+    arguments = {"dt": 0.01, "temperature": 0.2}
+    half = tt.simulate(potential, start, steps=10, seed=1, **arguments)
+    expected = tt.simulate(potential, half, steps=10, **arguments)
+    with torch.autocast("cpu", dtype):
+        found = tt.simulate(potential, half, steps=10, **arguments)
+    assert torch.equal(found.state, expected.state)
+    found = tt.simulate(potential.to(dtype), half, steps=10, **arguments)
+    assert torch.equal(found.state, expected.state) and found.state.dtype == torch.float32

@@ -12,6 +12,7 @@ import thermotorch as tt
 from tests.dynamics.threads import threads
 from thermotorch.dynamics import INTEGRATORS
 from thermotorch.dynamics.cpu import operators as cpu
+from thermotorch.dynamics.fused import covers_action
 
 pytestmark = pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 
@@ -294,3 +295,13 @@ def test_a_stranger_among_four_neighbours_has_its_own_noise(place, stranger):
         for backend in ("cpu", "reference")
     )
     assert rms_ratio(found, expected) < 1e-6
+
+
+def test_the_operator_of_the_action_takes_float32_on_a_device_with_a_backend():
+    path = torch.zeros(3, 2, 4)
+    assert covers_action(path)
+    assert not covers_action(path.double())
+    assert not covers_action(path.to("meta"))
+    seen = []
+    torch.vmap(lambda part: seen.append(covers_action(part)) or part)(path)
+    assert seen == [False]

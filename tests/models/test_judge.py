@@ -46,3 +46,15 @@ def test_its_config_rebuilds_it_at_any_size(image_size):
 def test_images_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"images: expected \[batch, 1, 28, 28\]"):
         FeatureNet().features(torch.rand(shape))
+
+
+def test_a_fresh_net_has_no_biases_and_weights_that_keep_the_size_of_activations():
+    """He et al., ICCV 2015, Eq. 10: variance 2 / fan_in before a ReLU. The last layer has the fewest weights, 640."""
+    torch.manual_seed(0)
+    for name, values in FeatureNet().named_parameters():
+        if name.endswith("bias"):
+            assert not values.any(), name
+        else:
+            # Six standard errors, 6 sqrt(2 / n), of the variance of n normals.
+            expected = 2 / values[0].numel()
+            assert abs(values.var().item() / expected - 1) < 6 * (2 / values.numel()) ** 0.5, name

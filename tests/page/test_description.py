@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.page.test_machine import small
+from tests.page.test_machine import small, small_chain
 from thermotorch.models.imperfections import realise
-from thermotorch.page.description import describe
+from thermotorch.page.description import CHARACTERS, describe
 from thermotorch.page.write import write_page
 from thermotorch.zoo import list_models, load_checkpoint
 
@@ -70,6 +70,31 @@ def test_a_model_of_the_zoo_that_cannot_be_shown_is_named(name, tmp_path):
         write_page(load_checkpoint(name), name, tmp_path / "page.html")
     assert REASONS.get(name, "shows a ThermodynamicGenerator") in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_stages_of_a_chain_have_their_own_clocks_wells_and_couplings():
+    chain = small_chain(readout_time=0.4)
+    found = json.loads(json.dumps(describe(chain, "chain")))
+    assert (found["bits"], found["temperature"], found["order"]) == (6, 0.1, [1, 0, 1])
+    assert (found["first"]["temperature"], found["first"]["steps"], found["first"]["readout_steps"]) == (0.2, 20, 0)
+    for written, stage in zip(found["stages"], chain.stages, strict=True):
+        assert (written["temperature"], written["dt"], written["steps"], written["readout_steps"]) == (0.1, 0.1, 12, 3)
+        assert (written["classes"], written["angle"]) == (3, stage.angle)
+        assert (written["noising_time"], written["amplitude"]) == (stage.noising_time, stage.amplitude)
+        assert written["hidden_spread"] == stage.hidden_spread
+        assert [(group["name"], group["start"], group["size"], group["mobility"]) for group in written["groups"]] == [
+            ("visible", 0, 9, 1.0),
+            ("hidden", 9, 7, 1.0),
+        ]
+        for name, expected in (
+            ("held_hidden", stage.held_hidden.T),
+            ("held_visible", stage.held_visible),
+            ("label_hidden", stage.label_hidden.T),
+            ("bias", stage.potential.bias),
+        ):
+            levels = torch.tensor([CHARACTERS.index(letter) - 31 for letter in written[name]["levels"]])
+            shown = (levels * written[name]["scale"]).view_as(expected)
+            torch.testing.assert_close(shown.double(), expected.double(), rtol=1e-6, atol=1e-7)
 
 
 def test_a_group_of_different_wells_is_refused():

@@ -60,3 +60,18 @@ def test_the_gradient_at_hand_is_that_of_autograd(potential):
     wanted = torch.autograd.grad(potential.energy(x).sum(), list(potential.parameters()))
     for parameter, gradient in zip(potential.parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_a_third_group_acts_through_the_force_alone():
+    torch.manual_seed(0)
+    couplings = tt.BlockCouplings({"visible": 6, "hidden": 5, "label": 4}, [("visible", "hidden"), ("hidden", "label")])
+    for block in couplings.blocks.values():
+        torch.nn.init.normal_(block, std=0.5)
+    potential = tt.Potential(couplings, 0.5, 0.0, 1.0, bias=torch.randn(15))
+    first, second, label = torch.randn(4, 6), torch.randn(4, 5), torch.randn(4, 4)
+    common = {"steps": 9, "dt": 0.07, "temperature": 0.0}
+    held = torch.arange(15) >= 11
+    run = tt.simulate(potential, torch.cat([first, second, label], 1), clamp=held, integrator="alternating", **common)
+    force = -label @ couplings.block("hidden", "label").T
+    _, first, second = rollout(potential, first, second, (0.0, force), **common)
+    torch.testing.assert_close(torch.cat([first, second], 1), run.state[:, :11], rtol=0, atol=1e-5)

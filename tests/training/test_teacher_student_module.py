@@ -69,3 +69,14 @@ def test_a_teacher_of_another_size_is_refused():
         ValueError, match="teacher_hidden: expected widths that add up to the student's 24 hidden units"
     ):
         module(teacher_hidden=[12, 10])
+
+
+def test_the_teacher_has_two_halves_of_the_hidden_units_unless_told_otherwise():
+    assert [module(teacher_hidden=None).teacher.layers[k].out_features for k in range(2)] == [12, 12]
+
+
+def test_each_phase_logs_its_own_loss(tmp_path):
+    trainer = fit(module(teacher_steps=3), tmp_path / "teacher", 3)
+    assert 0 < trainer.logged_metrics["train/teacher_loss"] and "train/action" not in trainer.logged_metrics
+    trainer = fit(module(teacher_steps=0), tmp_path / "student", 3)
+    assert 0 < trainer.logged_metrics["train/action"] and "train/teacher_loss" not in trainer.logged_metrics

@@ -87,6 +87,14 @@ def test_large_weights_are_not_read(path, monkeypatch):
     assert "expected a file of at most" in refusal(path)
 
 
+@pytest.mark.parametrize(("limit", "what"), [("MAX_BYTES", "file"), ("MAX_HEADER", "header")])
+def test_what_would_be_too_large_to_load_is_not_saved(tmp_path, monkeypatch, limit, what):
+    monkeypatch.setattr(tensor_files, limit, 50)
+    with pytest.raises(ValueError, match=f"checkpoint affine.big: expected a {what} of at most 50 bytes"):
+        save_checkpoint(Affine(), "affine.big", tmp_path, FIELDS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_large_header_is_not_parsed(path):
     replace(path, struct.pack("<Q", tensor_files.MAX_HEADER + 1) + b" " * (tensor_files.MAX_HEADER + 1))
     assert "expected a header of at most" in refusal(path)

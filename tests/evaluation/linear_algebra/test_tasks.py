@@ -1,9 +1,11 @@
 """The tasks of a stochastic processing unit: their numbers against what is known of them, and their figures."""
 
+import importlib
 import json
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from thermotorch.evaluation.linear_algebra import inversion, scaling
 from thermotorch.evaluation.linear_algebra.tasks import TASKS, run_task, write_task
@@ -97,3 +99,70 @@ def test_the_shipped_board():
     assert board.cells == 8
     assert board.tolerance == 0.01
     assert board.inductance.tolist() == pytest.approx([1e-3] * 8)
+
+
+def test_matrices_and_problems_are_functions_of_the_seed():
+    for drawn in (lambda seed: inversion.buildable_matrix(5, 0.8, seed), lambda seed: scaling.problem(5, 3.0, seed)[1]):
+        assert torch.equal(drawn(3), drawn(3))
+        assert not torch.equal(drawn(3), drawn(4))
+
+
+def drawn(name, results) -> Figure:
+    figure = Figure()
+    importlib.import_module(TASKS[name]).draw(figure, results[name].curves)
+    assert all((panel.get_xscale(), panel.get_yscale()) == ("log", "log") for panel in figure.axes)
+    assert all(panel.get_title() and panel.get_xlabel() for panel in figure.axes)
+    return figure
+
+
+def lines(panel) -> list[tuple[list, list]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in panel.lines]
+
+
+def test_the_figure_of_the_scaling_shows_every_curve_at_its_place(results):
+    figure, curves = drawn("scaling", results), results["scaling"].curves
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["4 units", "16 units"]
+    assert "conjugate gradients" in legend.get_title().get_text()
+    panels = [figure.axes[:3], figure.axes[3:]]
+    for (left, middle, right), name in zip(panels, ("solve", "inverse"), strict=True):
+        assert left.get_ylabel() == middle.get_ylabel() == "relative error" and right.get_ylabel() == "seconds"
+        assert left.get_ylim() == ((5e-4, 1.0) if name == "solve" else (5e-3, 10.0))
+        assert f"{curves['goals'][name]:g}" in right.get_title()
+        for entry in curves["sizes"].values():
+            assert (entry[name]["seconds"], entry[name]["error"]) in lines(left)
+            assert (entry[name]["seconds"], entry[name]["predicted"]) in lines(left)
+            assert (entry[name]["wall"], entry[name]["error"]) in lines(middle)
+            steps = entry["digital"]["cg"]
+            for panel in (left, middle):
+                assert ((steps["wall"], steps["error"]) in lines(panel)) == (name == "solve")
+                for method in ("cholesky", "lu"):  # as triangles at the bottom
+                    assert entry["digital"][f"{method} {name}"] in [x[0] for x, _ in lines(panel) if len(x) == 1]
+        named = {line.get_label(): list(line.get_ydata()) for line in right.lines}
+        for label, key in (("device", "device"), ("of which load", "load"), ("Cholesky", "cholesky"), ("LU", "lu")):
+            times = [entry["times"][name][key] for entry in curves["sizes"].values()]
+            assert [found for text, found in named.items() if text.startswith(label)] == [times]
+
+
+def test_the_figure_of_the_inverse_shows_every_curve_in_milliseconds(results):
+    figure, curves = drawn("invert", results), results["invert"].curves
+    time = [1000 * second for second in curves["seconds"]]
+    for panel, (units, curve) in zip(figure.axes, curves["sizes"].items(), strict=True):
+        assert panel.get_title() == f"{units} x {units}"
+        assert lines(panel)[:2] == [(pytest.approx(time), curve["mean"]), (pytest.approx(time), curve["ideal"])]
+        assert lines(panel)[2][1] == [curve["floor"]] * 2
+        (band,) = panel.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert {min(curve["low"]), max(curve["high"])} <= set(heights.tolist())
+
+
+def test_the_figure_of_the_mitigation_has_guides_of_slopes_one_and_two(results):
+    left, right = drawn("mitigation", results).axes
+    curves = results["mitigation"].curves
+    for k, (name, slope) in enumerate((("nearest", 1), ("averaged", 2))):
+        assert lines(left)[2 * k] == (curves["step"], curves[name])
+        (near, far), (top, end) = lines(left)[2 * k + 1]
+        assert (near, far, end) == (curves["step"][0], curves["step"][-1], curves[name][-1])
+        assert top / end == pytest.approx((near / far) ** slope)
+        assert lines(right)[2 * k] == (curves["seconds"][name], curves["sampled"][name])
+        assert lines(right)[2 * k + 1][1] == [curves["settled"][name]] * 2

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.evaluation.report.comparisons import FRECHET, comparison, line, row
 from thermotorch.evaluation.energy.contribution import Line
 from thermotorch.evaluation.energy.ledger import Ledger
-from thermotorch.evaluation.report.verdict import verdict
+from thermotorch.evaluation.report.verdict import same, verdict
 
 DEVICE, DIGITAL = "machine.number_0", "digital.mnist, ddim 10"
 
@@ -111,3 +111,19 @@ def test_measured_joules_are_compared_with_measured_ones_only():
         == f"**the digital model**: {DEVICE} (this machine) takes 1.6 times the energy of {DIGITAL} (this machine)"
     )
     assert found[3] == "measured"
+
+
+def test_a_ledger_that_adds_up_to_nothing_takes_no_part():
+    empty = Ledger(DEVICE, "empty", (line(Line.TRAJECTORY, 0.0),))
+    full = Ledger(DEVICE, "full", (line(Line.TRAJECTORY, 1e-9),))
+    assert "empty" not in "".join(answer("Least energy", with_device_ledgers(empty, full)))
+
+
+def test_values_of_which_one_has_no_error_are_alike_only_if_equal():
+    def value(number, stderr):
+        return row("recognised fraction", number, stderr=stderr)
+
+    for one, other in ((None, 0.1), (0.1, None)):
+        assert same(value(0.5, one), value(0.5, other))
+        assert not same(value(0.5, one), value(0.51, other))
+    assert same(value(0.5, 0.1), value(0.51, 0.1))

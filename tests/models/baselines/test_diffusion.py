@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from thermotorch.models.baselines import diffusion
 from thermotorch.models.baselines.diffusion import SAMPLER_STEPS, DiffusionModel
+from thermotorch.models.baselines.flow import FlowMatchingModel
 
 TINY = {"image_size": 8, "block_out_channels": [8, 16], "num_train_timesteps": 1000}
 
@@ -164,6 +166,33 @@ def test_bad_requests_are_refused(model, arguments, message):
 def test_bad_configurations_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         DiffusionModel(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"layers_per_block": 100_000}, r"1000 residual blocks, found at least 6e\+05 with 3 widths up to 64"),
+        ({"block_out_channels": [8], "layers_per_block": 500}, r"1000 residual blocks, found at least 1e\+03"),
+        ({"block_out_channels": [8] * 400}, r"1000 residual blocks, found at least 1.2e\+03 with 400 widths"),
+        ({"block_out_channels": [32, 9000]}, r"4294967296 weights, found at least 4.37e\+09 with 2 widths up to 9000"),
+        ({"layers_per_block": 10**30}, "layers_per_block"),
+        ({"block_out_channels": [8 * 10**15]}, "weights"),
+    ],
+)
+def test_networks_that_nobody_can_mean_are_refused_before_any_of_them_is_built(arguments, found, monkeypatch):
+    monkeypatch.setattr(diffusion, "UNet2DModel", lambda **_: pytest.fail("built"))
+    for kind in (DiffusionModel, FlowMatchingModel):
+        with pytest.raises(ValueError, match=found):
+            kind(**arguments)
+
+
+def test_the_largest_networks_are_built(monkeypatch):
+    """999 blocks, and 4.29e9 weights of at most 2^32: 3 blocks of 8,918 channels would have too many."""
+    monkeypatch.setattr(diffusion, "UNet2DModel", lambda **_: torch.nn.Identity())
+    for arguments in ({"block_out_channels": [8], "layers_per_block": 499}, {"block_out_channels": [8912]}):
+        assert isinstance(DiffusionModel(**arguments).unet, torch.nn.Identity)
+    with pytest.raises(ValueError, match="weights"):
+        DiffusionModel(block_out_channels=[8920])
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_STEPS)

@@ -175,6 +175,8 @@ def test_inpainting_holds_the_known_pixels_and_draws_the_others():
     changed = torch.where(mask, known, 1 - known)  # what is not known does not matter
     assert torch.equal(model.generate(4, known=changed, mask=mask), drawn)
     assert (drawn[:, :, 2] != model.generate(4)[:, :, 2]).any()  # and what is known does
+    with pytest.raises(ValueError, match=r"known: expected shape \(4, 1, 3, 3\), got \(4, 3, 3\)"):
+        model.generate(4, known=known[:, 0], mask=mask)
     with pytest.raises(ValueError, match="known, mask: expected both"):
         model.generate(4, known=known)
     with pytest.raises(ValueError, match="bool tensor"):

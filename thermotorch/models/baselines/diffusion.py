@@ -26,7 +26,9 @@ SAMPLER_STEPS = {"dpm++": 20, "ddim": 50, "ddpm": None}  # default number of ste
 Scheduler = DDIMScheduler | DDPMScheduler | DPMSolverMultistepScheduler | FlowMatchEulerDiscreteScheduler
 _NORM_GROUPS = 8
 _HEAD_CHANNELS = 32
-_MOST_LAYERS = 100_000  # or channels, classes and timesteps: no network of such a size is meant
+_MOST_OF_ANY = 100_000  # channels, classes or timesteps: no network of such a size is meant
+_MOST_BLOCKS = 1_000  # residual blocks in all, where published U-Nets have up to a hundred
+_MOST_WEIGHTS = 1 << 32  # 16 GiB in float32, where published U-Nets have up to 3e9
 _MOST = 1 << 62
 
 
@@ -68,10 +70,8 @@ class DiffusionModel(nn.Module):
     ) -> None:
         super().__init__()
         image_size, channels = _integer("image_size", image_size, 1), _size("channels", channels)
-        layers_per_block, num_classes = (
-            _size("layers_per_block", layers_per_block),
-            _size("num_classes", num_classes, 0),
-        )
+        layers_per_block = _integer("layers_per_block", layers_per_block, 1)
+        num_classes = _size("num_classes", num_classes, 0)
         num_train_timesteps = _size("num_train_timesteps", num_train_timesteps)  # diffusers keeps a list of them
         guidance = _finite("guidance", guidance)
         if (
@@ -83,6 +83,7 @@ class DiffusionModel(nn.Module):
         widths = [_integer("block_out_channels", width, 1) for width in block_out_channels]
         if not widths or any(width % _NORM_GROUPS for width in widths):
             raise ValueError(f"block_out_channels: expected multiples of {_NORM_GROUPS}, found {widths}")
+        _check_network(widths, layers_per_block)
         if not isinstance(beta_schedule, str):
             raise TypeError(f"beta_schedule: expected a name, found {beta_schedule!r}")
         if not isinstance(prediction_type, str) or prediction_type not in ("v_prediction", "epsilon", "sample"):
@@ -321,9 +322,25 @@ def _integer(name: str, value: Any, least: int | None = None, limit: int = _MOST
 
 def _size(name: str, value: Any, least: int = 1) -> int:
     """Return an integer that a network can have."""
-    if (number := _integer(name, value, least)) > _MOST_LAYERS:
-        raise ValueError(f"{name}: expected at most {_MOST_LAYERS}, found {number}")
+    if (number := _integer(name, value, least)) > _MOST_OF_ANY:
+        raise ValueError(f"{name}: expected at most {_MOST_OF_ANY}, found {number}")
     return number
+
+
+def _check_network(widths: list[int], layers: int) -> None:
+    """Refuse a network that would take minutes or all memory to build, before any of it is.
+
+    Each resolution has `layers` residual blocks on the way down and one more on the way up, and a block of width w at
+    least two convolutions of 3 x 3 w^2 weights.
+    """
+    blocks = (2 * layers + 1) * len(widths)
+    weights = (2 * layers + 1) * sum(18 * width**2 for width in widths)
+    for what, found, most in (("residual blocks", blocks, _MOST_BLOCKS), ("weights", weights, _MOST_WEIGHTS)):
+        if found > most:
+            raise ValueError(
+                f"block_out_channels, layers_per_block: expected a network of at most {most} {what}, found at least "
+                f"{float(found):.3g} with {len(widths)} widths up to {max(widths)} and {layers} layers per block"
+            )
 
 
 def _integers(values: Any) -> Tensor | None:
