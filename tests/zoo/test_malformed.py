@@ -90,7 +90,7 @@ def test_large_weights_are_not_read(path, monkeypatch):
 @pytest.mark.parametrize(("limit", "what"), [("MAX_BYTES", "file"), ("MAX_HEADER", "header")])
 def test_what_would_be_too_large_to_load_is_not_saved(tmp_path, monkeypatch, limit, what):
     monkeypatch.setattr(tensor_files, limit, 50)
-    with pytest.raises(ValueError, match=f"checkpoint affine.big: expected a {what} of at most 50 bytes"):
+    with pytest.raises(ValueError, match=f"affine.big.safetensors: expected a {what} of at most 50 bytes"):
         save_checkpoint(Affine(), "affine.big", tmp_path, FIELDS)
     assert not list(tmp_path.iterdir())
 
