@@ -1,5 +1,6 @@
 """A training is told at once when it is given a model that it does not train, and numbers its samples."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from thermotorch.training.chain_module import ChainModule
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 from thermotorch.training.genetic_module import GeneticCosineModule
-from thermotorch.training.module import blocks_of, sample_ids_of
+from thermotorch.training.module import TRAINING_SEEDS, VALIDATION_SEEDS, blocks_of, sample_ids_of
 from thermotorch.training.reference_module import BoltzmannModule
 
 BOLTZMANN = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 3}}
@@ -49,3 +50,10 @@ def test_no_two_slots_of_a_training_share_a_sample_number():
     halves = torch.arange(4).split(2)
     numbers = [sample_ids_of(trainer, {"step": step, "slot": slot}) for step in range(5) for slot in halves]
     assert torch.cat(numbers).tolist() == list(range(20))
+
+
+def test_no_two_uses_share_a_seed():
+    """Users draw samples with the seeds of experiments, below 2^32; validation and training add to them."""
+    below = 1 << 32
+    uses = [range(first, first + below) for first in (0, VALIDATION_SEEDS, TRAINING_SEEDS)]
+    assert all(one.stop <= other.start for one, other in pairwise(uses)) and uses[-1].stop <= 1 << 64

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -25,6 +26,25 @@ def own_table(monkeypatch):
 
 def test_the_built_in_architectures_are_listed():
     assert {"ddpm", "feature_net", "generator"} <= set(architectures())
+
+
+def test_models_of_images_are_by_default_for_mnist():
+    """One channel of 28 x 28 pixels, and ten classes or none."""
+    defaults = {
+        name: {key: value.default for key, value in inspect.signature(architecture(name)).parameters.items()}
+        for name in architectures()
+    }
+    by_size = {
+        name: (found["channels"], found["image_size"]) for name, found in defaults.items() if "channels" in found
+    }
+    assert by_size == dict.fromkeys(("ddpm", "feature_net", "flow"), (1, 28))
+    by_shape = {name: found["image_shape"] for name, found in defaults.items() if "image_shape" in found}
+    assert by_shape == dict.fromkeys(
+        ("chain", "classifier", "gaussians", "generator", "rbm", "thermo_conv"), (1, 28, 28)
+    )
+    for name, found in defaults.items():
+        unconditional = name in ("ddpm", "flow", "generator")
+        assert found.get("num_classes") in ((0,) if unconditional else (10, None)), name
 
 
 def test_a_registered_class_is_built_from_its_config():
