@@ -44,3 +44,12 @@ def test_modelled_and_measured_never_share_a_table():
     assert len(tables) == 2
     assert "this machine" not in tables[0] and "ideal" not in tables[1]
     assert "- ideal, heat: a note; a source." in text
+
+
+def test_what_could_not_be_read_shares_the_table_of_what_could():
+    unread = Ledger("machine", "another machine", (line("GPU board, above idle", None),))
+    header, _, *rows = cells(ledgers_table([MEASURED, unread]))
+    assert header[0] == "J per sample of machine (measured)"
+    assert [row[1] for row in rows] == ["5.0e-01 (5.0e-01 to 7.5e-01)", "unavailable"]
+    header, *_ = cells(ledgers_table([unread]))
+    assert header[0] == "J per sample of machine (unavailable)"

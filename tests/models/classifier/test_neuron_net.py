@@ -14,7 +14,7 @@ def test_it_is_layers_of_neurons():
     assert wanted.shape == (7, 5 + 4 + 3)
     torch.testing.assert_close(wanted[:, :5], first)
     torch.testing.assert_close(wanted[:, 5:9], second)
-    torch.testing.assert_close((wanted[:, 9:] + 1).sum(-1), torch.full((7,), 2.0))
+    torch.testing.assert_close(wanted[:, 9:], 2 * net(x).softmax(1) - 1)
 
 
 def test_it_learns_the_real_8x8_digits(digits8x8):
@@ -28,3 +28,8 @@ def test_it_learns_the_real_8x8_digits(digits8x8):
         loss.backward()
         optimizer.step()
     assert (net(x[1500:]).argmax(1) == labels[1500:]).float().mean() > 0.8
+
+
+def test_its_neurons_are_by_default_single_wells_at_a_tenth_of_their_energy():
+    net, x = NeuronNet(3, [4], 2), torch.linspace(-2, 2, 12).view(4, 3)
+    torch.testing.assert_close(net.activations(x)[0], neuron_activation(net.layers[0](x), 1.0, 0.0, 1.0, 0.1))

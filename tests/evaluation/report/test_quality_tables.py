@@ -1,0 +1,51 @@
+"""Tables of rows side by side: which rows share one, and what they say of those that could not be read."""
+
+from dataclasses import replace
+
+from tests.evaluation.report.comparisons import comparison, row
+from thermotorch.evaluation.report.energy_tables import energy_row_tables
+from thermotorch.evaluation.report.quality_tables import side_by_side
+from thermotorch.evaluation.report.sides import sides_of
+from thermotorch.zoo.rows import Row
+
+
+def test_unit_samples_seed_and_kind_are_those_of_the_values_that_are_known():
+    read, missing = row("time", 0.5, "s"), row("time", None, num_samples=7, seed=1)
+    (table,) = side_by_side("rows", {"a": [read], "b": [missing]})
+    assert table.header[:3] == ["quantity", "a", "b"]
+    (cells,) = table.rows
+    assert cells[1:7] == ["0.5", "unavailable", "s", "40", "3", "measured"]
+    (table,) = side_by_side("rows", {"b": [missing]})  # of none known, those of all
+    assert table.rows[0][1:6] == ["unavailable", "-", "7", "1", "unavailable"]
+
+
+def test_two_seeds_of_a_line_are_both_named():
+    (table,) = side_by_side("rows", {"a": [row("time", 0.5)], "b": [row("time", 0.5, seed=4, num_samples=1000)]})
+    assert table.rows[0][1:6] == ["0.5", "0.5", "-", "40, 1,000", "3, 4"]
+
+
+def test_heat_and_arithmetic_of_a_run_are_apart_from_joules_that_were_read():
+    found = comparison(2)
+    (device, machine), (digital, model) = found.results.items()
+    rows = {
+        device: [row("heat", 12.0, "kT", kind="modelled"), row("time", 0.5, "s"), row("energy drawn", 3.0, "J")],
+        digital: [row("arithmetic", 2e9, "FLOP", kind="modelled"), row("energy drawn by the CPU", None, "J")],
+    }
+    results = {device: replace(machine, rows=rows[device]), digital: replace(model, rows=rows[digital])}
+    tables = {table.caption: table for table in energy_row_tables(sides_of(replace(found, results=results), {}))}
+    assert list(tables) == [
+        "Heat, work and arithmetic, modelled in this run",
+        "Heat, work and arithmetic, measured in this run",
+    ]
+    modelled, measured = ([line[:3] for line in table.rows] for table in tables.values())
+    assert modelled == [["heat", "12", "-"], ["arithmetic", "-", "2e+09"]]
+    assert measured == [["energy drawn", "3", "-"], ["energy drawn by the CPU", "-", "unavailable"]]
+
+
+def test_energies_of_a_card_are_listed_once_for_a_model_sampled_in_several_ways():
+    heat = Row("heat", 5.0, "kT", 10, 0, "modelled")
+    card = {"metrics": [], "energy": [heat.to_dict()]}
+    found = sides_of(comparison(4), {"digital.mnist": card})
+    tables = [table for table in energy_row_tables(found) if "card" in table.caption]
+    assert [table.header[:2] for table in tables] == [["quantity", "digital.mnist"]]
+    assert tables[0].rows[0][:2] == ["heat", "5"]
