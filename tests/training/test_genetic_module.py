@@ -85,6 +85,19 @@ def test_generations_lower_the_error_and_gradients_lower_it_faster():
     assert trainer.callback_metrics["train/loss"] < 0.2
 
 
+def test_runs_are_counted_for_every_member_mirrored_or_not():
+    """9 inputs x 4 samples for a member and generation: what a machine would have to run."""
+    for mirrored in (True, False):
+        genetic = cosine(GeneticCosineModule, population=6, keep=2, mirrored=mirrored)
+        trainer = Trainer(max_steps=3, max_epochs=-1, **QUIET)
+        trainer.fit(genetic, Updates())
+        assert trainer.callback_metrics["train/runs"] == 3 * 6 * 9 * 4
+    gradient = cosine(CosineModule)
+    trainer = Trainer(max_steps=2, max_epochs=-1, **QUIET)
+    trainer.fit(gradient, Updates())
+    assert trainer.callback_metrics["train/runs"] == 2 * 9 * 4
+
+
 def test_the_model_is_the_best_member(tmp_path):
     module = images_module()
     before = {name: values.clone() for name, values in module.population.items()}

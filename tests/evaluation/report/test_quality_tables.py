@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from tests.evaluation.report.comparisons import comparison, row
 from thermotorch.evaluation.report.energy_tables import energy_row_tables
-from thermotorch.evaluation.report.quality_tables import side_by_side
+from thermotorch.evaluation.report.markdown import number
+from thermotorch.evaluation.report.quality_tables import models_table, recorded_tables, side_by_side
 from thermotorch.evaluation.report.sides import sides_of
 from thermotorch.zoo.rows import Row
 
@@ -49,3 +50,30 @@ def test_energies_of_a_card_are_listed_once_for_a_model_sampled_in_several_ways(
     tables = [table for table in energy_row_tables(found) if "card" in table.caption]
     assert [table.header[:2] for table in tables] == [["quantity", "digital.mnist"]]
     assert tables[0].rows[0][:2] == ["heat", "5"]
+
+
+def test_a_model_is_as_large_as_its_card_says_or_else_its_row():
+    """The second device has a card, the first only its row of 407,834 parameters, and the last was not reached."""
+    found = comparison(3, reached=2)
+    trained_on = {"name": "MNIST", "digits": [0, 1, 2], "images_per_digit": 1}
+    cards = {"digital.mnist": {"parameters": 1_089_609, "data": trained_on}}
+    rows = models_table(sides_of(found, cards)).rows
+    assert [line[1:] for line in rows] == [
+        ["thermodynamic device, simulated", "-", number(407_834), "-"],
+        ["digital", "sampler ddim, steps 10", number(1_089_609), "MNIST, digits 0 1 2, 1 image of each"],
+        ["not reached", "-", "-", "-"],
+    ]
+    several = {"data": {"name": "MNIST", "images_per_digit": 20}}
+    (line,) = models_table(sides_of(comparison(1), {"machine.number_0": several})).rows
+    assert line[4] == "MNIST, 20 images of each"
+
+
+def test_rows_of_cards_stand_beside_those_of_real_images():
+    card = {"metrics": [row("recognised fraction", 0.9).to_dict(), row("heat", 3.0, "kT").to_dict()], "energy": []}
+    found = comparison(1)
+    space = replace(found.space, recorded=[row("recognised fraction of real test images", 0.99), row("other", 1.0)])
+    found = replace(found, space=space)
+    (table,) = recorded_tables(found, sides_of(found, {"machine.number_0": card}))
+    assert table.header[1:3] == ["machine.number_0", "real images"]
+    assert [line[1:3] for line in table.rows] == [["0.9", "0.99"]]
+    assert list(recorded_tables(found, sides_of(found, {}))) == []
