@@ -305,3 +305,14 @@ def test_the_operator_of_the_action_takes_float32_on_a_device_with_a_backend():
     seen = []
     torch.vmap(lambda part: seen.append(covers_action(part)) or part)(path)
     assert seen == [False]
+
+
+@pytest.mark.parametrize("stream", tt.Stream)
+def test_the_noise_of_every_stream_and_late_step_is_that_of_the_reference(stream):
+    """A step beyond 2^32 and a seed beyond 2^32 fill every word of the counter and the key."""
+    potential, start = tt.Potential(tt.DenseCouplings(5)), torch.zeros(6, 5)
+    run = {"steps": 3, "dt": 0.01, "temperature": 0.5, "seed": (7 << 40) + 3, "start_step": (5 << 32) + 1}
+    found, expected = (
+        tt.simulate(potential, start, stream=stream, backend=backend, **run).state for backend in ("cpu", "reference")
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
