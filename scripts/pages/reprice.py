@@ -27,6 +27,7 @@ from thermotorch.evaluation.report.markdown import as_markdown
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
+from thermotorch.models.protocol import abilities
 from thermotorch.zoo import load_card, load_checkpoint, record_rows
 from thermotorch.zoo.lookup import packaged_folder
 from thermotorch.zoo.rows import Row
@@ -38,6 +39,8 @@ SAMPLES = 64
 def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResult:
     """Return the recorded result of a model with its modelled ledgers priced anew; its images are blank."""
     model = load_checkpoint(found["name"])
+    if (samplers := abilities(model).samplers) and protocol.sampler not in samplers:
+        protocol = replace(protocol, sampler=next(iter(samplers)))
     entry, rows = Entry(label, found["name"], model, protocol), [Row.from_dict(row) for row in found["rows"]]
     able, options = entry.able, entry.options
     said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
