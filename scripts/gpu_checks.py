@@ -254,6 +254,8 @@ class Halves(Machine):
 
 def alternating(bench: Bench) -> None:
     steps, tenth = bench.size(250, 3), bench.size(25, 1)
+    limits = {(1024, "tf32"): {"goal_ms": 4, "floor_ms": 6}}
+    limits_back = {(256, "tf32"): {"goal_ms": 8, "floor_ms": 15}, (1024, "tf32"): {"goal_ms": 14, "floor_ms": 25}}
     for batch in (256, 1024):
         machine = Halves(bench, bench.size(batch, 5))
 
@@ -273,16 +275,14 @@ def alternating(bench: Bench) -> None:
                 kernels.langevin_backward(*kept, 2 * end, recorded, states, True, False)
 
             name = f"alternating, {machine.visible} + {machine.hidden} units, batch {batch}, {steps} steps, {precision}"
-            limits = {"goal_ms": 4, "floor_ms": 6} if (batch, precision) == (1024, "tf32") else {}
-            row = bench.measure(
-                name, lambda a=arguments: kernels.langevin(*a), eager, steps / tenth, repeats=5, **limits
-            )
+            row = bench.measure(name, lambda a=arguments: kernels.langevin(*a), eager, steps / tenth, repeats=5,
+                                **limits.get((batch, precision), {}))  # fmt: skip
             row.notes["TFLOP/s"] = f"{4 * steps * len(machine.state) * machine.block.numel() / row.ms * 1e-9:.3g}"
-            limits = {"goal_ms": 8, "floor_ms": 15} if batch == 256 else {"goal_ms": 14, "floor_ms": 25}
-            limits = limits if precision == "tf32" else {}
-            bench.measure(f"  {name}, with gradient", back, eager_back, steps / tenth, repeats=3, **limits)
-            if precision != "ieee" and not bench.dry:  # a smaller tile than `tile_for` has: more programs
-                tile = pipeline.Tile(32 if batch == 256 else 64, 64, 64 if precision == "bf16" else 32, 4, 4)
+            bench.measure(f"  {name}, with gradient", back, eager_back, steps / tenth, repeats=3,
+                          **limits_back.get((batch, precision), {}))  # fmt: skip
+            # A smaller tile than `tile_for` has: more programs.
+            if batch == 256 and precision != "ieee" and not bench.dry:
+                tile = pipeline.Tile(32, 64, 64 if precision == "bf16" else 32, 4, 4)
                 bench.measure(f"  batch {batch}, {precision}, tile {tile.m} x {tile.n}",
                               lambda a=arguments, t=tile: scheme.langevin(Run.of(Langevin(*a)), tile=t),
                               repeats=3)  # fmt: skip

@@ -19,7 +19,7 @@ from thermotorch.evaluation.energy.card_rows import HEAT, OVERHEAD, overhead_row
 from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun, has_cycle
-from thermotorch.evaluation.entries import Entry, in_words
+from thermotorch.evaluation.entries import Entry, entries_of, in_words
 from thermotorch.evaluation.protocol import Protocol
 from thermotorch.evaluation.quality.feature_space import FeatureSpace
 from thermotorch.evaluation.report.content import Gallery
@@ -27,7 +27,6 @@ from thermotorch.evaluation.report.markdown import as_markdown
 from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.write import report_data
 from thermotorch.evaluation.results import Comparison, CurvePoint, ModelResult
-from thermotorch.models.protocol import abilities
 from thermotorch.zoo import load_card, load_checkpoint, record_rows
 from thermotorch.zoo.lookup import packaged_folder
 from thermotorch.zoo.rows import Row
@@ -36,12 +35,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "comparison"
 SAMPLES = 64
 
 
-def repriced(label: str, found: dict[str, Any], protocol: Protocol) -> ModelResult:
+def repriced(entry: Entry, found: dict[str, Any]) -> ModelResult:
     """Return the recorded result of a model with its modelled ledgers priced anew; its images are blank."""
-    model = load_checkpoint(found["name"])
-    if (samplers := abilities(model).samplers) and protocol.sampler not in samplers:
-        protocol = replace(protocol, sampler=next(iter(samplers)))
-    entry, rows = Entry(label, found["name"], model, protocol), [Row.from_dict(row) for row in found["rows"]]
+    label, model, protocol = entry.label, entry.model, entry.protocol
+    rows = [Row.from_dict(row) for row in found["rows"]]
     able, options = entry.able, entry.options
     said = {key: value for key, value in options.items() if key != "execution"}  # of the machine at hand
     ledgers = tuple(Ledger.from_dict(ledger) for ledger in found["ledgers"])
@@ -85,7 +82,12 @@ def main() -> None:
     reprice_cards()
     recorded = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
     protocol = Protocol(**recorded["protocol"])
-    results = {label: repriced(label, found, protocol) for label, found in recorded["models"].items()}
+    models = {found["name"]: load_checkpoint(found["name"]) for found in recorded["models"].values()}
+    entries = {entry.name: entry for entry in entries_of(models, protocol)}
+    results = {
+        label: repriced(replace(entries[found["name"]], label=label), found)
+        for label, found in recorded["models"].items()
+    }
     comparison = Comparison(
         {label: found["name"] for label, found in recorded["models"].items()}, protocol, FeatureSpace.from_zoo(),
         recorded["hardware"], recorded["command"], [Row.from_dict(row) for row in recorded["real_images"]["rows"]],

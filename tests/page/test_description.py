@@ -94,6 +94,7 @@ def test_the_stages_of_a_chain_have_their_own_clocks_wells_and_couplings():
         ):
             levels = torch.tensor([CHARACTERS.index(letter) - 31 for letter in written[name]["levels"]])
             shown = (levels * written[name]["scale"]).view_as(expected)
+            # The chain has these levels already, so that only rounding in float32 is left.
             torch.testing.assert_close(shown.double(), expected.double(), rtol=1e-6, atol=1e-7)
 
 

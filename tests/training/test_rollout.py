@@ -74,4 +74,5 @@ def test_a_third_group_acts_through_the_force_alone():
     run = tt.simulate(potential, torch.cat([first, second, label], 1), clamp=held, integrator="alternating", **common)
     force = -label @ couplings.block("hidden", "label").T
     _, first, second = rollout(potential, first, second, (0.0, force), **common)
+    # Float32 states of order one after nine steps, which the two sum in another order.
     torch.testing.assert_close(torch.cat([first, second], 1), run.state[:, :11], rtol=0, atol=1e-5)
