@@ -11,6 +11,7 @@ import thermotorch as tt
 from thermotorch import cli
 from thermotorch.circuit import Scale, Segment, analog_machine, from_potential, netlist, run_netlist
 from thermotorch.circuit.fitting import noise_step, reach_of
+from thermotorch.circuit.netlist import READ
 from thermotorch.models.imperfections import realise
 
 START = torch.tensor([0.2, 0.4, -0.6]).double()
@@ -161,6 +162,16 @@ def test_without_ngspice_the_package_is_named(monkeypatch, three_units):
 def test_ngspice_refusing_a_netlist_is_said(ngspice):
     with pytest.raises(RuntimeError, match="ngspice did not finish"):
         run_netlist("* none\nQ1 a\n.control\nrun\nquit\n.endc\n.end\n")
+
+
+def test_a_run_never_answers_with_the_files_of_an_earlier_one(ngspice, tmp_path, three_units):
+    """In the same folder: a netlist that fails leaves no read-out, one that keeps no waveforms has none."""
+    quiet = f"* stub\n.control\necho unit x > {READ}\nquit\n.endc\n.end\n"
+    run = run_netlist(netlist(from_potential(three_units, 0.1, 1e-2, 0.0), step=0.01), tmp_path)
+    assert len(run.read) == 3 and run.waveforms
+    assert not run_netlist(quiet, tmp_path).waveforms
+    with pytest.raises(RuntimeError, match="ngspice did not finish"):
+        run_netlist("* none\nQ1 a\n.control\nrun\nquit\n.endc\n.end\n", tmp_path)
 
 
 def test_the_command_writes_and_runs(ngspice, tmp_path, monkeypatch):
