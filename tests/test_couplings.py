@@ -85,6 +85,19 @@ def test_norms_bound_the_spectrum(couplings):
     assert couplings.frobenius_norm() >= largest * (1 - 1e-12)
 
 
+@pytest.mark.parametrize("period", [2, 4, 6])
+def test_the_norm_is_found_where_states_of_a_short_period_have_no_field(period):
+    """Bonds of +1 and -1 in turn around a ring leave uniform and alternating states without a field."""
+    units = 2 * period
+    ring = torch.zeros(units, units)
+    for unit in range(units):
+        ring[unit, (unit + 1) % units] = ring[(unit + 1) % units, unit] = (-1.0) ** unit
+    couplings = tt.DenseCouplings.from_matrix(ring)
+    assert not couplings(torch.tensor([1.0, 0.5]).repeat(period)).any()
+    largest = torch.linalg.eigvalsh(ring).abs().max().item()
+    assert 0.85 * largest <= couplings.spectral_norm() <= largest * (1 + 1e-6)
+
+
 def test_the_published_generator_has_532_224_couplings():
     couplings = tt.BlockCouplings({"visible": 784, "hidden": 512}, [("visible", "hidden"), ("hidden", "hidden")])
     assert couplings.num_bonds == 784 * 512 + 512 * 511 // 2 == 532_224

@@ -90,8 +90,8 @@ class Couplings(DerivedBuffers):
         """
         field, norm = self.bind(), 0.0
         reference = next(self.parameters(), torch.empty(0))
-        x = torch.ones(self.num_units, dtype=reference.dtype, device=reference.device)
-        x[1::2] -= 0.5  # not the uniform vector, which a symmetric topology may annihilate
+        # Multiples of the golden ratio modulo 1: a symmetric topology may annihilate uniform or alternating states.
+        x = (0.6180339887498949 * torch.arange(1.0, self.num_units + 1, dtype=torch.float64) % 1.0).to(reference)
         for _ in range(iterations):
             x = field(x / x.norm())
             norm = x.norm().item()

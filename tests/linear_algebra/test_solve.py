@@ -152,6 +152,7 @@ ASYMMETRIC = torch.tensor([[1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
     (lambda: inverse(SINGULAR), "A is singular: .*add a ridge"),
     (lambda: inverse(INDEFINITE), "A is indefinite: it has an eigenvalue of -1"),
     (lambda: inverse(-torch.eye(2)), "A is indefinite: entry 0 of its diagonal is -1"),
+    (lambda: inverse(torch.diag(torch.tensor([1.0, 0.0]))), "A is indefinite: entry 1 of its diagonal is 0"),
     (lambda: inverse(ASYMMETRIC), r"A is asymmetric: .* up to 0.5.*A.T @ A"),
     (lambda: solve(torch.ones(2, 3), torch.ones(2)), "A: expected a square matrix"),
     (lambda: solve(torch.eye(2), torch.ones(3)), r"b: expected shape \(2,\)"),

@@ -10,6 +10,7 @@ from thermotorch.training import chain_module
 from thermotorch.training.callbacks import TimeBudget
 from thermotorch.training.chain_module import ChainModule
 from thermotorch.training.data import Digits8x8Data, MNISTData
+from thermotorch.zoo import save_checkpoint
 
 MODEL = {"name": "chain", "config": {"hidden": 24, "angles": [50.0, 25.0], "first": {"t_final": 1.0}}}
 ADAM = {"name": "adam", "lr": 2e-3, "betas": [0.9, 0.99]}
@@ -136,6 +137,22 @@ def test_a_chain_without_classes_is_trained_without_labels(at_once):
     fit(trained, images, 1)
     assert trained.model.num_classes == 0
     assert not torch.equal(trained.model.stage(0).held_hidden, before)
+
+
+def test_a_chain_starts_from_the_stages_of_a_checkpoint_and_its_first_machine_stays(tmp_path):
+    config = {"image_shape": [1, 2, 2], "hidden": 3, "angles": [50.0], "first": {"hidden": 4}, "t_stage": 0.48}
+    spec = {"name": "chain", "config": config}
+    trained = ChainModule(spec, ADAM, {"features": None}, seed=1).model
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.normal_()
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    path, _ = save_checkpoint(trained, "chain.small", tmp_path, fields)
+    started = ChainModule(spec, ADAM, {"features": None, "start_from": str(path)}, seed=2).model
+    for name, value in trained.state_dict().items():
+        assert torch.equal(started.state_dict()[name], value), name
+    free = {name for name, parameter in started.named_parameters() if parameter.requires_grad}
+    assert free and not any(name.startswith("first.") for name in free)
 
 
 def test_a_stage_runs_once_though_its_read_out_is_recorded_apart():

@@ -10,6 +10,7 @@ from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.training.callbacks import SampleGrid
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
+from thermotorch.zoo import save_checkpoint
 
 TRAINED = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers", "global_step")
 
@@ -150,6 +151,15 @@ def test_training_lowers_the_loss(tmp_path):
     fit(module, tmp_path, 40, save_every=100)
     after = module.model.loss(batch["image"], *module.noise(batch)).item()
     assert after < 0.8 * before
+
+
+def test_training_starts_from_the_weights_of_a_checkpoint(tmp_path):
+    trained = diffusion_module(seed=1).model
+    fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
+    path, _ = save_checkpoint(trained, "ddpm.small", tmp_path, fields)
+    started = diffusion_module(objective={"start_from": str(path)}, seed=2).model
+    assert same(dict(started.state_dict()), dict(trained.state_dict()))
+    assert not same(dict(diffusion_module(seed=2).model.state_dict()), dict(trained.state_dict()))
 
 
 def test_unknown_settings_are_refused():

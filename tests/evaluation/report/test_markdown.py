@@ -1,6 +1,7 @@
 import pytest
 
-from thermotorch.evaluation.report.markdown import bullet, number, table
+from thermotorch.evaluation.report.content import SVG, Bullets, Gallery, Paragraph, Picture, Report, Section, Table
+from thermotorch.evaluation.report.markdown import as_markdown, bullet, number, table
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,16 @@ def test_bullets_fold_without_losing_a_word():
     text = "word " * 60
     assert bullet(text).startswith("- word") and max(map(len, bullet(text).splitlines())) <= 110
     assert bullet(text).split() == ["-", *text.split()]
+
+
+def test_every_block_of_a_report_is_written_once_and_warnings_are_marked():
+    picture = Picture("a.svg", SVG, b"", "two curves")
+    blocks = [
+        Paragraph("Plain."), Paragraph("Careful.", warning=True), Table(["n"], [["1"]], "Numbers"),
+        Gallery([picture], "Below it."),
+    ]  # fmt: skip
+    text = as_markdown(Report("Title", [Bullets(["one", "two"])], [Section("a", "Part", blocks)]))
+    assert text.splitlines() == [
+        "# Title", "", "- one", "- two", "", "## Part", "", "Plain.", "", "**Note:** Careful.", "", "Numbers:", "",
+        "| n   |", "| --- |", "| 1   |", "", "![two curves](a.svg)", "", "Below it.",
+    ]  # fmt: skip

@@ -31,6 +31,16 @@ def joint(model: RestrictedBoltzmannMachine) -> torch.Tensor:
     return exponent.flatten().softmax(0).view(16, 8)
 
 
+def test_the_first_couplings_are_small_and_the_biases_zero():
+    """Normal with 0.01, as Hinton advises: hidden units start undecided."""
+    torch.manual_seed(0)
+    model = RestrictedBoltzmannMachine(hidden=50)
+    bonds = model.weight.numel()
+    assert abs(model.weight.std() / 0.01 - 1) < 5 / (2 * bonds) ** 0.5
+    assert abs(model.weight.mean()) < 5 * 0.01 / bonds**0.5
+    assert not model.visible_bias.any() and not model.hidden_bias.any()
+
+
 def test_conditional_probabilities_are_those_of_the_joint_law(machine):
     p = joint(machine)
     hidden = (p / p.sum(1, keepdim=True)) @ states(3)
