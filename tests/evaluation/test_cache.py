@@ -11,6 +11,7 @@ from tests.evaluation.test_results import result
 from thermotorch.evaluation import Protocol
 from thermotorch.evaluation.cache import ResultCache, code_digest, real_key, result_key, results_folder
 from thermotorch.evaluation.entries import Entry
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 
 KEY = {"what": "model", "protocol": {"num_samples": 3}}
 PROTOCOL = Protocol(num_samples=40, kernel_subset_size=20)
@@ -75,10 +76,16 @@ def test_the_constructor_arguments_are_in_the_key():
 
 def test_names_and_foreign_samplers_are_not_in_the_key():
     assert key_of(name="path/to/digital.safetensors") == key_of()
+    assert key_of(precision="bf16") == key_of()  # a network has no couplings
     assert replace(PROTOCOL, name="mine").to_dict() != PROTOCOL.to_dict()
     assert key_of() == result_key(Entry("l", "n", Digital(), replace(PROTOCOL, name="mine")), "abc",
                                   replace(feature_space(), sha256="def"), "an abacus")  # fmt: skip
     assert key_of(Device(), sampler="ddim", steps=3) == key_of(Device())
+
+
+def test_the_precision_of_a_machine_is_in_the_key():
+    machine = ThermodynamicGenerator((1, 2, 2), hidden=2, t_final=0.01)
+    assert key_of(machine, precision="bf16") != key_of(machine)
 
 
 def test_real_images_have_no_sampler_but_a_seed():

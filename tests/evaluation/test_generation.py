@@ -48,3 +48,16 @@ def test_a_network_runs_in_the_execution_that_it_measured_to_be_fastest_and_its_
     assert torch.equal(images, model.generate(5, steps=3, execution="bfloat16"))
     kept = generation.generate(Entry("net", "net", model, replace(protocol, execution="float32"))).images
     assert torch.equal(kept, model.generate(5, steps=3)) and not torch.equal(kept, images)
+
+
+def test_a_machine_runs_in_the_precision_of_the_protocol_and_its_rows_say_so(monkeypatch):
+    model = ThermodynamicGenerator(image_shape=[1, 4, 4], hidden=3, t_final=0.08, dt=0.02).eval()
+    protocol = Protocol(num_samples=5, kernel_subset_size=2, neighbours=1)
+    plain, rounded = (Entry("m", "m", model, replace(protocol, precision=name)) for name in ("ieee", "bf16"))
+    assert plain.options == {} and plain.how == ""
+    assert rounded.options == {"precision": "bf16"} and rounded.how == "precision bf16"
+    seen: list[str] = []
+    draw = model._draw
+    monkeypatch.setattr(model, "_draw", lambda *given: seen.append(given[-1]) or draw(*given))
+    generation.generate(rounded)
+    assert set(seen) == {"bf16"}

@@ -53,7 +53,13 @@ def test_neighbours_and_subsets_fit_into_the_samples():
             Protocol(**{"num_samples": 10, "kernel_subset_size": 10, "neighbours": 9, **setting})
 
 
-@pytest.mark.parametrize("name", ["name", "sampler", "execution"])
+@pytest.mark.parametrize("name", ["name", "sampler", "execution", "precision"])
 def test_names_are_texts(name):
     with pytest.raises(TypeError, match=f"^{name}: expected a text, found 3"):
         Protocol(**{name: 3})
+
+
+def test_an_unknown_precision_is_refused_with_the_closest():
+    assert Protocol(precision="bf16").to_dict()["precision"] == "bf16"
+    with pytest.raises(ValueError, match="^precision: unknown 'bf61', expected one of .*did you mean 'bf16'"):
+        Protocol(precision="bf61")

@@ -99,6 +99,8 @@ def result_key(entry: Entry, weights: str, space: FeatureSpace, hardware: str) -
     del protocol["name"]
     if not entry.able.takes_sampler:
         del protocol["sampler"], protocol["steps"], protocol["execution"]
+    if "precision" not in entry.able.options:
+        del protocol["precision"]
     config = dict(sorted(entry.able.config.items()))
     return {"what": "model", "weights": weights, "config": config, **_common(protocol, space, hardware)}
 
@@ -108,7 +110,7 @@ def real_key(protocol: Mapping[str, Any], space: FeatureSpace, hardware: str) ->
     settings = {
         key: value
         for key, value in protocol.items()
-        if key not in ("name", "sampler", "steps", "execution", "batch_size")
+        if key not in ("name", "sampler", "steps", "execution", "precision", "batch_size")
     }
     return {"what": "real images", **_common(settings, space, hardware)}
 

@@ -29,11 +29,13 @@ class Entry:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """The options of the protocol that the model takes: sampler, steps, execution."""
-        wanted = ("sampler", "steps", "execution")
+        """The options of the protocol that the model takes: sampler, steps, execution, precision."""
+        wanted = ("sampler", "steps", "execution", "precision")
         options: dict[str, Any] = {key: getattr(self.protocol, key) for key in wanted if key in self.able.options}
         if options.get("execution") == "auto":
             options["execution"] = self.able.fastest_execution(self.batch_size)
+        if options.get("precision") == "ieee":
+            del options["precision"]  # the default of every model, which reports need not repeat
         return options
 
     @property

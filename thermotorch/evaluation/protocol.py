@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thermotorch.arguments import count_of
+from thermotorch.dynamics.operators.arguments import PRECISIONS
+from thermotorch.dynamics.problem import choose
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Protocol:
         steps: network evaluations for each image of a digital model; None is the sampler's default.
         execution: number format and memory layout of a digital model that has several; "auto" measures which of them is
             fastest on the processor at hand. See `DiffusionModel.generate`.
+        precision: format of the products of thermodynamic models: "ieee", "tf32" or "bf16". See `ImageDevice.sample`.
         kernel_subsets: random subsets that the kernel distance averages.
         kernel_subset_size: images of each side in a subset.
         neighbours: k of precision, recall, density and coverage.
@@ -37,6 +40,7 @@ class Protocol:
     sampler: str = "dpm++"
     steps: int | None = 10
     execution: str = "auto"
+    precision: str = "ieee"
     kernel_subsets: int = 100
     kernel_subset_size: int = 100
     neighbours: int = 5
@@ -44,9 +48,10 @@ class Protocol:
     curve_points: int = 6
 
     def __post_init__(self) -> None:
-        for name in ("name", "sampler", "execution"):
+        for name in ("name", "sampler", "execution", "precision"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name}: expected a text, found {getattr(self, name)!r}")
+        choose("precision", self.precision, PRECISIONS)
         least_of = {"num_samples": 3, "seed": 0, "batch_size": 1, "steps": 1, "kernel_subsets": 1,
                     "kernel_subset_size": 2, "neighbours": 1, "resamples": 2, "curve_points": 0}  # fmt: skip
         for name, least in least_of.items():

@@ -50,6 +50,7 @@ class Generator(Protocol):
         labels: classes of the samples, int64 [sample], 0 ... config["num_classes"] - 1.
         watch: callback (step, images of the current batch) before the first step (step 0) and after each step.
         execution: number format and memory layout of a network, "float32" by default; see `TunableGenerator`.
+        precision: format of the products of a thermodynamic model, "ieee" by default; see `simulate`.
     """
 
     def generate(

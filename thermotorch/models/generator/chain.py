@@ -152,6 +152,7 @@ class ThermodynamicChain(ImageDevice):
         mask: Tensor | None = None,
         weigh: bool = False,
         record: bool = False,
+        precision: str = "ieee",
     ) -> Iterator[Phase]:
         """Yield every relaxation of a batch in turn: the first machine, then noising and run of each stage.
 
@@ -161,14 +162,15 @@ class ThermodynamicChain(ImageDevice):
 
         Args:
             ids, labels: numbers and classes [sample]; labels count only for a chain with classes.
-            seed, known, mask: as in `sample`.
+            seed, known, mask, precision: as in `sample`.
             weigh: True to add up the path weights, at a tenth more time on the CPU backend.
             record: True to keep the states of the stages, at the start and after every step.
         """
         first = self.first
-        start = first.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
+        fixed: dict[str, Any] = {"seed": seed, "sample_ids": ids, "precision": precision}
+        start = first.start(len(ids), labels=labels, known=known, mask=mask, **fixed)
         weights = {"weights": PathWeights(first.potential)} if weigh else None
-        run = first.denoise(start, seed=seed, sample_ids=ids, mask=mask, observers=weights)
+        run = first.denoise(start, mask=mask, observers=weights, **fixed)
         energy, shown = first.potential.energy(run.state), run.state[:, first.visible]
         wells = wells_of(first.potential)
         begin, moved = start.clone(), run.state.clone()
@@ -189,8 +191,8 @@ class ThermodynamicChain(ImageDevice):
             yield Phase(f"noising {number}", loaded, noisy, noisy, stage.opened(loaded) - energy, warmth, 0 * warmth,
                         stage.temperature, warmth.double() / stage.temperature if weigh else None)  # fmt: skip
             draw = stage.draw(
-                noisy, one_hot, seed=seed, sample_ids=ids, start_step=step, noise_step=noise_step + 1, mask=pinned,
-                known=values, weigh=weigh, record=record,
+                noisy, one_hot, start_step=step, noise_step=noise_step + 1, mask=pinned, known=values, weigh=weigh,
+                record=record, **fixed,
             )  # fmt: skip
             yield Phase(f"stage {number}", noisy, draw.state[:, stage.visible], draw.shown,
                         draw.start - stage.opened(noisy), draw.heat, draw.standby, stage.temperature,
@@ -205,9 +207,16 @@ class ThermodynamicChain(ImageDevice):
         return at
 
     def _draw(
-        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: list[float]
+        self,
+        ids: Tensor,
+        labels: Tensor,
+        seed: int,
+        known: Tensor | None,
+        mask: Tensor | None,
+        at: list[float],
+        precision: str,
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        phases = list(self.phases(ids, labels, seed=seed, known=known, mask=mask))
+        phases = list(self.phases(ids, labels, seed=seed, known=known, mask=mask, precision=precision))
         heat = torch.stack([phase.heat for phase in phases]).sum(0)
         work = torch.stack([phase.work for phase in phases]).sum(0)
         states = dict(zip(self._clock(), [phases[0].begin, *(phase.shown for phase in phases)], strict=True))

@@ -103,7 +103,7 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         self.readout_steps = whole_steps("readout_time", readout_time, dt)
         if not 0 <= self.readout_steps < self.steps:
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
-        self.precision = "ieee"  # of products in `simulate`; training may lower it
+        self.precision = "ieee"  # of products, unless given; training may lower it
         self.segments = segments_of(schedule, self.steps, temperature)
         couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
@@ -135,13 +135,20 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         names = ("hidden", "temperature", "t_final", "dt", "j2", "j4")
         return Noising(**{name: self.config[name] for name in names}, strength=strength, ramp=ramp)
 
-    def noise(self, num_samples: int, *, seed: int | None = None, sample_ids: Tensor | None = None) -> Tensor:
+    def noise(
+        self,
+        num_samples: int,
+        *,
+        seed: int | None = None,
+        sample_ids: Tensor | None = None,
+        precision: str | None = None,
+    ) -> Tensor:
         """Return starts [sample, unit] with labels at zero: run `t_final` from x = 0, couplings and biases off."""
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
         return simulate(
             wells_of(self.potential), state, steps=self.steps, dt=self.dt, temperature=self.temperature,
             mobility=self.mobility, seed=seed, sample_ids=sample_ids, clamp=self.held(), integrator=self.integrator,
-            stream=Stream.INITIAL,
+            stream=Stream.INITIAL, precision=precision or self.precision,
         ).state  # fmt: skip
 
     def start(
@@ -153,9 +160,10 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         labels: Tensor | None = None,
         known: Tensor | None = None,
         mask: Tensor | None = None,
+        precision: str | None = None,
     ) -> Tensor:
         """Return `noise` with classes on the label units and known pixels on theirs. Arguments as in `sample`."""
-        state = self.noise(num_samples, seed=seed, sample_ids=sample_ids)
+        state = self.noise(num_samples, seed=seed, sample_ids=sample_ids, precision=precision)
         if self.num_classes and labels is not None:
             state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
         if known is not None and mask is not None:
@@ -174,17 +182,19 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         start_step: int = 0,
         stream: Stream = Stream.DYNAMICS,
         observers: Mapping[str, Observer] | None = None,
+        precision: str | None = None,
     ) -> Trajectory:
         """Run the trained machine from `state` [sample, unit] for its observation time, or for `steps` of it.
 
         Label units are held, and the visible units in `mask` [channel, height, width]. `work` is that of turning the
-        gain of a scheduled machine, whose observers must be sums over steps. Other arguments as in `simulate`.
+        gain of a scheduled machine, whose observers must be sums over steps. A precision of None is `self.precision`.
+        Other arguments as in `simulate`.
         """
         last = self.steps if steps is None else start_step + steps
         return run_program(
             self.potential, self.segments, state, first=start_step, last=last, dt=self.dt, seed=seed_or_fresh(seed),
             sample_ids=sample_ids, clamp=self.held(mask), integrator=self.integrator, record=record, stream=stream,
-            precision=self.precision, mobility=self.mobility, observers=observers,
+            precision=precision or self.precision, mobility=self.mobility, observers=observers,
         )  # fmt: skip
 
     def read(
@@ -195,10 +205,11 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         sample_ids: Tensor | None = None,
         mask: Tensor | None = None,
         start_step: int = 0,
+        precision: str | None = None,
     ) -> Reading:
         """Run from `state` to the observation time and read out; differentiable. Arguments as in `denoise`."""
         (reading,) = self.readings(
-            state, [self.steps], seed=seed, sample_ids=sample_ids, mask=mask, start_step=start_step
+            state, [self.steps], seed=seed, sample_ids=sample_ids, mask=mask, start_step=start_step, precision=precision
         )
         return reading
 
@@ -211,12 +222,13 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         sample_ids: Tensor | None = None,
         mask: Tensor | None = None,
         start_step: int = 0,
+        precision: str | None = None,
     ) -> list[Reading]:
         """Return the reading at each of the steps `at`, in increasing order, of one run that goes on unchanged.
 
         A reading averages over the read-out time before it, or since the last reading if that was later.
         """
-        go = partial(self.denoise, seed=seed_or_fresh(seed), sample_ids=sample_ids, mask=mask)
+        go = partial(self.denoise, seed=seed_or_fresh(seed), sample_ids=sample_ids, mask=mask, precision=precision)
         readings, step = [], start_step
         heat = work = state.new_zeros(len(state))
         for end in at:
@@ -233,11 +245,19 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         return readings
 
     def _draw(
-        self, ids: Tensor, labels: Tensor, seed: int, known: Tensor | None, mask: Tensor | None, at: list[int]
+        self,
+        ids: Tensor,
+        labels: Tensor,
+        seed: int,
+        known: Tensor | None,
+        mask: Tensor | None,
+        at: list[int],
+        precision: str,
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        start = self.start(len(ids), seed=seed, sample_ids=ids, labels=labels, known=known, mask=mask)
+        fixed: dict[str, Any] = {"seed": seed, "sample_ids": ids, "mask": mask, "precision": precision}
+        start = self.start(len(ids), labels=labels, known=known, **fixed)
         ends = at if self.steps in at else [*at, self.steps]
-        readings = self.readings(start, ends, seed=seed, sample_ids=ids, mask=mask)
+        readings = self.readings(start, ends, **fixed)
         work = self.segments[0].gain * interaction(self.potential, start) + readings[-1].work
         images = [self.to_images(reading.state) for reading in readings]
         return images[-1], readings[-1].heat, work, images[: len(at)]

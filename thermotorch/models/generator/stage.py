@@ -164,6 +164,7 @@ class DenoisingStage(nn.Module):
         known: Tensor | None = None,
         weigh: bool = False,
         record: bool = False,
+        precision: str = "ieee",
     ) -> Draw:
         """Hold the visible units, switch the couplings on and run.
 
@@ -176,6 +177,7 @@ class DenoisingStage(nn.Module):
             mask, known: visible units [visible] that stay at known values [sample, visible].
             weigh: True to add up the path weights, see `PathWeights`.
             record: True to keep the start and the state after every step.
+            precision: of the products, as in `simulate`.
         """
         state = torch.cat([visible, self.hidden_start(sample_ids, seed=seed, step=noise_step)], 1)
         clamp = None
@@ -185,7 +187,7 @@ class DenoisingStage(nn.Module):
         force = self.force(visible, labels)
         go = partial(
             simulate, self.potential, dt=self.dt, temperature=self.temperature, integrator="alternating", drive=force,
-            clamp=clamp, seed=seed, sample_ids=sample_ids,
+            clamp=clamp, seed=seed, sample_ids=sample_ids, precision=precision,
             observers={"weights": PathWeights(self.potential)} if weigh else None,
         )  # fmt: skip
         before = self.steps - self.readout_steps
