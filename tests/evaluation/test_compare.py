@@ -13,8 +13,9 @@ from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
 
 PROTOCOL = Protocol(
-    name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20
-)
+    name="test", num_samples=40, seed=3, batch_size=16, sampler="dpm++", steps=4, kernel_subsets=10,
+    kernel_subset_size=20,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

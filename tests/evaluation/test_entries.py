@@ -79,3 +79,17 @@ def test_a_model_with_other_samplers_than_its_rival_uses_its_own():
 def test_a_model_that_lists_no_samplers_takes_those_of_its_rival():
     entries = entries_of({"digital": Sampled(), "silent": Digital()}, PROTOCOL)
     assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries] == [("ddim", 7), ("ddim", 7)]
+
+
+def test_without_a_sampler_each_model_uses_the_first_of_its_own():
+    class Flow(Sampled):
+        samplers = {"euler": 20}
+
+    models = {"digital": Sampled(), "flow": Flow(), "silent": Digital()}
+    entries = entries_of(models, Protocol(steps=None))
+    assert [(entry.protocol.sampler, entry.protocol.steps) for entry in entries] == [
+        ("dpm++", None), ("euler", None), (None, None),
+    ]  # fmt: skip
+    assert entries[1].options["sampler"] == "euler"
+    assert "sampler" not in entries[2].options  # its own default
+    assert entries_of({"flow": Flow()}, Protocol.quick())[0].protocol.sampler == "euler"

@@ -175,3 +175,27 @@ def test_a_stage_runs_once_though_its_read_out_is_recorded_apart():
     whole = tt.simulate(stage.potential, state, steps=start["steps"] + end["steps"], record=1, **given)
     torch.testing.assert_close(visible, whole.recorded[-end["steps"] :, :, stage.visible].mean(0))
     assert not torch.allclose(*visible.chunk(2))
+
+
+def test_a_chain_that_is_told_nothing_starts_from_the_stages_of_one_that_is_told(monkeypatch):
+    config = {"hidden": 8, "angles": [60.0, 40.0, 20.0], "first": {"hidden": 512, "num_classes": 10, "t_final": 1.0}}
+    told = tt.create_model("chain", **config)
+    with torch.no_grad():
+        for number, value in enumerate(told.parameters()):
+            value.fill_(number)
+    load = chain_module.load_checkpoint
+    monkeypatch.setattr(
+        chain_module, "load_checkpoint", lambda name, **any: told if name == "told" else load(name, **any)
+    )
+    model = {"name": "chain", "config": {"hidden": 8, "angles": [20.0, 60.0], "first": {"t_final": 1.0}}}
+    trained = ChainModule(model, ADAM, {"first": "generator.mnist", "start_from": "told"})
+    for mine, source in zip(trained.model.stages, (told.stages[2], told.stages[0]), strict=True):
+        assert len(mine.label_hidden) == 0
+        for name, value in mine.named_parameters():
+            assert name == "label_hidden" or torch.equal(value, source.get_parameter(name)), name
+    first = load("generator.mnist").state_dict()
+    assert all(torch.equal(value, first[name]) for name, value in trained.model.first.state_dict().items())
+
+    model["config"]["angles"] = [20.0, 50.0]
+    with pytest.raises(ValueError, match=r"objective.start_from: expected a chain with stages of \[50.0\] degrees"):
+        ChainModule(model, ADAM, {"first": "generator.mnist", "start_from": "told"})

@@ -4,7 +4,7 @@ from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
-from thermotorch.data.augmentation import jitter
+from thermotorch.data.augmentation import NODES, jitter
 from thermotorch.models.imperfections import realise
 from thermotorch.training.classifier_module import ClassifierModule, EndToEndModule
 from thermotorch.training.data import Digits8x8Data
@@ -85,6 +85,32 @@ def test_jitter_stays_within_its_bounds():
     assert y.min() < -9
     assert y.max() > 9
     assert x.min() > -3.5
+
+
+def test_elastic_distortions_move_pixels_by_their_strength_and_smoothly():
+    """An image whose values are its places shows where each pixel came from; zero strength moves nothing."""
+    place = torch.arange(29.0)
+    image = torch.stack([place.expand(29, 29), place[:, None].expand(29, 29)])[None]
+    bends = torch.randn(400, 2, NODES, NODES, generator=torch.Generator().manual_seed(0))
+    still = torch.full((400, 4), 0.5)
+    moved = jitter(image.expand(400, -1, -1, -1), still, bends, elastic=0.7) - image
+    inner = moved[:, :, 4:-4, 4:-4]  # nothing comes from outside
+    node = moved[:, :, 14, 14]  # in the middle, where the field is that of the node
+    assert torch.allclose(node, 0.7 * bends[:, :, 2, 2], atol=1e-4)
+    assert node.std().item() == pytest.approx(0.7, rel=0.1)  # 800 numbers: three standard errors
+    assert inner.diff(dim=-1).abs().max() < inner.abs().max() / 2
+    assert torch.equal(
+        jitter(image.expand(400, -1, -1, -1), still, bends), jitter(image.expand(400, -1, -1, -1), still)
+    )
+
+
+def test_the_distortions_of_an_image_do_not_depend_on_its_batch():
+    bent, images = classifier(elastic=1.0), torch.rand(6, 1, 8, 8)
+    batch = {"image": images, "slot": torch.arange(6), "step": 2}
+    whole = bent.augmented(batch)
+    assert torch.equal(bent.augmented({"image": images[3:], "slot": torch.arange(3, 6), "step": 2}), whole[3:])
+    assert not torch.allclose(whole, images, atol=0.1)
+    assert not torch.equal(bent.augmented({**batch, "step": 3}), whole)
 
 
 def end_to_end(objective: dict | None = None, optimizer: str = "adam", **config) -> EndToEndModule:

@@ -30,8 +30,10 @@ class Entry:
     @cached_property
     def options(self) -> dict[str, Any]:
         """The options of the protocol that the model takes: sampler, steps, execution, precision."""
-        wanted = ("sampler", "steps", "execution", "precision")
-        options: dict[str, Any] = {key: getattr(self.protocol, key) for key in wanted if key in self.able.options}
+        wanted: dict[str, Any] = {key: getattr(self.protocol, key) for key in ("steps", "execution", "precision")}
+        if sampler := self.protocol.sampler or next(iter(self.able.samplers), None):
+            wanted = {"sampler": sampler} | wanted  # a model that lists no samplers has a default
+        options = {key: value for key, value in wanted.items() if key in self.able.options}
         if options.get("execution") == "auto":
             options["execution"] = self.able.fastest_execution(self.batch_size)
         if options.get("precision") == "ieee":
@@ -64,7 +66,7 @@ def entries_of(
 ) -> list[Entry]:
     """Return an entry for every model, or one for each sampler of a model that has samplers.
 
-    A model that has none of the requested samplers uses the first of its own.
+    A model uses the first of its own samplers where none is named, or one that only another model has.
 
     Args:
         models: models by name.
@@ -78,7 +80,7 @@ def entries_of(
     if repeated := sorted({text for text in samplers if list(samplers).count(text) > 1}):
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
     entries, problems = [], []
-    requested = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
+    requested: list[tuple[str | None, int | None]] = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
     able_of = {name: abilities(model) for name, model in models.items()}
     known = {sampler for able in able_of.values() for sampler in able.samplers}
     for name, model in models.items():
@@ -88,7 +90,8 @@ def entries_of(
             continue
         # A model that lists its samplers skips one that only another model has.
         ways = [way for way in requested if not able.samplers or way[0] in able.samplers or way[0] not in known]
-        for sampler, steps in ways or [(next(iter(able.samplers)), protocol.steps)]:
+        for sampler, steps in ways or [(None, protocol.steps)]:
+            sampler = next(iter(able.samplers), None) if sampler is None else sampler
             try:
                 step_count = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {step_count}".strip() if samplers else name
@@ -110,8 +113,10 @@ def _parsed(text: str) -> tuple[str, int | None]:
     return name, int(steps) if steps else None
 
 
-def _checked(name: str, able: Abilities, sampler: str, steps: int | None) -> int | str:
+def _checked(name: str, able: Abilities, sampler: str | None, steps: int | None) -> int | str:
     """Return the number of steps; "" if the model does not say."""
+    if sampler is None:
+        return steps or ""
     if able.samplers and sampler not in able.samplers:
         raise unknown_name(f"sampler of {name}", sampler, able.samplers)
     try:

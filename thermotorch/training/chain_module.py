@@ -2,7 +2,7 @@
 
 from functools import partial
 from math import cos, sin
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class ChainModule(FeatureModule):
             - stages: numbers of the stages to train; None for all.
             - label_dropout: fraction of the images that come without their class.
             - initial_std: standard deviation of the initial couplings.
-            - start_from: checkpoint of a chain with the initial stages.
+            - start_from: checkpoint of a chain with initial stages of the same angles.
             - heat_weight: price of one kT of heat a sample, added to the score.
             - precision: number format of the products of `simulate`.
             - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
@@ -78,10 +78,26 @@ class ChainModule(FeatureModule):
                 nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
             nn.init.constant_(stage.held_visible, -0.4)
         if settings["start_from"]:
-            self.model.load_state_dict(load_checkpoint(settings["start_from"], expect="chain").state_dict())
-        elif settings["first"]:
+            source = cast(ThermodynamicChain, load_checkpoint(settings["start_from"], expect="chain"))
+            self._take_stages(source)
+            if not settings["first"]:
+                self.model.first.load_state_dict(source.first.state_dict())
+        if settings["first"]:
             self.model.first.load_state_dict(load_checkpoint(settings["first"], expect="generator").state_dict())
         self.model.first.requires_grad_(False)
+
+    def _take_stages(self, source: ThermodynamicChain) -> None:
+        """Take the stages of the same angles; a chain that is told no class leaves the label couplings behind."""
+        angles = source.config["angles"]
+        if missing := set(self.model.config["angles"]) - set(angles):
+            raise ValueError(
+                f"objective.start_from: expected a chain with stages of {sorted(missing)} degrees, got {angles}"
+            )
+        for number, angle in enumerate(self.model.config["angles"]):
+            values = source.stage(angles.index(angle)).state_dict()
+            if not self.model.num_classes:
+                values["label_hidden"] = values["label_hidden"][:0]
+            self.model.stage(number).load_state_dict(values)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         turn, place = divmod(batch["step"], len(self.stages))

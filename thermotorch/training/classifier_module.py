@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thermotorch.data.augmentation import jitter
+from thermotorch.data.augmentation import NODES, jitter
 from thermotorch.dynamics import Trajectory
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.classifier.machine import ThermodynamicClassifier
@@ -14,7 +14,7 @@ from thermotorch.models.imperfections import imperfect_parameters
 from thermotorch.models.protocol import NoisyModule
 from thermotorch.training.module import VALIDATION_SEEDS, TrainingModule, sample_ids_of
 
-_JITTER = ("rotation", "scale", "shift")
+_JITTER = ("rotation", "scale", "shift", "elastic")
 
 
 class ClassifierModule(TrainingModule):
@@ -25,8 +25,8 @@ class ClassifierModule(TrainingModule):
     therefore equals an uninterrupted one, and several processes equal one. Validation uses noise of its own.
 
     Args:
-        objective: `{"rotation": degrees, "scale": relative, "shift": pixels}`, the arguments of `jitter`; subclasses
-            take more.
+        objective: `{"rotation": degrees, "scale": relative, "shift": pixels, "elastic": pixels}`, the arguments of
+            `jitter`; subclasses take more.
     """
 
     defaults = dict.fromkeys(_JITTER, 0.0)
@@ -39,8 +39,10 @@ class ClassifierModule(TrainingModule):
         """Return the jittered images of a batch."""
         if not any(self.jitter.values()):
             return batch["image"]
-        uniforms = torch.special.ndtr(normals(self.seed, batch["slot"], batch["step"], 1, 4, Stream.DATA)[0])
-        return jitter(batch["image"], uniforms, **self.jitter)
+        bends = 2 * NODES**2 if self.jitter["elastic"] else 0
+        xi = normals(self.seed, batch["slot"], batch["step"], 1, 4 + bends, Stream.DATA)[0].to(batch["image"])
+        field = xi[:, 4:].view(-1, 2, NODES, NODES) if bends else None
+        return jitter(batch["image"], torch.special.ndtr(xi[:, :4]), field, **self.jitter)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         noise = (self.seed, sample_ids_of(self.trainer, batch)) if self.noisy else ()

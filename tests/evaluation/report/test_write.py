@@ -11,8 +11,9 @@ from thermotorch.evaluation import Comparison, Protocol, Row, compare, write_rep
 from thermotorch.evaluation.report.markdown import number
 
 PROTOCOL = Protocol(
-    name="test", num_samples=40, seed=3, batch_size=16, steps=4, kernel_subsets=10, kernel_subset_size=20
-)
+    name="test", num_samples=40, seed=3, batch_size=16, sampler="dpm++", steps=4, kernel_subsets=10,
+    kernel_subset_size=20,
+)  # fmt: skip
 DISTANCE = "Frechet distance (thermotorch-test-v1)"
 
 
