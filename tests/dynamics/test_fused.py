@@ -156,6 +156,25 @@ def test_observers_see_the_same_transitions():
         assert rms_ratio(found, expected) < 2e-6
 
 
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_run_does_not_depend_on_the_layout_of_tensors_in_memory(integrator):
+    """States, forces and incoming gradients that are transposed, or every second column of a wider tensor."""
+    layouts = (torch.clone, lambda x: x.T.contiguous().T, lambda x: torch.stack([x, -x], -1).flatten(1)[:, ::2])
+    seen = []
+    for layout in layouts:
+        potential, start, force = machine("three layers")
+        start, force = (layout(value.detach()).requires_grad_() for value in (start, force))
+        assert (layout is torch.clone) == start.is_contiguous()
+        common = {"steps": 7, "dt": 0.01, "temperature": 0.3, "seed": 3, "integrator": integrator, "backend": "cpu"}
+        run = tt.simulate(potential, start, drive=force, record=3, **common)
+        weights = layout(torch.linspace(-1, 1, start.numel()).view_as(start))
+        outputs, leaves = [run.state, run.states[1]], [start, force, *potential.parameters()]
+        seen.append([*outputs, *torch.autograd.grad(outputs, leaves, [weights, 2 * weights])])
+    for found in seen[1:]:
+        # Not to the bit: torch multiplies matrices of another layout in another order.
+        assert all(rms_ratio(one, other) < 1e-6 for one, other in zip(found, seen[0], strict=True))
+
+
 @pytest.mark.parametrize(
     "name, integrator",
     [*(("bipartite, several chunks", integrator) for integrator in INTEGRATORS), ("many samples", "euler_maruyama")],

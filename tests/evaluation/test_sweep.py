@@ -44,6 +44,16 @@ def test_axes_are_what_differs_and_points_keep_the_order_of_the_runs(tmp_path):
     assert sweep_caption(sweep) == "generator.trial, 40 samples, seed 3"
 
 
+def test_only_what_every_run_measured_is_shown(tmp_path):
+    for number in range(2):
+        write(tmp_path, number, 10.0 + number, mismatch=number)
+    path = tmp_path / "1" / "evaluation.json"
+    found = json.loads(path.read_text())
+    found["metrics"] = [row for row in found["metrics"] if row["metric"] != "recognised fraction"]
+    path.write_text(json.dumps(found))
+    assert read_sweep(tmp_path).metrics() == [FRECHET, "generation heat"]
+
+
 def test_devices_are_repetitions_of_one_point(tmp_path):
     values = {(0.01, 0): 10.0, (0.01, 1): 12.0, (0.01, 2): 14.0, (0.2, 0): 30.0, (0.2, 1): 30.0, (0.2, 2): 36.0}
     for number, ((mismatch, device), value) in enumerate(values.items()):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from thermotorch.dynamics import Stream, normals
 from thermotorch.objectives.genetic import best, first_generation, next_generation
 
 LIKE = {"weight": torch.zeros(40, 30), "bias": torch.zeros(40)}
@@ -87,6 +88,21 @@ def test_every_parameter_of_every_generation_is_mutated_in_its_own_noise():
         drawn += [mutation.flatten() for mutation in new.values()]
     correlation = torch.corrcoef(torch.stack(drawn)) - torch.eye(9)
     assert correlation.abs().max() < 4.5 / 2000**0.5
+
+
+@pytest.mark.parametrize("other", [stream for stream in Stream if stream != Stream.DATA])
+def test_mutations_share_no_noise_with_the_runs_that_they_are_chosen_by(other):
+    """Selection would favour members whose mutation is the noise of their own run."""
+    like, members = {"a": torch.zeros(500)}, torch.arange(4)
+    first = first_generation(like, 4, std=1.0, seed=0)["a"]
+    new = next_generation(
+        {"a": torch.zeros(4, 500)}, torch.zeros(4), {"a": 1.0}, keep=4, strength=1.0, seed=0, generation=1
+    )
+    for step, drawn in ((0, first), (1 << 16, new["a"])):
+        noise = normals(0, members, step, 1, 500, other)[0]
+        assert abs(torch.corrcoef(torch.stack([drawn.flatten(), noise.flatten()]))[0, 1]) < 4.5 / 2000**0.5
+        own = normals(0, members, step, 1, 500, Stream.DATA)[0]
+        torch.testing.assert_close(drawn, own)  # the steps are those that are used
 
 
 def test_losses_that_are_no_numbers_rank_behind_all_others():

@@ -32,6 +32,14 @@ def test_the_action_of_a_run_is_that_of_the_noise_it_drew(on_site):
     torch.testing.assert_close(action, xi[1:].square().sum(-1) / 2, rtol=1e-8, atol=1e-8)
 
 
+def test_the_action_of_uncoupled_units_is_that_of_the_noise_they_drew():
+    torch.manual_seed(0)
+    potential = tt.Potential(tt.BlockCouplings({"all": 5}, []), bias=torch.randn(5)).double()
+    z, xi = middle_states(potential, 3, 12)
+    action = splitting_action(potential, z, **PHYSICS)
+    torch.testing.assert_close(action, xi[1:].square().sum(-1) / 2, rtol=1e-8, atol=1e-8)
+
+
 def test_likelihood_on_coarse_steps_recovers_the_couplings():
     """200,000 transitions of h = 0.1: the maximum lies where the machine is, within four standard errors."""
     torch.manual_seed(0)

@@ -137,6 +137,7 @@ def test_without_a_zoo_folder_it_asks_for_one(command, monkeypatch, capsys):
 def test_the_script_of_the_clone_releases_into_its_checkpoints(tmp_path, monkeypatch, capsys):
     script = Path(__file__).resolve().parents[2] / "scripts" / "release_checkpoint.py"
     monkeypatch.setattr(sys, "argv", ["release_checkpoint.py", "spu.8cell", "--hub", str(tmp_path)])
+    monkeypatch.setenv("THERMOTORCH_HOME", str(tmp_path / "another zoo"))  # which is not where a clone releases to
     runpy.run_path(str(script), run_name="__main__")
     assert str(tmp_path / "config.json") in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["release_checkpoint.py", "--help"])

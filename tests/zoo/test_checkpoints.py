@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from thermotorch.zoo import checkpoints, registry
+from thermotorch.zoo import checkpoints, record_rows, registry
 from thermotorch.zoo.cards import check_card
 from thermotorch.zoo.checkpoints import load_card, load_checkpoint, load_reference, save_checkpoint, save_reference
 from thermotorch.zoo.lookup import find_checkpoint, list_checkpoints
@@ -190,6 +190,16 @@ def test_reference_statistics_belong_to_their_checkpoint(saved):
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(ValueError, match="is truncated"):
         load_reference(saved[1])
+
+
+def test_rows_that_are_recorded_again_replace_those_before_and_leave_the_others(saved):
+    _, path = saved
+    old, other = {**ROW, "value": 1.0}, {**ROW, "metric": "another", "value": 2.0}
+    record_rows(path, metrics=[old, other], energy=[old])
+    record_rows(path, metrics=[{**old, "value": 3.0}])
+    card = load_card(path)
+    assert sorted((row["metric"], row["value"]) for row in card["metrics"]) == [(ROW["metric"], 3.0), ("another", 2.0)]
+    assert card["energy"] == [old]
 
 
 @pytest.mark.parametrize("name", list_checkpoints())

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.evaluation.stand_ins import Device, WatchedDigital
-from thermotorch.evaluation import Protocol
+from thermotorch.evaluation import Protocol, energy
 from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
 from thermotorch.evaluation.energy.ledger import LANDAUER
@@ -35,6 +37,17 @@ def test_a_generator_is_priced_on_every_device_model_and_metered_apart():
     assert found.evaluations == 0
     again = DEVICES[0].ledger("it", found.work)  # what is kept is what was priced
     assert again == found.ledgers[0]
+
+
+@pytest.mark.parametrize(("drawn", "simulated"), [(12, 12), (70, 64)])
+def test_a_ledger_rests_on_the_samples_that_were_drawn_and_at_most_64(drawn, simulated, monkeypatch):
+    model, seen = ThermodynamicGenerator(image_shape=(1, 2, 2), hidden=2, t_final=0.01), []
+    run = energy.machine_run
+    monkeypatch.setattr(energy, "machine_run", lambda *given: seen.append(given[1]) or run(*given))
+    entry = Entry("it", "model", model, replace(PROTOCOL, num_samples=drawn), "here")
+    rows = {row.metric: row for row in costs(entry, generate(entry)).rows}
+    assert seen == [simulated] and rows["device overhead"].num_samples == simulated
+    assert rows["generation heat"].num_samples == drawn
 
 
 def test_any_other_device_is_priced_by_its_heat():

@@ -2,12 +2,13 @@
 
 import importlib
 import json
+import statistics
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from thermotorch.evaluation.linear_algebra import inversion, scaling
+from thermotorch.evaluation.linear_algebra import inversion, mitigation, scaling
 from thermotorch.evaluation.linear_algebra.tasks import TASKS, run_task, write_task
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
 from thermotorch.zoo import create_model
@@ -59,6 +60,18 @@ def test_the_heat_of_a_board_is_what_its_noise_puts_in():
 def test_mitigation_has_slopes_one_and_two(results):
     assert row(results["mitigation"], "slope of the error, one setting") == pytest.approx(1.0, abs=0.25)
     assert row(results["mitigation"], "slope of the error, averaged") == pytest.approx(2.0, abs=0.25)
+
+
+def test_errors_of_boards_are_means_over_matrices_with_the_errors_of_means(results):
+    """Two boards of a matrix are two devices, but matrices are what the mean is over."""
+    board, rows = StochasticProcessingUnit(**BOARD), {row.metric: row for row in results["mitigation"].rows}
+    tested = [inversion.buildable_matrix(4, 0.8, seed) for seed in range(3)]
+    for label, mitigate in (("one setting", False), ("averaged over settings", True)):
+        means = [mitigation._settled_error(board, matrix, mitigate, 2, 0).mean() for matrix in tested]
+        found = rows[f"error of the model's boards, {label}"]
+        assert found.value == pytest.approx(statistics.mean(map(float, means)))
+        assert found.stderr == pytest.approx(statistics.stdev(map(float, means)) / 3**0.5)
+        assert found.num_samples == 3 * 2
 
 
 def test_conjugate_gradients_end_after_as_many_steps_as_eigenvalues():
@@ -127,6 +140,7 @@ def test_the_figure_of_the_scaling_shows_every_curve_at_its_place(results):
     panels = [figure.axes[:3], figure.axes[3:]]
     for (left, middle, right), name in zip(panels, ("solve", "inverse"), strict=True):
         assert left.get_ylabel() == middle.get_ylabel() == "relative error" and right.get_ylabel() == "seconds"
+        assert "modelled" in left.get_title() and "measured" in middle.get_title()
         assert left.get_ylim() == ((5e-4, 1.0) if name == "solve" else (5e-3, 10.0))
         assert f"{curves['goals'][name]:g}" in right.get_title()
         for entry in curves["sizes"].values():

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
-from thermotorch.evaluation.report.pictures import side_by_side
+from thermotorch.evaluation.report.pictures import save_animation, side_by_side
 
 
 def test_every_image_is_drawn_in_its_place_with_sharp_pixels():
@@ -17,6 +19,18 @@ def test_every_image_is_drawn_in_its_place_with_sharp_pixels():
         places.append((int(rows.min()), int(columns.min())))
     top, left, step = *places[0], 5 * 9
     assert places == [(top + step * (k // 3), left + step * (k % 3)) for k in range(6)]
+
+
+def test_a_film_plays_for_ever_and_rests_on_its_last_frame(tmp_path):
+    frames = torch.linspace(0, 1, 4).view(4, 1, 1, 1, 1).expand(4, 2, 1, 6, 6)
+    with Image.open(save_animation(frames, tmp_path / "film.gif")) as film:
+        assert (film.n_frames, film.info["loop"]) == (4, 0)
+        shown = []
+        for frame in range(4):
+            film.seek(frame)
+            shown.append((film.info["duration"], film.convert("L").getpixel((8, 8))))
+    assert [duration for duration, _ in shown] == [80, 80, 80, 1500]
+    assert [grey for _, grey in shown] == pytest.approx([0, 85, 170, 255], abs=2)
 
 
 def test_grids_of_different_sizes_and_colours_stand_next_to_each_other():

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.evaluation.report.comparisons import comparison, row
 from thermotorch.evaluation.report.energy_tables import energy_row_tables
 from thermotorch.evaluation.report.markdown import number
@@ -18,6 +20,13 @@ def test_unit_samples_seed_and_kind_are_those_of_the_values_that_are_known():
     assert cells[1:7] == ["0.5", "unavailable", "s", "40", "3", "measured"]
     (table,) = side_by_side("rows", {"b": [missing]})  # of none known, those of all
     assert table.rows[0][1:6] == ["unavailable", "-", "7", "1", "unavailable"]
+
+
+@pytest.mark.parametrize(("models", "captions"), [(4, ["rows"]), (5, ["rows (1)", "rows (2)"])])
+def test_tables_are_numbered_where_models_need_more_than_one(models, captions):
+    tables = list(side_by_side("rows", {f"model {k}": [row("time", float(k))] for k in range(models)}))
+    assert [table.caption for table in tables] == captions
+    assert [cell for table in tables for cell in table.rows[0][1:-5]] == [str(k) for k in range(models)]
 
 
 def test_two_seeds_of_a_line_are_both_named():

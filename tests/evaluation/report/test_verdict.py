@@ -37,6 +37,12 @@ def test_a_difference_within_two_standard_errors_has_none():
     assert found[1] == f"no difference beyond two standard errors between {DIGITAL} and {DEVICE}"
 
 
+def test_two_errors_add_up_as_squares():
+    assert not same(row("it", 0.0, stderr=3.0), row("it", 10.1, stderr=4.0))  # 2 x 5 is the limit, 2 x 7 is not
+    assert same(row("it", 9.9, stderr=3.0), row("it", 0.0, stderr=4.0))
+    assert not same(row("it", 1.0, stderr=3.0), row("it", 1.1, stderr=None)), "without an error only equals agree"
+
+
 def test_less_is_better_for_a_distance_and_the_factor_has_the_errors_of_both():
     found = answer("Closest", with_row(FRECHET, device=2.0, digital=1.0, stderr=0.1))
     # 2 x sqrt(0.05^2 + 0.1^2) = 0.22

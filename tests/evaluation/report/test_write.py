@@ -9,6 +9,7 @@ from PIL import Image
 from tests.evaluation.stand_ins import Device, Digital, feature_space
 from thermotorch.evaluation import Comparison, Protocol, Row, compare, write_report
 from thermotorch.evaluation.report.markdown import number
+from thermotorch.evaluation.report.pictures import side_by_side
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, sampler="dpm++", steps=4, kernel_subsets=10,
@@ -164,3 +165,17 @@ def test_the_text_links_pictures_that_are_there(comparison, tmp_path):
     assert links and all(tmp_path / link in paths for link in links)
     with Image.open(tmp_path / "samples.png") as picture:
         assert picture.width > 1300 and picture.height > 400
+
+
+def test_samples_stand_below_their_model_their_number_and_their_seed(comparison, tmp_path, monkeypatch):
+    seen, draw = [], side_by_side
+    monkeypatch.setattr(
+        "thermotorch.evaluation.report.write.side_by_side", lambda panels: seen.extend(panels) or draw(panels)
+    )
+    protocol = replace(comparison.protocol, num_samples=1234)  # of which a result keeps the first images
+    write_report(replace(comparison, protocol=protocol), tmp_path)
+    of = f"of 1,234 samples, seed {protocol.seed}"
+    assert [panel[:2] for panel in seen] == [
+        (label, f"the first {len(result.images)} {of}") for label, result in comparison.results.items()
+    ]
+    assert all(panel[2] is result.images for panel, result in zip(seen, comparison.results.values(), strict=True))

@@ -1,5 +1,6 @@
 """The programs we compare with solve our equation, not another one."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -12,6 +13,7 @@ from thermotorch.evaluation.speed.rivals import (
     diffrax_euler,
     jax_scan,
     plain_loop,
+    torch_rivals,
     torchsde_euler,
 )
 from thermotorch.models.generator.machine import ThermodynamicGenerator
@@ -41,6 +43,24 @@ def test_a_rival_follows_the_same_path_without_noise_and_has_noise_of_the_same_s
     many = state.repeat(2000, 1)
     moved = torch.tensor(build(Equation(*machine, steps=1, dt=1e-6, temperature=0.1))(many).__array__())
     assert (moved - many).var().item() == pytest.approx(2 * 0.1 * 1e-6, rel=0.03)
+
+
+def test_each_rival_runs_under_its_own_name():
+    """Those with torch's noise on one path from one seed, bfloat16 products on another nearby."""
+    torch.manual_seed(0)
+    equation = Equation(torch.randn(6, 6), torch.randn(6), 1.0, 0.5, steps=20, dt=1e-2, temperature=0.1)
+    state, ends = torch.randn(5, 6), {}
+    for name, run in torch_rivals(equation).items():
+        torch.manual_seed(1)
+        ends[name] = torch.as_tensor(run(state)).detach()
+    torch.manual_seed(1)
+    assert torch.equal(ends["eager torch loop"], plain_loop(equation, state))
+    rounded = ends["eager torch loop, bfloat16 products"]
+    difference = (rounded - ends["eager torch loop"]).abs().max()
+    assert 1e-5 < difference < 0.1
+    torch.manual_seed(1)
+    rounded_field = replace(equation, field=lambda x: (x.bfloat16() @ equation.couplings.bfloat16()).float())
+    assert torch.equal(rounded, plain_loop(rounded_field, state))
 
 
 def test_the_compiled_loop_has_the_gradients_of_the_plain_one():

@@ -72,6 +72,16 @@ def test_what_is_loaded_is_the_image_between_black_and_white(chain):
     assert torch.equal(noising.begin, first.shown.clamp(-0.75, 0.75))
 
 
+def test_standby_is_what_hidden_units_give_the_bath_on_their_way_back_to_noise(chain):
+    """Of the first machine: the energy of its own wells, without image and labels, at the end less at the start."""
+    ids, first = torch.arange(6), chain.first
+    phase = next(chain.phases(ids, ids % 3, seed=4))
+    start = first.start(6, seed=4, sample_ids=ids, labels=ids % 3)
+    end = first.denoise(start, seed=4, sample_ids=ids).state
+    wells = [(-0.5 * x**2 + x**4).sum(-1) for x in (start[:, first.hidden], end[:, first.hidden])]
+    torch.testing.assert_close(phase.standby, wells[1] - wells[0])
+
+
 def test_known_pixels_stay(chain):
     known = torch.rand(5, 1, 3, 3)
     mask = torch.zeros(1, 3, 3, dtype=torch.bool)
