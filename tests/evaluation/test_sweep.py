@@ -160,6 +160,16 @@ def test_a_sweep_over_nothing_but_seeds_has_a_line_for_each_quantity_and_no_figu
         save_sweep_figure(read_sweep(tmp_path), tmp_path / "sweep.png")
 
 
+def test_a_sweep_whose_runs_share_no_number_has_no_figure(tmp_path):
+    for number in range(2):
+        write(tmp_path, number, 10.0, mismatch=number)
+        path = tmp_path / str(number) / "evaluation.json"
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps({**found, "metrics": [], "energy": []}))
+    text, paths = write_sweep(tmp_path)
+    assert [path.name for path in paths] == ["sweep.md"] and "mismatch" in text
+
+
 def test_a_sweep_of_which_every_run_failed_says_so(tmp_path):
     write_training(tmp_path, 0, None, 0, "0.1", failed="ValueError: no")
     text, _ = write_sweep(tmp_path)

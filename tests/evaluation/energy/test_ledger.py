@@ -68,6 +68,17 @@ def test_lines_that_contradict_themselves_are_refused(fields, message):
         LedgerLine(*fields, source="here")
 
 
+def test_a_sum_has_one_scale_and_the_contributions_of_all_parts():
+    """The scale is that of the image, which the parts make together."""
+    parts = {
+        name: ledger(line("heat", joule), unknown("idle"), line(LANDAUER, 7.0))
+        for name, joule in (("a", 1.0), ("b", 2.0))
+    }
+    whole = Ledger.sum(parts)
+    assert [(each.contribution, each.joule) for each in whole.lines] == [("heat", 3.0), ("idle", None), (LANDAUER, 7.0)]
+    assert Ledger.sum({"a": ledger(line("heat", 1.0))}).line(LANDAUER) is None
+
+
 def test_a_ledger_survives_json():
     before = ledger(line("heat", 1e-17, 1e-18, 2e-17), unknown("read-out"), line(LANDAUER, 2e-18))
     assert Ledger.from_dict(json.loads(json.dumps(before.to_dict()))) == before
