@@ -8,6 +8,7 @@ import torch
 import thermotorch as tt
 from thermotorch.circuit import Scale, circuit_energies, from_potential, netlist, run_netlist
 from thermotorch.circuit.export import write_netlist
+from thermotorch.circuit.ngspice import raw_file
 from thermotorch.evaluation.energy.thermodynamic import device
 
 T, TIME = 0.3, 5.0
@@ -95,6 +96,8 @@ def test_the_export_writes_its_energies(ngspice, tmp_path):
     energy = {name: float(value) for name, value in table.items()}
     assert energy["noise"] - energy["wells"] - energy["bonds"] == pytest.approx(energy["stored"], abs=1e-3)
     assert energy["noise"] > 1 and energy["drivers"] == 0.0
+    ends = {name: wave[-1].item() for name, wave in raw_file(tmp_path / "waveform.raw").items()}
+    assert energy == pytest.approx({name: ends[f"v(m_{name})"] for name in energy}, rel=1e-5)  # six digits
 
 
 def test_meters_do_not_change_the_path(ngspice, three_units):

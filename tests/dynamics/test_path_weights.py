@@ -57,6 +57,22 @@ def test_the_compiled_loop_adds_up_what_the_reference_does(integrator, force, he
 
 @pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 @BOTH
+def test_a_weight_does_not_depend_on_the_batch(integrator):
+    """Of 150 samples, more than the compiled loop takes at once: each in its own force."""
+    potential, rows = random_potential(6, bipartite=True).float(), torch.tensor([149, 3, 70])
+    start, force = start_states(150).float(), torch.linspace(-1, 1, 900).view(150, 6)
+    common = {"integrator": integrator, "backend": "cpu"}
+    with torch.no_grad():
+        run, whole = weighed(potential, start, drive=force, **common)
+        part, few = weighed(potential, start[rows], drive=force[rows], sample_ids=rows, **common)
+    assert torch.equal(part.state, run.state[rows])
+    torch.testing.assert_close(part.work, run.work[rows])
+    for name in ("log_forward", "log_ratio"):
+        torch.testing.assert_close(getattr(few, name), getattr(whole, name)[rows])
+
+
+@pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
+@BOTH
 def test_weighing_changes_no_bit_of_the_path_and_a_run_in_two_adds_up(integrator):
     potential = random_potential(90, 0.1, bipartite=True).float()
     start, common = start_states(21, 90).float(), {"integrator": integrator, "record": 7, "backend": "cpu"}

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from thermotorch.evaluation import Protocol, generation
@@ -21,6 +22,8 @@ def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(mon
     assert parts.times == whole.times and len(parts.times) > 1
     assert torch.equal(parts.frames, whole.frames[:, :8])
     assert [done for what, done, _ in seen if what.endswith("generating")][-3:] == [16, 20, 23]
+    rows = {row.metric: row for row in parts.rows}
+    assert rows["speed"].value == pytest.approx(1 / rows["time"].value) and rows["speed"].num_samples == 23
     assert "the first 10 of them" in next(row.note for row in parts.rows if row.metric == "time")
 
 

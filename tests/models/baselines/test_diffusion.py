@@ -85,6 +85,13 @@ def test_samplers_reach_the_gaussian_whose_oracle_they_follow(sampler):
     assert abs(neighbours) < 5 * std**2 / math.sqrt(pixels.numel())
 
 
+def test_seeds_end_where_64_bits_do(model):
+    assert model.generate(1, seed=(1 << 64) - 1, steps=1).isfinite().all()
+    for seed in (-1, 1 << 64):
+        with pytest.raises(ValueError, match=r"seed: expected at least 0 and less than 2\^64, found"):
+            model.generate(1, seed=seed, steps=1)
+
+
 @pytest.mark.parametrize("sampler", SAMPLER_STEPS)
 def test_a_sample_does_not_depend_on_its_batch(model, sampler):
     together = model.generate(7, seed=3, sampler=sampler, steps=6)
