@@ -3,6 +3,7 @@
 import json
 import os
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -223,9 +224,15 @@ def test_protocol_files_are_the_protocols_of_the_library(name):
     assert OmegaConf.to_container(cfg) == getattr(Protocol, name)().to_dict()
 
 
-def test_benchmark_writes_its_table(run, capsys):
-    settings = ["cases=[simulate]", "batch_sizes=[2]", "steps=20", "repeats=1"]
-    folder = run(cli.benchmark_main, *settings, "+model.image_shape=[1,4,4]", "+model.hidden=4")
+def test_benchmark_writes_its_table_and_hands_every_setting_on(run, capsys, monkeypatch):
+    speed = import_module("thermotorch.evaluation.speed.benchmark")
+    seen, timed = {}, speed.benchmark
+    monkeypatch.setattr(speed, "benchmark", lambda **given: seen.update(given) or timed(**given))
+    settings = {"cases": ["simulate"], "batch_sizes": [2], "steps": 20, "repeats": 1, "seed": 7, "processor_time": True}
+    typed = [f"{key}={value}".replace("'", "") for key, value in settings.items()]
+    folder = run(cli.benchmark_main, *typed, "device=cpu", "+model.image_shape=[1,4,4]", "+model.hidden=4")
+    assert seen == {**settings, "device": "cpu", "model": {"image_shape": [1, 4, 4], "hidden": 4}}
+    assert seen.keys() == signature(timed).parameters.keys()
     assert (folder / "benchmark.md").read_text() in capsys.readouterr().out
     assert (folder / "benchmark.json").is_file()
 
