@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from thermotorch.evaluation.generators import generators, load_generators
+from thermotorch.evaluation.generators import generators, load_generators, not_a_generator
 from thermotorch.zoo import load_checkpoint
 
 
@@ -26,6 +26,19 @@ def test_every_wrong_name_has_its_line():
     with pytest.raises(ValueError) as error:
         load_generators(["spu.8cell", "feature_net.mnist", "rbm.mnist"])
     assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(("name", "advice"), [
+    ("feature_net.mnist", "it is a judge: judge=feature_net.mnist"),
+    ("feature_net.training", None),  # without the statistics of real images that a judge has
+    ("spu.8cell", "evaluate it by: thermotorch-evaluate model=spu.8cell"),
+    ("rbm.mnist", ""),
+])  # fmt: skip
+def test_a_model_that_makes_no_images_is_advised_by_what_it_is(name, advice):
+    said = not_a_generator(name, load_checkpoint(name))
+    first, _, known = said.partition(". Models that make images: ")
+    expected = "" if advice == "" else f"{name} makes no images" + (f"; {advice}" if advice else "")
+    assert first == expected and known == ("" if advice == "" else ", ".join(generators()))
 
 
 def test_all_models_are_told_when_the_judge_takes_other_images(zoo_of_stand_ins, monkeypatch):

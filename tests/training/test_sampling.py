@@ -43,6 +43,7 @@ def test_classes_follow_the_id_and_not_the_process(tmp_path):
     expected = model.sample(7, labels=torch.arange(7) % 3)
     other = model.sample(7, labels=(torch.arange(7) + 1) % 3)
     assert torch.equal(alone["heat"], expected.heat)
+    assert list(tmp_path.glob("rank-*")) == [], "the parts of the processes are joined, and gone"
     assert not torch.isclose(alone["heat"], other.heat, rtol=1e-3).any()
 
 

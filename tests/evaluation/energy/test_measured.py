@@ -67,6 +67,16 @@ def test_without_a_counter_the_work_runs_once_and_the_line_says_why(tmp_path):
     assert "no processor energy counter" in line.source
 
 
+def test_watts_are_of_the_time_that_went_by(machine):
+    """A system that wakes a waiting process late does not make it thirsty."""
+    idle = measure_idle(
+        lambda: EnergyMeter(powercap=machine.powercap),
+        seconds=2.0,
+        sleep=lambda seconds: machine.spend(seconds + 0.5, 3.0),
+    )
+    assert (idle.seconds, idle.watts["CPU package"]) == pytest.approx((2.5, 3.0))
+
+
 def test_nobody_waits_for_a_counter_that_is_not_there(tmp_path):
     naps = []
     idle = measure_idle(lambda: EnergyMeter(powercap=tmp_path / "absent"), sleep=naps.append)

@@ -85,6 +85,12 @@ def test_standby_is_the_energy_of_hidden_units_in_wells_opened_to_their_spread(s
     torch.testing.assert_close(draw.standby, j2 * (end.square().sum(1) - begin.square().sum(1)))
 
 
+@pytest.mark.parametrize("readout_time", [0.0, 1.2, 2.4])
+def test_read_outs_of_nothing_or_of_the_whole_run_are_refused(readout_time):
+    with pytest.raises(ValueError, match="readout_time: expected more than 0 and less than 1.2"):
+        DenoisingStage(4, 3, 0, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=readout_time)
+
+
 @pytest.mark.parametrize("angle", [0.0, 90.0, -5.0])
 def test_angles_that_are_no_noising_are_refused(angle):
     with pytest.raises(ValueError, match="angle"):
