@@ -73,6 +73,62 @@ class Tiles {
     Buffer floats_;
 };
 
+// Pieces of the states of `rows` samples, as tiles take them: sixteen samples after another, 32 units of each after
+// another; as many numbers for the second pieces.
+class States {
+  public:
+    void resize(const Shape& shape, int64_t rows, int64_t pieces) {
+        depth_ = (shape.units + DEPTH - 1) / DEPTH;
+        pieces_ = pieces;
+        distance_ = (rows + HEIGHT - 1) / HEIGHT * depth_ * TILE;
+        numbers_.resize(pieces * distance_);
+    }
+
+    void load(const Shape& shape, const float* x, int64_t rows) {
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t d = 0; d < depth_; ++d) {
+                const float* from = x + r * shape.stride + d * DEPTH;
+                const bool two = (d + 1) * DEPTH <= shape.stride;
+                split(::load(from), two ? ::load(from + LANES) : Floats{}, pieces_, at(r, d), distance_);
+            }
+    }
+
+    // LANES units of a sample, from unit `i` on.
+    void set(int64_t row, int64_t i, Floats x) {
+        uint16_t* to = at(row, i / DEPTH) + i % DEPTH;
+        for (int64_t piece = 0;; ++piece, to += distance_) {
+            const __m256i rounded = (__m256i)_mm512_cvtneps_pbh((__m512)x);
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
+            if (piece + 1 == pieces_) return;
+            x -= (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16);
+        }
+    }
+
+    const uint16_t* sixteen(int64_t row) const { return numbers_.data() + row * depth_ * DEPTH; }
+    int64_t distance() const { return distance_; }
+
+  private:
+    uint16_t* at(int64_t r, int64_t d) {
+        return numbers_.data() + ((r / HEIGHT * depth_ + d) * HEIGHT + r % HEIGHT) * DEPTH;
+    }
+
+    int64_t depth_ = 0, pieces_ = 1, distance_ = 0;
+    std::vector<uint16_t> numbers_;
+};
+
+// body(first row, number of rows) for up to 32 samples at a time, with tiles of that height.
+template <class Body>
+static void for_samples(int64_t rows, Body&& body) {
+    configure(HEIGHT, HEIGHT);
+    int64_t row = 0;
+    for (; row + 2 * HEIGHT <= rows; row += 2 * HEIGHT) body(row, 2 * HEIGHT);
+    if (const int64_t left = rows - row) {
+        configure(std::min(left, HEIGHT), left > HEIGHT ? left - HEIGHT : HEIGHT);
+        body(row, left);
+    }
+    _tile_release();  // threads that hold tiles take the system longer to put aside
+}
+
 // The map x -> x J, or x -> x J^T, [rows, stride] each.
 class Product {
   public:
@@ -94,34 +150,36 @@ class Product {
     }
 
     void operator()(const float* x, int64_t rows, float* out) const {
-        // Sixteen samples after another, 32 units of each after another; as many numbers for the second pieces.
-        const int64_t groups = (rows + HEIGHT - 1) / HEIGHT, distance = groups * depth_ * TILE;
-        thread_local std::vector<uint16_t> states;
-        states.resize(pieces_ * distance);
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t d = 0; d < depth_; ++d) {
-                const float* from = x + r * shape_.stride + d * DEPTH;
-                const bool two = (d + 1) * DEPTH <= shape_.stride;
-                uint16_t* to = states.data() + ((r / HEIGHT * depth_ + d) * HEIGHT + r % HEIGHT) * DEPTH;
-                split(load(from), two ? load(from + LANES) : Floats{}, pieces_, to, distance);
-            }
-        with_help(panels_.size(), [&, from = states.data()](int64_t p) {
-            const Panel& panel = panels_[p];
-            const auto multiply = panel.vectors == 2 ? &Product::multiply<2> : &Product::multiply<1>;
-            configure(HEIGHT, HEIGHT);
-            int64_t row = 0;
-            const auto samples = [&](int64_t count) {
-                const uint16_t* states = from + row * depth_ * DEPTH;
-                (this->*multiply)(panel, states, distance, count > HEIGHT, out + row * shape_.stride);
-                row += count;
-            };
-            while (row + 2 * HEIGHT <= rows) samples(2 * HEIGHT);
-            if (const int64_t left = rows - row) {
-                configure(std::min(left, HEIGHT), left > HEIGHT ? left - HEIGHT : HEIGHT);
-                samples(left);
-            }
-            _tile_release();  // threads that hold tiles take the system longer to put aside
+        thread_local States states;
+        states.resize(shape_, rows, pieces_);
+        states.load(shape_, x, rows);
+        with_help(panels(), [&, &from = states](int64_t p) {
+            for_samples(rows, [&](int64_t row, int64_t count) {
+                field(p, from, row, count, out + row * shape_.stride + vector(p) * LANES, shape_.stride);
+            });
         });
+    }
+
+    int64_t pieces() const { return pieces_; }
+    int64_t panels() const { return panels_.size(); }
+    // The first vector of columns of a panel, and how many it has.
+    int64_t vector(int64_t p) const { return panels_[p].vector; }
+    int64_t vectors(int64_t p) const { return panels_[p].vectors; }
+    bool empty(int64_t p) const { return panels_[p].depths.empty(); }
+
+    // The couplings of a panel and their number of cache lines.
+    const uint16_t* couplings(int64_t p) const { return tiles_.data() + panels_[p].offset; }
+    int64_t lines(int64_t p) const {
+        return int64_t(panels_[p].depths.size()) * panels_[p].vectors * pieces_ * TILE * 2 / PITCH;
+    }
+
+    // One panel of the product, of `count` <= 32 samples from `row` on, inside of `for_samples`.
+    void field(int64_t p, const States& states, int64_t row, int64_t count, float* out, int64_t stride) const {
+        const Panel& panel = panels_[p];
+        const bool two = panel.vectors == 2, both = count > HEIGHT;
+        const auto sum = two ? both ? &Product::sum<2, true> : &Product::sum<2, false>
+                             : both ? &Product::sum<1, true> : &Product::sum<1, false>;
+        (this->*sum)(panel, states.sixteen(row), states.distance(), out, stride);
     }
 
   private:
@@ -130,17 +188,10 @@ class Product {
         std::vector<int64_t> depths;      // which 32 rows of J
     };
 
-    // Up to 32 samples, more than sixteen or not.
-    template <int VECTORS>
-    void multiply(const Panel& panel, const uint16_t* x, int64_t distance, bool both, float* out) const {
-        both ? sum<VECTORS, true>(panel, x, distance, out) : sum<VECTORS, false>(panel, x, distance, out);
-    }
-
     template <int VECTORS, bool BOTH>
-    void sum(const Panel& panel, const uint16_t* x, int64_t distance, float* out) const {
+    void sum(const Panel& panel, const uint16_t* x, int64_t distance, float* out, int64_t stride) const {
         const uint16_t* w = tiles_.data() + panel.offset;
-        const int64_t second = depth_ * TILE, bytes = shape_.stride * 4;
-        out += panel.vector * LANES;
+        const int64_t second = depth_ * TILE, bytes = stride * 4;
         const auto load_states = [&](const uint16_t* from) {
             _tile_loadd(4, from, PITCH);
             if constexpr (BOTH) _tile_loadd(5, from + second, PITCH);
@@ -176,8 +227,8 @@ class Product {
         }
         _tile_stored(0, out, bytes);
         if constexpr (VECTORS == 2) _tile_stored(1, out + LANES, bytes);
-        if constexpr (BOTH) _tile_stored(2, out + HEIGHT * shape_.stride, bytes);
-        if constexpr (BOTH && VECTORS == 2) _tile_stored(3, out + HEIGHT * shape_.stride + LANES, bytes);
+        if constexpr (BOTH) _tile_stored(2, out + HEIGHT * stride, bytes);
+        if constexpr (BOTH && VECTORS == 2) _tile_stored(3, out + HEIGHT * stride + LANES, bytes);
     }
 
     // Tiles of 32 rows: first pieces of one or two vectors of columns, then second pieces. In a tile, rows lie in pairs.

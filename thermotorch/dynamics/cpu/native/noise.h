@@ -1,4 +1,5 @@
-// The normals of noise.py: the same Philox words, logarithm and sine by polynomials, equal to about 1e-6.
+// The normals of noise.py: the same Philox words, logarithm and sine by polynomials, equal to about 1e-6. Quick ones, for
+// runs with rounded products on a matrix unit, take shorter polynomials and no root.
 #pragma once
 
 #include "vector.h"
@@ -8,9 +9,16 @@ constexpr uint32_t MULTIPLIER_0 = 0xD2511F53u, MULTIPLIER_1 = 0xCD9E8D57u, WEYL_
 // The common part of the counters of one step.
 struct NoiseStep {
     uint32_t step_low, step_high_and_stream, key_0, key_1;
-    NoiseStep(uint64_t seed, int64_t stream, uint64_t step)
+    uint64_t round_keys[10][2];  // in memory, from where a vector takes them for nothing
+    bool quick;
+    NoiseStep(uint64_t seed, int64_t stream, uint64_t step, bool quick = false)
         : step_low(uint32_t(step)), step_high_and_stream(uint32_t(step >> 32) | uint32_t(stream) << 24),
-          key_0(uint32_t(seed)), key_1(uint32_t(seed >> 32)) {}
+          key_0(uint32_t(seed)), key_1(uint32_t(seed >> 32)), quick(quick) {
+        for (uint32_t round = 0; round < 10; ++round) {
+            round_keys[round][0] = uint32_t(key_0 + round * WEYL_0);
+            round_keys[round][1] = uint32_t(key_1 + round * WEYL_1);
+        }
+    }
 };
 
 // Rounds `first` ... 9 of Philox4x32-10; even and odd lanes apart, in 64-bit lanes whose high halves may hold anything.
@@ -18,7 +26,7 @@ __attribute__((always_inline)) static inline void philox_rounds(int first, const
                                                                 Longs c1[2], Longs c2[2], Longs c3[2],
                                                                 Words words[4]) {
     for (int round = first; round < 10; ++round) {
-        const uint64_t r0 = uint32_t(at.key_0 + round * WEYL_0), r1 = uint32_t(at.key_1 + round * WEYL_1);
+        const uint64_t r0 = at.round_keys[round][0], r1 = at.round_keys[round][1];
         for (int half = 0; half < 2; ++half) {
             const Longs p0 = multiply_low_halves(c0[half], MULTIPLIER_0);
             const Longs p1 = multiply_low_halves(c2[half], MULTIPLIER_1);
@@ -125,31 +133,70 @@ __attribute__((always_inline)) static inline void box_muller(Words w, Words angl
     second = radius * (Floats)((Words)up ^ ((quarter & 2u) << 30));
 }
 
-// Calls body(row, first unit of the vector, normals) for all rows and, unless only some are `wanted`, all vectors of
-// units; samples 4 g ... 4 g + 3 share a block.
+// The same to 1e-6, of which ln has 3e-7, sine and cosine 5e-8: half turns of the angle instead of octants.
+__attribute__((always_inline)) static inline void quick_box_muller(Words w, Words angle, Floats& first,
+                                                                   Floats& second) {
+#if defined(__AVX512F__)
+    const Floats t = to_floats(w) + 0.5f;  // = 2^(32 + exponent) (1 + f), f from -1/4 to 1/2
+    const Floats exponent = (Floats)_mm512_getexp_ps((__m512)(t * 1.3333334f)) - 32.0f;
+    const Floats f = (Floats)_mm512_getmant_ps((__m512)t, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src) - 1.0f;
+    Floats p = fma(all(7.944125682e-2f), f, all(-1.657517403e-1f));
+    p = fma(p, f, all(2.069136798e-1f));
+    p = fma(p, f, all(-2.509090900e-1f));
+    p = fma(p, f, all(3.331604600e-1f));
+    p = fma(p, f, all(-4.999786615e-1f));
+    const Floats ln = fma(exponent, all(6.931471806e-1f), fma(p, f * f, f));
+    const Floats square = larger(ln * -2.0f, all(1e-30f)), radius = square * inverse_root(square);
+    const Floats x = to_floats((Ints)(angle << 1)) * 7.3145904e-10f, z = x * x;
+    Floats s = fma(all(2.600054586e-6f), z, all(-1.980661473e-4f));
+    s = fma(s, z, all(8.333017118e-3f));
+    s = fma(fma(s, z, all(-1.666665673e-1f)) * z, x, x);
+    Floats c = fma(all(2.319438499e-5f), z, all(-1.385592739e-3f));
+    c = fma(c, z, all(4.166398942e-2f));
+    c = fma(fma(c, z, all(-4.999993145e-1f)), z, all(1.0f));
+    const Floats turned = (Floats)((Words)radius ^ ((angle + 0x40000000u) & 0x80000000u));
+    first = turned * c;
+    second = turned * s;
+#else
+    box_muller(w, angle, first, second);
+#endif
+}
+
+// Calls body(row, first unit of the vector, normals) for all rows and those of the vectors first ... last - 1 of units
+// that are `wanted`, all if it is null; samples 4 g ... 4 g + 3 share a block.
 template <class Body>
-static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body,
-                               const uint8_t* wanted = nullptr) {
+static inline void for_normals_of(int64_t first, int64_t last, const int64_t* ids, int64_t rows, const NoiseStep& at,
+                                  Body&& body, const uint8_t* wanted = nullptr) {
+    const auto transform = [&](Words w, Words angle, Floats& one, Floats& other) {
+        at.quick ? quick_box_muller(w, angle, one, other) : box_muller(w, angle, one, other);
+    };
     int64_t row = 0;
     while (row < rows) {
         const int64_t id = ids[row];
         const bool whole = row + 4 <= rows && id % 4 == 0 && ids[row + 1] == id + 1 && ids[row + 2] == id + 2 &&
                            ids[row + 3] == id + 3;
-        for (int64_t unit = 0; unit < shape.vectors * LANES; unit += LANES) {
+        for (int64_t unit = first * LANES; unit < last * LANES; unit += LANES) {
             if (wanted && !wanted[unit / LANES]) continue;
             Words words[4];
             Floats normals[4];
             philox(uint32_t(unit), uint32_t(id / 4), at, words);
             if (whole) {
-                box_muller(words[0], words[1], normals[0], normals[1]);
-                box_muller(words[2], words[3], normals[2], normals[3]);
+                transform(words[0], words[1], normals[0], normals[1]);
+                transform(words[2], words[3], normals[2], normals[3]);
                 for (int lane = 0; lane < 4; ++lane) body(row + lane, unit, normals[lane]);
             } else {
                 const int pair = id % 4 / 2 * 2;
-                box_muller(words[pair], words[pair + 1], normals[0], normals[1]);
+                transform(words[pair], words[pair + 1], normals[0], normals[1]);
                 body(row, unit, normals[id % 2]);
             }
         }
         row += whole ? 4 : 1;
     }
+}
+
+// The same for all vectors of units.
+template <class Body>
+static inline void for_normals(const Shape& shape, const int64_t* ids, int64_t rows, const NoiseStep& at, Body&& body,
+                               const uint8_t* wanted = nullptr) {
+    for_normals_of(0, shape.vectors, ids, rows, at, std::forward<Body>(body), wanted);
 }

@@ -102,6 +102,11 @@ class Product {
     // True if the processor's matrix unit computes it, with bits of its own.
     static bool on_tiles(int64_t precision) { return precision != IEEE && amx::available(); }
 
+#if THERMOTORCH_AMX
+    // Null unless the matrix unit computes it.
+    const amx::Product* tiles() const { return tiles_ ? &*tiles_ : nullptr; }
+#endif
+
     bool empty() const { return couplings_.empty(); }
     const Couplings& couplings() const { return couplings_; }
 

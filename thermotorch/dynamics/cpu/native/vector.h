@@ -71,6 +71,17 @@ static inline Floats root(Floats x) {
 #endif
 }
 
+// 1 / sqrt(x) of 1 <= x < infinity to about 1e-7: a guess of 14 bits and a step of Newton take a third of the time of
+// root and quotient.
+static inline Floats inverse_root(Floats x) {
+#if defined(__AVX512F__)
+    const Floats guess = (Floats)_mm512_rsqrt14_ps((__m512)x);
+    return guess * fma(x * -0.5f, guess * guess, all(1.5f));
+#else
+    return 1.0f / root(x);
+#endif
+}
+
 // Product of the low halves of 64-bit lanes; what the high halves hold does not matter.
 static inline Longs multiply_low_halves(Longs a, uint32_t factor) {
     const Longs b = factor - Longs{};

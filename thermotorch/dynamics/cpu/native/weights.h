@@ -139,7 +139,7 @@ static void alternating_colours(const PathWeights& p) {
             }
         for (int64_t k = 0; k < run.steps; ++k) {
             push.load_step(k);
-            const NoiseStep at_step(run.seed, run.stream, uint64_t(run.start_step + k));
+            const NoiseStep at_step(run.seed, run.stream, uint64_t(run.start_step + k), units.quick);
             for (int c = 1; c >= 0; --c) {
                 const bool coupled = !system.fields[c].couplings.empty();
                 if (coupled) system.fields[c].couplings(x.data(), rows, field.data());
