@@ -6,11 +6,19 @@ import torch
 import thermotorch as tt
 from thermotorch.models.generator.noising import Noising
 from thermotorch.objectives import ReverseMoments, fit_closed_form, reverse_action
-from thermotorch.objectives.closed_form import mean_action
+from thermotorch.objectives.closed_form import empty_statistics, mean_action
 
 DT, KT = 1e-3, 0.1
 NOISING = Noising(hidden=3, t_final=0.2)
 PIXELS = torch.tensor([[2.0, -1.0, 0.5, 1.0], [-1.0, 2.0, 1.0, -0.5]]).double()
+
+
+def test_sums_of_many_steps_lose_none():
+    """2^24 and one more, which float32 cannot tell apart; the states of a fit are float32."""
+    for total in empty_statistics(torch.zeros(3)):
+        total += 2**24
+        total += 1
+        assert (total.double() == 2**24 + 1).all()
 
 
 def machine() -> tt.Potential:

@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, hardware_class
 from thermotorch.evaluation.energy.quantity import Interval, Quantity, quantities, with_value
-from thermotorch.evaluation.energy.thermodynamic import DEVICES
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, device
 
 A, B = Interval(2.0, 1.0, 4.0), Interval(10.0, 5.0, 20.0)
 
@@ -18,6 +18,13 @@ def test_a_product_and_a_sum_reach_their_ends_together():
 def test_a_quotient_is_least_where_its_divisor_is_greatest():
     assert A / B == Interval(0.2, 0.05, 0.8)
     assert 8 / A == Interval(4.0, 2.0, 8.0)
+
+
+def test_unknown_hardware_is_named_with_what_is_close():
+    with pytest.raises(ValueError, match="unknown device model 'rc_analogue'; did you mean 'rc_analog'"):
+        device("rc_analogue")
+    with pytest.raises(ValueError, match="unknown class of hardware 'A100 fp33'; did you mean 'A100 fp32'"):
+        hardware_class("A100 fp33")
 
 
 def test_a_power_of_two():

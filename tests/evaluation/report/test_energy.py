@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.evaluation.report.comparisons import BOUND, comparison, line
 from thermotorch.evaluation import energy
@@ -12,7 +13,7 @@ from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.report.content import Bullets, Table
-from thermotorch.evaluation.report.energy_figures import energy_figures
+from thermotorch.evaluation.report.energy_figures import _Axis, _draw, energy_figures
 from thermotorch.evaluation.report.energy_tables import ledger_tables
 from thermotorch.evaluation.report.ratios import ratios
 from thermotorch.evaluation.report.sides import sides_of
@@ -106,6 +107,14 @@ def test_the_figures_say_in_words_what_they_show():
     assert "ideal 1.3e-16 J" in first.alt and "dtca at least 3.4e-08 J" in first.alt and "A100 fp32 0.16 J" in first.alt
     for picture in gallery.pictures:
         assert picture.data.startswith(b"<?xml") and b"<dc:date>" not in picture.data
+
+
+@pytest.mark.parametrize("scale", [3e-18, None])
+def test_the_dotted_line_is_at_the_bound_if_there_is_one(scale):
+    figure = Figure()
+    _draw(figure, [("it", [("heat", line("heat", 1e-15))])], ["#336699"], _Axis(1e-20, 1e-10, scale))
+    dotted = [drawn for drawn in figure.axes[0].lines if drawn.get_linestyle() == ":"]
+    assert [list(drawn.get_xdata()) for drawn in dotted] == ([[scale] * 2] if scale else [])
 
 
 def test_a_bar_is_as_long_as_the_orders_of_magnitude_above_the_scale():
