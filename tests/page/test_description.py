@@ -54,7 +54,7 @@ SHOWN = {
     "generator.mnist",
     "generator.mnist_conditional",
     "generator.mnist_chain",
-    "generator.mnist_chain_warm",
+    "generator.mnist_chain_unconditional",
     "generator.digits8x8",
 }
 REASONS = {
