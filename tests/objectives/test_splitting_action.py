@@ -29,6 +29,7 @@ def test_the_action_of_a_run_is_that_of_the_noise_it_drew(on_site):
     potential = random_potential(5, 0.8, **on_site)
     z, xi = middle_states(potential, 3, 12)
     action = splitting_action(potential, z, **PHYSICS)
+    # The noise is found again from states in float64, as a small difference over a small amplitude.
     torch.testing.assert_close(action, xi[1:].square().sum(-1) / 2, rtol=1e-8, atol=1e-8)
 
 
@@ -37,6 +38,7 @@ def test_the_action_of_uncoupled_units_is_that_of_the_noise_they_drew():
     potential = tt.Potential(tt.BlockCouplings({"all": 5}, []), bias=torch.randn(5)).double()
     z, xi = middle_states(potential, 3, 12)
     action = splitting_action(potential, z, **PHYSICS)
+    # The noise is found again from states in float64, as a small difference over a small amplitude.
     torch.testing.assert_close(action, xi[1:].square().sum(-1) / 2, rtol=1e-8, atol=1e-8)
 
 

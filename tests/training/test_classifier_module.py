@@ -96,7 +96,7 @@ def test_elastic_distortions_move_pixels_by_their_strength_and_smoothly():
     moved = jitter(image.expand(400, -1, -1, -1), still, bends, elastic=0.7) - image
     inner = moved[:, :, 4:-4, 4:-4]  # nothing comes from outside
     node = moved[:, :, 14, 14]  # in the middle, where the field is that of the node
-    assert torch.allclose(node, 0.7 * bends[:, :, 2, 2], atol=1e-4)
+    assert torch.allclose(node, 0.7 * bends[:, :, 2, 2], atol=1e-4)  # places up to 28 in float32, twice rescaled
     assert node.std().item() == pytest.approx(0.7, rel=0.1)  # 800 numbers: three standard errors
     assert inner.diff(dim=-1).abs().max() < inner.abs().max() / 2
     assert torch.equal(

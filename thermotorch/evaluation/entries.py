@@ -31,7 +31,7 @@ class Entry:
     def options(self) -> dict[str, Any]:
         """The options of the protocol that the model takes: sampler, steps, execution, precision."""
         wanted: dict[str, Any] = {key: getattr(self.protocol, key) for key in ("steps", "execution", "precision")}
-        if sampler := self.protocol.sampler or next(iter(self.able.samplers), None):
+        if sampler := self.protocol.sampler or self.able.first_sampler:
             wanted = {"sampler": sampler} | wanted  # a model that lists no samplers has a default
         options = {key: value for key, value in wanted.items() if key in self.able.options}
         if options.get("execution") == "auto":
@@ -91,7 +91,7 @@ def entries_of(
         # A model that lists its samplers skips one that only another model has.
         ways = [way for way in requested if not able.samplers or way[0] in able.samplers or way[0] not in known]
         for sampler, steps in ways or [(None, protocol.steps)]:
-            sampler = next(iter(able.samplers), None) if sampler is None else sampler
+            sampler = able.first_sampler if sampler is None else sampler
             try:
                 step_count = _checked(name, able, sampler, steps)
                 label = f"{name}, {sampler} {step_count}".strip() if samplers else name

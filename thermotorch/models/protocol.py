@@ -214,6 +214,11 @@ class Abilities:
         """Return True if the images depend on a sampler and a number of steps."""
         return {"sampler", "steps"} <= self.options
 
+    @property
+    def first_sampler(self) -> str | None:
+        """Return the sampler unless another is named; None for a model that lists none."""
+        return next(iter(self.samplers), None)
+
     def draw(self, num_samples: int, **options: Any) -> Samples:
         """Return samples of any generator, with heat and work if it is thermodynamic.
 
