@@ -151,6 +151,23 @@ def test_from_matrix_keeps_dtype_and_takes_whole_numbers():
     assert tt.DenseCouplings.from_matrix(torch.tensor([[0, 1], [1, 0]])).matrix().tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
+@pytest.mark.parametrize(("entry", "rounding"), [(1e3, 5e-4), (1e-3, 5e-7)])
+def test_a_matrix_may_be_asymmetric_by_a_rounding_of_its_largest_entry_or_of_one(entry, rounding):
+    """The upper triangle counts."""
+    matrix = torch.tensor([[0.0, entry], [entry + rounding, 0.0]]).double()
+    assert tt.DenseCouplings.from_matrix(matrix).matrix()[1, 0] == entry
+
+
+@torch.no_grad()
+def test_set_block_reads_the_triangle_or_the_diagonal_that_has_the_bonds():
+    block = torch.arange(1.0, 10.0).view(3, 3)
+    couplings = tt.BlockCouplings({"a": 3, "b": 3}, [("a", "a")], one_to_one=[("a", "b")])
+    couplings.set_block("a", "a", block)
+    couplings.set_block("a", "b", 10 * block)
+    assert couplings.block("a", "a").tolist() == [[0, 2, 3], [2, 0, 6], [3, 6, 0]]
+    assert couplings.block("a", "b").tolist() == [[10, 0, 0], [0, 50, 0], [0, 0, 90]]
+
+
 def entry(i: int, j: int, value: float, symmetric: bool = True) -> torch.Tensor:
     matrix = torch.zeros(4, 4)
     matrix[i, j] = value
@@ -166,6 +183,8 @@ def entry(i: int, j: int, value: float, symmetric: bool = True) -> torch.Tensor:
             lambda: tt.DenseCouplings.from_matrix(entry(0, 2, 1.0, symmetric=False)),
             r"not symmetric .* \(J \+ J.T\) / 2",
         ),
+        (lambda: tt.DenseCouplings.from_matrix(1e3 * (entry(0, 2, 1.0) + entry(0, 1, 2e-6, False))), "not symmetric"),
+        (lambda: tt.DenseCouplings.from_matrix(entry(0, 1, 2e-6, symmetric=False)), "J_ij - J_ji. is 2e-06"),
         (lambda: tt.DenseCouplings.from_matrix(entry(1, 1, 1.0)), "self-coupling"),
         (lambda: tt.DenseCouplings.from_matrix(entry(0, 1, float("nan"))), "finite"),
         (lambda: tt.DenseCouplings.from_matrix(torch.zeros(2, 3)), "expected a matrix of shape"),
@@ -177,7 +196,11 @@ def entry(i: int, j: int, value: float, symmetric: bool = True) -> torch.Tensor:
         (lambda: tt.BlockCouplings({"a": 0}, []), r"groups\['a'\]: expected at least 1"),
         (lambda: tt.BlockCouplings({"a": 2}, [("a", "b")]), "unknown group 'b'"),
         (lambda: tt.BlockCouplings({"a": 2, "b": 3}, [], one_to_one=[("a", "b")]), "two groups of equal size"),
+        (lambda: tt.BlockCouplings({"a": 2}, [], one_to_one=[("a", "a")]), "two groups of equal size"),
+        (lambda: tt.BlockCouplings({"a": 2, "b": 2}, [("a", "b", "a")]), "expected two names each"),
         (lambda: tt.BlockCouplings({"a": 2, "b": 2}, [("a", "b"), ("b", "a")]), "name each pair once"),
+        (lambda: tt.BlockCouplings({"a": 2, "b": 2}, [("a", "b")], one_to_one=[("b", "a")]), "name each pair once"),
+        (lambda: tt.BlockCouplings({"a.b": 2}, [("a.b", "a.b")]), "may not contain"),
         (lambda: tt.BlockCouplings({"a-b": 2}, [("a-b", "a-b")]), "may not contain"),
         (lambda: tt.LatticeCouplings((3, 3), [(0, 1), (0, -1)]), "name a bond twice"),
         (lambda: tt.LatticeCouplings((3, 3), [(0, 0)]), "couple a unit to itself"),

@@ -1,3 +1,5 @@
+from math import inf, log, sqrt
+
 import pytest
 import torch
 
@@ -181,3 +183,115 @@ def test_a_shorter_run_may_take_a_longer_step():
     potential, state = settled(1.0, 1.0, 0.0), torch.zeros(1, 256)
     steps = [potential.stable_dt(state, temperature=0.1, steps=number) for number in (100, 10_000, 1_000_000)]
     assert steps == sorted(steps, reverse=True) and steps[0] > 1.1 * steps[2]
+
+
+def stiffest(j2: float, j3: float, j4: float, rest: float, temperature: float, energy: float, soft: float) -> float:
+    """Return the curvature that limits a step: at the furthest of rest and three deviations, or at rest plus c of
+
+        c = 4 j4 d (3 rest + d),   d^2 = spread + 4 energy / c
+
+    by bisection; `spread` is that of the law in a well of the curvature `soft`, and of the quartic well."""
+    spread, low, high = min(2 * energy / soft if soft else inf, sqrt(energy / j4)), 1e-9, 1e9
+    for _ in range(200):
+        c = sqrt(low * high)
+        d = sqrt(spread + 4 * energy / c)
+        low, high = (c, high) if 4 * j4 * d * (3 * rest + d) > c else (low, c)
+    warm = 3 * min(sqrt(temperature / (2 * j2)) if j2 > 0 else inf, (temperature / (4 * j4)) ** 0.25)
+    at_rest, at_furthest = (6 * j3 * x + 12 * j4 * x**2 for x in (rest, max(rest, warm)))
+    return 2 * abs(j2) + max(at_furthest, at_rest + (low if energy else 0.0))
+
+
+@pytest.mark.parametrize(
+    ("on_site", "rest", "temperature", "steps"),
+    [
+        ((1.0, 0.3, 1.0), 2.0, 0.1, 10),  # curved by where it rests, which also narrows its law
+        ((0.7, 0.2, 0.02), 0.1, 0.5, 1000),  # a law as wide as the quadratic part leaves it
+        ((0.7, 0.2, 0.02), 0.1, 0.5, 10**7),
+        ((0.01, 0.5, 2.0), 0.0, 0.2, 10),  # three thermal deviations in the quartic part
+        ((-0.5, 0.1, 1.0), 0.5, 0.1, 1000),  # the bottom of a double well
+        ((2.0, 1.0, 1.0), 0.8, 0.0, 1000),  # at rest
+    ],
+)
+@pytest.mark.parametrize("units", [1, 40])
+def test_stable_dt_of_uncoupled_units_is_that_of_its_equations(on_site, rest, temperature, steps, units):
+    """The cheap bound is that number too, but for what it takes for granted: a law as wide as at rest = 0."""
+    j2, j3, j4 = on_site
+    couplings = tt.BlockCouplings({"unit": units}, [])
+    potential = tt.Potential(couplings, torch.full((units,), j2, dtype=torch.float64), j3, j4).double()
+    state = torch.full((2, units), rest, dtype=torch.float64)
+    energy, flat = temperature * log(1e4 * steps * units), 2 * max(j2, 0.0)
+    found = potential.stable_dt(state, temperature=temperature, steps=steps)
+    assert found == pytest.approx(2 / stiffest(*on_site, rest, temperature, energy, flat + 12 * j4 * rest**2), rel=0.01)
+    bound = potential.stable_dt_bound(state, temperature=temperature, steps=steps)
+    assert 0.96 * 2 / stiffest(*on_site, rest, temperature, energy, flat) < bound <= found
+
+
+@pytest.mark.parametrize(
+    ("bias", "drive", "at", "reach"),
+    [
+        (3.0, None, 0.0, (3.0 / 4) ** (1 / 3)),  # the field of the bias
+        (3.0, 1.0, 0.0, (4.0 / 4) ** (1 / 3)),  # a force counts with its modulus, whatever its sign
+        (0.0, None, 0.6, (sqrt(2) * 1.5 * sqrt(2) * 0.6 / 4) ** (1 / 3)),  # that of the couplings at the state
+        (0.0, None, 0.1, sqrt((sqrt(2) * 1.5 - 0.2) / 4)),  # where units align
+    ],
+)
+def test_the_bound_of_stable_dt_is_that_of_its_equations(bias, drive, at, reach):
+    """Two units with J = 1.5, of Frobenius norm sqrt(2) 1.5, in the well 0.1 x^2 + x^4, cold."""
+    matrix = torch.tensor([[0.0, 1.5], [1.5, 0.0]]).double()
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), j2=0.1, bias=bias)
+    state = torch.tensor([[at, 0.0]]).double()
+    force = None if drive is None else torch.tensor([drive, 0.0]).double()
+    if bias:  # alone, so that the couplings are no larger reach
+        potential.couplings.bonds.detach().zero_()
+    norm = 0.0 if bias else sqrt(2) * 1.5
+    if not bias:
+        reach = max(reach, sqrt((norm - 0.2) / 4), at)
+    expected = 2 / (0.2 + norm + 12 * reach**2)
+    assert potential.stable_dt_bound(state, force) == pytest.approx(expected, rel=2e-6)
+
+
+def test_a_drive_against_the_bias_leaves_less_field():
+    potential = tt.Potential(tt.BlockCouplings({"unit": 1}, []), j2=0.0, bias=4.0)
+    state = torch.zeros(1, 1)
+    for drive, field in ((None, 4.0), (3.5, 0.5), (-4.0, 8.0)):
+        force = None if drive is None else torch.tensor([drive])
+        expected = 2 / (12 * (field / 4) ** (2 / 3))
+        assert potential.stable_dt(state, force) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda potential: potential.bias.fill_(20.0),
+        lambda potential: setattr(potential, "bias", torch.nn.Parameter(torch.full((2,), 20.0))),
+        lambda potential: setattr(potential, "j4", torch.tensor(9.0)),
+        lambda potential: potential.couplings.bonds.mul_(30.0),
+    ],
+    ids=["values", "another parameter", "another buffer", "couplings"],
+)
+@torch.no_grad()
+def test_the_cached_bound_follows_every_change(change):
+    potential, state = tt.Potential(tt.DenseCouplings(2), bias=1.0), torch.ones(1, 2)
+    potential.couplings.bonds.fill_(0.5)
+    before = potential.stable_dt_bound(state)
+    assert potential.stable_dt_bound(state) == before
+    change(potential)
+    fresh = tt.Potential(potential.couplings, potential.j2, potential.j3, potential.j4, bias=potential.bias)
+    assert potential.stable_dt_bound(state) == fresh.stable_dt_bound(state) < 0.9 * before
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (tt.DenseCouplings(3), "DenseCouplings(num_units=3)"),
+        (tt.LatticeCouplings((2, 3), [(0, 1)], True), "shape=(2, 3), offsets=[(0, 1)], periodic=True"),
+        (tt.BlockCouplings({"a": 2, "b": 2}, [("a", "a")]), "groups={'a': 2, 'b': 2}, pairs=[('a', 'a')]"),
+        (
+            tt.BlockCouplings({"a": 2, "b": 2, "c": 1}, [("b", "c")], one_to_one=[("a", "b")]),
+            "groups={'a': 2, 'b': 2, 'c': 1}, pairs=[('b', 'c')], one_to_one=[('a', 'b')]",
+        ),
+        (tt.Potential(tt.DenseCouplings(2), 0.5, torch.tensor([0.0, 0.1]), 2.0), "j2=0.5, j3=per unit, j4=2"),
+    ],
+)
+def test_a_module_says_what_it_is(module, text):
+    assert text in repr(module)
