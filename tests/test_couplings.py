@@ -154,7 +154,7 @@ def test_from_matrix_keeps_dtype_and_takes_whole_numbers():
 @pytest.mark.parametrize(("entry", "rounding"), [(1e3, 5e-4), (1e-3, 5e-7)])
 def test_a_matrix_may_be_asymmetric_by_a_rounding_of_its_largest_entry_or_of_one(entry, rounding):
     """The upper triangle counts."""
-    matrix = torch.tensor([[0.0, entry], [entry + rounding, 0.0]]).double()
+    matrix = torch.tensor([[0.0, entry], [entry + rounding, 0.0]], dtype=torch.float64)
     assert tt.DenseCouplings.from_matrix(matrix).matrix()[1, 0] == entry
 
 
