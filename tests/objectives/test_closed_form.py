@@ -4,8 +4,16 @@ import pytest
 import torch
 
 import thermotorch as tt
+from thermotorch.dynamics import Transition
 from thermotorch.models.generator.noising import Noising
-from thermotorch.objectives import ReverseMoments, fit_closed_form, reverse_action
+from thermotorch.objectives import (
+    ReverseMoments,
+    fit_closed_form,
+    mean_response,
+    online_update,
+    reverse_action,
+    splitting_action,
+)
 from thermotorch.objectives.closed_form import empty_statistics, mean_action
 
 DT, KT = 1e-3, 0.1
@@ -115,3 +123,74 @@ def test_statistics_add_up():
     merged = first.merge(second)
     assert merged.steps == 2 * 8 * 200
     torch.testing.assert_close(merged.xx, first.xx + second.xx)
+
+
+def fit_one(ridge: float = 0.5, **settings):
+    potential = machine()
+    return fit_closed_form(
+        noised(0)[0], noised(1)[0], potential.couplings.mask(), ~potential.fixed_bias, dt=DT, temperature=KT,
+        **{"ridges": (ridge,), "tolerance": 1e-10, **settings},
+    )  # fmt: skip
+
+
+def unbalance(couplings: torch.Tensor, bias: torch.Tensor, ridge: float) -> float:
+    """Return the norm of M * (R + R^T) + ridge dt <x^2> J, each bond once, and of <r>, as the module defines them."""
+    sums, potential = noised(0)[0], machine()
+    x, y, xx, yx = (total / sums.steps for total in (sums.x, sums.y, sums.xx, sums.yx))
+    moment = yx + DT * (couplings @ xx + torch.outer(bias, x))
+    matrix = potential.couplings.mask() * (moment + moment.T) + ridge * DT * xx.diagonal().mean() * couplings
+    force = ~potential.fixed_bias * (y + DT * (couplings @ x + bias))
+    return (0.5 * matrix.square().sum() + force.square().sum()).sqrt().item()
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 1e-3, 1e-9])
+def test_iterations_end_with_the_first_residual_within_the_tolerance(tolerance):
+    at_zero = unbalance(torch.zeros(7, 7).double(), torch.zeros(7).double(), 0.5)
+    found = fit_one(tolerance=tolerance)
+    assert unbalance(found.couplings, found.bias, 0.5) <= (1 + 1e-6) * tolerance * at_zero
+    before = fit_one(tolerance=tolerance, max_iterations=found.iterations - 1)
+    assert unbalance(before.couplings, before.bias, 0.5) > tolerance * at_zero
+    assert found.iterations <= 60  # preconditioned
+
+
+def test_iterations_of_all_ridges_are_counted_and_each_starts_from_the_last():
+    once, again = fit_one(), fit_one(ridges=(0.5, 0.5))
+    assert 0 < once.iterations == again.iterations
+    for ridges in ((0.5, 1e-3, 0.1), (1e-3, 0.1, 0.5)):
+        assert fit_one(ridges=ridges, tolerance=0.0, max_iterations=2).iterations == 6
+
+
+def test_each_action_is_that_of_its_own_paths():
+    found = fit_one()
+    for action, seed in ((found.action, 0), (found.validation_action, 1)):
+        assert action == mean_action(noised(seed)[0], found.couplings, found.bias, dt=DT, temperature=KT)
+    assert found.action < found.validation_action
+
+
+def test_rows_are_summed_a_thousand_at_a_time():
+    """And hold no more memory than that, however long the run."""
+    observer, x = ReverseMoments(machine()), torch.ones(64, 7).double()
+    carry = observer.start(x)
+    for step in range(40):
+        carry = observer.update(carry, Transition(step, x, x, None, DT, KT, 1.0))
+        assert len(carry[1]) == len(carry[2]) == (step + 1) % 16
+    assert observer.result(carry).steps == 40 * 64
+
+
+class Tilted(tt.Potential):
+    def energy(self, x):
+        return super().energy(x) + x.cos().sum(-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (ReverseMoments, "ReverseMoments"),
+        (lambda potential: mean_response(potential, torch.zeros(1, 7), slice(0, 2), 1.0), "mean_response"),
+        (lambda potential: online_update(potential, torch.zeros(3, 7), dt=DT, temperature=KT, rate=1.0), "online_upd"),
+        (lambda potential: splitting_action(potential, torch.zeros(3, 1, 7), dt=DT, temperature=KT), "splitting_act"),
+    ],
+)
+def test_rules_of_the_quartic_well_refuse_another(call, name):
+    with pytest.raises(ValueError, match=f"{name}.* needs the quartic well .* Tilted"):
+        call(Tilted(machine().couplings.float()))
