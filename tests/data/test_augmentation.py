@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
-from thermotorch.data.augmentation import affine, jitter
+from thermotorch.data.augmentation import NODES, affine, jitter
 
 STILL = {"angle": torch.zeros(1), "scale": torch.ones(1), "shift": torch.zeros(1, 2)}
 
@@ -61,3 +62,30 @@ def test_wide_images_turn_as_square_ones_do():
     turned = torch.nn.functional.pad(affine(square, quarter, one, none), (3, 3, 1, 1))
     torch.testing.assert_close(affine(wide, quarter, one, none), turned, rtol=0, atol=1e-5)
     assert turned[0, 0, 2, 5] > 0.99, "what was right of the centre is above it"
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_random_numbers_are_angle_size_and_both_shifts_in_their_order_and_bends_move_columns_before_rows(bent):
+    """The displacement of `F.interpolate` is that of its own cubic weights, on a wide image and on two channels."""
+    generator = torch.Generator().manual_seed(4)
+    images, uniforms = torch.rand(3, 2, 6, 9, generator=generator), torch.rand(3, 4, generator=generator)
+    bends = torch.randn(3, 2, NODES, NODES, generator=generator) if bent else None
+    signed = 2 * uniforms - 1
+    expected = affine(
+        images,
+        signed[:, 0] * 10 * math.pi / 180,
+        1 + 0.2 * signed[:, 1],
+        1.5 * signed[:, 2:],
+        None if bends is None else 0.7 * interpolate(bends, (6, 9), mode="bicubic", align_corners=True),
+    )
+    moved = jitter(images, uniforms, bends, rotation=10.0, scale=0.2, shift=1.5, elastic=0.7)
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-5)
+
+
+def test_a_displacement_says_where_a_pixel_comes_from_to_the_right_and_down(image):
+    right, down = torch.zeros(2, 1, 2, 7, 9)
+    right[:, 0], down[:, 1] = 2.0, 1.0
+    torch.testing.assert_close(affine(image, **STILL, displacement=right)[..., :-2], image[..., 2:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        affine(image, **STILL, displacement=down)[..., :-1, :], image[..., 1:, :], rtol=0, atol=1e-5
+    )
