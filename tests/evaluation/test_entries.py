@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.evaluation.stand_ins import Device, Digital
 from thermotorch.evaluation import Protocol
-from thermotorch.evaluation.entries import entries_of
+from thermotorch.evaluation.entries import entries_of, in_words
+from thermotorch.models.protocol import abilities
 
 PROTOCOL = Protocol(sampler="ddim", steps=7)
 
@@ -93,3 +96,23 @@ def test_without_a_sampler_each_model_uses_the_first_of_its_own():
     assert entries[1].options["sampler"] == "euler"
     assert "sampler" not in entries[2].options  # its own default
     assert entries_of({"flow": Flow()}, Protocol.quick())[0].protocol.sampler == "euler"
+
+
+def test_a_model_that_does_not_say_its_steps_is_named_by_its_sampler_alone():
+    class Silent(Sampled):
+        def steps_of(self, sampler, steps=None):
+            return steps
+
+    assert [entry.label for entry in entries_of({"digital": Silent()}, PROTOCOL, ["ddim", "dpm++:3"])] == [
+        "digital, ddim", "digital, dpm++ 3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("classes", "guidance", "words"),
+    [(0, 2.0, ""), (3, 1.0, "each class in turn"), (3, 0.0, "without the class"),
+     (3, 2.5, "each class in turn, guidance 2.5")],
+)  # fmt: skip
+def test_the_words_for_a_class_are_those_of_its_guidance(classes, guidance, words):
+    able = replace(abilities(Digital()), num_classes=classes, guidance=guidance)
+    assert in_words(able, {"sampler": "ddim", "steps": None}) == ", ".join(filter(None, ("sampler ddim", words)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from thermotorch.zoo.rows import Row, unavailable
+from thermotorch.zoo.rows import Row, by_kind, joined, rows_of, unavailable
 
 ROW = Row("time", 0.25, "s per sample", 256, 0, "measured", stderr=0.01, command="thermotorch-compare", note="one core",
           low=0.23, high=0.28)  # fmt: skip
@@ -62,3 +62,39 @@ def test_what_is_no_mapping_is_refused():
 def test_numbers_of_numpy_and_torch_become_plain_ones():
     row = Row("time", np.float32(0.25), "s", np.int64(3), torch.tensor(7), "measured", stderr=torch.tensor(0.5))
     assert json.dumps(row.to_dict()) == json.dumps(Row("time", 0.25, "s", 3, 7, "measured", stderr=0.5).to_dict())
+
+
+def test_a_value_that_is_not_there_is_not_read():
+    assert ROW.known == 0.25
+    with pytest.raises(ValueError, match="row 'energy' is unavailable"):
+        unavailable("energy", "J", 3, "no counter").known  # noqa: B018
+
+
+def test_a_record_is_split_by_the_first_word_of_the_unit_and_read_in_that_order():
+    units = ["J per sample", "s per sample", "kT", "", "FLOP per sample", "Joule"]
+    rows = [Row(f"row {k}", 1.0, unit, 1, 0, "measured") for k, unit in enumerate(units)]
+    parts = by_kind(rows)
+    assert [row["unit"] for row in parts["energy"]] == ["J per sample", "kT", "FLOP per sample"]
+    assert [row["unit"] for row in parts["metrics"]] == ["s per sample", "", "Joule"]
+    assert [row.unit for row in rows_of(parts)] == [
+        "s per sample",
+        "",
+        "Joule",
+        "J per sample",
+        "kT",
+        "FLOP per sample",
+    ]
+    assert rows_of({}) == [] and [row.unit for row in rows_of({"energy": parts["energy"]})] == [
+        units[0],
+        "kT",
+        units[4],
+    ]
+
+
+def test_parts_of_a_note_that_are_empty_leave_no_comma():
+    assert (joined("a", "", "b"), joined("", ""), joined("a")) == ("a, b", "", "a")
+
+
+def test_ends_without_a_value_are_refused():
+    with pytest.raises(ValueError, match="low and high are given together, and only with value"):
+        Row("x", None, "", 0, 0, "unavailable", low=0.0, high=1.0)

@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from tests.evaluation.energy.joules import close
-from thermotorch.evaluation.energy.card_rows import HARDWARE, arithmetic_rows, heat_rows, landauer_row, overhead_row
+from thermotorch.evaluation.energy.card_rows import (
+    HARDWARE,
+    arithmetic_rows,
+    heat_rows,
+    landauer_row,
+    overhead_row,
+    work_row,
+)
 from thermotorch.evaluation.energy.digital_count import count_flops
 from thermotorch.evaluation.energy.ledger import Ledger, LedgerLine
 
@@ -97,3 +104,30 @@ def test_overhead_of_heat_alone_is_not_zero_but_unavailable():
 def test_a_mean_without_an_error_is_refused(heat):
     with pytest.raises(ValueError, match=r"heat: expected at least two numbers \[n\], found shape"):
         heat_rows(heat, seed=0)
+
+
+def test_every_field_of_a_row_says_what_its_number_rests_on():
+    heat, known = torch.tensor([10.0, 30.0]), priced(("heat of the trajectory", 1e-16), ("read-out", 3e-9))
+    rows = [*heat_rows(heat, 5, 100.0, "here", "inference"), work_row(heat, 5, "here"), landauer_row(3, 5),
+            overhead_row(5, known, "here", 2), overhead_row(5), *arithmetic_rows(8, 5, "here", "steps 20"),
+            *arithmetic_rows(0, 5)]  # fmt: skip
+    joule, flop = "J per sample", "FLOP per sample"
+    assert [(row.metric, row.unit, row.num_samples, row.kind, row.command) for row in rows] == [
+        ("inference heat", "kT per sample", 2, "modelled", "here"),
+        ("inference heat, standard deviation", "kT", 2, "modelled", "here"),
+        ("inference heat at 100 K", joule, 2, "modelled", "here"),
+        ("work of switching on", "kT per sample", 2, "modelled", "here"),
+        ("Landauer bound, 3 bits", joule, 0, "modelled", ""),
+        ("device overhead", joule, 2, "modelled", "here"),
+        ("device overhead", joule, 0, "unavailable", ""),
+        ("arithmetic, operations", flop, 1, "measured", "here"),
+        *((f"arithmetic, {hardware.name}", joule, 1, "modelled", "here") for hardware in HARDWARE),
+        ("arithmetic, operations", flop, 0, "unavailable", ""),
+        *((f"arithmetic, {hardware.name}", joule, 0, "unavailable", "") for hardware in HARDWARE),
+    ]
+    assert {row.seed for row in rows} == {5} and all(row.note for row in rows)
+    assert (rows[2].value, rows[2].stderr) == (close(20 * 1.380649e-23 * 100), close(10 * 1.380649e-23 * 100))
+    assert (rows[1].stderr, rows[3].value, rows[3].stderr) == (None, 20.0, pytest.approx(10.0))
+    for kelvin in (0.0, -1.0):
+        with pytest.raises(ValueError, match="^kelvin must be finite and positive"):
+            heat_rows(heat, 5, kelvin)

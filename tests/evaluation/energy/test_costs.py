@@ -8,9 +8,10 @@ from thermotorch.evaluation import Protocol, energy
 from thermotorch.evaluation.energy.costs import costs
 from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES
 from thermotorch.evaluation.energy.ledger import LANDAUER
-from thermotorch.evaluation.energy.thermodynamic import DEVICES
+from thermotorch.evaluation.energy.thermodynamic import DEVICES, thermodynamic_ledgers
 from thermotorch.evaluation.entries import Entry
 from thermotorch.evaluation.generation import generate
+from thermotorch.models.generator.chain import ThermodynamicChain
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.units import kT_to_joule
 
@@ -66,3 +67,18 @@ def test_a_digital_model_is_priced_on_every_class_of_hardware_from_one_counted_s
     assert found.evaluations == 8
     assert HARDWARE_CLASSES[0].ledger("it", found.work) == found.ledgers[0]
     assert found.ledgers[0].lines[-1].contribution == LANDAUER
+
+
+def test_a_chain_is_priced_with_the_samples_and_the_seed_of_its_protocol():
+    torch.manual_seed(0)
+    first = {"hidden": 3, "hidden_hidden": False, "t_final": 0.2, "dt": 0.1, "integrator": "alternating"}
+    chain = ThermodynamicChain((1, 2, 2), first, angles=[60.0], hidden=3).eval()
+    made, found = spent(chain, "a chain")
+    assert found.ledgers[:-1] == thermodynamic_ledgers("a chain", chain, num_samples=12, seed=3)
+    assert found.work is None and found.evaluations == 0
+    rows = {row.metric: row for row in found.rows}
+    assert {row.seed for row in found.rows} == {3}
+    assert rows["work of switching on"].value == pytest.approx(made.work.mean().item())
+    assert rows["device overhead"].num_samples == 12
+    unknown = {row.metric for row in found.rows if row.value is not None and not row.command}
+    assert unknown == {"Landauer bound, 4 bits"}, "a bound alone needs no command"

@@ -192,3 +192,30 @@ def test_the_source_of_a_number_is_not_that_of_one_run(model):
     mine, others = (model.ledger("machine", run).lines[:-1] for run in (RUN, other))
     assert [line.source for line in mine] == [line.source for line in others]
     assert any(one.note != another.note for one, another in zip(mine, others, strict=True))
+
+
+def test_lines_that_are_in_others_are_zero_and_notes_are_numbers_of_the_run():
+    for model in (IdealDevice(), DTCA()):
+        assert joule(model, "static bias current") == 0.0
+    assert lines(IdealDevice())["static bias current"].note == ""
+    assert lines(SPUBoard())["switching the potential on"].note == ""
+    volt = (KT / (2e-13 * RUN.temperature)) ** 0.5
+    assert f"{volt * 1e3:.2g} mV for x = 1 on 200 fF" in lines(RCAnalog())["heat of the trajectory"].note
+    assert "from 64 runs" in lines(IdealDevice())["preparation of the noise"].note
+    assert lines(DTCA())["preparation of the noise"].note.startswith("20 cells for 20 units, 10 updates")
+
+
+def test_what_another_machine_prices_says_where_its_number_is_from():
+    (ledger,) = thermodynamic_ledgers("other", torch.nn.Linear(2, 2), torch.tensor([10.0, 30.0]))
+    heat = ledger.lines[0]
+    assert (heat.source, heat.note) == ("thermodynamics of the simulated run", "20 kT")
+    error = 1.96 * 10.0 * KT
+    assert (heat.low, heat.high) == (close(20 * KT - error), close(20 * KT + error))
+
+
+def test_without_a_number_of_samples_it_is_64_of_seed_0():
+    torch.manual_seed(0)
+    model = ThermodynamicGenerator(image_shape=[1, 2, 2], hidden=2, t_final=0.04, dt=0.02)
+    assert machine_run(model) == machine_run(model, 64, 0)
+    expected = tuple(device.ledger("mine", machine_run(model, 64, 0)) for device in DEVICES)
+    assert thermodynamic_ledgers("mine", model) == expected

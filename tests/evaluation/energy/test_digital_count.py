@@ -87,3 +87,20 @@ def test_evaluations_are_the_images_that_go_through_the_network():
     assert not net._forward_pre_hooks
     made = count(net, lambda: torch.ones(2, 3))
     assert (made.evaluations, made.num_samples) == (0, 2)
+
+
+def test_operations_of_a_layer_deep_inside_are_taken_off_the_one_around_it_alone():
+    """A block with a product of its own around a list of layers, inside a network with none."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(4, 5, bias=False)])
+
+        def forward(self, x):
+            return x @ x.T @ self.layers[0](x)
+
+    outer = nn.Sequential(Block(), nn.Linear(5, 6, bias=False)).requires_grad_(False)
+    found = count(outer, lambda: outer(torch.zeros(3, 4)))
+    own = 2 * 3 * 3 * 4 + 2 * 3 * 3 * 5  # x x^T, and its product with the layer's output
+    assert found.flops_by_layer == {"0": own, "0.layers.0": 2 * 3 * 4 * 5, "1": 2 * 3 * 5 * 6}

@@ -83,3 +83,26 @@ def test_a_model_without_counted_operations_has_no_arithmetic_and_a_total_that_i
 def test_unknown_hardware_lists_what_is_close():
     with pytest.raises(ValueError, match="H100 fp16"):
         hardware_class("H100 fp17")
+
+
+@pytest.mark.parametrize("kind", HARDWARE_CLASSES, ids=lambda kind: kind.name)
+def test_a_batch_that_shares_nothing_costs_each_sample_what_one_alone_costs(kind):
+    """Ten times the operations, the reads and the least traffic of one, for ten samples: value and range alike."""
+    alone = DigitalCount(10**9, {}, 10**7, 4 * 10**7, 10**6, 784)
+    batch = DigitalCount(10**10, {}, 10**8, 4 * 10**8, 10**7, 784, num_samples=10)
+    one, ten = (kind.ledger("digital", work).lines for work in (alone, batch))
+    for mine, other in zip(one, ten, strict=True):
+        assert (other.contribution, other.joule, other.low, other.high) == (
+            mine.contribution, close(mine.joule), close(mine.low), close(mine.high)
+        )  # fmt: skip
+
+
+def test_the_range_of_waiting_ends_at_the_least_traffic_and_at_no_computing():
+    """WORK of 1e9 operations on the board: a program at a twentieth of the peak hides all waiting for the least."""
+    board, n = hardware_class("A100 fp32"), 4 / 2.039e12
+    line = lines("A100 fp32")["waiting for memory"]
+    assert line.joule == close(400 * (5e7 * n - 1e9 / 19.5e12))
+    assert line.low == 0.0 == board.ledger("digital", WORK).lines[1].low
+    assert line.high == close(board.watt.high * (5e7 * n - 1e9 / 19.5e12))
+    idle = DigitalCount(1, {}, 10**7, 4 * 10**7, 10**7, 784)  # nothing to compute: the least traffic is all waiting
+    assert lines("A100 fp32", idle)["waiting for memory"].low == close(board.watt.low * 10**7 * n, rel=1e-3)

@@ -1,6 +1,6 @@
 import pytest
 
-from thermotorch.evaluation.energy.measured import Idle, above_idle, measure, measure_idle, measured_ledger
+from thermotorch.evaluation.energy.measured import Drawn, Idle, above_idle, measure, measure_idle, measured_ledger
 from thermotorch.evaluation.energy.meter import EnergyMeter
 
 
@@ -102,3 +102,31 @@ def test_without_the_idle_power_there_is_no_net_energy(machine):
     drawn = above_idle(Idle({"CPU package": "no reading at rest"}, 2.0), meter, 10)
     (line,) = measured_ledger("ddpm", drawn).lines
     assert (line.joule, line.kind, line.source) == (None, "unavailable", "no reading at rest")
+
+
+def test_a_second_is_long_enough_and_two_of_rest_are_taken_unless_told(machine):
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        machine.spend(seconds, 3.0)
+
+    for given in ({}, {"seconds": 1.0}):
+        measure_idle(lambda: EnergyMeter(powercap=machine.powercap), sleep=sleep, **given)
+    assert naps == [2.0, 1.0]
+    (drawn,) = machine.measure(idle_seconds=1.0, least_seconds=1.0)
+    assert (drawn.idle_seconds, drawn.num_samples) == (pytest.approx(1.0), 30)
+
+
+@pytest.mark.parametrize(("gross", "idle"), [(None, 1.0), (1.0, None), (None, None)])
+def test_a_reading_that_lacks_either_part_has_no_net_and_its_line_no_joules(gross, idle):
+    drawn = Drawn("CPU package", "why", gross, idle, None, 2.0, 1.0, 10)
+    assert drawn.net is None
+    (line,) = measured_ledger("ddpm", [drawn]).lines
+    assert (line.joule, line.kind, line.source) == (None, "unavailable", "why")
+
+
+def test_noise_may_put_the_work_below_idle_and_the_range_then_still_holds_it():
+    """Gross joules of a machine at rest that drew 2 J more in the same time."""
+    (line,) = measured_ledger("ddpm", [Drawn("CPU package", "RAPL", 1.0, 3.0, 1.5, 2.0, 1.0, 10)]).lines
+    assert (line.joule, line.low, line.high) == (-2.0, -2.0, 1.0)

@@ -62,3 +62,13 @@ def test_a_single_contribution_does_not_move_with_the_others():
     effects = {effect.name: effect.factor for effect in sensitivity(side, Side("y", Unit(), None))}
     assert effects["instruction_overhead"] == pytest.approx(1 + 35e-12 / 2.3e-12)
     assert effects["joule_per_byte"] == effects["dram_joule_per_byte"] == 1.0
+
+
+def test_either_side_may_be_a_single_contribution():
+    """Instructions move arithmetic alone, whether it is above the line or below it."""
+    work = DigitalCount(10**9, {"": 10**9}, 10**7, 10**7, 10**6, 784)
+    for sides in ((True, False), (False, True)):
+        one = Side("digital", hardware_class("45 nm fp32"), work, "arithmetic")
+        above, below = (one if mine else Side("y", Unit(), None, "all") for mine in sides)
+        effects = {effect.name: effect.factor for effect in sensitivity(above, below)}
+        assert effects["dram_joule_per_byte"] == 1.0 < effects["instruction_overhead"]
