@@ -118,7 +118,7 @@ def test_a_probe_has_the_drive_of_the_run(drive):
         run(potential, dt=0.1, integrator="splitting", steps=50, temperature=0.001, drive=drive)
 
 
-@pytest.mark.parametrize("name", ["generator.mnist", "generator.mnist_chain"])
+@pytest.mark.parametrize("name", ["generator.mnist", "generator.mnist_unlabelled", "generator.mnist_chain"])
 def test_shipped_machines_run_at_their_own_step_without_a_warning(name):
     """Their heat is off by 2 % (`docs/log.md`); four times the step is off by more than 10 %."""
     model = tt.create_model(name, pretrained=True)

@@ -5,7 +5,9 @@ import pytest
 from tests.evaluation.stand_ins import Device, Digital
 from thermotorch.evaluation import Protocol
 from thermotorch.evaluation.entries import entries_of, in_words
+from thermotorch.evaluation.generation import generate
 from thermotorch.models.protocol import abilities
+from thermotorch.zoo import create_model
 
 PROTOCOL = Protocol(sampler="ddim", steps=7)
 
@@ -116,3 +118,31 @@ def test_a_model_that_does_not_say_its_steps_is_named_by_its_sampler_alone():
 def test_the_words_for_a_class_are_those_of_its_guidance(classes, guidance, words):
     able = replace(abilities(Digital()), num_classes=classes, guidance=guidance)
     assert in_words(able, {"sampler": "ddim", "steps": None}) == ", ".join(filter(None, ("sampler ddim", words)))
+
+
+def machine(**config):
+    small = {"image_shape": (1, 4, 4), "hidden": 4, "num_classes": 10, "t_final": 1.0, "dt": 0.1}
+    return create_model("generator", **small | config)
+
+
+def test_a_machine_with_a_die_is_told_no_class_unless_the_protocol_says_so():
+    drawing, asked = machine(die={"amplitude": 14.0}), machine()
+    models = {"drawing": drawing, "asked": asked}
+    assert [entry.told for entry in entries_of(models, Protocol())] == [False, True]
+    assert [entry.how for entry in entries_of(models, Protocol())] == [
+        "the class drawn by the machine", "each class in turn",
+    ]  # fmt: skip
+    told = Protocol(num_samples=20, kernel_subset_size=10, told=True, curve_points=0)
+    (entry,) = entries_of({"drawing": drawing}, told)
+    assert generate(entry).labels.tolist() == [*range(10), *range(10)]
+    assert generate(entries_of({"drawing": drawing}, replace(told, told=None))[0]).labels is None
+
+
+def test_a_digital_model_that_is_told_no_class_draws_without_guidance_and_a_held_label_cannot():
+    model = create_model("ddpm", block_out_channels=[32, 32], num_classes=10, guidance=2.0)
+    (entry,) = entries_of({"ddpm": model}, Protocol(told=False))
+    assert entry.options["guidance"] == 0.0 and not entry.told and entry.how.endswith("without the class")
+    (entry,) = entries_of({"ddpm": model}, Protocol(told=True))
+    assert "guidance" not in entry.options and entry.how.endswith("each class in turn, guidance 2")
+    with pytest.raises(ValueError, match=r"protocol\.told: asked draws images of a chosen class only"):
+        entries_of({"asked": machine()}, Protocol(told=False))[0].told  # noqa: B018

@@ -21,8 +21,8 @@ def values(numbers) -> torch.Tensor:
 
 
 def test_the_levels_are_those_of_the_machine_on_eight_bits():
-    machine = load_checkpoint("generator.mnist")
-    stage = json.loads(json.dumps(describe(machine, "generator.mnist")))["first"]
+    machine = load_checkpoint("generator.mnist_unlabelled")
+    stage = json.loads(json.dumps(describe(machine, "generator.mnist_unlabelled")))["first"]
     realise(machine, bits=8)
     (block,) = stage["couplings"]
     assert (block["rows"], block["columns"]) == ("visible", "hidden")
@@ -37,9 +37,9 @@ def test_the_levels_are_those_of_the_machine_on_eight_bits():
 
 
 def test_describing_leaves_the_machine_as_it_was():
-    machine = load_checkpoint("generator.mnist")
+    machine = load_checkpoint("generator.mnist_unlabelled")
     before = {name: value.clone() for name, value in machine.state_dict().items()}
-    describe(machine, "generator.mnist")
+    describe(machine, "generator.mnist_unlabelled")
     assert all(torch.equal(value, before[name]) for name, value in machine.state_dict().items())
 
 
@@ -52,6 +52,7 @@ def test_labels_are_held():
 
 SHOWN = {
     "generator.mnist",
+    "generator.mnist_unlabelled",
     "generator.mnist_conditional",
     "generator.mnist_chain",
     "generator.mnist_chain_unconditional",

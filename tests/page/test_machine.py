@@ -144,7 +144,7 @@ def test_sample_7_of_seed_0_of_the_chain(engine, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["generator.mnist", "generator.mnist_conditional"])
+@pytest.mark.parametrize("name", ["generator.mnist_unlabelled", "generator.mnist_conditional"])
 def test_sample_7_of_seed_0_is_sample_7_of_seed_0(engine, name, tmp_path):
     """With the couplings of the page, in float64; in float32, which `generate` has, to 1e-4 of white."""
     machine = load_checkpoint(name)

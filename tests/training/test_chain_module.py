@@ -188,14 +188,27 @@ def test_a_chain_that_is_told_nothing_starts_from_the_stages_of_one_that_is_told
         chain_module, "load_checkpoint", lambda name, **any: told if name == "told" else load(name, **any)
     )
     model = {"name": "chain", "config": {"hidden": 8, "angles": [20.0, 60.0], "first": {"t_final": 1.0}}}
-    trained = ChainModule(model, ADAM, {"first": "generator.mnist", "start_from": "told"})
+    trained = ChainModule(model, ADAM, {"first": "generator.mnist_unlabelled", "start_from": "told"})
     for mine, source in zip(trained.model.stages, (told.stages[2], told.stages[0]), strict=True):
         assert len(mine.label_hidden) == 0
         for name, value in mine.named_parameters():
             assert name == "label_hidden" or torch.equal(value, source.get_parameter(name)), name
-    first = load("generator.mnist").state_dict()
+    first = load("generator.mnist_unlabelled").state_dict()
     assert all(torch.equal(value, first[name]) for name, value in trained.model.first.state_dict().items())
 
+    drawing = told.with_die()
+    monkeypatch.setattr(chain_module, "load_checkpoint", lambda name, **any: drawing)
+    held = ChainModule({"name": "chain", "config": config}, ADAM, {"start_from": "drawing"}).model.first
+    assert held.die is None
+    for name, value in told.first.potential.couplings.named_parameters():
+        torch.testing.assert_close(held.potential.couplings.get_parameter(name), value, rtol=1e-5, atol=1e-5)
+
+    untold = tt.create_model("chain", **config | {"first": {"hidden": 512, "t_final": 1.0}})
+    monkeypatch.setattr(chain_module, "load_checkpoint", lambda name, **any: untold)
+    with pytest.raises(ValueError, match="told one of 10 classes, as this one is, found 0 classes in untold"):
+        ChainModule({"name": "chain", "config": config}, ADAM, {"start_from": "untold"})
+
+    monkeypatch.setattr(chain_module, "load_checkpoint", lambda name, **any: told if name == "told" else load(name))
     model["config"]["angles"] = [20.0, 50.0]
     with pytest.raises(ValueError, match=r"objective.start_from: expected a chain with stages of \[50.0\] degrees"):
-        ChainModule(model, ADAM, {"first": "generator.mnist", "start_from": "told"})
+        ChainModule(model, ADAM, {"first": "generator.mnist_unlabelled", "start_from": "told"})

@@ -102,6 +102,8 @@ def test_elastic_distortions_move_pixels_by_their_strength_and_smoothly():
     assert torch.equal(
         jitter(image.expand(400, -1, -1, -1), still, bends), jitter(image.expand(400, -1, -1, -1), still)
     )
+    with pytest.raises(ValueError, match=r"bends: elastic = 0.7"):
+        jitter(image, still[:1], elastic=0.7)
 
 
 def test_the_distortions_of_an_image_do_not_depend_on_its_batch():

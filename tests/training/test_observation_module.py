@@ -163,6 +163,17 @@ def test_contrasted_runs_take_the_time_steps_in_turn(monkeypatch, tmp_path):
     assert module.model.dt == 0.1
 
 
+def test_runs_whose_distance_is_taken_take_the_time_steps_in_turn(monkeypatch, tmp_path, features):
+    objective = {"contrastive_steps": 0, "features": features, "time_steps": [0.1, 0.05], "at_once": False}
+    module, seen = ObservationTimeModule(machine(), ADAM, objective), []
+    read = type(module.model).read
+    monkeypatch.setattr(type(module.model), "read", lambda self, *a, **k: seen.append(self.dt) or read(self, *a, **k))
+    before = module.model.potential.bias.detach().clone()
+    train(module, tmp_path, 3)
+    assert seen == [0.1, 0.05, 0.1]
+    assert not torch.equal(module.model.potential.bias, before)
+
+
 def test_each_phase_has_its_own_fall_of_the_learning_rate(features):
     """Half a cosine over the 4 updates of contrast, and another, from a third of the rate, over the 6 that follow."""
     objective = {"contrastive_steps": 4, "distance_rate": 1 / 3, "features": features}

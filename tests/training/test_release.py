@@ -9,7 +9,7 @@ import torch
 
 from thermotorch import cli
 from thermotorch.training.release import main, release, trained_model
-from thermotorch.zoo import load_card, load_checkpoint
+from thermotorch.zoo import create_model, load_card, load_checkpoint, save_checkpoint
 from thermotorch.zoo.cards import check_card
 
 RUN = ["experiment=ddpm_mnist", "data=digits8x8", "debug=fast", "+model.config.block_out_channels=[8,8]"]
@@ -132,6 +132,29 @@ def test_without_a_zoo_folder_it_asks_for_one(command, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command("run", "ddpm.trial")
     assert "--folder: expected the zoo folder, or set THERMOTORCH_HOME" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_given_a_die(tmp_path, command):
+    fields = {"data": {"name": "Digits"}, "metrics": [], "energy": [], "licence": "Apache-2.0", "notes": ""}
+    config = {"image_shape": [1, 4, 4], "hidden": 3, "num_classes": 4, "t_final": 0.1, "temperature": 0.05}
+    held = create_model("generator", **config)
+    with torch.no_grad():
+        held.potential.couplings.block("hidden", "label").copy_(torch.arange(12.0).view(3, 4) - 4)
+    source, _ = save_checkpoint(held, "generator.held", tmp_path, fields | {"training": {"seed": 7}})
+    command("--die", "amplitude=11,threshold=1.5", str(source), "generator.drawing", "--notes", "with a die")
+    path = tmp_path / "zoo" / "generator.drawing.safetensors"
+    model, card = load_checkpoint(path), load_card(path)
+    assert (model.die.amplitude, model.die.threshold, model.die.classes) == (11.0, 1.5, 4)
+    assert card["training"] == {"seed": 7} and card["notes"] == "with a die" and card["metrics"] == []
+    labels = torch.arange(4)
+    forces = (
+        each.potential.gradient(each.start(4, seed=0, labels=labels))[:, : held.hidden.stop] for each in (held, model)
+    )
+    torch.testing.assert_close(*forces)
+    command("--die", "", str(source), "generator.usual")
+    assert load_checkpoint(tmp_path / "zoo" / "generator.usual.safetensors").die.amplitude == pytest.approx(
+        66 * 0.05**0.5
+    )
 
 
 def test_the_script_of_the_clone_releases_into_its_checkpoints(tmp_path, monkeypatch, capsys):

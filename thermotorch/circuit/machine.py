@@ -180,6 +180,7 @@ def from_potential(
 
 
 def _generator(model: ThermodynamicGenerator, label: int | None) -> AnalogMachine:
+    model = model.without_die()
     potential = model.potential
     labels = class_labels(None if label is None else [label], torch.zeros(1, dtype=torch.int64), model.num_classes)
     start = torch.zeros(potential.num_units)

@@ -53,11 +53,16 @@ def jitter(
         shift: largest shift in each direction, pixels.
         elastic: standard deviation of the displacement at the nodes of a square grid, pixels; smooth between them.
 
+    Raises:
+        ValueError: `elastic` without `bends`.
+
     Elastic distortions: Simard, Steinkraus, Platt, ICDAR 2003, whose displacements are smoothed noise of every pixel.
     """
     angle, size, *place = (2.0 * uniforms - 1.0).unbind(-1)
     displacement = None
-    if bends is not None and elastic:
+    if elastic:
+        if bends is None:
+            raise ValueError(f"bends: elastic = {elastic} needs standard normal numbers, found None")
         rows, columns = (_cubic(side).to(bends) for side in images.shape[-2:])
         displacement = elastic * (rows @ bends @ columns.T)
     return affine(

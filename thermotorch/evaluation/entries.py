@@ -38,7 +38,21 @@ class Entry:
             options["execution"] = self.able.fastest_execution(self.batch_size)
         if options.get("precision") == "ieee":
             del options["precision"]  # the default of every model, which reports need not repeat
+        if self.able.num_classes and not self.told and not self.able.draws_class:
+            options["guidance"] = 0.0
         return options
+
+    @property
+    def told(self) -> bool:
+        """Return True if the model is asked for each class in turn; ValueError if the protocol wants what it cannot."""
+        able, told = self.able, self.protocol.told
+        if not able.num_classes or told is None:
+            return bool(able.num_classes) and not able.draws_class
+        if not told and not able.draws_class and "guidance" not in able.options:
+            raise ValueError(
+                f"protocol.told: {self.label} draws images of a chosen class only; write protocol.told=true"
+            )
+        return told
 
     @property
     def batch_size(self) -> int:
@@ -48,16 +62,19 @@ class Entry:
 
     @property
     def how(self) -> str:
-        return in_words(self.able, self.options)
+        return in_words(self.able, self.options, self.told)
 
 
-def in_words(able: Abilities, options: Mapping[str, Any]) -> str:
+def in_words(able: Abilities, options: Mapping[str, Any], told: bool = True) -> str:
     """Describe the sampling: `sampler dpm++, steps 20, each class in turn, guidance 2`."""
-    words = [f"{key} {value}" for key, value in options.items() if value is not None]
-    if able.num_classes:
-        words.append("each class in turn" if able.guidance else "without the class")
-        if able.guidance not in (0.0, 1.0):
-            words.append(f"guidance {able.guidance:g}")
+    words = [f"{key} {value}" for key, value in options.items() if value is not None and key != "guidance"]
+    guidance = options.get("guidance", able.guidance)
+    if able.draws_class and not told:
+        words.append("the class drawn by the machine")
+    elif able.num_classes:
+        words.append("each class in turn" if guidance else "without the class")
+        if guidance not in (0.0, 1.0):
+            words.append(f"guidance {guidance:g}")
     return ", ".join(words)
 
 

@@ -53,7 +53,7 @@ def generate(entry: Entry, progress: TitledProgress | None = None) -> Generation
     able, protocol, batch_size = entry.able, entry.protocol, entry.batch_size
     n, seed, device = protocol.num_samples, protocol.seed, device_of(entry.model)
     run = partial(able.draw, seed=seed, **entry.options)
-    labels = torch.arange(n) % able.num_classes if able.num_classes else None  # each class in turn
+    labels = torch.arange(n) % able.num_classes if entry.told else None  # each class in turn
 
     title = f"{entry.label}: warming up"
     report(title, 0, 1)

@@ -23,6 +23,8 @@ class Protocol:
         execution: number format and memory layout of a digital model that has several; "auto" measures which of them is
             fastest on the processor at hand. See `DiffusionModel.generate`.
         precision: format of the products of thermodynamic models: "ieee", "tf32" or "bf16". See `ImageDevice.sample`.
+        told: True to ask models with classes for each class in turn, False for images of no chosen class; None is False
+            for a thermodynamic model that draws its own class, and True for the others.
         kernel_subsets: random subsets that the kernel distance averages.
         kernel_subset_size: images of each side in a subset.
         neighbours: k of precision, recall, density and coverage.
@@ -41,6 +43,7 @@ class Protocol:
     steps: int | None = 10
     execution: str = "auto"
     precision: str = "ieee"
+    told: bool | None = None
     kernel_subsets: int = 100
     kernel_subset_size: int = 100
     neighbours: int = 5

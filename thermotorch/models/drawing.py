@@ -22,6 +22,11 @@ class ImageDevice(Thermodynamic, nn.Module):
 
     num_classes: int
 
+    @property
+    def draws_class(self) -> bool:
+        """Return True if samples without `labels` draw their own class."""
+        return False
+
     @torch.no_grad()
     def sample(
         self,
@@ -42,8 +47,8 @@ class ImageDevice(Thermodynamic, nn.Module):
         Args:
             num_samples: number of images.
             seed, sample_ids: image i is a pure function of the weights, the seed and `sample_ids[i]` (default: i).
-            labels: classes of the images, int64 [num_samples], by default `id % num_classes`; for a machine with label
-                units.
+            labels: classes of the images, int64 [num_samples], for a machine with label units. By default its own die
+                draws them, or they are `id % num_classes` if it has none.
             known, mask: images [num_samples, channel, height, width] in [0, 1], and the pixels of them that are held
                 while the machine draws the others, bool [channel, height, width] (inpainting).
             batch_size: number of images per batch.
@@ -60,7 +65,8 @@ class ImageDevice(Thermodynamic, nn.Module):
         choose("precision", precision, PRECISIONS)
         num_samples, batch_size = count_of("num_samples", num_samples, 0), count_of("batch_size", batch_size)
         seed, ids = seed_of(seed), sample_numbers(sample_ids, (num_samples,))
-        labels = class_labels(labels, ids, self.num_classes)
+        if labels is not None or not self.draws_class:
+            labels = class_labels(labels, ids, self.num_classes)
         if (known is None) != (mask is None):
             raise ValueError("known, mask: expected both, the images and the mask of their known pixels")
         if known is not None and real("known", known).shape != (num_samples, *self.image_shape):
@@ -70,7 +76,13 @@ class ImageDevice(Thermodynamic, nn.Module):
         for rows in batches(num_samples, batch_size, progress):
             pixels = None if known is None else known[rows].to(device)
             images, heat, work, frames = self._draw(
-                ids[rows].to(device), labels[rows].to(device), seed, pixels, mask, at, precision
+                ids[rows].to(device),
+                None if labels is None else labels[rows].to(device),
+                seed,
+                pixels,
+                mask,
+                at,
+                precision,
             )
             shown = [torch.stack([frame.cpu() for frame in frames], 1)] if at else []
             parts.append((images, heat / self.temperature, work / self.temperature, *shown))
@@ -85,7 +97,7 @@ class ImageDevice(Thermodynamic, nn.Module):
     def _draw(
         self,
         ids: Tensor,
-        labels: Tensor,
+        labels: Tensor | None,
         seed: int,
         known: Tensor | None,
         mask: Tensor | None,

@@ -204,6 +204,7 @@ class Abilities:
     image_shape: tuple[int, ...] | None  # (channels, height, width); None if unknown
     options: frozenset[str]  # names of the arguments for drawing samples, without their number
     num_classes: int  # 0 if it takes no labels
+    draws_class: bool  # samples without labels draw their own class
     guidance: float  # default strength of classifier-free guidance; 1 is none
     samplers: Mapping[str, int | None]  # default number of steps by sampler; empty for a single sampler
     cpu_batch_size: int  # fastest number of samples per batch on a processor
@@ -256,6 +257,7 @@ def abilities(model: nn.Module) -> Abilities:
         image_shape=None if image_shape is None else tuple(image_shape),
         options=options,
         num_classes=num_classes if "labels" in options else 0,
+        draws_class=getattr(model, "draws_class", False),
         guidance=config.get("guidance", 1.0),
         samplers=model.samplers if isinstance(model, DigitalSampler) else {},
         cpu_batch_size=getattr(model, "cpu_batch_size", BATCH_SIZE),

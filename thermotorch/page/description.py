@@ -43,6 +43,7 @@ def describe(model: nn.Module, name: str) -> dict[str, Any]:
             f"model: a page shows a ThermodynamicGenerator or a ThermodynamicChain, and {name} is a "
             f"{type(model).__name__}; try model=generator.mnist"
         )
+    model = cast(ThermodynamicGenerator | ThermodynamicChain, model).without_die()  # a page asks for classes
     chain = model if isinstance(model, ThermodynamicChain) else None
     first = cast(ThermodynamicGenerator, chain.first if chain else model)
     if reason := _not_shown(first):

@@ -79,6 +79,7 @@ class ChainModule(FeatureModule):
             nn.init.constant_(stage.held_visible, -0.4)
         if settings["start_from"]:
             source = cast(ThermodynamicChain, load_checkpoint(settings["start_from"], expect="chain"))
+            source = source if self.model.draws_class else source.without_die()
             self._take_stages(source)
             if not settings["first"]:
                 self.model.first.load_state_dict(source.first.state_dict())
@@ -88,7 +89,12 @@ class ChainModule(FeatureModule):
 
     def _take_stages(self, source: ThermodynamicChain) -> None:
         """Take the stages of the same angles; a chain that is told no class leaves the label couplings behind."""
-        angles = source.config["angles"]
+        angles, classes = source.config["angles"], self.model.num_classes
+        if classes and source.num_classes != classes:
+            raise ValueError(
+                f"objective.start_from: expected a chain that is told one of {classes} classes, as this one is, found "
+                f"{source.num_classes} classes in {self.settings['start_from']}"
+            )
         if missing := set(self.model.config["angles"]) - set(angles):
             raise ValueError(
                 f"objective.start_from: expected a chain with stages of {sorted(missing)} degrees, got {angles}"

@@ -36,7 +36,7 @@ class ObservationTimeModule(FeatureModule):
             - gradient_time: last part of the run through which gradients flow, None for all of it. Small changes grow
               in earlier parts, so that their gradient carries little information.
             - time_steps: list of dt that updates take in turn instead of the machine's own, so that the machine does
-              not learn one discretisation. They apply to the contrastive phase and to updates in one CUDA graph.
+              not learn one discretisation.
             - at_once: True for updates of the distance phase in one CUDA graph, with the gradient through the whole
               run; None for a graph on a GPU only. They need `time_steps`.
             - distance_rate: learning rate of the distance phase relative to that of the contrastive phase.
@@ -68,6 +68,10 @@ class ObservationTimeModule(FeatureModule):
                 "objective.features: updates after contrastive_steps need a feature network, such as "
                 "feature_net.training"
             )
+        if self.model.die:
+            raise ValueError(
+                "model.config.die: train the machine with held labels; `with_die` gives it a die afterwards"
+            )
         generator = torch.Generator().manual_seed(self.seed)
         for bonds in self.model.potential.couplings.parameters():
             nn.init.normal_(bonds, std=settings["initial_std"], generator=generator)
@@ -93,8 +97,7 @@ class ObservationTimeModule(FeatureModule):
     def contrast(self, batch: dict) -> Tensor:
         """Return the contrastive loss of a batch of images and as many samples."""
         noise, time = self._noise(batch), self.settings["contrastive_time"]
-        times = self.settings["time_steps"] or [self.model.dt]
-        model = self.model.at_step(times[batch["step"] % len(times)])
+        model = self._at_step_of(batch)
         steps = None if time is None else whole_steps("objective time", time, model.dt)
         with torch.no_grad():
             start = model.start(len(batch["slot"]), labels=batch["label"], **noise)
@@ -117,7 +120,7 @@ class ObservationTimeModule(FeatureModule):
 
     def distance(self, batch: dict) -> Tensor:
         """Return the feature distance of a batch of images to as many samples, differentiable through the run."""
-        model, noise, time = self.model, self._noise(batch), self.settings["gradient_time"]
+        model, noise, time = self._at_step_of(batch), self._noise(batch), self.settings["gradient_time"]
         first = 0
         if time is not None:
             last_steps = max(whole_steps("objective time", time, model.dt), model.readout_steps)
@@ -191,6 +194,10 @@ class ObservationTimeModule(FeatureModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         if "chains" in checkpoint["state_dict"]:
             self.chains = torch.empty_like(checkpoint["state_dict"]["chains"])
+
+    def _at_step_of(self, batch: dict) -> ThermodynamicGenerator:
+        times = self.settings["time_steps"]
+        return self.model.at_step(times[batch["step"] % len(times)]) if times else self.model
 
     def _noise(self, batch: dict) -> dict:
         return {"seed": self.seed + TRAINING_SEEDS, "sample_ids": sample_ids_of(self.trainer, batch)}

@@ -3,6 +3,7 @@
 python -m thermotorch.training.release outputs/train/ddpm_mnist/RUN ddpm.mine --folder zoo
 thermotorch-evaluate model=zoo/ddpm.mine.safetensors protocol=full
 python -m thermotorch.training.release --record outputs/evaluate/RUN/evaluation.json ddpm.mine --folder zoo
+python -m thermotorch.training.release --die '' generator.mnist_conditional generator.mnist --folder zoo
 python -m thermotorch.training.release zoo/ddpm.mine.safetensors --hub upload
 hf upload OWNER/REPOSITORY upload
 """
@@ -10,7 +11,7 @@ hf upload OWNER/REPOSITORY upload
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from torch import nn
 
 from thermotorch.evaluation.report.hub_folder import export_folder
 from thermotorch.models.generator.chain import ThermodynamicChain
+from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.training.checkpoint_files import LAST, fault_of
 from thermotorch.training.data import RECORDED
 from thermotorch.training.module import of_kind
 from thermotorch.training.plain import plain_mapping
-from thermotorch.zoo import create_model, record_rows, save_checkpoint
+from thermotorch.zoo import create_model, load_card, load_checkpoint, record_rows, save_checkpoint
 
 RECORD = "training.json"
 
@@ -85,6 +87,39 @@ def release(
     return save_checkpoint(model, name, folder, fields, store=store)
 
 
+def release_with_die(
+    source: str | os.PathLike,
+    name: str,
+    folder: str | os.PathLike,
+    die: Mapping[str, float],
+    *,
+    notes: str = "",
+    store: torch.dtype | None = None,
+) -> tuple[Path, Path]:
+    """Write a machine or chain of the zoo, with a die in the place of its held labels, as a checkpoint of its own.
+
+    The card has the training of the source and no metrics yet.
+
+    Args:
+        source: checkpoint, by name or path.
+        die: arguments of `with_die`.
+        name, folder, notes, store: as in `release`.
+
+    Raises:
+        TypeError: a checkpoint of another model.
+    """
+    model = load_checkpoint(source)
+    if not isinstance(model, ThermodynamicGenerator | ThermodynamicChain):
+        raise TypeError(
+            f"source: expected a thermodynamic generator or chain, found {source}, a {type(model).__name__}"
+        )
+    card = load_card(source)
+    fields = {key: card[key] for key in ("data", "training", "licence")}
+    return save_checkpoint(
+        model.with_die(**die), name, folder, fields | {"metrics": [], "energy": [], "notes": notes}, store=store
+    )
+
+
 def trained_model(checkpoint: str | os.PathLike) -> nn.Module:
     """Return the model in a Lightning checkpoint of one of our modules, without its configuration or Lightning.
 
@@ -120,6 +155,9 @@ def main(folder: str | os.PathLike | None = None) -> None:
     parser.add_argument("source", type=Path, nargs="?", help=source)
     parser.add_argument("name", help="architecture.tag, such as ddpm.mnist; with --hub alone any checkpoint")
     parser.add_argument("--record", action="store_true", help="enter the rows of an evaluation into an existing card")
+    parser.add_argument(
+        "--die", metavar="SETTINGS", help="give a die to a checkpoint, the source: amplitude=12,threshold=4.85 or ''"
+    )
     parser.add_argument("--folder", type=Path, default=folder, help="zoo folder (default: %(default)s)")
     parser.add_argument("--notes", default="", help="remarks for users of the weights")
     parser.add_argument("--store", choices=["bfloat16"], help="round matrices to this dtype in the file")
@@ -141,7 +179,12 @@ def main(folder: str | os.PathLike | None = None) -> None:
             print(record_rows(checkpoint, metrics=results["metrics"], energy=results["energy"]))
         else:
             store = getattr(torch, given.store) if given.store else None
-            paths = release(given.source, given.name, given.folder, notes=given.notes, store=store, parts=given.part)
+            how: dict[str, Any] = {"notes": given.notes, "store": store}
+            if given.die is not None:
+                die = plain_mapping(OmegaConf.from_dotlist(given.die.split(",") if given.die else []), "--die")
+                paths = release_with_die(str(given.source), given.name, given.folder, die, **how)
+            else:
+                paths = release(given.source, given.name, given.folder, parts=given.part, **how)
             print(*paths, sep="\n")
     if given.hub is not None:
         print(*export_folder(checkpoint, given.hub, picture=given.picture), sep="\n")

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from thermotorch.evaluation.estimate import mean_of
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import wells_of
-from thermotorch.models.generator.schedule import interaction
 from thermotorch.potential import Potential
 
 _RECORDS = 25  # recorded states per trajectory, for averages over the run
@@ -61,8 +59,8 @@ def has_cycle(model: nn.Module) -> TypeGuard[ThermodynamicGenerator]:
 
 
 def noise_of(model: ThermodynamicGenerator, sample_ids: Tensor, seed: int) -> Tensor:
-    """Return the initial states of samples, [sample, unit]; labels take their classes in turn."""
-    labels = sample_ids % model.num_classes if model.num_classes else None
+    """Return the initial states of samples, [sample, unit]; held labels take their classes in turn."""
+    labels = sample_ids % model.num_classes if model.num_classes and not model.draws_class else None
     return model.start(len(sample_ids), seed=seed, sample_ids=sample_ids, labels=labels)
 
 
@@ -86,9 +84,9 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
     start = noise_of(model, torch.arange(num_samples, device=potential.bias.device), seed)
     run = model.denoise(start, seed=seed, record=max(1, model.steps // _RECORDS))
     end = run.state
-    wells = wells_of(potential)
-    on = model.segments[0].gain * interaction(potential, start) / kT
-    off = -model.segments[-1].gain * interaction(potential, end) / kT
+    wells = model.resting()
+    on = model.segments[0].gain * model.interaction(start) / kT
+    off = -model.segments[-1].gain * model.interaction(end) / kT
     turning = run.work / kT  # the knobs of a scheduled machine
     released, released_stderr = mean_of(run.heat / kT if heat is None else heat)
     assert run.states is not None  # recorded

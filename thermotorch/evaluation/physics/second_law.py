@@ -30,8 +30,7 @@ from thermotorch.evaluation.energy.machine_run import noise_of
 from thermotorch.evaluation.estimate import Estimate, mean_of
 from thermotorch.evaluation.physics.fluctuation import jarzynski
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import wells_of
-from thermotorch.models.generator.schedule import Segment, interaction, run_program
+from thermotorch.models.generator.schedule import Segment, run_program
 from thermotorch.zoo.rows import Row
 
 
@@ -76,9 +75,9 @@ def dissipation(
     for ids in torch.arange(num_samples, device=potential.bias.device).split(batch_size):
         start = noise_of(model, ids, seed)
         run = model.denoise(start, seed=seed, sample_ids=ids, observers=observers)
-        wells = wells_of(potential)
-        on = model.segments[0].gain * interaction(potential, start) + run.work
-        off = -model.segments[-1].gain * interaction(potential, run.state)
+        wells = model.resting()
+        on = model.segments[0].gain * model.interaction(start) + run.work
+        off = -model.segments[-1].gain * model.interaction(run.state)
         entropy = run.observed["weights"].log_ratio
         back = (wells.energy(run.state) - wells.energy(start)).double() / kT
         parts.append((run.heat.double() / kT, entropy, on.double() / kT, off.double() / kT, entropy + back))
@@ -105,6 +104,7 @@ def free_energy_bounds(
     """
     if len(model.segments) > 1:
         raise ValueError("model: a scheduled machine has no single potential; give one whose schedule is None")
+    model = model.without_die()  # whose couplings would not follow the gain
     kT, ids = model.temperature, torch.arange(num_samples, device=model.potential.bias.device)
     start = noise_of(model, ids, seed)
     samples = model.denoise(start, seed=seed, sample_ids=ids).state

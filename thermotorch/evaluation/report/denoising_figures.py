@@ -43,7 +43,7 @@ def save_figures(
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, model.steps // frames)
     ids = torch.arange(rows * rows)
-    labels = ids % model.num_classes if model.num_classes else None
+    labels = ids % model.num_classes if model.num_classes and not model.draws_class else None
     start = model.start(len(ids), seed=seed, sample_ids=ids, labels=labels)
     run = model.denoise(start, seed=seed, sample_ids=ids, record=every)
     states = _with_start(start, run)

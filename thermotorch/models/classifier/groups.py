@@ -11,8 +11,10 @@ from thermotorch.arguments import number_of
 from thermotorch.couplings import BlockCouplings
 
 
-def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_classes: int) -> BlockCouplings:
-    """Return couplings between neighbours in "visible", "hidden" (or "hidden1", "hidden2", ...), "label".
+def layered_couplings(
+    visible: int, layers: list[int], hidden_hidden: bool, num_classes: int, mediators: int = 0
+) -> BlockCouplings:
+    """Return couplings between neighbours in "visible", "hidden" (or "hidden1", "hidden2", ...), "label", "mediator".
 
     With `hidden_hidden` all pairs within each hidden layer are coupled too.
     """
@@ -24,6 +26,9 @@ def layered_couplings(visible: int, layers: list[int], hidden_hidden: bool, num_
     if num_classes:
         groups["label"] = num_classes
         pairs.append((names[-1], "label"))
+    if mediators:
+        groups["mediator"] = mediators
+        pairs.append(("label", "mediator"))
     return BlockCouplings(groups, pairs)
 
 

@@ -11,8 +11,6 @@ from thermotorch.arguments import count_of, counts_of, entries_of, mapping_of, n
 from thermotorch.dynamics import PathWeights
 from thermotorch.models.drawing import ImageDevice
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.noising import wells_of
-from thermotorch.models.generator.schedule import interaction
 from thermotorch.models.generator.stage import DenoisingStage
 
 
@@ -128,6 +126,25 @@ class ThermodynamicChain(ImageDevice):
         nearest = {min(clock, key=lambda time: abs(time - fraction * self.t_final)) for fraction in fractions}
         return sorted(nearest)
 
+    @property
+    def draws_class(self) -> bool:
+        return self.first.draws_class
+
+    def with_die(self, **settings: float) -> "ThermodynamicChain":
+        """Return this chain with a die in its first machine, see `ThermodynamicGenerator.with_die`."""
+        return self._beginning_with(self.first.with_die(**settings))
+
+    def without_die(self) -> "ThermodynamicChain":
+        """Return this chain with held labels in its first machine."""
+        return self._beginning_with(self.first.without_die()) if self.first.die else self
+
+    def _beginning_with(self, first: ThermodynamicGenerator) -> "ThermodynamicChain":
+        config = {name: value for name, value in first.config.items() if name != "image_shape"}
+        other = type(self)(**{**self.config, "first": config}).to(first.potential.bias)
+        other.first = first
+        other.stages.load_state_dict(self.stages.state_dict())
+        return other.train(self.training)
+
     def stage(self, number: int) -> DenoisingStage:
         """Return the stage of angle `number`."""
         return cast(DenoisingStage, self.stages[number])
@@ -145,7 +162,7 @@ class ThermodynamicChain(ImageDevice):
     def phases(
         self,
         ids: Tensor,
-        labels: Tensor,
+        labels: Tensor | None,
         *,
         seed: int,
         known: Tensor | None = None,
@@ -161,7 +178,8 @@ class ThermodynamicChain(ImageDevice):
         E(end) - E(start) = work - heat, standby being the same in both.
 
         Args:
-            ids, labels: numbers and classes [sample]; labels count only for a chain with classes.
+            ids, labels: numbers and classes [sample]; labels count only for a chain with classes, and None is for a die
+                in the first machine, whose label units are read with its image.
             seed, known, mask, precision: as in `sample`.
             weigh: True to add up the path weights, at a tenth more time on the CPU backend.
             record: True to keep the states of the stages, at the start and after every step.
@@ -172,13 +190,14 @@ class ThermodynamicChain(ImageDevice):
         weights = {"weights": PathWeights(first.potential)} if weigh else None
         run = first.denoise(start, mask=mask, observers=weights, **fixed)
         energy, shown = first.potential.energy(run.state), run.state[:, first.visible]
-        wells = wells_of(first.potential)
+        wells = first.resting()
         begin, moved = start.clone(), run.state.clone()
         begin[:, first.visible] = moved[:, first.visible] = 0.0
         standby = wells.energy(moved) - wells.energy(begin)
         entropy = run.observed["weights"].log_ratio if weigh else None
-        yield Phase("first", start[:, first.visible], shown, shown, interaction(first.potential, start), run.heat,
+        yield Phase("first", start[:, first.visible], shown, shown, first.interaction(start), run.heat,
                     standby, first.temperature, entropy)  # fmt: skip
+        labels = first.drawn_class(run.state) if labels is None else labels
         one_hot = nn.functional.one_hot(labels, self.num_classes).to(shown) if self.num_classes else None
         pinned = None if mask is None else mask.flatten()
         values = None if known is None else first.to_state(known)
@@ -209,7 +228,7 @@ class ThermodynamicChain(ImageDevice):
     def _draw(
         self,
         ids: Tensor,
-        labels: Tensor,
+        labels: Tensor | None,
         seed: int,
         known: Tensor | None,
         mask: Tensor | None,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from math import prod
+from math import prod, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from thermotorch.dynamics.noise import seed_or_fresh
 from thermotorch.dynamics.problem import choose
 from thermotorch.models.classifier.groups import by_group, layered_couplings, plain_by_group
 from thermotorch.models.drawing import ImageDevice
+from thermotorch.models.generator.die import GROUPS, ClassDie, die_of, relabel
 from thermotorch.models.generator.noising import Noising, wells_of
 from thermotorch.models.generator.schedule import interaction, run_program, segments_of
 from thermotorch.potential import Potential
@@ -53,6 +54,8 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         readout_time: last part of the run, over which the read-out averages; 0 reads a snapshot.
         schedule: program of equally long segments, `{"temperature": [...], "gain": [...]}`, with one factor of kT and
             one of all couplings and biases for each. Such a machine is not autonomous. None: nothing changes.
+        die: settings of a `ClassDie`, by which the machine draws its own class: its label units move, are never off,
+            and stand at the class when the other couplings are switched on. None: labels are held at what is asked for.
 
     Cost of a sample at the defaults: 5000 steps, 1.07 M multiply-adds in each of 2500.
     Source: Whitelam, PRL 136, 037101 (2026), Eqs. 1-4; 784 visible + 512 hidden units, 532,736 trained parameters.
@@ -78,6 +81,7 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         integrator: str = "euler_maruyama",
         readout_time: float = 0.0,
         schedule: Mapping[str, Sequence[float]] | None = None,
+        die: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         several = isinstance(hidden, Sequence)
@@ -90,12 +94,16 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         mobility = plain_by_group("mobility", mobility)
         choose("integrator", integrator, (*INTEGRATORS, "auto"))
         schedule = None if schedule is None else mapping_of("schedule", schedule)
+        self.die: ClassDie | None = die_of(None if die is None else mapping_of("die", die), num_classes)
+        if self.die and schedule is not None:
+            raise ValueError("die: expected an autonomous machine, got one with a schedule")
         self.config: dict[str, Any] = {
             "image_shape": image_shape, "hidden": layers if several else layers[0], "hidden_hidden": hidden_hidden,
             "visible_bias": visible_bias, "num_classes": num_classes, "temperature": temperature, "t_final": t_final,
             "dt": dt, "j2": j2, "j4": j4, "mobility": mobility, "display_range": [self.black, self.white],
             "integrator": integrator, "readout_time": readout_time,
             "schedule": None if schedule is None else {knob: list(factors) for knob, factors in schedule.items()},
+            "die": None if self.die is None else self.die.settings,
         }  # fmt: skip
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.temperature, self.t_final, self.dt, self.integrator = temperature, t_final, dt, integrator
@@ -105,7 +113,8 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
             raise ValueError(f"readout_time: expected at least 0 and less than t_final = {t_final}, got {readout_time}")
         self.precision = "ieee"  # of products, unless given; training may lower it
         self.segments = segments_of(schedule, self.steps, temperature)
-        couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes)
+        mediators = num_classes if self.die else 0
+        couplings = layered_couplings(prod(self.image_shape), layers, hidden_hidden, num_classes, mediators)
         self.responds_at_once = len(layers) == 1 and not hidden_hidden  # hidden units are independent, given the others
         self.groups = couplings.slices
         self.visible = self.groups["visible"]
@@ -113,10 +122,17 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         unit = torch.arange(couplings.num_units, device="cpu")
         held = unit >= self.hidden.stop
         fixed_bias = held if visible_bias else held | (unit < self.visible.stop)
+        wells = {"j2": j2, "j4": j4}
+        if self.die:
+            wells = {name: self.die.joining(name, value, self.groups) for name, value in wells.items()}
         self.potential = Potential(
-            couplings, by_group("j2", j2, self.groups), 0.0, by_group("j4", j4, self.groups),
+            couplings, by_group("j2", wells["j2"], self.groups), 0.0, by_group("j4", wells["j4"], self.groups),
             fixed_bias=fixed_bias if num_classes or not visible_bias else None,
         )  # fmt: skip
+        if self.die:
+            with torch.no_grad():
+                couplings.block(*GROUPS).copy_(self.die.couplings())
+                self.potential.bias[self.groups["label"]] = self.die.bias
         self.register_derived_buffers()
 
     def derived_buffers(self) -> dict[str, Tensor]:
@@ -127,6 +143,25 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         other = type(self)(**{**self.config, "dt": dt}).to(self.potential.bias)
         other.potential, other.precision = self.potential, self.precision
         return other
+
+    def with_die(self, amplitude: float | None = None, **settings: float) -> "ThermodynamicGenerator":
+        """Return this machine with a `ClassDie` of these settings in the place of its held labels.
+
+        At rest in a class the die acts on the hidden units as the label of that class did. The default amplitude makes
+        wells of 1,100 kT, for which the other defaults are meant.
+        """
+        amplitude = 66.0 * sqrt(self.temperature) if amplitude is None else amplitude
+        return self._relabelled({"amplitude": amplitude, **settings})
+
+    def without_die(self) -> "ThermodynamicGenerator":
+        """Return this machine with held labels, which act on the hidden units as its die does at rest."""
+        return self._relabelled(None) if self.die else self
+
+    def _relabelled(self, die: Mapping[str, float] | None) -> "ThermodynamicGenerator":
+        other = type(self)(**{**self.config, "die": die}).to(self.potential.bias)
+        relabel(other.potential, self.potential, other.die, self.die)
+        other.precision = self.precision
+        return other.train(self.training)
 
     def noising(self, strength: float = 2.0, ramp: float = 0.75) -> Noising:
         """Return the noising protocol that this machine reverses; ValueError for layers, labels or several wells."""
@@ -139,33 +174,46 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         self,
         num_samples: int,
         *,
-        seed: int | None = None,
+        seed: int | Tensor | None = None,
         sample_ids: Tensor | None = None,
         precision: str | None = None,
     ) -> Tensor:
         """Return starts [sample, unit] with labels at zero: run `t_final` from x = 0, couplings and biases off."""
+        labels = torch.arange(self.potential.num_units, device=self.potential.bias.device) >= self.hidden.stop
         state = self.potential.bias.new_zeros(num_samples, self.potential.num_units)
         return simulate(
             wells_of(self.potential), state, steps=self.steps, dt=self.dt, temperature=self.temperature,
-            mobility=self.mobility, seed=seed, sample_ids=sample_ids, clamp=self.held(), integrator=self.integrator,
-            stream=Stream.INITIAL, precision=precision or self.precision,
+            mobility=self.mobility, seed=seed, sample_ids=sample_ids, clamp=labels if self.num_classes else None,
+            integrator=self.integrator, stream=Stream.INITIAL, precision=precision or self.precision,
         ).state  # fmt: skip
 
     def start(
         self,
         num_samples: int,
         *,
-        seed: int | None = None,
+        seed: int | Tensor | None = None,
         sample_ids: Tensor | None = None,
         labels: Tensor | None = None,
         known: Tensor | None = None,
         mask: Tensor | None = None,
         precision: str | None = None,
     ) -> Tensor:
-        """Return `noise` with classes on the label units and known pixels on theirs. Arguments as in `sample`."""
+        """Return `noise` with classes on the label units and known pixels on theirs. Arguments as in `sample`.
+
+        Without `labels` a die is thrown, and held labels stay at zero.
+        """
+        seed = seed_or_fresh(seed)
         state = self.noise(num_samples, seed=seed, sample_ids=sample_ids, precision=precision)
-        if self.num_classes and labels is not None:
-            state[:, self.hidden.stop :] = nn.functional.one_hot(labels, self.num_classes).to(state)
+        if labels is None:
+            if self.die:
+                # Units share counters of the noise with the first pixels, so that their steps come after the others.
+                state[:, self.hidden.stop :] = self.die.throw(
+                    state, dt=self.dt, temperature=self.temperature, integrator=self.integrator, seed=seed,
+                    sample_ids=sample_ids, start_step=self.steps,
+                )  # fmt: skip
+        elif self.num_classes:
+            told = self.die.told(labels) if self.die else nn.functional.one_hot(labels, self.num_classes)
+            state[:, self.hidden.stop :] = told.to(state)
         if known is not None and mask is not None:
             state[:, self.visible] = torch.where(mask.flatten(), self.to_state(known), state[:, self.visible])
         return state
@@ -247,7 +295,7 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
     def _draw(
         self,
         ids: Tensor,
-        labels: Tensor,
+        labels: Tensor | None,
         seed: int,
         known: Tensor | None,
         mask: Tensor | None,
@@ -258,7 +306,7 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         start = self.start(len(ids), labels=labels, known=known, **fixed)
         ends = at if self.steps in at else [*at, self.steps]
         readings = self.readings(start, ends, **fixed)
-        work = self.segments[0].gain * interaction(self.potential, start) + readings[-1].work
+        work = self.segments[0].gain * self.interaction(start) + readings[-1].work
         images = [self.to_images(reading.state) for reading in readings]
         return images[-1], readings[-1].heat, work, images[: len(at)]
 
@@ -276,13 +324,33 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         return self.potential.energy(state)
 
     def held(self, mask: Tensor | None = None) -> Tensor | None:
-        """Return the units that do not move, bool [unit]: labels, and the visible ones in `mask`; None for none."""
-        if mask is None and not self.num_classes:
+        """Return the units that do not move, bool [unit], None for none: labels without a die, and those in `mask`."""
+        labels = bool(self.num_classes) and not self.die
+        if mask is None and not labels:
             return None
-        held = torch.arange(self.potential.num_units, device=self.potential.bias.device) >= self.hidden.stop
+        unit = torch.arange(self.potential.num_units, device=self.potential.bias.device)
+        held = (unit >= self.hidden.stop) & labels
         if mask is not None:
             held[self.visible] = mask.flatten().to(held.device)
         return held
+
+    @property
+    def draws_class(self) -> bool:
+        return self.die is not None
+
+    def drawn_class(self, state: Tensor) -> Tensor:
+        """Return the label unit that is highest, [..., unit] -> int64 [...]."""
+        return state[..., self.groups["label"]].argmax(-1)
+
+    def resting(self) -> Potential:
+        """Return the potential during the preparation: the wells, and the couplings and biases of a die."""
+        return wells_of(self.potential) if self.die is None else self.die.alone_in(self.potential)
+
+    def interaction(self, state: Tensor) -> Tensor:
+        """Return the energy that is switched on and off with a run, [..., unit] -> [...]."""
+        if self.die is None:
+            return interaction(self.potential, state)
+        return self.potential.energy(state) - self.resting().energy(state)
 
     def readable_times(self, fractions: Sequence[float]) -> list[float]:
         """Return `times` for `sample` nearest to these fractions of `t_final`, at least a read-out time apart."""
