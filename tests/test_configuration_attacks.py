@@ -60,6 +60,10 @@ HYDRA_KEYS = {
         "callbacks: {x: {_target_: thermotorch.cli.SweepReport, y: [{_target_: shutil.copy, src: a, dst: EXECUTED}]}}",
         r"hydra\.callbacks\.x\.y\[0\]\._target_",
     ),
+    "a callback inside a callback": (
+        "callbacks: {x: {_target_: thermotorch.cli.SweepReport, y: {_target_: thermotorch.cli.SweepReport}}}",
+        r"hydra\.callbacks\.x\.y\._target_: expected a callback of Hydra's kind",
+    ),
     "a target out of sight": (
         "callbacks: {x: {_target_: '${evil}'}}", r"hydra\.callbacks\.x\._target_: expected a name in full",
     ),

@@ -44,12 +44,14 @@ from thermotorch.evaluation import energy
 machine = tt.create_model("generator.mnist", pretrained=True)
 model = tt.create_model("ddpm.mnist", pretrained=True)
 
-ledgers = energy.thermodynamic_ledgers("mine", machine)                 # one for each device model
+ledgers = energy.thermodynamic_ledgers("mine", machine)  # one for each device model
 work = energy.count(model, lambda: model.generate(1))
-others = energy.digital_ledgers("baseline", work)                        # one for each class of hardware
-print(energy.ratio(others[0], ledgers[1]).words)                         # names both sides and their scenarios
-energy.sensitivity(energy.Side("baseline", energy.hardware_class("A100 fp16"), work),
-                   energy.Side("mine", energy.device("rc_analog"), energy.machine_run(machine)))
+others = energy.digital_ledgers("baseline", work)  # one for each class of hardware
+print(energy.ratio(others[0], ledgers[1]).words)  # names both sides and their scenarios
+energy.sensitivity(
+    energy.Side("baseline", energy.hardware_class("A100 fp16"), work),
+    energy.Side("mine", energy.device("rc_analog"), energy.machine_run(machine)),
+)
 ```
 
 In brackets stands the range that the quantities below leave, all of a line at their worst together. A device model is a
@@ -111,7 +113,7 @@ def energy_page(
     how = ", ".join(f"{key} {value}" for key, value in sampling.items())
     label = f"{digital_name}, {how}" if how else digital_name
     parts = [
-        _INTRODUCTION.format(command=command, kelvin=ROOM_TEMPERATURE).strip(),
+        introduction(command),
         f"## {machine_name}",
         f"Modelled, {num_samples} samples, seed {seed}. Work of switching on {number(run.work_on)} kT and off "
         f"{number(run.work_off)} kT; heat {number(run.heat, run.heat_stderr)} kT and preparation "
@@ -138,6 +140,11 @@ def energy_page(
         quantities_section(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def introduction(command: str) -> str:
+    """Return the first part of the page, with the command that writes it."""
+    return _INTRODUCTION.format(command=command, kelvin=ROOM_TEMPERATURE).strip()
 
 
 def quantities_section() -> str:

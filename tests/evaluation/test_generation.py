@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.evaluation.stand_ins import Digital
 from thermotorch.evaluation import Protocol, generation
 from thermotorch.evaluation.entries import Entry
 from thermotorch.models.baselines.diffusion import DiffusionModel
@@ -64,3 +65,32 @@ def test_a_machine_runs_in_the_precision_of_the_protocol_and_its_rows_say_so(mon
     monkeypatch.setattr(model, "_draw", lambda *given: seen.append(given[-1]) or draw(*given))
     generation.generate(rounded)
     assert set(seen) == {"bf16"}
+
+
+def test_seconds_are_those_of_the_work_and_the_warm_up_is_apart(monkeypatch):
+    """By a clock that moves by one second, and by seven while the model draws."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            self.now += 1.0
+            return self.now
+
+    clock = Clock()
+
+    class Slow(Digital):
+        def generate(self, num_samples, *, seed=0, batch_size=256, progress=None, sampler="dpm++", steps=None):
+            clock.now += 7.0
+            return super().generate(num_samples, seed=seed, progress=progress, sampler=sampler, steps=steps)
+
+    monkeypatch.setattr(generation, "time", clock)
+    model = Slow()
+    made = generation.generate(
+        Entry("d", "d", model, Protocol(num_samples=16, seed=5, steps=2, kernel_subset_size=10), "here")
+    )
+    rows = {row.metric: row for row in made.rows}
+    assert (rows["time"].value, rows["speed"].value, rows["warm-up"].value) == (8 / 16, 16 / 8, 8.0)
+    assert (rows["time"].num_samples, rows["speed"].num_samples, rows["warm-up"].num_samples) == (16, 16, 0)
+    assert {(row.seed, row.command) for row in made.rows if row.value is not None} == {(5, "here")}
+    assert rows["warm-up"].note.startswith("the first 8 samples") and "16 at a time" in rows["time"].note

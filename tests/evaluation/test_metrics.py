@@ -2,7 +2,7 @@
 swept and judged without another change.
 """
 
-from math import hypot
+from math import hypot, log
 
 import pytest
 import torch
@@ -111,3 +111,14 @@ def test_new_images_of_the_law_are_better_than_darkened_ones_and_than_copies():
     assert {metric.name: metric.better for metric in METRICS if metric.better and not metric.measure} == {
         "time": "lower", "peak memory": "lower", "test accuracy": "higher",
     }  # fmt: skip
+
+
+def test_the_entropy_is_told_as_a_part_of_that_of_equal_classes():
+    probabilities = torch.eye(4).repeat(3, 1)
+    judged = Judged(PROTOCOL, probabilities, probabilities, probabilities)
+    found = metric_of("class entropy").measure(judged)
+    assert found.value == pytest.approx(log(4)) and found.note.startswith("1.000 of ln 4, ")
+    few = metric_of("class entropy").measure(
+        Judged(PROTOCOL, probabilities, probabilities, probabilities[[0, 1, 4, 5]])
+    )
+    assert few.value == pytest.approx(log(2)) and few.note.startswith("0.500 of ln 4, ")

@@ -1,7 +1,5 @@
 import pytest
-from omegaconf import OmegaConf
 
-from thermotorch.cli import CONFIG_DIR
 from thermotorch.evaluation.protocol import Protocol
 
 
@@ -65,8 +63,3 @@ def test_an_unknown_precision_is_refused_with_the_closest():
     assert Protocol(precision="bf16").to_dict()["precision"] == "bf16"
     with pytest.raises(ValueError, match="^precision: unknown 'bf61', expected one of .*did you mean 'bf16'"):
         Protocol(precision="bf61")
-
-
-@pytest.mark.parametrize("name", ["quick", "full"])
-def test_the_protocols_of_python_are_those_of_the_command_line(name):
-    assert getattr(Protocol, name)().to_dict() == OmegaConf.load(CONFIG_DIR / "zoo" / "protocol" / f"{name}.yaml")

@@ -1,10 +1,11 @@
 import json
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from thermotorch.evaluation.report.sweep_report import save_sweep_figure, sweep_caption, sweep_table, write_sweep
-from thermotorch.evaluation.sweep import failures, read_sweep
+from thermotorch.evaluation.sweep import Point, Sweep, failures, read_sweep
 from thermotorch.zoo.rows import Row
 
 FRECHET = "Frechet distance (thermotorch-test-v1)"
@@ -195,3 +196,57 @@ def test_a_loss_that_is_no_number_is_left_out(tmp_path):
     write_training(tmp_path, 1, 2.0, 0, "0.2")
     first, second = read_sweep(tmp_path).points
     assert first.rows == {} and second.rows["train/loss"].value == 2.0
+
+
+def test_a_run_with_several_records_counts_by_its_evaluation_and_then_by_its_samples(tmp_path):
+    for number in range(2):
+        write(tmp_path, number, 5.0 + number, bits=number + 2)
+        folder, other = tmp_path / str(number), Row("other", 1.0, "", 9, 0, "measured").to_dict()
+        for name in ("samples.json", "training.json"):
+            (folder / name).write_text(json.dumps({"seed": 0, "metrics": [other], "energy": []}))
+    assert [point.rows[FRECHET].value for point in read_sweep(tmp_path).points] == [5.0, 6.0]
+    for number in range(2):
+        (tmp_path / str(number) / "evaluation.json").unlink()
+    assert read_sweep(tmp_path).metrics() == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("times", "log"), [((1.0, 3.0, 8.0), True), ((1.0, 3.0, 7.9), False), ((-1.0, 3.0, 30.0), False)]
+)
+def test_the_figure_has_a_panel_for_a_metric_and_a_line_for_each_value_of_the_other_axes(
+    tmp_path, monkeypatch, times, log
+):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: figures.append(self) or file.write_bytes(b""))
+    grid = [(time, hot) for hot in (0.01, 0.1) for time in times]
+    for number, (time, hot) in enumerate(grid):
+        write(tmp_path, number, 2.0 + number, t_final=time, temperature=hot)
+    save_sweep_figure(read_sweep(tmp_path), tmp_path / "sweep.png")
+    (figure,) = figures
+    panels = figure.axes
+    names = [FRECHET.replace(" (", "\n("), "recognised fraction", "generation heat\n[kT per sample]"]
+    assert [panel.get_ylabel() for panel in panels] == names
+    assert {(panel.get_xlabel(), panel.get_xscale()) for panel in panels} == {("t final", "log" if log else "linear")}
+    assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["temperature 0.01", "temperature 0.1"]
+    assert [panel.get_legend() is None for panel in panels] == [False, True, True]
+    for k, bars in enumerate(panels[0].containers):
+        line, _, (errors,) = bars
+        assert [list(values) for values in line.get_data()] == [list(times), [2.0 + 3 * k + n for n in range(3)]]
+        for (_, low), (_, high) in errors.get_segments():
+            assert high - low == pytest.approx(2 * 0.5)
+    heat = panels[2].containers[0]
+    assert all(high == low for (_, low), (_, high) in heat[2][0].get_segments()), "no error is no bar"
+    assert figure.get_suptitle() == "generator.trial, 40 samples, seed 3"
+
+
+def test_without_a_metric_to_plot_the_first_three_are_drawn(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: figures.append(self) or file.write_bytes(b""))
+    rows = {
+        name: Row(name, value, "", 9, 0, "measured") for name, value in zip("abcd", (1.0, 1.0, 1.0, 1.0), strict=True)
+    }
+    large = {**rows, "a": Row("a", 8.0, "", 9, 0, "measured"), "b": Row("b", 7.9, "", 9, 0, "measured")}
+    save_sweep_figure(Sweep(["x"], [Point({"x": 1}, rows), Point({"x": 2}, large)], {}), tmp_path / "sweep.png")
+    assert [(panel.get_ylabel(), panel.get_yscale()) for panel in figures[0].axes] == [
+        ("a", "log"), ("b", "linear"), ("c", "linear"),
+    ]  # fmt: skip

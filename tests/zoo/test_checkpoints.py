@@ -219,7 +219,8 @@ def test_every_shipped_checkpoint_is_complete_and_loads(name):
         assert load_reference(name)
 
 
-def test_a_release_that_comes_and_goes_between_card_and_weights_is_read_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("found", [ValueError("altered"), FileNotFoundError("no such file")])
+def test_a_release_that_comes_and_goes_between_card_and_weights_is_read_again(tmp_path, monkeypatch, found):
     """The card is the same again, so the weights are not damaged: they were those of the release between."""
     path, _ = save_checkpoint(Affine(4), "affine.test", tmp_path, FIELDS)
     read, calls = checkpoints._read_entered, []
@@ -227,7 +228,7 @@ def test_a_release_that_comes_and_goes_between_card_and_weights_is_read_again(tm
     def read_entered(*arguments):
         calls.append(arguments)
         if len(calls) == 1:
-            raise ValueError("altered")
+            raise found
         return read(*arguments)
 
     monkeypatch.setattr(checkpoints, "_read_entered", read_entered)

@@ -1,3 +1,6 @@
+import copy
+from statistics import mean, stdev
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from thermotorch.evaluation.quality.classification import (
     reliability,
 )
 from thermotorch.models.classifier.machine import Inference, ThermodynamicClassifier
+from thermotorch.models.imperfections import realise
 from thermotorch.training.data import MNISTData
 from thermotorch.zoo import create_model, list_models, load_card
 
@@ -124,3 +128,22 @@ def test_the_time_of_an_inference_is_that_of_one_run_on_one_image(monkeypatch):
         model, images, torch.ones(4, dtype=torch.int64), ClassificationProtocol(runs=4, averaged=2, devices=0)
     )
     assert next(row.value for row in rows if row.metric == "time") == 8.0 / (4 * 4)
+
+
+def test_devices_are_those_of_the_seed_with_their_numbers_in_turn():
+    torch.manual_seed(0)
+    model = ThermodynamicClassifier([1, 4, 4], num_classes=3, hidden=4, dt=0.02)
+    images, labels = torch.rand(200, 1, 4, 4), torch.randint(3, (200,))
+    protocol = ClassificationProtocol(runs=2, averaged=1, devices=3, bits=None, mismatch=0.5, seed=7)
+    rows = {row.metric: row for row in classification_rows(model, images, labels, protocol)}
+    found = []
+    for number in range(3):
+        device = realise(copy.deepcopy(model), bits=None, mismatch=0.5, seed=7, device_id=number)
+        found.append((device.infer(images, seed=7).outputs[:, 0].argmax(-1) == labels).double().mean().item())
+    row = rows["test accuracy, one run, 50% mismatch"]
+    assert row.value == pytest.approx(mean(found)) and row.stderr == pytest.approx(stdev(found) / 3**0.5)
+    assert (row.num_samples, row.seed, row.note) == (200, 7, "3 devices")
+    cold = copy.deepcopy(model)
+    cold.layer.temperature = 0.0
+    right = (cold.infer(images, seed=7).outputs[:, 0].argmax(-1) == labels).double().mean().item()
+    assert rows["test accuracy, noiseless dynamics"].value == right

@@ -1,9 +1,11 @@
 """Ledgers, ratios and sensitivity in the report."""
 
+import math
 import re
 from dataclasses import replace
 
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from tests.evaluation.report.comparisons import BOUND, comparison, line
@@ -13,7 +15,7 @@ from thermotorch.evaluation.energy.digital_count import DigitalCount
 from thermotorch.evaluation.energy.ledger import Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun
 from thermotorch.evaluation.report.content import Bullets, Table
-from thermotorch.evaluation.report.energy_figures import _Axis, _draw, energy_figures
+from thermotorch.evaluation.report.energy_figures import _Axis, _axis, _bar, _darker, _draw, energy_figures
 from thermotorch.evaluation.report.energy_tables import ledger_tables
 from thermotorch.evaluation.report.ratios import ratios
 from thermotorch.evaluation.report.sides import sides_of
@@ -126,7 +128,44 @@ def test_a_bar_is_as_long_as_the_orders_of_magnitude_above_the_scale():
     ):
         xs = [float(pair.split()[0]) for pair in re.split(r"[ML]", path) if pair.strip()]
         bars.append(max(xs) - min(xs))
-    import math
-
     ideal, dtca = (math.log10(joule / 2.25e-18) for joule in (1.3e-16, 3.4e-8))
     assert bars[1] / bars[0] == pytest.approx(dtca / ideal, rel=1e-3)
+
+
+def test_the_axis_runs_from_a_power_of_ten_below_everything_to_room_for_the_numbers():
+    ledger = Ledger("it", "ideal", (line("heat", 3e-15, 2e-15, 5e-12), line("none", 0.0), line("gain", -1e-9), BOUND))
+    axis = _axis([ledger])
+    assert (axis.lowest, axis.scale) == (1e-18, 2.25e-18)
+    assert math.log10(axis.highest) == pytest.approx(math.log10(5e-12) + 0.28 * (math.log10(5e-12) + 18 + 1))
+    without = _axis([Ledger("it", "ideal", (line("heat", 3e-15, 2e-15, 5e-12),))])
+    assert (without.lowest, without.scale) == (1e-15, None)
+    assert _axis([Ledger("it", "ideal", (line("heat", 0.0), line("other", None), BOUND))]) is None
+
+
+@pytest.mark.parametrize(("low", "whisker"), [(1e-16, 1e-16), (1e-22, 1e-20)])
+def test_a_bar_begins_at_the_scale_and_its_whisker_ends_with_the_range_or_the_axis(low, whisker):
+    axes = Figure().subplots()
+    _bar(axes, 2.0, line("heat", 1e-15, low, 1e-13), "#336699", _Axis(1e-20, 1e-10, 3e-18))
+    (bar,) = axes.patches
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == (3e-18, pytest.approx(1e-15))
+    (segment,) = axes.collections[0].get_segments()
+    assert segment.tolist() == [[pytest.approx(whisker), 2.0], [pytest.approx(1e-13), 2.0]]
+    (text,) = axes.texts
+    assert text.get_text() == "1e-15 J" and text.xy == (1e-13, 2.0)
+    _bar(axes, 3.0, line("heat", 1e-15), "#336699", _Axis(1e-20, 1e-10, None))
+    assert axes.patches[1].get_x() == 1e-20 and len(axes.collections) == 1
+    for value, words in ((None, "unavailable"), (0.0, "0"), (-2e-9, "-2e-09 J, not on this axis")):
+        _bar(axes, 4.0, line("heat", value), "#336699", _Axis(1e-20, 1e-10, 3e-18))
+        assert axes.texts[-1].get_text() == words and axes.texts[-1].xy == (3e-18, 4.0)
+    assert len(axes.patches) == 2
+
+
+def test_a_total_is_half_as_light_as_its_parts_and_of_an_incomplete_one_the_text_says_so():
+    assert _darker("#ff8001") == "#7f4000"
+    figure, part = Figure(), line("heat", 1e-15)
+    lacking = Ledger("it", "x", (part, line("other", None))).total
+    _draw(figure, [("it", [("heat", part), ("total", lacking)])], ["#336699"], _Axis(1e-20, 1e-10, None))
+    assert [to_hex(bar.get_facecolor()) for bar in figure.axes[0].patches] == ["#336699", "#19334c"]
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["it", "1e-15 J", "at least 1e-15 J"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["heat", "total"]

@@ -115,3 +115,37 @@ def test_what_a_model_is_for():
     assert pipeline_tag(load_checkpoint("classifier.robust")) == "image-classification"
     assert pipeline_tag(load_checkpoint("feature_net.mnist")) == "image-feature-extraction"
     assert pipeline_tag(nn.Linear(1, 1)) is None
+
+
+def test_how_it_was_made_lists_what_is_known_and_a_number_its_samples_and_seed():
+    class Plain(nn.Module):
+        """Somebody's model.
+
+        And more about it.
+        """
+
+    known = {"seed": 3, "kind": "measured", "command": "do"}
+    card = {
+        "name": "plain.x", "architecture": "plain", "parameters": 1234, "notes": "", "licence": "",
+        "data": {"name": "squares", "digits": [0, 1]}, "git_revision": None, "versions": {"python": "3", "torch": "2"},
+        "training": {"command": "train it", "seed": 0, "steps": None, "seconds": 3.5, "hardware": "",
+                     "note": "by hand"},
+        "metrics": [{"metric": "error", "value": 0.5, "unit": "", "num_samples": 12000, "note": "of many", **known},
+                    {"metric": "size", "value": 7, "unit": "pixel", "num_samples": 0, **known},
+                    {"metric": "lost", "value": None, "unit": "", "num_samples": 0, **known, "kind": "unavailable"}],
+        "energy": [{"metric": "heat", "value": 2.0, "unit": "kT", "num_samples": 4, **known, "kind": "modelled"}],
+    }  # fmt: skip
+    data, words = read(hub_card(card, Plain()))
+    assert (data.license, data.license_name, data.eval_results) == ("other", "unknown", None)
+    assert "A `Plain` of thermotorch, 1,234 parameters, trained on squares. Somebody's model.\n" in words
+    assert "And more" not in words and "![" not in words
+    assert words.partition("## How it was made\n\n")[2].splitlines() == [
+        "- command: `train it`", "- seed: 0", "- seconds: 3.5", "- data: squares, digits [0, 1]", "- note: by hand",
+        "- versions: python 3, torch 2",
+    ]  # fmt: skip
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in words.splitlines() if line[:1] == "|"]
+    assert ["error", "0.5", "12,000", "3", "`do`", "of many"] in lines
+    assert ["size", "7 pixel", "", "", "`do`", ""] in lines
+    assert ["heat", "2 kT", "4", "3", "`do`", ""] in lines
+    assert "Not determined: lost (no reason given)." in words
+    assert "![Samples of plain.x](a.png)" in hub_card(card, Plain(), "a.png")

@@ -169,3 +169,7 @@ def test_the_frechet_distance_names_its_judge(text_of):
     text = text_of(2, 2)
     lines = [line for line in text.splitlines() if line.startswith('<tr><th scope="row">Frechet distance')]
     assert lines and all(FRECHET.partition("(")[2][:-1] in line for line in lines)
+
+
+def test_the_assumptions_name_the_judge_and_what_it_is(text_of):
+    assert "in the feature space thermotorch-test-v1, a stand-in judge." in Page(text_of(1, 1)).words()

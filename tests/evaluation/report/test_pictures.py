@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from thermotorch.evaluation.report.pictures import save_animation, side_by_side
+from thermotorch.evaluation import ModelResult, Protocol
+from thermotorch.evaluation.report.pictures import films, png, sample_grids, save_animation, side_by_side
 
 
 def test_every_image_is_drawn_in_its_place_with_sharp_pixels():
@@ -38,3 +41,63 @@ def test_grids_of_different_sizes_and_colours_stand_next_to_each_other():
     page = side_by_side([("grey", "9", grey), ("colour", "4", colour)], columns=3, side=200)
     alone = side_by_side([("grey", "9", grey)], columns=3, side=200)
     assert page.mode == "RGB" and page.width > alone.width and page.height >= alone.height
+
+
+def strip() -> torch.Tensor:
+    """Twelve frames of three images [1, 2, 2], each of its own grey: the frame in hundredths, the image in tenths."""
+    grey = torch.arange(12).view(-1, 1) / 100 + torch.arange(3) / 4
+    return grey.view(12, 3, 1, 1, 1).expand(12, 3, 1, 2, 2)
+
+
+def film_of(*labels):
+    results = [ModelResult(label, True, "", [], torch.rand(4, 1, 2, 2), [1], strip=strip()) for label in labels]
+    return films(Protocol(seed=9), results)
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("L")).astype(int)
+
+
+def test_frames_of_a_film_are_below_and_its_images_beside_each_other_in_32_greys():
+    (film,) = film_of("it").films
+    assert (film.frames, film.images, film.picture.title) == (12, 3, "it")
+    expected = (strip()[:, :, 0, ::2, ::2].squeeze() * 31).round() * (255 / 31)
+    found = pixels(film.picture.data)
+    assert found.shape == (24, 6)
+    assert np.array_equal(found[::2, ::2], expected.round().int().numpy())
+    assert np.array_equal(found[1::2, 1::2], found[::2, ::2])
+
+
+def test_at_rest_a_line_is_an_image_and_time_runs_to_the_right_from_the_first_frame_to_the_last():
+    films_of_two = film_of("one", "two")
+    page = pixels(films_of_two.still.data)
+    height = 3 * 3 + 1 + 8  # three images of 2 pixels with lines between them, and room below
+    assert page.shape == (2 * height, 8 * 3 + 1)
+    times = [round(k * 11 / 7) for k in range(8)]
+    for top in (0, height):
+        shown = page[top + 1 : top + 9 : 3, 1:24:3]
+        assert np.array_equal(shown, (strip()[times, :, 0, 0, 0].T * 255).round().int().numpy())
+    assert films_of_two.still.alt.endswith("from above: one, two") and "seed 9" in films_of_two.caption
+    assert films(Protocol(), [ModelResult("it", True, "", [], torch.rand(4, 1, 2, 2), [1])]) is None
+
+
+def test_the_grids_of_samples_say_how_many_of_how_many_and_are_eight_to_a_row():
+    results = [
+        ModelResult(name, True, "", [], torch.rand(n, 1, 2, 2), [1], label=f"{name}!")
+        for name, n in (("a", 9), ("b", 3))
+    ]
+    gallery = sample_grids(Protocol(num_samples=1234, seed=9), results)
+    assert gallery.caption == "The first 9 of 1,234 samples of each model, seed 9, none left out."
+    assert [(picture.file, picture.title) for picture in gallery.pictures] == [
+        ("figures/samples_1.png", "a!"), ("figures/samples_2.png", "b!"),
+    ]  # fmt: skip
+    assert [pixels(picture.data).shape for picture in gallery.pictures] == [(2 * 3 - 1, 8 * 3 - 1), (2, 3 * 3 - 1)]
+    assert gallery.pictures[1].alt == "3 samples of b! in rows of 8" and all(each.pixels for each in gallery.pictures)
+
+
+def test_a_picture_is_grey_where_its_channels_agree_and_numbers_outside_are_cut():
+    grey, colour = torch.tensor([[[-1.0, 0.5, 2.0]]]), torch.tensor([1.0, 0.0, 0.5]).view(3, 1, 1)
+    assert (Image.open(io.BytesIO(png(grey))).mode, pixels(png(grey)).tolist()) == ("L", [[0, 128, 255]])
+    assert Image.open(io.BytesIO(png(grey.expand(3, 1, 3)))).mode == "L"
+    shown = Image.open(io.BytesIO(png(colour)))
+    assert (shown.mode, shown.getpixel((0, 0))) == ("RGB", (255, 0, 128))

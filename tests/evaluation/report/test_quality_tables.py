@@ -7,7 +7,9 @@ import pytest
 from tests.evaluation.report.comparisons import comparison, row
 from thermotorch.evaluation.report.energy_tables import energy_row_tables
 from thermotorch.evaluation.report.markdown import number
+from thermotorch.evaluation.report.provenance import commands, notes, protocol_table
 from thermotorch.evaluation.report.quality_tables import models_table, recorded_tables, side_by_side
+from thermotorch.evaluation.report.sections import report_of
 from thermotorch.evaluation.report.sides import sides_of
 from thermotorch.zoo.rows import Row
 
@@ -86,3 +88,57 @@ def test_rows_of_cards_stand_beside_those_of_real_images():
     assert table.header[1:3] == ["machine.number_0", "real images"]
     assert [line[1:3] for line in table.rows] == [["0.9", "0.99"]]
     assert list(recorded_tables(found, sides_of(found, {}))) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "title"),
+    [
+        ({"a": "a"}, "a measured"),
+        ({"a, 1": "a", "a, 2": "a"}, "a in 2 ways"),
+        ({"a": "a", "b, 1": "b", "b, 2": "b"}, "a and b compared"),
+        ({"a": "a", "b": "b", "c": "c"}, "a, b and c compared"),
+        ({"a": "a", "b": "b", "c": "c", "d": "d"}, "4 models compared"),
+    ],
+)
+def test_the_title_names_up_to_three_models(entries, title):
+    found = replace(comparison(1), entries=entries, results={})
+    report = report_of(found, {})
+    assert report.title == title
+    warning, protocol = report.lead
+    assert warning.warning and warning.text.startswith(f"Not finished: {', '.join(entries)}.")
+    assert protocol.text == "Protocol `test`: 40 samples from each model, seed 3, on an abacus, 10 beads."
+
+
+def test_a_note_stands_once_for_the_metrics_and_models_that_share_it_and_without_their_sampling():
+    found = comparison(2)
+    results = {
+        label: replace(
+            each, rows=[row("a", 1.0, note=f"of it, {each.sampling}" if each.sampling else "of it"), row("b", 1.0)]
+        )
+        for label, each in found.results.items()
+    }
+    found = replace(found, results=results, real=[row("c", 1.0, note="of it"), row("d", 1.0, note="other")])
+    device, digital = results
+    assert notes(found, sides_of(found, {})).items == [
+        f"a; c of {device} and {digital} and real images: of it.",
+        "d of real images: other.",
+    ]
+
+
+def test_commands_are_those_of_the_report_the_training_and_the_rows_of_each_card():
+    several = [row("a", 1.0, command=command).to_dict() for command in ("x", "y", "x")]
+    cards = {"digital.mnist": {"training": {"command": "train"}, "metrics": several},
+             "machine.number_0": {"metrics": several[:1]}}  # fmt: skip
+    found = comparison(4)
+    assert commands(found, sides_of(found, cards)).items == [
+        "this report: `thermotorch-compare a=machine b=digital`", "rows in the card of machine.number_0: `x`",
+        "training of digital.mnist: `train`", "rows in the card of digital.mnist (1): `x`",
+        "rows in the card of digital.mnist (2): `y`",
+    ]  # fmt: skip
+    settings = dict(protocol_table(found).rows)
+    assert (settings["num samples"], settings["batch size"], settings["judge"]) == (
+        "40",
+        "default",
+        "thermotorch-test-v1",
+    )
+    assert settings["hardware"] == "an abacus, 10 beads"

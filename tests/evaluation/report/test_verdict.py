@@ -5,6 +5,7 @@ from dataclasses import replace
 from tests.evaluation.report.comparisons import FRECHET, comparison, line, row
 from thermotorch.evaluation.energy.contribution import Line
 from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.verdict import same, verdict
 
 DEVICE, DIGITAL = "machine.number_0", "digital.mnist, ddim 10"
@@ -133,3 +134,37 @@ def test_values_of_which_one_has_no_error_are_alike_only_if_equal():
         assert same(value(0.5, one), value(0.5, other))
         assert not same(value(0.5, one), value(0.51, other))
     assert same(value(0.5, 0.1), value(0.51, 0.1))
+
+
+def test_of_many_models_the_best_three_the_number_of_the_others_and_the_last_are_listed():
+    found = comparison(6)
+    results = {
+        label: replace(each, rows=[row("recognised fraction", k / 10, stderr=0.001)])
+        for k, (label, each) in enumerate(found.results.items())
+    }
+    labels, values = list(results), answer("Most often", replace(found, results=results))[2].split("; ")
+    assert values[3] == "2 others" and len(values) == 5
+    for value, k in zip(values[:3] + values[4:], (5, 4, 3, 0), strict=True):
+        assert value.startswith(f"{labels[k]} {number(k / 10, 0.001)}")
+
+
+def test_a_factor_over_nothing_is_many_and_a_difference_without_errors_says_so():
+    nothing = answer("Closest", with_row(FRECHET, device=0.0, digital=1.0, stderr=0.1))
+    assert f"the Frechet distance of {DIGITAL} is many times as large" in nothing[1]
+    bare = answer("Most often", with_row("recognised fraction", stderr=None, device=0.5, digital=0.75))
+    assert f"**{DIGITAL}**: 25 % (error not known) more of its samples" in bare[1]
+
+
+def test_more_than_four_models_have_their_energy_in_the_tables_below():
+    found = comparison(6)
+    values = answer("Least energy for a sample, devices", found)[2].split("; ")
+    assert len(values) == 5 and values[-1] == "2 others in the tables below"
+    assert values[0] == "machine.number_0 1.3e-16 J (ideal) to at least 3.4e-08 J (dtca)"
+    four = answer("Least energy for a sample, devices", comparison(4))[2].split("; ")
+    assert len(four) == 4 and "others" not in four[-1]
+
+
+def test_factors_below_a_hundred_have_two_digits_and_above_a_power():
+    for joule, words in ((2e-3, "14"), (2e-5, "1.4e+03")):
+        text = answer("Least energy", with_device_ledgers(Ledger(DEVICE, "full", (line(Line.TRAJECTORY, joule),))))[1]
+        assert f"(45 nm fp32) takes {words} times the energy of {DEVICE} (full)" in text

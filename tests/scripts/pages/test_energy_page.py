@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from scripts.pages.claims import claims
-from scripts.pages.energy_page import energy_page, quantities_section
+from scripts.pages.energy_page import COMMAND, energy_page, introduction, quantities_section
 from tests.evaluation.energy.joules import close
 from tests.evaluation.energy.test_devices import RUN
 from tests.evaluation.energy.test_machine_run import machine
@@ -43,3 +43,7 @@ def test_the_page_names_every_device_class_and_its_own_command():
 def test_the_page_in_the_repository_has_today_s_quantities():
     """A number that changes in the code changes the page: `python -m scripts.pages.energy_page`."""
     assert quantities_section() in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_in_the_repository_begins_with_today_s_words_and_code():
+    assert PAGE.read_text(encoding="utf-8").startswith(introduction(COMMAND))
