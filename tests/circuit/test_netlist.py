@@ -227,3 +227,49 @@ def test_noise_may_be_as_slow_as_the_fastest_unit_and_no_slower():
         noise_step(machine, Scale(0.1), 1.01 / rate)
     assert noise_step(machine, Scale(0.1), None) == 1e-3
     assert noise_step(from_potential(potential, 1.0, 0.5, 0.1), Scale(0.1), None) < 1 / rate
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("wells", [(1.5, 0.0, 0.2), (0.0, 0.3, 1.0), (-0.7, 0.0, 1.0)])
+def test_the_reach_of_a_unit_is_where_its_forces_balance_and_eight_kT_above(wells, gain):
+    """A unit of twice the capacitance feels half of kT and is half as fast; a held one has its place and no rate.
+
+    A force F is balanced at F / 2 j2 and at (F / 4 j4)^(1/3), whichever is nearer; a double well adds to F what
+    pushes a unit out of its middle, and j3 the worst of its slope."""
+    (j2, j3, j4), kT, size, mobility, bias = wells, 0.2, 2.0, 3.0, 0.9
+    potential = tt.Potential(tt.DenseCouplings(2), j2, j3, j4, bias=bias).double().requires_grad_(False)
+    machine = from_potential(
+        potential, 1.0, 1e-3, kT, start=torch.tensor([0.0, 0.25]), held=torch.tensor([False, True]), mobility=mobility
+    )
+    machine = replace(
+        machine, program=(Segment(1.0, kT, gain), Segment(0.5, 0.0, 0.1)),
+        capacitance=torch.tensor([size, 0.1], dtype=torch.float64),
+    )  # fmt: skip
+
+    def amplitude(climb: float) -> float:
+        height = climb * kT / size
+        thermal = min((height / j2) ** 0.5 if j2 > 0 else float("inf"), (height / j4) ** 0.25)
+        x = 0.0
+        for _ in range(2000):
+            force = gain * bias + max(-2 * j2, 0.0) * x + 3 * j3 * x * x
+            x = thermal + min(force / (2 * j2) if j2 > 0 else float("inf"), (force / (4 * j4)) ** (1 / 3))
+        return x
+
+    reach, usual = reach_of(machine), amplitude(1.0)
+    assert reach.state == pytest.approx(amplitude(8.0), rel=1e-6)
+    curvature = 2 * abs(j2) + 6 * j3 * usual + 12 * j4 * usual**2
+    assert reach.rate == pytest.approx(mobility / size * curvature, rel=1e-6)
+
+
+def test_couplings_pull_all_one_way_for_the_reach_and_at_random_for_the_rate():
+    """Three units that pull at one of them; couplings to held units pull, but are no part of its own curvature."""
+    matrix = torch.zeros(4, 4).double()
+    matrix[0, 1:] = matrix[1:, 0] = torch.tensor([1.0, -2.0, 0.5]).double()
+    potential = tt.Potential(tt.DenseCouplings.from_matrix(matrix), 0.0, 0.0, 1.0).requires_grad_(False)
+    start, held = torch.tensor([0.0, 0.3, 0.3, 0.3]), torch.tensor([False, True, True, True])
+    reach = reach_of(from_potential(potential, 1.0, 1e-3, 0.0, start=start, held=held))
+    assert reach.state == pytest.approx((3.5 * 0.3 / 4) ** (1 / 3), rel=1e-6)
+    usual = (5.25**0.5 * 0.3 / 4) ** (1 / 3)
+    assert reach.rate == pytest.approx(12 * usual**2, rel=1e-6)
+    free = reach_of(from_potential(potential, 1.0, 1e-3, 0.0, start=start))
+    assert free.rate > 5.25**0.5  # the norm of the couplings between free units

@@ -1,5 +1,6 @@
 """The ideal device: equipartition, detailed balance, its schemes, its errors, and what it refuses."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from tests.linear_algebra.matrices import normal, positive
 from tests.physics import assert_within
 from thermotorch import linear_algebra
+from thermotorch.dynamics import OrnsteinUhlenbeck
 from thermotorch.linear_algebra.device import Device, Readout, RelaxationWarning, combine
 from thermotorch.linear_algebra.solve import second_moment
 
@@ -131,3 +133,59 @@ def test_every_replica_costs_its_reads_and_its_time(name):
     assert three.reads == 3 * one.reads >= 3 * 40
     assert three.time == pytest.approx(3 * one.time) and one.time > 0
     assert three.loads == one.loads
+
+
+def test_a_read_out_takes_the_time_of_its_reads_and_of_its_warm_up():
+    readout = Readout(reads=400, interval=0.5)
+    assert (readout.start_up, readout.duration) == (20.0, 220.0)
+    readout = Readout(reads=400, interval=0.5, warmup=3.0)
+    assert (readout.start_up, readout.duration) == (3.0, 203.0)
+    assert Readout(reads=8, replicas=2, blocks=1, warmup=0.0).duration == 8.0
+    assert Readout(reads=40).blocks == 20  # two reads in each block are enough
+
+
+def test_a_block_in_pieces_has_the_average_of_all_of_its_reads(monkeypatch):
+    """Pieces of unequal length, since long blocks are not held at once; without a warm-up the first read is read."""
+    A, readout = torch.diag(torch.tensor([1.0, 2.0]).double()), Readout(reads=22, blocks=2, replicas=2, warmup=0.0)
+    whole, time = Device().average(A, lambda x: x.mean(0), readout, seed=3, first_sample=5)
+    monkeypatch.setattr("thermotorch.linear_algebra.device._READS_AT_ONCE", 4 * 4)
+    pieces, _ = Device().average(A, lambda x: x.mean(0), readout, seed=3, first_sample=5)
+    torch.testing.assert_close(whole, pieces)
+    reads = Device().process(A, first_sample=5)(torch.zeros(2, 2).double(), 22, 1.0, 3, 0)
+    torch.testing.assert_close(whole, reads.view(2, 11, 2, 2).mean(1))
+    assert time == pytest.approx(2 * 22 / 1.5)
+
+
+@pytest.mark.parametrize("scale", [-3.0, torch.tensor([2.0, -0.5]).double()])
+def test_blocks_are_combined_over_replicas_too(scale):
+    torch.manual_seed(0)
+    blocks = torch.randn(5, 3, 2).double()
+    value, stderr = combine(blocks, scale)
+    torch.testing.assert_close(value, scale * blocks.mean((0, 1)))
+    spread = (blocks - blocks.mean((0, 1))).square().sum((0, 1)) / 14
+    torch.testing.assert_close(stderr, abs(scale) * (spread / 15).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("blocks", "memory", "warns"), [(7, 0.99, False), (8, 0.99, True), (400, 0.4, True), (400, 0.05, False)]
+)
+def test_neighbouring_blocks_that_agree_are_named(blocks, memory, warns):
+    """Of two replicas; with fewer than eight blocks nothing can be said."""
+    torch.manual_seed(0)
+    values, rows = torch.randn(2, 1).double(), []
+    for xi in torch.randn(blocks, 2, 1).double():
+        values = memory * values + (1 - memory**2) ** 0.5 * xi
+        rows.append(values)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        combine(torch.stack(rows))
+    assert [warning.category for warning in caught] == [RelaxationWarning] * warns
+
+
+@pytest.mark.parametrize(("interval", "steps"), [(0.3, 3), (0.26, 3), (0.01, 1)])
+def test_reads_are_the_nearest_whole_number_of_euler_steps_apart(interval, steps):
+    """At least one, and all of one length; 0.3 / 0.1 is less than 3 in floating point."""
+    A, start = torch.diag(torch.tensor([0.5, 1.5]).double()), torch.ones(3, 2).double()
+    found = Device(dt=0.1).process(A)(start, 2, interval, 5, 7)
+    law = OrnsteinUhlenbeck(A, D=2 * torch.eye(2).double()).euler_maruyama(interval / steps).power(steps)
+    torch.testing.assert_close(found, law.run(start, 2, seed=5, start_step=7))

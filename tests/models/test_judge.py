@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from thermotorch.models.judge import FeatureNet
 
@@ -58,3 +59,25 @@ def test_a_fresh_net_has_no_biases_and_weights_that_keep_the_size_of_activations
             # Six standard errors, 6 sqrt(2 / n), of the variance of n normals.
             expected = 2 / values[0].numel()
             assert abs(values.var().item() / expected - 1) < 6 * (2 / values.numel()) ** 0.5, name
+
+
+@torch.no_grad()
+def test_a_stage_halves_the_image_and_every_convolution_is_rectified():
+    torch.manual_seed(0)
+    net, images = (
+        FeatureNet(image_size=9, channels=2, widths=[3, 5], num_features=4, num_classes=3),
+        torch.rand(6, 2, 9, 9),
+    )
+    for parameter in net.parameters():
+        parameter.normal_(std=0.3)
+    weights = net.state_dict()
+
+    def of(name: str) -> list[torch.Tensor]:
+        return [weights[f"{name}.weight"], weights[f"{name}.bias"]]
+
+    maps = F.conv2d(images, *of("convolutions.0"), stride=2, padding=2).relu()
+    maps = F.conv2d(maps, *of("convolutions.2"), stride=2, padding=1).relu()
+    maps = F.conv2d(maps, *of("convolutions.4"), padding=1).relu()
+    features = F.linear(maps.flatten(1), *of("to_features"))
+    torch.testing.assert_close(net.features(images), features)
+    torch.testing.assert_close(net(images), F.linear(features.relu(), *of("to_logits")))

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from thermotorch import BlockCouplings, Potential, simulate
-from thermotorch.objectives import contrastive_loss, mean_response
+from thermotorch.models.classifier.neuron import neuron_activation
+from thermotorch.objectives import contrastive, contrastive_loss, mean_response
 
 TEMPERATURE = 0.5
 
@@ -93,3 +94,30 @@ def test_a_response_does_not_know_where_the_group_was(machine):
     states = torch.tensor([[0.6, -0.4, 0.0, 0.0], [0.6, -0.4, 2.0, -1.0]], dtype=torch.float64)
     one, other = mean_response(potential, states, slice(2, 4), TEMPERATURE)
     assert torch.equal(one, other)
+
+
+def test_responses_up_to_65536_are_exact_and_more_are_interpolated(monkeypatch):
+    monkeypatch.setattr(contrastive, "neuron_activation", lambda force, *well: torch.zeros_like(force))
+    monkeypatch.setattr(contrastive, "_interpolated", lambda force, *well: torch.ones_like(force))
+    potential = Potential(BlockCouplings({"visible": 1, "hidden": 1}, []))
+    for count, value in ((65536, 0.0), (65537, 1.0)):
+        assert (mean_response(potential, torch.zeros(count, 2), slice(1, 2), 1.0)[:, 1] == value).all()
+
+
+def test_many_responses_to_one_and_the_same_force_are_that_of_one():
+    potential = Potential(BlockCouplings({"visible": 1, "hidden": 1}, []), bias=-0.7)
+    many = mean_response(potential, torch.zeros(65537, 2), slice(1, 2), 1.0)[:, 1]
+    torch.testing.assert_close(many, neuron_activation(torch.full((65537,), 0.7)[:1]).expand(65537))
+
+
+def test_no_gradient_of_the_loss_reaches_its_states(machine):
+    states = [torch.randn(3, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    contrastive_loss(machine, *states).backward()
+    assert [state.grad for state in states] == [None, None] and machine.bias.grad is not None
+
+
+def test_wells_may_differ_in_no_coefficient():
+    for name in ("j2", "j3", "j4"):
+        wells = {"j2": 1.0, "j3": 0.0, "j4": 1.0, name: torch.tensor([1.0, 0.5, 0.6])}
+        with pytest.raises(ValueError, match="same on-site"):
+            mean_response(Potential(BlockCouplings({"unit": 3}, []), **wells), torch.zeros(1, 3), slice(1, 3), 1.0)

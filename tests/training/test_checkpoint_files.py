@@ -1,5 +1,6 @@
 """Checkpoints of training: never torn, and a damaged one is passed over for the newest that can be read."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,16 @@ from typing import BinaryIO
 import pytest
 import torch
 
-from thermotorch.training.checkpoint_files import WholeCheckpoints, fault_of, readable_checkpoint
+from thermotorch.training.checkpoint_files import (
+    LAST,
+    WholeCheckpoints,
+    checkpoint_to_resume,
+    fault_of,
+    keep_finished,
+    last_checkpoint,
+    local_checkpoint,
+    readable_checkpoint,
+)
 
 
 def save(path, step: int) -> None:
@@ -79,3 +89,68 @@ def test_where_none_can_be_read_one_sentence_names_the_file(tmp_path):
 def test_a_file_of_another_kind_is_no_checkpoint(tmp_path):
     torch.save([1, 2], tmp_path / "list.ckpt")
     assert fault_of(tmp_path / "list.ckpt") == "no checkpoint of Lightning"
+
+
+CONFIG = {"model": "rbm", "data": "digits", "objective": "score", "optimizer": "adam", "seed": 3, "trainer": "cpu"}
+
+
+def earlier_run(folder, age: int, **changed) -> None:
+    save(folder / LAST, age)
+    os.utime(folder / LAST, (age, age))
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps(CONFIG | changed))
+
+
+def test_last_is_the_newest_of_the_runs_beside_it_that_agree_unless_the_run_has_one_itself(tmp_path):
+    for age, name in enumerate(("b", "c", "a"), 1):
+        earlier_run(tmp_path / name, age, trainer=name)
+    earlier_run(tmp_path / "other", 9, seed=4)
+    assert last_checkpoint(tmp_path / "new", CONFIG) == tmp_path / "a" / LAST
+    earlier_run(tmp_path / "new", 0)
+    assert last_checkpoint(tmp_path / "new", CONFIG) == tmp_path / "new" / LAST
+
+
+@pytest.mark.parametrize("key", ["model", "data", "objective", "optimizer", "seed"])
+def test_a_run_of_another_kind_is_not_continued(tmp_path, key):
+    earlier_run(tmp_path / "one", 1, **{key: "another"})
+    with pytest.raises(FileNotFoundError, match=rf"\(one has another {key}\)"):
+        last_checkpoint(tmp_path / "new", CONFIG)
+
+
+def test_a_run_that_was_over_is_copied_to_the_run_that_finds_nothing_to_do(tmp_path):
+    resumed, run = tmp_path / "resumed.ckpt", tmp_path / "run"
+    WholeCheckpoints().save_checkpoint({"global_step": 5}, resumed)
+    keep_finished(resumed, run, 6)
+    keep_finished(tmp_path, run, 5)  # a folder
+    assert not run.exists()
+    keep_finished(resumed, run, 5)
+    assert (run / LAST).read_bytes() == resumed.read_bytes()
+    (run / LAST).write_bytes(b"its own")
+    keep_finished(resumed, run, 5)
+    assert (run / LAST).read_bytes() == b"its own"
+
+
+def test_a_requeued_run_starts_anew_or_goes_on_with_its_own_checkpoint(tmp_path):
+    earlier_run(tmp_path / "beside", 1)
+    for wanted in (None, "requeue"):
+        assert checkpoint_to_resume(wanted, tmp_path / "run", CONFIG) is None
+    assert checkpoint_to_resume("last", tmp_path / "run", CONFIG) == tmp_path / "beside" / LAST
+    save(tmp_path / "run" / LAST, 1)
+    assert checkpoint_to_resume("requeue", tmp_path / "run", CONFIG) == tmp_path / "run" / LAST
+    assert checkpoint_to_resume(str(tmp_path / "beside" / LAST), tmp_path / "run", CONFIG) == tmp_path / "beside" / LAST
+
+
+def test_a_checkpoint_that_was_named_is_not_replaced_by_another(tmp_path):
+    save(tmp_path / "whole.ckpt", 1)
+    (tmp_path / "named.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match="ckpt_path: .*named.ckpt is damaged"):
+        checkpoint_to_resume(str(tmp_path / "named.ckpt"), tmp_path / "run", CONFIG)
+    (tmp_path / "a::b").write_bytes(b"")  # as fsspec writes an address in an archive
+    with pytest.raises(FileNotFoundError, match="expected `last` or a path on this machine"):
+        local_checkpoint(tmp_path / "a::b")
+
+
+def test_the_folder_of_a_strategy_is_not_opened(tmp_path):
+    assert fault_of(tmp_path) == "an empty folder"
+    (tmp_path / "shard").write_bytes(b"")
+    assert fault_of(tmp_path) is None

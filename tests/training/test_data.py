@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from thermotorch.training.data import Batches, Digits8x8Data, MNISTData, Part, recorded_data
+from thermotorch.training.data import Batches, Digits8x8Data, MNISTData, Part, Updates, recorded_data
 
 
 def numbered(count: int = 10, **arguments) -> Batches:
@@ -92,6 +92,30 @@ def test_normalisations():
     assert abs(overall.mean()) < 1e-5
     assert abs(overall.std(correction=0) - 1) < 1e-5
     assert torch.allclose((unit - unit.mean()) / unit.std(correction=0), overall, atol=1e-5)
+    few = Digits8x8Data(normalisation="global", digits=[3], images_per_digit=1)
+    few.setup()
+    assert few._train[0].std(correction=0) == pytest.approx(1.0, abs=1e-5)  # of the 64 pixels themselves
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_processes_share_the_images_of_an_evaluation(processes, monkeypatch):
+    data, seen = Digits8x8Data(val_size=100), []
+    data.setup()
+    for rank in range(processes):
+        place = (lambda count: count, rank, processes)
+        monkeypatch.setattr("thermotorch.training.data.place_of", lambda trainer, place=place: place)
+        indices = [
+            torch.cat([batch["index"] for batch in part]) for part in (data.test_dataloader(), *data.val_dataloader())
+        ]
+        assert torch.equal(indices[1], data._val[2][rank::processes])
+        seen.append(indices[0])
+    assert torch.equal(torch.cat(seen).sort().values, torch.arange(297))
+
+
+def test_an_epoch_is_the_whole_batches_of_the_images_and_at_least_one():
+    assert [len(numbered(batch_size=size)) for size in (1, 3, 10, 25)] == [10, 3, 1, 1]
+    updates = Updates().train_dataloader()
+    assert [batch["step"] for batch in updates] == list(range(100))
 
 
 def test_the_split_is_disjoint_complete_and_fixed_by_the_seed():

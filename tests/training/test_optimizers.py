@@ -38,6 +38,17 @@ def test_the_rest_goes_to_the_optimizer():
     assert built["lr_scheduler"]["interval"] == "step"
 
 
+def test_adamw_is_meant_where_no_optimizer_is_named_and_a_factor_replaces_the_schedule():
+    spec = {"lr": 0.5, "warmup_steps": 9, "decay_steps": 2}
+    built = build_optimizer([nn.Parameter(torch.zeros(1))], spec, factor=lambda step: 0.25 / (step + 1))
+    optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
+    assert type(optimizer) is torch.optim.AdamW and spec == {"lr": 0.5, "warmup_steps": 9, "decay_steps": 2}
+    rates = [optimizer.param_groups[0]["lr"]]
+    optimizer.step()
+    schedule.step()
+    assert [*rates, optimizer.param_groups[0]["lr"]] == [0.125, 0.0625]
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"optimizer.name: expected one of \['adam', 'adamw'\], found 'adamm'"):
         build_optimizer([nn.Parameter(torch.zeros(1))], {"name": "adamm"})
