@@ -279,3 +279,52 @@ def test_a_sweep_returns_the_quantity_it_optimises(run, run_dir):
     cfg = configure(*small("feature_net"), "optimized_metric=train/los", "paths.output_dir=once")
     with pytest.raises(ValueError, match="unknown optimized_metric 'train/los'; did you mean 'train/loss'"):
         cli._train_and_score(cfg)
+
+
+def test_a_node_is_built_from_the_inside_out_with_its_positions_and_later_arguments():
+    linear = {"_target_": "torch.nn.Linear", "_args_": [2, 3], "bias": False}
+    built = cli.instantiate(OmegaConf.create(linear))
+    assert (built.in_features, built.out_features, built.bias) == (2, 3, None)
+    assert cli.instantiate(OmegaConf.create(linear), bias=True).bias is not None
+    later = cli.instantiate(OmegaConf.create({**linear, "_partial_": True, "_convert_": "all"}))
+    assert (later.args, later.keywords) == ((2, 3), {"bias": False})
+    nested = {"_target_": "torch.nn.Identity", "x": [{"y": linear}], "z": 1, "_partial_": True}
+    inside = cli.instantiate(OmegaConf.create(nested)).keywords
+    assert isinstance(inside["x"][0]["y"], torch.nn.Linear) and inside["z"] == 1
+    kept = cli.instantiate(OmegaConf.create({**nested, "_recursive_": False})).keywords
+    assert kept == {"x": [{"y": linear}], "z": 1}
+    with pytest.raises(ValueError, match="Missing mandatory value: x"):
+        cli.instantiate(OmegaConf.create({**nested, "x": "???"}))
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (["data=mnist"], None), (["+data=mnst"], "data"), (["++data=mnst"], "data"), (["data@x=mnst"], "data"),
+        (["data=null"], None), (["data=mnist,digits8x8"], None), (["seed=3", "data=digits8x8,mnst"], "data"),
+        (["data=mnst", "hydra.searchpath=[pkg://x]"], None), (["data=mnst", "-cd", "x"], None),
+        (["data=mnst", "--config-dir=x"], None), (["hydra/launcher=joblib"], None), (["nothing=mnst"], None),
+    ],
+)  # fmt: skip
+def test_choices_of_our_own_groups_are_checked_and_all_others_left_to_hydra(words, refused):
+    if refused is None:
+        cli._check_choices(words, cli.CONFIG_DIR)
+    else:
+        with pytest.raises(ValueError, match="unknown data 'mnst'; did you mean 'mnist'"):
+            cli._check_choices(words, cli.CONFIG_DIR)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "mode", "refused"),
+    [("ddp", "MULTIRUN", True), ("fsdp", "MULTIRUN", True), ("deepspeed_stage_2", "MULTIRUN", True),
+     ("ddp_spawn", "MULTIRUN", False), ("auto", "MULTIRUN", False), ("ddp", "RUN", False), (None, "MULTIRUN", False)],
+)  # fmt: skip
+def test_only_strategies_that_start_commands_are_refused_and_only_in_a_sweep(strategy, mode, refused, monkeypatch):
+    monkeypatch.setattr(cli.HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(cli.HydraConfig, "get", lambda: OmegaConf.create({"mode": cli.RunMode[mode]}))
+    trainer = OmegaConf.create({} if strategy is None else {"strategy": strategy})
+    if refused:
+        with pytest.raises(ValueError, match=f"trainer.strategy: '{strategy}' starts its processes as new commands"):
+            cli._refuse_scripts_in_a_sweep(trainer)
+    else:
+        cli._refuse_scripts_in_a_sweep(trainer)

@@ -61,3 +61,18 @@ def test_list_models_filters_by_pattern():
     assert list_models("aff*") == ["affine"]
     assert list_models("aff*", pretrained=True) == ["affine.test"]
     assert list_models("nothing*") == []
+
+
+def test_an_address_excludes_another_checkpoint(home):
+    with pytest.raises(ValueError, match="checkpoint: expected none beside the address .*affine.test.safetensors"):
+        create_model(home / "affine.test.safetensors", checkpoint=home / "affine.test.safetensors")
+    assert create_model(home / "affine.test.safetensors", width=4).config == {"width": 4}
+
+
+def test_patterns_are_several_or_one_and_tell_small_from_capital():
+    assert list_models(["affine", "d?pm"]) == ["affine", "ddpm"]
+    assert list_models(("affine.*", "AFFINE.*"), pretrained=True) == ["affine.test"]
+    assert list_models("Affine") == list_models([]) == []
+    for wrong in (3, ["affine", 3]):
+        with pytest.raises(TypeError, match="pattern: expected a pattern such as 'generator.*', or a list of them"):
+            list_models(wrong)

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from thermotorch.zoo import create_model, list_models, load_card, load_checkpoint, lookup, save_checkpoint
-from thermotorch.zoo.lookup import checkpoint_folders, find_checkpoint, hidden_checkpoints, is_address, list_checkpoints
+from thermotorch.zoo.lookup import (
+    check_length,
+    checkpoint_folders,
+    find_checkpoint,
+    hidden_checkpoints,
+    is_address,
+    list_checkpoints,
+)
 
 FIELDS = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
 
@@ -143,3 +150,27 @@ def test_a_name_of_thousands_of_characters_is_refused_in_a_line(places, name, as
         with pytest.raises(ValueError, match=f"checkpoint '.*expected a name .*, found {len(name)}") as refused:
             ask(Path(name) if as_path and not name.startswith("hf") else name)
         assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("x" * 243, True),  # with .safetensors it has the 255 bytes of most file systems
+        ("x" * 244, False),
+        ("\u00fc" * 121, True),
+        ("\u00fc" * 122, False),  # two bytes each
+        ("a" * 255 + "/x", True),
+        ("a" * 256 + "/x", False),
+        ("a/" * 2047 + "xy", True),  # 4,096 characters
+        ("a/" * 2047 + "xyz", False),
+    ],
+)
+def test_a_name_is_as_long_as_a_file_system_takes_it(name, fits):
+    for each in (name, Path(name)):
+        if fits:
+            assert check_length(each) == each
+        else:
+            with pytest.raises(ValueError, match=f"expected a name or path of fewer characters, found {len(name)}"):
+                check_length(each)
+    with pytest.raises(TypeError, match="name: expected a name or a path, got 3"):
+        check_length(3)

@@ -4,10 +4,11 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 from torch import nn
 
 from thermotorch.zoo import plugins, registry
-from thermotorch.zoo.registry import architecture, architectures, build_model, register_model
+from thermotorch.zoo.registry import architecture, architectures, build_model, build_within, register_model
 
 
 class Doubler(nn.Module):
@@ -157,3 +158,30 @@ def test_the_zoo_imports_no_model():
     program = "import sys, thermotorch.zoo as z; z.list_models(); "
     program += "sys.exit('thermotorch.models.baselines.diffusion' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class Sized(nn.Module):
+    """So many tensors of so many elements, which are not kept."""
+
+    def __init__(self, elements: int, tensors: int = 1) -> None:
+        super().__init__()
+        for _ in range(tensors):
+            torch.empty(elements, device="meta")
+
+
+def test_a_model_has_at_most_eight_times_the_elements_of_its_weights_and_four_million():
+    """And a hundred times their number of tensors, and ten thousand."""
+    register_model("sized")(Sized)
+    weights = {"a": torch.zeros(3), "b": torch.zeros(2, 4)}
+    most = 8 * 11 + 2**22
+    assert isinstance(build_within(weights, "sized", {"elements": most}), Sized)
+    assert isinstance(build_within(weights, "sized", {"elements": 1, "tensors": 10_200}), Sized)
+    for config in (
+        {"elements": most + 1},
+        {"elements": 1, "tensors": 10_201},
+        {"elements": most // 2 + 1, "tensors": 2},
+    ):
+        with pytest.raises(ValueError, match="asks for a model much larger than its weights"):
+            build_within(weights, "sized", config)
+    with pytest.raises(TypeError, match="unknown argument of architecture 'sized': 'element'"):
+        build_within(weights, "sized", {"element": 1})
