@@ -67,6 +67,19 @@ def test_sources_are_heat_and_charge(ngspice, three_units):
     assert found.heat == pytest.approx(fall, abs=0.1)  # first law of stochastic thermodynamics
 
 
+def test_units_of_other_mobilities_have_the_same_ledgers(ngspice, three_units):
+    """A unit of mobility mu has mu times the conductances: its bias currents are mu times as large, its heat is not."""
+    mobility, start = torch.tensor([0.5, 1.0, 3.0]).double(), torch.tensor([0.2, 0.4, -0.6]).double()
+    machine = from_potential(three_units, 2.0, 1e-3, 0.0, start=start, mobility=mobility)
+    found, scale = circuit_energies(machine, step=0.002, reltol=1e-7), Scale(0.0)
+    x, time = found.run.states(3, scale.volt), found.run.waveforms["time"] / scale.second
+    assert found.heat == pytest.approx((three_units.energy(start) - three_units.energy(x[-1])).item(), rel=1e-3)
+    slope = 2 * machine.j2.abs() + 12 * machine.j4 * x**2 + machine.couplings.abs().sum(1)
+    rc = device("rc_analog")
+    joule = rc.supply.value * rc.capacitance.value / rc.gm_over_current.value * torch.trapezoid(slope, time, dim=0)
+    assert found.supply * found.kT == pytest.approx((mobility * joule).sum().item(), rel=2e-3)
+
+
 def test_the_fall_of_V_is_not_that_of_the_capacitors(ngspice, three_units):
     start = torch.tensor([0.2, 0.4, -0.6]).double()
     found = circuit_energies(from_potential(three_units, TIME, 1e-3, 0.0, start=start), step=0.002, reltol=1e-7)

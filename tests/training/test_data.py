@@ -32,6 +32,21 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     assert any(not torch.equal(one.batch(step)["index"], numbered(seed=1).batch(step)["index"]) for step in range(3))
 
 
+def test_the_order_of_images_is_the_documented_function_of_seed_and_epoch():
+    """Numpy's Philox with the key (seed, epoch); the validation split has the last epoch of all."""
+    orders = {
+        epoch: np.random.Generator(np.random.Philox(key=np.array([3, epoch], dtype=np.uint64))).permutation(1500)
+        for epoch in (0, 1, 2**64 - 1)
+    }
+    data = Digits8x8Data(val_size=100, seed=3)
+    data.setup()
+    assert data._val[2].tolist() == sorted(orders[2**64 - 1][:100])
+    assert data._train[2].tolist() == sorted(orders[2**64 - 1][100:])
+    batches = numbered(1500, batch_size=1000, seed=3)
+    found = torch.cat([batches.batch(step)["index"] for step in range(3)])
+    assert found.tolist() == [*orders[0], *orders[1]]
+
+
 def test_a_batch_says_which_image_is_where():
     batch = numbered().batch(3)
     assert torch.equal(batch["image"].flatten(), batch["index"].float())

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -5,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.training.sampling import SampleIds, Sampling, joined_samples, sample_over_processes
+from thermotorch.training.sampling import SampleFiles, SampleIds, Sampling, joined_samples, sample_over_processes
 
 
 def machine() -> ThermodynamicGenerator:
@@ -98,3 +100,16 @@ def test_bad_sizes_are_refused(tmp_path):
         SampleIds(3, batch_size=0)
     with pytest.raises(ValueError, match=r"given: expected 3 labels \(num_samples\), found 2"):
         SampleIds(3, given={"labels": torch.zeros(2)})
+
+
+def test_files_of_an_earlier_call_are_removed_by_the_first_process_and_others_stay(tmp_path):
+    """A call with more processes leaves parts that this one would not write over."""
+    waited = []
+    for first, left in ((False, ["notes.txt", "rank-00007.safetensors"]), (True, ["notes.txt"])):
+        for name in ("notes.txt", "rank-00007.safetensors"):
+            (tmp_path / name).write_bytes(b"")
+        strategy = SimpleNamespace(barrier=lambda: waited.append(sorted(file.name for file in tmp_path.iterdir())))
+        SampleFiles(tmp_path).on_predict_start(SimpleNamespace(is_global_zero=first, strategy=strategy), None)
+        assert waited.pop() == left
+    sample_over_processes(machine(), 2, tmp_path, devices=1, progress_bar=False)
+    assert [file.name for file in tmp_path.glob("*.safetensors")] == []
