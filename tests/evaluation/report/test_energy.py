@@ -8,6 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from tests.evaluation.energy.joules import close
 from tests.evaluation.report.comparisons import BOUND, comparison, line
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.energy.contribution import Line
@@ -147,9 +148,9 @@ def test_a_bar_begins_at_the_scale_and_its_whisker_ends_with_the_range_or_the_ax
     axes = Figure().subplots()
     _bar(axes, 2.0, line("heat", 1e-15, low, 1e-13), "#336699", _Axis(1e-20, 1e-10, 3e-18))
     (bar,) = axes.patches
-    assert (bar.get_x(), bar.get_x() + bar.get_width()) == (3e-18, pytest.approx(1e-15))
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == (3e-18, close(1e-15))
     (segment,) = axes.collections[0].get_segments()
-    assert segment.tolist() == [[pytest.approx(whisker), 2.0], [pytest.approx(1e-13), 2.0]]
+    assert segment.tolist() == [[close(whisker), 2.0], [close(1e-13), 2.0]]
     (text,) = axes.texts
     assert text.get_text() == "1e-15 J" and text.xy == (1e-13, 2.0)
     _bar(axes, 3.0, line("heat", 1e-15), "#336699", _Axis(1e-20, 1e-10, None))

@@ -45,6 +45,7 @@ def test_the_best_distance_is_first_below_real_images_and_energies_are_sums_in_t
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n\n")[0].splitlines()
     ]
     assert [line[0] for line in lines] == ["as many real images", "`ddpm.b`, ddim 50", "`generator.a`"]
+    assert header[1] == f"Fréchet distance ({SPACE})"
     assert [line[1] for line in lines] == ["0.125 ± 0.010", "2", "3"]
     assert header[-2:] == ["J, modelled: ideal or 45 nm fp32", "J, modelled: rc_analog or A100 fp32"]
     assert [line[-2:] for line in lines[1:]] == [["7.5e-01", ""], ["", "3.0e-08"]]
