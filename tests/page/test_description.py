@@ -55,7 +55,6 @@ SHOWN = {
     "generator.mnist_unlabelled",
     "generator.mnist_conditional",
     "generator.mnist_chain",
-    "generator.mnist_chain_unconditional",
     "generator.digits8x8",
 }
 REASONS = {
