@@ -32,6 +32,15 @@ def test_first_law_over_a_cycle(options):
     assert abs(run.heat) > 1.0 and abs(run.preparation) > 1.0  # the identity is not one of zeros
 
 
+def test_first_law_over_a_cycle_of_a_machine_with_a_die():
+    """The die is never off, so that it switches nothing; its units alone take longer than the others to prepare."""
+    model = machine(num_classes=4).with_die(amplitude=9.0, threshold=1.2, time=30.0)
+    run = machine_run(model, num_samples=50, seed=3)
+    assert run.heat + run.preparation == pytest.approx(run.work_on + run.work_off, rel=1e-5)
+    assert (run.run_time, run.noise_time) == (1.0, pytest.approx(1.0 + 29.0 * 8 / 21))
+    assert machine_run(machine(num_classes=4), num_samples=2).noise_time == 1.0
+
+
 @pytest.mark.parametrize("gain", [[1.0, 1.0], [0.3, 0.6]])
 def test_first_law_over_a_cycle_of_a_scheduled_machine(gain):
     """Switching on to the first gain and off from the last, and the turns of the knob between, are all of the work."""

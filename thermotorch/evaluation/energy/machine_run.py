@@ -43,7 +43,7 @@ class MachineRun:
     biases: int
     temperature: float  # kT in the potential's energy unit
     run_time: float  # of the sample, in units of 1 / (mobility x energy unit)
-    noise_time: float  # of the noise before it
+    noise_time: float  # of the noise before it, averaged over units: a die takes longer than the others
     drive: float  # integral of -gain mu x.(b + Jx) over the units that move while the sample relaxes
     stored: float  # growth of x^2 / 2 of these units in that time, the charge of the nodes
     coupling_slope: float  # sum of |J_ij| over i != j where unit i moves, a conductance in units of that of unit slope
@@ -90,7 +90,8 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
     turning = run.work / kT  # the knobs of a scheduled machine
     released, released_stderr = mean_of(run.heat / kT if heat is None else heat)
     assert run.states is not None  # recorded
-    held = model.held()
+    held, die = model.held(), model.die
+    die_time = max(0.0, die.time - model.t_final) * 2 * die.classes / potential.num_units if die else 0.0
     moves = torch.ones_like(end[0]) if held is None else (~held).to(end)
     times = torch.linspace(0, model.steps - 1, len(run.states) + 1).tolist()
     gain = [next(part.gain for part in model.segments if step < part.last) for step in times]
@@ -108,7 +109,7 @@ def machine_run(model: nn.Module, num_samples: int = 64, seed: int = 0, heat: Te
         biases=int((potential.bias != 0).sum()),
         temperature=kT,
         run_time=model.t_final,
-        noise_time=model.t_final,
+        noise_time=model.t_final + die_time,
         drive=drive(potential, torch.cat([start[None], run.states]), model.mobility * moves, model.t_final, gain) / kT,
         stored=((end**2 - start**2) @ moves).double().mean().item() / (2 * kT),
         **slopes(potential, run.states, moves),
