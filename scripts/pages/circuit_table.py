@@ -13,10 +13,11 @@ _LEAD = """## Lines that a circuit has checked
 
 Machines exported as netlists, run in ngspice with integrals of v i (`python -m scripts.pages.circuit_energy`, noise
 step 0.0125, not seeded; of any machine by `thermotorch-export model=generator.digits8x8 metered=true`). Twenty runs of
-the small machines; of `generator.digits8x8` two in the ideal rendering (step 0.01), two of its cells, one of its pairs.
-The ideal rendering is priced at 0.8 V and 300 K; cells and differential pairs of level-1 transistors at 1.8 V, with an overdrive of 0.2 V, so
-that g_m/I is 5 per volt, and injected noise ([circuits](circuit.md)). The ledger's column is without `well_overhead` in
-the row of the wells. Both columns are modelled: nothing was measured on a device."""
+the small machines; of `generator.digits8x8` two in the ideal rendering (step 0.01), two of its cells, one of its
+pairs. The ideal rendering is priced at 0.8 V and 300 K; cells and differential pairs of level-1 transistors at 1.8 V,
+with an overdrive of 0.2 V, so that g_m/I is 5 per volt, and injected noise ([circuits](circuit.md)). The ledger's
+column is without `well_overhead` in the row of the wells. Both columns are modelled: nothing was measured on a
+device."""
 
 _LINES = """- **Heat of the trajectory, preparation**: checked, and mended. The ledger had priced the fall of V, which
   no conductance dissipates; v i is many times as much, since couplings hold units up against their wells. It comes from
