@@ -142,6 +142,8 @@ def test_a_chain_tells_its_stages_what_its_first_machine_drew():
         ({"die": {"amplitude": 14.0}, "num_classes": 2}, "num_classes"),
         ({"die": {"amplitude": 0.0}}, "die.amplitude"),
         ({"die": {"sides": 6}}, "die: expected an amplitude"),
+        ({"die": {"amplitude": 14.0, "sides": 6}}, "die: expected an amplitude, and some of amplitude, inhibition"),
+        ({"die": {"amplitude": 14.0, "time": 0.25}}, "die.time"),
         ({"die": {"amplitude": 14.0}, "schedule": {"gain": [1.0, 1.0]}}, "die: expected an autonomous machine"),
     ],
 )
@@ -162,3 +164,8 @@ def test_pages_and_circuits_of_a_machine_with_a_die_are_those_with_held_labels()
     assert describe(model, "x") == describe(plain, "x")
     circuits = [analog_machine(each, label=3) for each in (model, plain)]
     assert torch.equal(circuits[0].couplings, circuits[1].couplings)
+
+
+def test_a_setting_that_is_no_number_is_named():
+    with pytest.raises((TypeError, ValueError), match=r"die\.threshold"):
+        ThermodynamicGenerator(**SMALL, die={"amplitude": 14.0, "threshold": "high"})

@@ -16,7 +16,7 @@ The last term is made up for in the wells of the units. Energies are in the unit
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import sqrt
 from typing import Any, cast
 
@@ -164,11 +164,10 @@ def relabel(target: Potential, source: Potential, now: ClassDie | None, before: 
 
 
 def die_of(settings: Mapping[str, Any] | None, classes: int) -> ClassDie | None:
-    """Return the die of these settings; None for none, ValueError for unknown settings."""
+    """Return the die of these settings; None for none, ValueError for settings that it does not have."""
     if settings is None:
         return None
-    try:
-        return ClassDie(classes, **settings)
-    except TypeError:
-        known = ", ".join(ClassDie(3, 1.0).settings)
-        raise ValueError(f"die: expected an amplitude, and some of {known}, got {dict(settings)}") from None
+    known = [field.name for field in fields(ClassDie) if field.name != "classes"]
+    if "amplitude" not in settings or set(settings) - set(known):
+        raise ValueError(f"die: expected an amplitude, and some of {', '.join(known)}, got {dict(settings)}")
+    return ClassDie(classes, **settings)

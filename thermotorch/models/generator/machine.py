@@ -95,8 +95,10 @@ class ThermodynamicGenerator(ImageDevice, DerivedBuffers):
         choose("integrator", integrator, (*INTEGRATORS, "auto"))
         schedule = None if schedule is None else mapping_of("schedule", schedule)
         self.die: ClassDie | None = die_of(None if die is None else mapping_of("die", die), num_classes)
-        if self.die and schedule is not None:
-            raise ValueError("die: expected an autonomous machine, got one with a schedule")
+        if self.die:
+            whole_steps("die.time", self.die.time, dt)
+            if schedule is not None:
+                raise ValueError("die: expected an autonomous machine, got one with a schedule")
         self.config: dict[str, Any] = {
             "image_shape": image_shape, "hidden": layers if several else layers[0], "hidden_hidden": hidden_hidden,
             "visible_bias": visible_bias, "num_classes": num_classes, "temperature": temperature, "t_final": t_final,
