@@ -134,7 +134,7 @@ def on_the_grid_of_the_page(chain: ThermodynamicChain) -> ThermodynamicChain:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_sample_7_of_seed_0_of_the_chain(engine, tmp_path):
     """In float64, to 1e-5 of white: six machines run one after the other."""
-    chain = load_checkpoint("generator.mnist_chain")
+    chain = load_checkpoint("generator.mnist_chain").without_die()  # a page asks for classes
     found = run(engine, chain, tmp_path, quartets=[1])
     exact = on_the_grid_of_the_page(realise(chain, bits=6).double())
     exact = exact.sample(1, seed=0, sample_ids=torch.tensor([7]))
@@ -161,15 +161,15 @@ def test_sample_7_of_seed_0_is_sample_7_of_seed_0(engine, name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_sample_7_with_a_half_held_at_another_temperature_and_observation_time(engine, tmp_path):
-    """The lower half is held, at 1.5 times the temperature for 25 in place of 50."""
+    """The lower half is held, at 1.5 times the temperature for 5 in place of 10."""
     name, held = "generator.mnist_conditional", torch.zeros(28, 28, dtype=torch.bool)
     held[14:] = True
     known = torch.linspace(0, 1, 784, dtype=torch.float64).view(1, 28, 28)
     given = {"mask": held.flatten().int().tolist(), "pixels": known.flatten().tolist()}
-    options = {"quartets": [1], "labels": 4, "known": given, "steps": 250, "factor": 1.5}
+    options = {"quartets": [1], "labels": 4, "known": given, "steps": 100, "factor": 1.5}
     own = load_checkpoint(name)
     found = run(engine, own, tmp_path, **options)
-    machine = load_checkpoint(name, config={"temperature": 1.5 * own.temperature, "t_final": 25.0})
+    machine = load_checkpoint(name, config={"temperature": 1.5 * own.temperature, "t_final": 5.0})
     machine = realise(machine, bits=8).double()
     labels, ids = torch.tensor([4]), torch.tensor([7])
     expected = machine.sample(1, seed=0, sample_ids=ids, labels=labels, known=known[None], mask=held[None])
