@@ -9,6 +9,7 @@ from torchvision.utils import make_grid
 
 from thermotorch.couplings import BlockCouplings
 from thermotorch.dynamics import Trajectory
+from thermotorch.evaluation.energy.machine_run import noise_of
 from thermotorch.evaluation.report.pictures import save_animation, save_png, to_pillow
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.potential import Potential
@@ -43,8 +44,7 @@ def save_figures(
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, model.steps // frames)
     ids = torch.arange(rows * rows)
-    labels = ids % model.num_classes if model.num_classes and not model.draws_class else None
-    start = model.start(len(ids), seed=seed, sample_ids=ids, labels=labels)
+    start = noise_of(model, ids, seed)
     run = model.denoise(start, seed=seed, sample_ids=ids, record=every)
     states = _with_start(start, run)
     pictures = {
