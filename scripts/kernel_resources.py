@@ -101,8 +101,8 @@ def _tiled(batch: int, precision: str, fast: bool, all_options: bool) -> Iterato
         yield variant("advance without product", streamed.advance, streamed.POINTWISE, **options)
     for flow in (True, False) if all_options else (True,):
         yield variant("flows", flows.flows, tile, FLOW=flow, SEEN=False, KICKED=True, COUPLED=True, FAST=fast)
-    for drive in (False, True) if all_options else (False,):
-        yield variant("half_step", alternating.half_step, narrow, COUPLED=True, FAST=fast, DRIVE=drive)
+    for full in (False, True) if all_options else (False,):
+        yield variant("half_step", alternating.half_step, narrow, COUPLED=True, FAST=fast, DRIVE=full, TRAIL=full)
     options = {"PULLED": True, "ENTERS": all_options, "MOVED": True}
     yield variant("half_back", alternating_adjoint.half_back, narrow, **options)
     for half in (False, True):

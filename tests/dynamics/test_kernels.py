@@ -63,5 +63,7 @@ def test_every_launch_binds_and_compiles():
     command = [sys.executable, "-m", "tests.dynamics.cuda.compile_launches"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    kernels = {"trajectory", "retrace", "advance", "retreat", "flows", "residual", "half_step", "half_back"}
+    kernels = {
+        "trajectory", "retrace", "advance", "retreat", "flows", "residual", "half_step", "half_back", "coefficients",
+    }  # fmt: skip
     assert all(f"'{name}'" in done.stdout for name in kernels), done.stdout

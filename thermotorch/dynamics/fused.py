@@ -27,6 +27,13 @@ _CHUNK_ELEMENTS = 1 << 15  # steps x units of a chunk; not x batch, since no sam
 _KEEP_ELEMENTS = 1 << 25  # kept states up to 128 MB spare the backward pass a second forward pass
 
 
+def _most_kept(device: torch.device) -> int:
+    """Return the most elements of kept states, on a GPU at least a fortieth of its memory."""
+    if device.type != "cuda":
+        return _KEEP_ELEMENTS
+    return max(_KEEP_ELEMENTS, torch.cuda.get_device_properties(device).total_memory // (40 * 4))
+
+
 def refusal(problem: Problem, device: str) -> str | None:
     """Return why the operators on `device` do not cover this problem, or None."""
     actual = problem.state.device.type
@@ -145,7 +152,7 @@ class _Operator:
             return 0
         if torch.compiler.is_compiling():  # reading the batch size would specialise the graph to it
             return ceil(sqrt(steps))
-        return 1 if steps * state.numel() <= _KEEP_ELEMENTS else ceil(sqrt(steps))
+        return 1 if steps * state.numel() <= _most_kept(state.device) else ceil(sqrt(steps))
 
     def diverged(self, before: Point, first: int, end: int) -> None:
         def step(x: Tensor, number: int) -> Tensor:

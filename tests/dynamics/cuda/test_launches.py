@@ -24,7 +24,7 @@ PATHS = {
     "euler_maruyama": ({"advance": 1}, {"advance": KEEP, "retreat": KEEP}, 54),
     "leimkuhler_matthews": ({"advance": 1}, {"advance": KEEP, "retreat": KEEP}, 54),
     "heun": ({"advance": 2}, {"advance": 2 * KEEP, "retreat": 2 * KEEP}, 62),
-    "alternating": ({"half_step": 2}, {"half_step": 2 * KEEP, "half_back": 2 * KEEP + 1}, 67),
+    "alternating": ({"half_step": 2}, {"half_step": 2 * KEEP, "half_back": 2 * KEEP}, 67),
 }
 
 

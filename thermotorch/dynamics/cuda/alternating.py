@@ -9,7 +9,7 @@ and no product includes zeros of the own colour. Only the noise depends on the n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -19,10 +19,21 @@ from torch import Tensor
 
 from thermotorch.dynamics.alternating import second_colour
 from thermotorch.dynamics.cuda.flows import relax
-from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Pipeline, Tile, borrowed, pieces, tile_for
+from thermotorch.dynamics.cuda.pipeline import (
+    GRAPH,
+    Couplings,
+    Force,
+    Pipeline,
+    Tile,
+    borrowed,
+    most_held,
+    pieces,
+    steps_of_graph,
+    tile_for,
+)  # fmt: skip
 from thermotorch.dynamics.cuda.run import Run
-from thermotorch.dynamics.cuda.tiles import matrix_product, place, rows_of_tile, take_units, tile_normals
-from thermotorch.dynamics.splitting import on_site_flows
+from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, rows_of_tile, take_units, tile_normals
+from thermotorch.dynamics.cuda.unit_flows import unit_flows
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Colours:
     places: list[Tensor]  # numbers of each colour's units in the machine, int64 [own]
     into: list[Tensor]  # the couplings on each colour, [other, own]
     flows: list[Tensor]  # bias, decay, gain, spread, stiffness and shift of each colour, [6, own]
+    spans: list[slice | None]  # the same places as a slice, or None if others lie between them
 
     @classmethod
     def of(cls, run: Run) -> "Colours":
@@ -39,16 +51,16 @@ class Colours:
         # Numbers are generated on the device, since a graph that the caller captures cannot copy from the host.
         stretches, lengths = torch.unique_consecutive(second, return_counts=True)
         ends = lengths.cumsum(0).tolist()
-        ranges: list[list[Tensor]] = [[run.sample_ids.new_empty(0)], [run.sample_ids.new_empty(0)]]
+        ranges: list[list[slice]] = [[], []]
         for colour, begin, end in zip(stretches.tolist(), [0, *ends[:-1]], ends, strict=True):
-            ranges[colour].append(torch.arange(begin, end, device=run.state.device))
-        first, other = places = [torch.cat(stretch) for stretch in ranges]
-        into = [run.matrix.index_select(0, a).index_select(1, b) for a, b in ((other, first), (first, other))]
-        # In float64, as in `native/alternating.h`.
-        bias, j2, j3, j4, mobility = (value.double() for value in (run.bias, run.j2, run.j3, run.j4, run.mobility))
-        flows = on_site_flows(bias, j2, j3, j4, mobility * run.dt, run.temperature)
-        whole = torch.stack([flows.bias, flows.decay, flows.gain, flows.spread, flows.stiffness, flows.shift]).float()
-        return cls(places, into, [whole.index_select(1, own) for own in places])
+            ranges[colour].append(slice(begin, end))
+        numbers = torch.arange(run.units, device=run.state.device)
+        places = [torch.cat([numbers[span] for span in [slice(0), *spans]]) for spans in ranges]
+        spans = [spans[0] if len(spans) == 1 else None for spans in ranges]
+        colours = cls(places, [], [unit_flows(run, own) for own in places], spans)
+        for colour in range(2):
+            colours.into.append(colours.take(colour, colours.take(1 - colour, run.matrix.T).T))
+        return colours
 
     @property
     def coupled(self) -> bool:
@@ -60,33 +72,50 @@ class Colours:
 
     def join(self, parts: Sequence[Tensor], out: Tensor) -> Tensor:
         """Return `out` [..., unit], filled with these parts."""
-        for own, part in zip(self.places, parts, strict=True):
-            out.index_copy_(-1, own, part)
+        for own, span, part in zip(self.places, self.spans, parts, strict=True):
+            if span is None:
+                out.index_copy_(-1, own, part)
+            else:
+                out[..., span] = part
         return out
+
+    def take(self, colour: int, tensor: Tensor) -> Tensor:
+        """Return one colour's part of a tensor [..., unit], a view of it if the places allow."""
+        span = self.spans[colour]
+        return tensor.index_select(-1, self.places[colour]) if span is None else tensor[..., span]
 
 
 def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Return end state, recorded and kept states of a run of any size."""
-    outputs, colours = run.outputs(), colours or Colours.of(run)
+    (end, recorded, kept), colours = run.outputs(), colours or Colours.of(run)
     tile = tile or tile_for(run.batch, run.precision, narrow=True)
     drives = None if run.drive is None else colours.split(run.drive)
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
+    # Every state is kept by the launches themselves, without a stop after each step.
+    trailing = len(kept) > 0 and run.keep == 1
+    moving, most = (replace(run, keep=0), most_held(run.state)) if trailing else (run, GRAPH)
+    graph_steps = steps_of_graph(moving, most)
     for part, size in pieces(run, tile):
         # A drive of many steps is read in place, so that its graph serves this run only.
         sizes = size, *map(len, colours.places)
-        key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile)
-        with borrowed(run, Alternating, key, partial(Alternating, run, colours, drives, size, tile)) as pipeline:
-            pipeline.load(run, colours, drives, part)
-            pipeline.follow(run, part, *outputs)
-    return outputs
+        key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile, trailing)
+        make = partial(Alternating, run, colours, drives, size, tile, trail=most if trailing else 0)
+        with borrowed(moving, Alternating, key, make, graph_steps) as pipeline:
+            pipeline.load(run, colours, drives, part, kept)
+            pipeline.follow(moving, part, end, recorded, kept)
+    return end, recorded, kept
 
 
 class Alternating(Pipeline):
-    """A pipeline with one buffer for each colour (and, for "bf16", a copy as the operand of the other's product)."""
+    """A pipeline with one buffer for each colour (and, for "bf16", a copy as the operand of the other's product).
+
+    `trail` is the most steps whose states the launches store one after the other, on their way to `kept`; 0 for none.
+    """
 
     def __init__(
-        self, run: Run, colours: Colours, drives: list[Tensor] | None, rows: int, tile: Tile, graph_steps: int
-    ) -> None:
+        self, run: Run, colours: Colours, drives: list[Tensor] | None, rows: int, tile: Tile, graph_steps: int,
+        trail: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__(rows, tile, run.state.device, graph_steps)
         self.fast_noise, self.stream = run.fast_noise, run.stream
         self.couplings = [Couplings(matrix.T, tile, run.precision) for matrix in colours.into]
@@ -95,11 +124,16 @@ class Alternating(Pipeline):
         if run.precision == "bf16":
             self.points = [torch.zeros_like(operand, dtype=torch.float32) for operand in self.operands]
         flows, places = map(torch.empty_like, colours.flows), map(torch.empty_like, colours.places)
-        self.colours = Colours(list(places), [], list(flows))
+        self.colours = Colours(list(places), [], list(flows), colours.spans)
         self.drives = None if drives is None else [Force(drive, rows) for drive in drives]
+        self.trail: list[Tensor] = []
+        if trail:
+            self.longest = graph_steps or min(trail, run.steps)
+            self.trail = [run.state.new_empty(self.longest, rows, len(own)) for own in colours.places]
 
-    def load(self, run: Run, colours: Colours, drives: list[Tensor] | None, part: slice) -> None:
-        """Start from samples `part` of `run`."""
+    def load(self, run: Run, colours: Colours, drives: list[Tensor] | None, part: slice, kept: Tensor) -> None:
+        """Start from samples `part` of `run`; states of a trail go to `kept` [steps - 1, batch, unit]."""
+        self.colours = replace(self.colours, spans=colours.spans)
         for colour in range(2):
             self.couplings[colour].set(colours.into[colour].T)
             self.colours.places[colour].copy_(colours.places[colour])
@@ -107,9 +141,11 @@ class Alternating(Pipeline):
             if drives is not None and self.drives is not None:
                 self.drives[colour].set(drives[colour], part)
         self.start(run, part)
+        self.kept, self.stored = kept[:, part], 0
 
     def put(self, state: Tensor) -> None:
-        for values, point, operand in zip(self.colours.split(state), self.points, self.operands, strict=True):
+        for colour, (point, operand) in enumerate(zip(self.points, self.operands, strict=True)):
+            values = self.colours.take(colour, state)
             for buffer in (point,) if operand is point else (point, operand):
                 buffer[: self.rows, : values.shape[1]] = values
 
@@ -125,25 +161,36 @@ class Alternating(Pipeline):
             self.move(1, offset)
         self.move(0, offset)
 
+    def after(self, steps: int) -> None:
+        if self.trail:
+            out = self.kept[self.stored : self.stored + steps]  # the end of a run is not among them
+            self.colours.join([states[: len(out)] for states in self.trail], out)
+            self.stored += steps
+
     def move(self, colour: int, offset: int) -> None:
         """Launch the move of the units of one colour in the field of the others."""
         tile, couplings, point = self.tile, self.couplings[colour], self.points[colour]
         drive = None if self.drives is None else self.drives[colour]
         half_step[(triton.cdiv(self.rows, tile.m) * triton.cdiv(couplings.units, tile.n),)](
             point, self.operands[1 - colour], self.operands[colour], couplings.high, couplings.low,
-            self.colours.places[colour], *self.colours.flows[colour], point if drive is None else drive.here, self.ids,
+            self.colours.places[colour], *self.colours.flows[colour], point if drive is None else drive.here,
+            self.trail[colour][offset] if self.trail else point, self.ids,
             self.clock, self.rows, couplings.units, couplings.pitch, point.shape[1], offset, self.stream,
             *((0, 0) if drive is None else drive.strides),
             COUPLED=self.colours.coupled, PRECISION=couplings.precision, FAST=self.fast_noise, DRIVE=drive is not None,
-            M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
+            TRAIL=bool(self.trail), M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=("batch", "offset", "stream", "drive_step", "drive_row"))
+# Steps of a trail lie at any address; without this, each combination of alignments would compile its own kernel.
+@triton.jit(
+    do_not_specialize=("batch", "offset", "stream", "drive_step", "drive_row"),
+    do_not_specialize_on_alignment=("trail",),
+)
 def half_step(
     point, operand, own_operand, couplings, couplings_low, places, bias, decay, gain, spread, stiffness, shift, drive,
-    ids, clock, batch, units, pitch, own_pitch, offset, stream, drive_step, drive_row,
-    COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr,
+    trail, ids, clock, batch, units, pitch, own_pitch, offset, stream, drive_step, drive_row,
+    COUPLED: tl.constexpr, PRECISION: tl.constexpr, FAST: tl.constexpr, DRIVE: tl.constexpr, TRAIL: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Move one tile of a colour in place; `clock` holds seed, step and drive row, and `offset` counts from them."""
@@ -172,3 +219,5 @@ def half_step(
     tl.store(point + where, x, mask=inside)
     if PRECISION == "bf16":
         tl.store(own_operand + where, x.to(own_operand.dtype.element_ty), mask=inside)
+    if TRAIL:
+        put(trail, x, row, own, batch, units)

@@ -4,11 +4,14 @@
     lam <- lam - a J^T   of the other one;   dL/dJ = - sum (the other's states as they were)^T a,  dL/d(drive) = a
 
 The slope N'(z) = (1 - stiffness (x' + shift)^2)^(3/2) follows from the end of the flow, so that the states at whole
-steps suffice. They are recomputed from a segment's checkpoint with the same counters; its vectors a are stored, and one
-product for each colour over all steps and samples of the segment gives the gradient of the couplings.
+steps suffice. If not all were kept, they are computed again from a checkpoint with the same counters. Pieces of the
+path go back through the same buffers, so that one graph serves all of them. The vectors a of a piece are stored, and
+one product for each colour over its steps and samples gives the gradient of the couplings.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 import triton
@@ -18,30 +21,34 @@ from torch import Tensor
 from thermotorch.dynamics.cuda.adjoint import add_drive, entering, segments
 from thermotorch.dynamics.cuda.alternating import Colours, langevin
 from thermotorch.dynamics.cuda.matmul import matmul
-from thermotorch.dynamics.cuda.pipeline import Couplings, tile_for
-from thermotorch.dynamics.cuda.run import BackwardRun, Run, parts
+from thermotorch.dynamics.cuda.pipeline import Couplings, Pipeline, Tile, borrowed, graph_length, most_held, tile_for
+from thermotorch.dynamics.cuda.run import BackwardRun, parts
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, take, take_units
 
 
 def langevin_backward(run: BackwardRun) -> list[Tensor]:
     """Return [dL/d(state), dL/d(bias), dL/d(drive), *dL/d(blocks)], see `thermotorch::langevin_backward`."""
     colours = Colours.of(run)
-    retrace = _Retrace(run, colours)
     of_couplings = [torch.zeros_like(matrix) for matrix in colours.into]
     of_bias = [torch.zeros_like(own) for own in colours.split(run.bias)]
     whole_drive = run.drive_gradient()
     of_drive = colours.split(whole_drive) if run.needs_drive else []
-    for segment, done in segments(run):
-        path = colours.split(_path(run, segment, colours))
-        vectors = retrace(path, done)
-        for colour, pushed in enumerate(vectors):
-            of_bias[colour] -= pushed.sum((0, 1))
-            if run.needs_drive:
-                add_drive(of_drive[colour], pushed, done)
-            if run.needs_blocks and colours.coupled:
-                # Colour 1 moved in the field of the states before the step, colour 0 in that of those after it.
-                others = path[1 - colour][:-1] if colour else path[1 - colour][1:]
-                of_couplings[colour] -= matmul(others.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
+    tile = tile_for(run.batch, run.precision, narrow=True)
+    length = max(1, graph_length(run.keep if run.keep > 1 else run.steps, most_held(run.state)))
+    key = run.batch, *map(len, colours.places), run.precision, tile, length, run.num_recorded > 0
+    with borrowed(run, Retrace, key, partial(Retrace, run, colours, tile, length), length) as retrace:
+        retrace.load(run, colours)
+        for path, done in _paths(run, colours, length):
+            states, vectors = retrace.back(path, colours, _entering(run, done, len(path) - 1))
+            for colour, pushed in enumerate(vectors):
+                of_bias[colour] -= pushed.sum((0, 1))
+                if run.needs_drive:
+                    add_drive(of_drive[colour], pushed, done)
+                if run.needs_blocks and colours.coupled:
+                    # Colour 1 moved in the field of the states before the step, colour 0 in that of those after it.
+                    others = states[1 - colour][:-1] if colour else states[1 - colour][1:]
+                    of_couplings[colour] -= matmul(others.flatten(0, 1).T, pushed.flatten(0, 1), run.precision)
+        of_state = colours.join(retrace.finish(), torch.empty_like(run.state))
     of_blocks = []
     if run.needs_blocks:
         of_matrix = torch.zeros_like(run.matrix)
@@ -49,63 +56,114 @@ def langevin_backward(run: BackwardRun) -> list[Tensor]:
             of_matrix[colours.places[1 - colour][:, None], colours.places[colour]] = gradient
         of_blocks = parts(of_matrix, run.pieces)
     drive = colours.join(of_drive, whole_drive) if run.needs_drive else whole_drive
-    return [
-        colours.join(retrace.costate, torch.empty_like(run.state)), colours.join(of_bias, torch.empty_like(run.bias)),
-        drive, *of_blocks,
-    ]  # fmt: skip
+    return [of_state, colours.join(of_bias, torch.empty_like(run.bias)), drive, *of_blocks]
 
 
-def _path(run: BackwardRun, segment: Run, colours: Colours) -> Tensor:
-    """Return the states before, between and after the steps of a segment, [steps + 1, batch, unit]."""
-    if run.keep != 1:
-        end, _, later = langevin(segment, colours)
-        return torch.cat([segment.state[None], later, end[None]])
-    # All states but the last were kept, which takes one more step from the one before it.
-    states, done = torch.cat([run.state[None], run.kept]), run.steps - 1
-    drive = run.drive[done:] if run.drive is not None and len(run.drive) > 1 else run.drive
-    last = replace(run, state=states[-1], steps=1, start_step=run.start_step + done, record=0, keep=0, drive=drive)
-    return torch.cat([states, langevin(last, colours)[0][None]])
+def _paths(run: BackwardRun, colours: Colours, length: int) -> Iterator[tuple[Tensor, int]]:
+    """Yield the states before, between and after at most `length` steps [steps + 1, batch, unit], last steps first.
+
+    And the number of steps before them.
+    """
+    for segment, before in segments(run):
+        if run.keep == 1:
+            between, done = run.kept, run.steps - 1
+            drive = run.drive[done:] if run.drive is not None and len(run.drive) > 1 else run.drive
+            start = run.kept[-1] if done else run.state
+            last = replace(run, state=start, steps=1, start_step=run.start_step + done, record=0, keep=0, drive=drive)
+            end = langevin(last, colours)[0]
+        else:
+            end, _, between = langevin(segment, colours)
+        for first in range((segment.steps - 1) // length * length, -1, -length):
+            after = min(first + length, segment.steps)
+            states = [between[max(first - 1, 0) : after]]
+            if first == 0:
+                states.insert(0, segment.state[None])
+            if after == segment.steps:
+                states.append(end[None])
+            yield torch.cat(states), before + first
 
 
-class _Retrace:
-    """The costates of both colours, [batch, own], on their way back through the segments, in place."""
+def _entering(run: BackwardRun, done: int, steps: int) -> list[tuple[int, Tensor]]:
+    """Return the gradients of recorded states after the steps that follow the first `done`, by the step's number."""
+    found = ((k, entering(run, run.grad_recorded, done + k + 1)) for k in range(steps))
+    return [(k, gradient) for k, gradient in found if gradient is not None]
 
-    def __init__(self, run: BackwardRun, colours: Colours) -> None:
-        self.run, self.colours = run, colours
-        self.costate, self.grad_recorded = colours.split(run.grad_state), colours.split(run.grad_recorded)
-        self.tile = tile_for(run.batch, run.precision, narrow=True)
+
+class Retrace(Pipeline):
+    """The costates of both colours on their way back through pieces of a path of at most `length` steps.
+
+    A piece lies at the end of the buffers, so that a launch means the same step whatever the length of the piece.
+    """
+
+    def __init__(self, run: BackwardRun, colours: Colours, tile: Tile, length: int, graph_steps: int) -> None:
+        super().__init__(run.batch, tile, run.state.device, graph_steps)
+        self.length, self.coupled = length, colours.coupled
+        new, sizes = run.state.new_empty, [len(own) for own in colours.places]
+        self.flows = [torch.empty_like(flows) for flows in colours.flows]
+        self.costate = [new(run.batch, size) for size in sizes]
+        self.states = [new(length + 1, run.batch, size) for size in sizes]
+        self.vectors = [new(length, run.batch, size) for size in sizes]
+        self.enters = [new(length, run.batch, size) for size in sizes] if run.num_recorded else []
         # The couplings that carry vectors of the other colour back to this one.
-        self.transposed = [Couplings(matrix, self.tile, run.precision) for matrix in reversed(colours.into)]
+        self.transposed = [Couplings(matrix, tile, run.precision) for matrix in reversed(colours.into)]
         self.operands = [couplings.operands(1, run.batch)[0] for couplings in reversed(self.transposed)]
 
-    def __call__(self, path: list[Tensor], done: int) -> list[Tensor]:
-        """Return the vectors a of each colour, [steps, batch, own], along states `path` from step `done` of the run."""
-        vectors = [torch.empty_like(states[1:]) for states in path]
-        steps, coupled = len(vectors[0]), self.colours.coupled
-        for k in range(steps - 1, -1, -1):
-            for colour in (0, 1) if coupled else (0,):
-                # A segment begins with colour 0, which no vectors pull on yet.
-                pulled = coupled and (colour == 1 or k + 1 < steps)
-                enters = entering(self.run, self.grad_recorded[colour], done + k + 1)
-                self.back(colour, pulled, enters, (path[colour][k], path[colour][k + 1], vectors[colour][k]))
-        if coupled:
-            self.back(0, True, None, None)
-        return vectors
+    def load(self, run: BackwardRun, colours: Colours) -> None:
+        """Start at the end of a run."""
+        for couplings, matrix in zip(self.transposed, reversed(colours.into), strict=True):
+            couplings.set(matrix)
+        for own, values in zip(self.flows, colours.flows, strict=True):
+            own.copy_(values)
+        for own, values in zip(self.costate, colours.split(run.grad_state), strict=True):
+            own.copy_(values)
+        self.operands[1].zero_()  # no vectors pull on colour 0 yet
+
+    def held(self) -> list[Tensor]:
+        return [*self.costate, *self.operands]
 
     def back(
-        self, colour: int, pulled: bool, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None
-    ) -> None:
+        self, path: Tensor, colours: Colours, entering: list[tuple[int, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Go back through a path [steps + 1, batch, unit] and return states and vectors [.., batch, own] by colour.
+
+        `entering` holds the gradients [batch, unit] of states after some of the steps, by their number.
+        """
+        steps = len(path) - 1
+        skipped = self.length - steps
+        for colour, states in enumerate(self.states):
+            states[skipped:] = colours.take(colour, path)
+        for colour, enters in enumerate(self.enters):
+            enters.zero_()
+            for k, gradient in entering:
+                enters[skipped + k] = colours.take(colour, gradient)
+        self.advance(steps)
+        return [states[skipped:] for states in self.states], [vectors[skipped:] for vectors in self.vectors]
+
+    def launch(self, offset: int) -> None:
+        k = self.length - 1 - offset
+        for colour in (0, 1) if self.coupled else (0,):
+            enters = self.enters[colour][k] if self.enters else None
+            states = self.states[colour]
+            self.undo(colour, enters, (states[k], states[k + 1], self.vectors[colour][k]))
+
+    def finish(self) -> list[Tensor]:
+        """Return the costates at the start of the run."""
+        if self.coupled:
+            self.undo(0, None, None)
+        return self.costate
+
+    def undo(self, colour: int, enters: Tensor | None, move: tuple[Tensor, Tensor, Tensor] | None) -> None:
         """Add the pull of the other colour's last vectors and a recorded state to this one, then undo its last move.
 
         `move` holds the states before and after that move and the output for its vectors, [batch, own] each.
         """
         tile, couplings, lam = self.tile, self.transposed[colour], self.costate[colour]
-        _, decay, gain, _, stiffness, shift = self.colours.flows[colour]
+        _, decay, gain, _, stiffness, shift = self.flows[colour]
         half_back[(triton.cdiv(len(lam), tile.m) * triton.cdiv(couplings.units, tile.n),)](
             self.operands[1 - colour], couplings.high, couplings.low, lam, lam if enters is None else enters,
             *(move or (lam, lam, lam)), self.operands[colour], decay, gain, stiffness, shift,
             len(lam), couplings.units, couplings.pitch, self.operands[colour].shape[1],
-            PULLED=pulled, ENTERS=enters is not None, MOVED=move is not None, PRECISION=couplings.precision,
+            PULLED=self.coupled, ENTERS=enters is not None, MOVED=move is not None, PRECISION=couplings.precision,
             M=tile.m, N=tile.n, BK=tile.k, num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
 

@@ -12,7 +12,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from thermotorch.dynamics.cuda.pipeline import Couplings, Force, Tile, Turns, borrowed, pieces, stops, tile_for
+from thermotorch.dynamics.cuda.pipeline import (
+    Couplings,
+    Force,
+    Tile,
+    Turns,
+    borrowed,
+    pieces,
+    steps_of_graph,
+    stops,
+    tile_for,
+)
 from thermotorch.dynamics.cuda.run import SplittingRun
 from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, rows_of_tile, take_units, tile_normals
 
@@ -20,12 +30,12 @@ from thermotorch.dynamics.cuda.tiles import matrix_product, place, put, rows_of_
 def splitting(run: SplittingRun) -> tuple[Tensor, Tensor, Tensor]:
     """Return end state, recorded states and kept u of a run of any size."""
     end, recorded, kept = run.outputs()
-    tile = tile_for(run.batch, run.precision)
+    tile, graph_steps = tile_for(run.batch, run.precision), steps_of_graph(run)
     for part, size in pieces(run, tile):
         # Pushes of many steps are read in place, so that their graph serves this run only.
         driven, stepwise = run.whole_push.shape[1] > 1, len(run.whole_push) > 1
         key = None if stepwise else (size, run.units, run.whole is None, driven, run.stream, tile, run.precision)
-        with borrowed(run, Splitting, key, partial(Splitting, run, size, tile)) as pipeline:
+        with borrowed(run, Splitting, key, partial(Splitting, run, size, tile), graph_steps) as pipeline:
             pipeline.begin(run, part)
             done = 1
             for stop, slot, keep in stops(run):

@@ -18,7 +18,8 @@ CACHE = 40e6  # bytes of state that a piece of the batch may take: most of the s
 GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to hide a launch
 FEW = 512  # samples up to which latency dominates
 FEW_OF_HALF = 1024  # the same for half a machine with rounded operands: 64 x 64 took 0.78 to 0.86 times 128 x 64 (H200)
-KEPT_PIPELINES = 2
+HELD = 1 << 24  # elements that a pipeline holds of the states of consecutive steps: 64 MB
+KEPT_PIPELINES = 8  # an update of a training uses up to four: noise, run, last step, and the way back
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,22 @@ def tile_for(batch: int, precision: str, narrow: bool = False) -> Tile:
     if batch <= (FEW_OF_HALF if narrow and precision != "ieee" else FEW):
         return Tile(64, 64, k, 4, 3 if precision == "ieee" else 4)
     return Tile(128, 64 if precision == "ieee" or narrow else 128, k, 8, 3)
+
+
+def graph_length(steps: int, most: int = GRAPH) -> int:
+    """Return the even number of steps of a graph, at most `most`, that leaves the fewest of `steps` over."""
+    longest = min(steps, most) // 2 * 2
+    return min(range(longest, longest // 2, -2), key=lambda length: steps % length, default=0)
+
+
+def most_held(state: Tensor) -> int:
+    """Return the most steps whose states [batch, unit] a pipeline holds, a graph's at most."""
+    return min(GRAPH, max(2, HELD // state.numel()))
+
+
+def steps_of_graph(run: Launch, most: int = GRAPH) -> int:
+    """Return the length of a graph for the steps between two of `stops`."""
+    return graph_length(min(run.steps, run.record or run.steps, run.keep or run.steps), most)
 
 
 def stops(run: Launch) -> Iterator[tuple[int, int | None, int | None]]:
@@ -125,7 +142,10 @@ class Pipeline:
     """Launches of a step on the same buffers of `rows` samples, and a graph of many steps.
 
     `clock` holds seed, step, and steps done in this run; a graph reads them there and advances them at its end.
+    `longest` is the most steps between two calls of `after`.
     """
+
+    longest = 1 << 31
 
     def __init__(self, rows: int, tile: Tile, device: torch.device, graph_steps: int) -> None:
         self.rows, self.tile = rows, tile
@@ -137,6 +157,9 @@ class Pipeline:
     def launch(self, offset: int) -> None:
         """Launch one step, `offset` steps after the clock."""
         raise NotImplementedError
+
+    def after(self, steps: int) -> None:
+        """Take from the buffers what the last `steps` steps left there."""
 
     def put(self, state: Tensor) -> None:
         """Copy `state` [rows, unit] to the buffers."""
@@ -187,11 +210,15 @@ class Pipeline:
             graph = self.graph = self.graph or self.capture()
             for _ in range(steps // self.graph_steps):
                 graph.replay()
+                self.after(self.graph_steps)
             steps %= self.graph_steps
-        for offset in range(steps):
-            self.launch(offset)
-        if steps:
-            self.clock[1:] += steps
+        while steps:
+            part = min(steps, self.longest)
+            for offset in range(part):
+                self.launch(offset)
+            self.clock[1:] += part
+            self.after(part)
+            steps -= part
 
     def rewind(self) -> None:
         """Bring the state to the buffers in which a graph starts."""
@@ -255,24 +282,29 @@ def _side_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+def _replays(device: torch.device) -> bool:
+    """Return True if graphs can be captured and replayed there now."""
+    return device.type == "cuda" and not torch.cuda.is_current_stream_capturing()
+
+
 _pipelines: OrderedDict[tuple[Hashable, ...], Pipeline] = OrderedDict()
 _lock = Lock()
 P = TypeVar("P", bound=Pipeline)
 
 
 @contextmanager
-def borrowed(run: Launch, kind: type[P], key: tuple[Hashable, ...] | None, make: Callable[[int], P]) -> Iterator[P]:
-    """Yield a pipeline from `make(steps of a graph)`, or the one that an earlier run with the same key left.
+def borrowed(
+    run: Launch, kind: type[P], key: tuple[Hashable, ...] | None, make: Callable[[int], P], graph_steps: int
+) -> Iterator[P]:
+    """Yield a pipeline from `make(graph_steps)`, or the one that an earlier run with the same key left.
 
-    It belongs to a stream, so that two runs never use its buffers at once. It is not kept without a key, nor while the
-    caller captures a graph.
+    It belongs to a stream, so that two runs never use its buffers at once. It is not kept without a key. While the
+    caller captures a graph, it is not kept and has no graphs of its own.
     """
-    here, graph_steps = run.state.device, 0
-    if here.type != "cuda" or torch.cuda.is_current_stream_capturing():
-        key = None
+    here = run.state.device
+    if not _replays(here):
+        key, graph_steps = None, 0
     else:
-        between_stops = min(run.steps, run.record or run.steps, run.keep or run.steps)
-        graph_steps = min(GRAPH, between_stops) // 2 * 2
         key = key and (kind.__name__, here, torch.cuda.current_stream(here).cuda_stream, graph_steps, *key)
     with _lock:
         left = None if key is None else _pipelines.pop(key, None)

@@ -18,7 +18,17 @@ import triton.language as tl
 from torch import Tensor
 
 from thermotorch.dynamics.cuda.matmul import matmul
-from thermotorch.dynamics.cuda.pipeline import FEW, Couplings, Force, Tile, Turns, borrowed, pieces, tile_for
+from thermotorch.dynamics.cuda.pipeline import (
+    FEW,
+    Couplings,
+    Force,
+    Tile,
+    Turns,
+    borrowed,
+    pieces,
+    steps_of_graph,
+    tile_for,
+)
 from thermotorch.dynamics.cuda.run import Run
 from thermotorch.dynamics.cuda.tiles import matrix_product, on_site, place, rows_of_tile, take_units, tile_normals
 
@@ -36,11 +46,12 @@ def langevin(
         POINTWISE if library else tile_for(run.batch, run.precision, run.integrator == "leimkuhler_matthews")
     )
     driven, stepwise = (None, False) if run.drive is None else (run.drive.shape[1] > 1, len(run.drive) > 1)
+    graph_steps = steps_of_graph(run)
     for part, size in pieces(run, tile):
         # A drive of many steps is read in place, so that its graph serves this run only.
         constants = run.integrator, run.precision, run.dt, run.temperature, run.stream, tile, library
         key = None if stepwise else (size, run.units, driven, *constants)
-        with borrowed(run, Langevin, key, partial(Langevin, run, size, tile, library)) as pipeline:
+        with borrowed(run, Langevin, key, partial(Langevin, run, size, tile, library), graph_steps) as pipeline:
             pipeline.load(run, part)
             each = None if guesses is None else partial(pipeline.read_guess, guesses, part)
             pipeline.follow(run, part, end, recorded, kept, each)
