@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from tests.evaluation.report.comparisons import comparison as by_hand
 from tests.evaluation.stand_ins import Device, Digital, feature_space
 from thermotorch.evaluation import Comparison, Protocol, Row, compare, write_report
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.pictures import side_by_side
+from thermotorch.evaluation.report.write import report_data
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, sampler="dpm++", steps=4, kernel_subsets=10,
@@ -179,3 +181,36 @@ def test_samples_stand_below_their_model_their_number_and_their_seed(comparison,
         (label, f"the first {len(result.images)} {of}") for label, result in comparison.results.items()
     ]
     assert all(panel[2] is result.images for panel, result in zip(seen, comparison.results.values(), strict=True))
+
+
+def test_every_field_of_the_json_is_that_of_the_comparison_and_of_the_card_of_its_model():
+    """By hand: two ways of sampling one model, a model that was not reached, notes and a floor of real images."""
+    found = by_hand(4, 3)
+    floor = Row("recognised fraction of real images", 0.99, "", 10, 0, "measured")
+    found = replace(found, space=replace(found.space, recorded=(floor,)))
+    cards = {**{"digital.mnist": CARDS["digital"]}, "machine.number_2": {"sha256": "def"}}
+    data = report_data(found, cards)
+    assert {key: data[key] for key in data.keys() - {"models"}} == {
+        "format": 2,
+        "command": "thermotorch-compare a=machine b=digital",
+        "hardware": "an abacus, 10 beads",
+        "protocol": found.protocol.to_dict(),
+        "feature_space": {"name": "thermotorch-test-v1", "judge": "a stand-in judge"},
+        "real_images": {"rows": [row.to_dict() for row in found.real], "recorded": [floor.to_dict()]},
+    }
+    assert list(data["models"]) == list(found.entries)
+    for label, model in data["models"].items():
+        card, result = cards.get(found.entries[label], {}), found.results.get(label)
+        assert model == {
+            "name": found.entries[label],
+            "finished": result is not None,
+            "sha256": card.get("sha256"),
+            "rows": [row.to_dict() for row in result.rows] if result else [],
+            "class_counts": [9, 11, 13, 7] if result else None,
+            "ledgers": [ledger.to_dict() for ledger in result.ledgers] if result else [],
+            "curve": [vars(point) for point in result.curve] if result else [],
+            "recorded": [
+                Row.from_dict(row).to_dict() for field in ("metrics", "energy") for row in card.get(field, ())
+            ],
+        }, label
+    assert not data["models"]["digital.mnist, ddim 30"]["finished"]
