@@ -62,8 +62,10 @@ def draw(rows: dict[str, torch.Tensor]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=NAME, help="checkpoint, by name or path (default: %(default)s)")
     parser.add_argument("--ngspice", action="store_true", help="draw by ngspice too, and the figure")
-    asked, classifier, machine = parser.parse_args(), judge(), load_checkpoint(NAME)
+    asked, classifier = parser.parse_args(), judge()
+    machine = load_checkpoint(asked.model)
     assert isinstance(machine, ThermodynamicGenerator)
     images = machine.generate(SAMPLES, seed=0)
     fraction = obeyed(classifier, images)
@@ -75,7 +77,7 @@ def main() -> None:
         "note": "fraction of the samples, each class in turn, that a support vector classifier of these digits assigns "
         "to the requested class",
     }  # fmt: skip
-    record_rows(NAME, metrics=[row])
+    record_rows(asked.model, metrics=[row])
     if asked.ngspice:
         found = by_ngspice(machine)
         print(f"ngspice: {obeyed(classifier, found):.2f} of {DRAWN}")

@@ -1,6 +1,7 @@
 """Rewrite the tables of the README and the docs from the records: `python -m scripts.pages.update_docs`.
 
-The comparison comes from docs/comparison/report.json, the shipped models from their cards.
+The comparison comes from docs/comparison/report.json, the shipped models from their cards, other measurements from the
+records beside the scripts that make them.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.pages import training_seeds
 from scripts.pages.headline import headline, short_headline
 from scripts.pages.model_table import model_table
 from thermotorch.zoo import load_card
@@ -26,18 +28,29 @@ def short_comparison() -> str:
 
 
 def _report() -> dict[str, Any]:
-    return json.loads((ROOT / "docs" / "comparison" / "report.json").read_text(encoding="utf-8"))
+    return _record(ROOT / "docs" / "comparison" / "report.json")
 
 
 def shipped_models() -> str:
-    return model_table(
-        [load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))]
-    )
+    return model_table(_cards())
+
+
+def over_seeds() -> str:
+    return training_seeds.seeds_table(_record(training_seeds.RECORD), {card["name"]: card for card in _cards()})
+
+
+def _record(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _cards() -> list[dict[str, Any]]:
+    return [load_card(path.with_suffix(".safetensors")) for path in sorted(packaged_folder().glob("*.json"))]
 
 
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": short_comparison,
     "docs/results.md": comparison,
+    "docs/systems/index.md": over_seeds,
     "docs/zoo.md": shipped_models,
 }
 
