@@ -175,7 +175,7 @@ SETTINGS = {  # of the objectives of training
         "integrator": "splitting",
         "validate_every": 50,
     },
-    "training.diffusion_module:DiffusionModule": {"label_dropout": 0.1, "compile": False},
+    "training.diffusion_module:DiffusionModule": {"label_dropout": 0.1, "compile": False, "execution": "float32"},
     "training.generator_module:_NoisingModule": {
         "strength": 2.0,
         "ramp": 0.75,

@@ -7,6 +7,7 @@ from torchvision.io import decode_image
 
 from tests.training.fitting import diffusion_module, ema, fit, same
 from thermotorch.models.baselines.diffusion import DiffusionModel
+from thermotorch.models.baselines.execution import EXECUTIONS
 from thermotorch.training.callbacks import SampleGrid
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
@@ -190,3 +191,45 @@ def test_noise_levels_of_one_graph_are_uniform_too(monkeypatch):
     told = torch.stack([arguments[3] for arguments in seen])
     assert abs((told == 10).double().mean() - 0.25) < 5 * (0.25 * 0.75 / told.numel()) ** 0.5
     assert torch.equal(torch.where(told == 10, labels, told), labels.expand_as(told))
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_an_execution_rounds_products_and_moves_weights_and_nothing_else(uninterrupted, tmp_path, execution):
+    module = diffusion_module(objective={"execution": execution})
+    fit(module, tmp_path, 3, ema())
+    weight, rounded = module.model.unet.conv_out.weight, execution.startswith("bfloat16")
+    assert weight.is_contiguous(memory_format=torch.channels_last) == execution.endswith("channels_last")
+    name = "model.unet.conv_in.weight"
+    found, expected = (load(folder / "3.ckpt")["current_model_state"][name] for folder in (tmp_path, uninterrupted))
+    error = (found - expected).abs().max()
+    assert found.dtype == torch.float32 and (1e-4 < error < 3e-2 if rounded else error < 1e-4)
+
+
+def test_the_fastest_execution_is_measured_once_and_kept_by_a_resumed_run(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "thermotorch.training.diffusion_module.fastest_execution",
+        lambda network, work: asked.append(work()) or "bfloat16",
+    )
+    automatic, chosen = {"objective": {"execution": "auto"}}, {"objective": {"execution": "bfloat16"}}
+    fit(diffusion_module(**automatic), tmp_path / "auto", 4, ema())
+    fit(diffusion_module(**chosen), tmp_path / "chosen", 4, ema())
+    fit(diffusion_module(**automatic), tmp_path / "resumed", 4, ema(), ckpt_path=tmp_path / "auto" / "2.ckpt")
+    assert len(asked) == 1
+    expected = load(tmp_path / "chosen" / "4.ckpt")
+    for name in ("auto", "resumed"):
+        found = load(tmp_path / name / "4.ckpt")
+        assert found["hyper_parameters"]["objective"]["execution"] == "bfloat16"
+        assert all(same(found[key], expected[key]) for key in TRAINED)
+
+
+def test_the_trainer_alone_decides_if_it_has_a_precision_of_its_own(uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr("thermotorch.training.diffusion_module.fastest_execution", lambda *_: pytest.fail("measured"))
+    module = diffusion_module(objective={"execution": "auto"})
+    fit(module, tmp_path, 1, ema(), precision="bf16-mixed")
+    assert module.settings["execution"] == "auto"
+
+
+def test_an_unknown_execution_is_refused():
+    with pytest.raises(ValueError, match="execution: expected one of float32, .*, auto, found 'float16'"):
+        diffusion_module(objective={"execution": "float16"})

@@ -1,15 +1,20 @@
 """Training of the digital diffusion baseline."""
 
+from typing import Any
+
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from thermotorch.dynamics.noise import Stream, normals
 from thermotorch.models.baselines.diffusion import DiffusionModel
+from thermotorch.models.baselines.execution import EXECUTIONS, check_execution, fastest_execution, rounded
 from thermotorch.training.captured import GradientAtHand
-from thermotorch.training.module import of_kind
+from thermotorch.training.module import images_of, of_kind
 from thermotorch.zoo import load_checkpoint
 
 _GOLDEN = 0.6180339887498949
+_IMAGES = 16  # enough to compare executions, and their float32 then takes no more memory than the training
 
 
 class DiffusionModule(GradientAtHand):
@@ -28,14 +33,24 @@ class DiffusionModule(GradientAtHand):
             - at_once: True for an update in one CUDA graph, with noise from torch's generator; None for a graph on a
               GPU only.
             - start_from: checkpoint with initial weights for the same network.
+            - execution: number format and memory layout in which a CPU computes the network in training, a member of
+              `models.baselines.execution.EXECUTIONS`, or "auto" for the fastest of them, as measured at the start with
+              16 small updates that change nothing. A resumed run keeps what was chosen. Parameters stay float32. On a
+              GPU, or with a `precision` of the trainer other than "32-true", the trainer alone decides.
+
+    Raises:
+        ValueError: an unknown execution.
     """
 
     kind = DiffusionModel
     model: DiffusionModel
-    defaults = {"label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None}
+    defaults = {
+        "label_dropout": 0.1, "compile": False, "at_once": None, "start_from": None, "execution": "float32",
+    }  # fmt: skip
 
     def prepare(self) -> None:
         super().prepare()
+        check_execution(self.settings["execution"])
         if start := self.settings["start_from"]:
             trained = of_kind("objective.start_from", start, load_checkpoint(start), DiffusionModel)
             self.model.unet.load_state_dict(trained.unet.state_dict())
@@ -69,6 +84,41 @@ class DiffusionModule(GradientAtHand):
             self.model.unet.to(memory_format=torch.channels_last)
             if self.settings["compile"]:
                 self.model.unet.compile()
+        elif self.trainer.precision == "32-true":
+            if self.settings["execution"] == "auto":
+                self._execute_in(self.trainer.strategy.broadcast(self._fastest()))
+                rank_zero_info(f"Training in {self.settings['execution']}, the fastest here.")
+            if self.settings["execution"].endswith("channels_last"):
+                self.model.unet.to(memory_format=torch.channels_last)
+
+    def _execute_in(self, execution: str) -> None:
+        """Set an execution, for a checkpoint and its card too."""
+        self.settings["execution"] = execution
+        self.hparams["objective"] = {**(self.hparams["objective"] or {}), "execution": execution}
+
+    def _fastest(self) -> str:
+        """Return the execution in which a loss and its gradient take the least time."""
+        config, share = self.model.config, images_of(self.trainer).batch_size // self.trainer.world_size
+        count = min(share, _IMAGES)
+        images = torch.zeros(count, config["channels"], config["image_size"], config["image_size"])
+        labels = torch.zeros(count, dtype=torch.long)
+
+        def update() -> None:
+            torch.autograd.grad(self.model.loss(images, images, labels, labels), list(self.model.parameters()))
+
+        return fastest_execution(self.model.unet, update)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        chosen = (checkpoint["hyper_parameters"]["objective"] or {}).get("execution")
+        if self.settings["execution"] == "auto" and chosen in EXECUTIONS:
+            self._execute_in(chosen)
+
+    def _loss(self, batch: dict) -> Tensor:
+        arguments = batch["image"], *self.noise(batch), self.labels(batch)
+        if self.device.type == "cpu" and self.settings["execution"].startswith("bfloat16"):
+            with rounded(self.settings["execution"], self.device):
+                return self.model.loss(*arguments)
+        return self.model.loss(*arguments)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         if self.wants_graph():
@@ -76,10 +126,10 @@ class DiffusionModule(GradientAtHand):
                 "loss", self._loss_at_once, list(self.model.parameters()), batch["image"], batch["label"]
             )
         else:
-            loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
+            loss = self._loss(batch)
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
+        loss = self._loss(batch)
         self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
