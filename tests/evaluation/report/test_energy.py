@@ -13,8 +13,11 @@ from tests.evaluation.report.comparisons import BOUND, comparison, line
 from thermotorch.evaluation import energy
 from thermotorch.evaluation.energy.contribution import Line
 from thermotorch.evaluation.energy.digital_count import DigitalCount
-from thermotorch.evaluation.energy.ledger import Ledger
+from thermotorch.evaluation.energy.digital_hardware import ARITHMETIC_LINE
+from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger
 from thermotorch.evaluation.energy.machine_run import MachineRun
+from thermotorch.evaluation.energy.quantity import Quantity
+from thermotorch.evaluation.energy.sensitivity import Effect
 from thermotorch.evaluation.report.content import Bullets, Table
 from thermotorch.evaluation.report.energy_figures import _Axis, _axis, _bar, _darker, _draw, energy_figures
 from thermotorch.evaluation.report.energy_tables import ledger_tables
@@ -70,7 +73,7 @@ def test_every_pair_of_scenarios_has_its_ratio():
     assert len(drawn) == 1 and f"= {1.75 / 2.75:.1e}" in drawn[0] and drawn[0].count("measured") == 2
 
 
-def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar():
+def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar(drawn):
     found = with_work(comparison(2))
     device = found.results["machine.number_0"]
     cold = Ledger(device.label, "ideal", (line(Line.TRAJECTORY, -1e-18), line("read-out", 5e-18), BOUND))
@@ -170,3 +173,84 @@ def test_a_total_is_half_as_light_as_its_parts_and_of_an_incomplete_one_the_text
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["it", "1e-15 J", "at least 1e-15 J"]
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["heat", "total"]
+
+
+def effect(name, at_low, at_high, **quantity):
+    fields = {"value": 2.0, "low": 1.0, "high": 4.0, "unit": "V", "source": "a sheet", **quantity}
+    return Effect("a model", f"scenario of {name}", name, Quantity(**fields), at_low, at_high)
+
+
+def test_every_effect_from_one_and_a_half_on_has_a_line_with_what_was_varied(monkeypatch):
+    """Three quantities are listed, one just so, and two are counted."""
+    effects = (
+        effect("joule_per_step", 0.05, 3.0, source="assumption: nobody knows"), effect("bits", 1.0, 1.5, unit=""),
+        effect("supply", 0.5, 1.25), effect("wire", 0.67, 1.49), effect("clock", 1.0, 1.0),
+    )  # fmt: skip
+    asked = []
+    monkeypatch.setattr(energy, "sensitivity", lambda above, below: asked.append((above, below)) or effects)
+    found = with_work(comparison(2))
+    tables = [block for block in ratios(sides_of(found, {})) if isinstance(block, Table) and "moves" in block.caption]
+    pairs = [("A100 fp32", "rc_analog"), ("45 nm fp32", "ideal")]
+    for table, (above, below), (hardware, device) in zip(tables, asked, pairs, strict=True):
+        assert above == energy.Side("digital.mnist, ddim 10", energy.hardware_class(hardware), COUNT)
+        assert below == energy.Side("machine.number_0", energy.device(device), RUN)
+        assert table.caption == (
+            f"What moves the ratio of digital.mnist, ddim 10 ({hardware}) over machine.number_0 ({device}), one "
+            "quantity at a time; in bold what changes it tenfold; 2 others change it by less than 1.5"
+        )
+        assert [dict(zip(table.header, row, strict=True)) for row in table.rows] == [
+            {"quantity": name, "value": "2", "range": "1 to 4", "ratio at its low": low, "ratio at its high": high,
+             "of": f"scenario of {name.strip('*').replace(' ', '_')}", "unit": unit, "from": source}
+            for name, low, high, unit, source in (
+                ("**joule per step**", "× 0.05", "× 3", "V", "assumption"), ("bits", "× 1", "× 1.5", "-", "a sheet"),
+                ("supply", "× 0.5", "× 1.2", "V", "a sheet"),
+            )
+        ]  # fmt: skip
+        assert (tuple(table.right), tuple(table.fine)) == ((1, 2, 3, 4), (5, 6, 7))
+    monkeypatch.setattr(energy, "sensitivity", lambda above, below: effects[3:])
+    assert not [block for block in ratios(sides_of(found, {})) if isinstance(block, Table) and "moves" in block.caption]
+
+
+def test_sides_without_a_positive_total_take_part_in_no_ratio():
+    """A device of which nothing is known, and a digital model without arithmetic on one class of hardware."""
+    found = comparison(3)
+    unknown = replace(found.results["machine.number_2"], ledgers=(Ledger("it", "ideal", (line("heat", None),)),))
+    digital = found.results["digital.mnist, ddim 10"]
+    idle = Ledger(digital.label, "45 nm fp32", (line(ARITHMETIC_LINE, 0.0), line("DRAM traffic", 0.011), BOUND))
+    digital = replace(digital, ledgers=(idle, *digital.ledgers[1:]))
+    found = replace(found, results={**found.results, unknown.label: unknown, digital.label: digital})
+    blocks = list(ratios(sides_of(found, {})))
+    (table,) = [block for block in blocks if isinstance(block, Table)]
+    assert "machine.number_2" not in table.caption and table.header == ["hardware \\ device", "ideal", "dtca"]
+    (said,) = [block.items for block in blocks if isinstance(block, Bullets)]
+    assert sum(item.startswith("The kind that papers quote") for item in said) == 1, "of the A100 alone"
+
+
+def test_what_totals_lack_is_named_side_by_side():
+    found = comparison(2)
+    digital = found.results["digital.mnist, ddim 10"]
+    lacking = Ledger(digital.label, "45 nm fp32", (line("arithmetic", 1.0), line("DRAM", None), line("fans", None)))
+    found = replace(found, results={**found.results, digital.label: replace(digital, ledgers=(lacking,))})
+    (table,) = [block for block in ratios(sides_of(found, {})) if isinstance(block, Table)]
+    assert table.caption == (
+        "Total of digital.mnist, ddim 10 (lines) over total of machine.number_0 (columns), both modelled; the totals "
+        "of 45 nm fp32 without DRAM, fans; dtca without static bias current"
+    )
+    assert tuple(table.right) == (1, 2)
+
+
+def test_models_of_one_ledger_each_share_a_table_with_a_line_for_each():
+    """Of more contributions than models, where a table of one model would have a line for each contribution."""
+    found = comparison(4)
+    parts = tuple(line(name, joule) for name, joule in (("a", 1.0), ("b", 2.0), ("c", 4.0), ("d", 8.0)))
+    results = [replace(result, ledgers=(Ledger(result.label, "all", (*parts, BOUND)),))
+               for result in list(found.results.values())[:2]]  # fmt: skip
+    (table,) = ledger_tables(results, "modelled")
+    assert table.header == ["J per sample", "a", "b", "c", "d", "**total**", f"{LANDAUER}, a scale, in no total"]
+    assert table.rows == [[f"{result.label} (all)", "1", "2", "4", "8", "15", "2.25e-18"] for result in results]
+    assert table.caption == "Ledgers, modelled, joule per sample, with the range of the assumptions in brackets"
+    assert tuple(table.right) == (1, 2, 3, 4, 5, 6)
+    (alone,) = ledger_tables([replace(results[0], ledgers=(*results[0].ledgers, Ledger("it", "x", parts)))], "modelled")
+    assert alone.header == ["J per sample", "all", "x"] and alone.caption.startswith(
+        "machine.number_0, modelled, joule"
+    )

@@ -60,6 +60,7 @@ def test_energies_of_a_card_are_listed_once_for_a_model_sampled_in_several_ways(
     found = sides_of(comparison(4), {"digital.mnist": card})
     tables = [table for table in energy_row_tables(found) if "card" in table.caption]
     assert [table.header[:2] for table in tables] == [["quantity", "digital.mnist"]]
+    assert list(energy_row_tables(found))[-1].caption == "Heat, work and arithmetic, modelled in the model cards"
     assert tables[0].rows[0][:2] == ["heat", "5"]
 
 
@@ -68,7 +69,9 @@ def test_a_model_is_as_large_as_its_card_says_or_else_its_row():
     found = comparison(3, reached=2)
     trained_on = {"name": "MNIST", "digits": [0, 1, 2], "images_per_digit": 1}
     cards = {"digital.mnist": {"parameters": 1_089_609, "data": trained_on}}
-    rows = models_table(sides_of(found, cards)).rows
+    table = models_table(sides_of(found, cards))
+    assert (table.header[3], table.right, table.words) == ("parameters", [3], True)
+    rows = table.rows
     assert [line[1:] for line in rows] == [
         ["thermodynamic device, simulated", "-", number(407_834), "-"],
         ["digital", "sampler ddim, steps 10", number(1_089_609), "MNIST, digits 0 1 2, 1 image of each"],

@@ -83,7 +83,14 @@ def test_energy_names_both_sides_with_their_scenarios_at_both_ends():
     assert "order may be the other" not in found[1]
     assert found[1].endswith(f"this leaves out what is not known of {DEVICE} (dtca)")
     assert f"{DEVICE} 1.3e-16 J (ideal) to at least 3.4e-08 J (dtca)" in found[2]
-    assert found[3] == "modelled"
+    assert found[3:] == ["modelled", "40", "3"]
+    low = f"{DIGITAL} (45 nm fp32) takes at most {least:.1e} times the energy of {DEVICE} (dtca)"
+    high = f"{DIGITAL} (A100 fp32) takes {most:.1e} times the energy of {DEVICE} (ideal)"
+    assert f"at one end {low}, at the other {high}; this leaves out" in found[1]
+    table = verdict(comparison(2), list(comparison(2).results.values()))
+    assert list(table.header) == ["question", "answer", "values", "kind", "samples", "seed"]
+    assert tuple(table.fine) == (3, 4, 5) and table.words
+    assert table.caption.endswith("± is one standard error")
 
 
 def with_device_ledgers(*ledgers):
@@ -108,7 +115,11 @@ def test_ranges_that_overlap_are_told():
 def test_energy_that_depends_on_the_scenario_is_not_decided():
     ledgers = [Ledger(DEVICE, name, (line(Line.TRAJECTORY, joule),)) for name, joule in (("low", 1e-9), ("high", 50.0))]
     text = answer("Least energy", with_device_ledgers(*ledgers))[1]
-    assert text.startswith("it depends on the scenario") and "**" not in text and "(high) takes" in text
+    assert text == (
+        f"it depends on the scenario: at one end {DIGITAL} (A100 fp32) takes {0.156 / 1e-9:.1e} times the energy of "
+        f"{DEVICE} (low), at the other {DEVICE} (high) takes {50 / 0.0285:.1e} times the energy of {DIGITAL} "
+        "(45 nm fp32)"
+    )
 
 
 def test_measured_joules_are_compared_with_measured_ones_only():
