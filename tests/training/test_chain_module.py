@@ -96,6 +96,54 @@ def test_stages_take_turns(mnist_dir, at_once):
     assert changed == [True, False]
 
 
+def small_chain(first: dict | None = None, **objective) -> ChainModule:
+    config = {"image_shape": [1, 8, 8], "hidden": 4, "angles": [50.0, 25.0], "t_stage": 0.48}
+    config["first"] = {"hidden": 4, "t_final": 0.5, "dt": 0.05, **(first or {})}
+    return ChainModule({"name": "chain", "config": config}, ADAM, {"features": None, **objective}, seed=3)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_stages_rest_between_their_turns_and_each_takes_every_time_step(at_once):
+    """Adam would move a stage on by its momentum if it kept the gradient of its turn."""
+
+    class Moves(Callback):
+        def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
+            self.before = [{key: value.clone() for key, value in s.state_dict().items()} for s in trained.model.stages]
+
+        def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+            for number, stage in enumerate(trained.model.stages):
+                if any(not torch.equal(value, self.before[number][key]) for key, value in stage.state_dict().items()):
+                    moved.append(number)
+
+    trained, moved, taken = small_chain(time_steps=[0.04, 0.06], at_once=at_once), [], []
+    name = "_run_at_once" if at_once else "_run"
+    run = getattr(trained, name)
+    setattr(
+        trained,
+        name,
+        lambda stage, *rest: taken.append((list(trained.model.stages).index(stage), rest[-1])) or run(stage, *rest),
+    )
+    fit(trained, Digits8x8Data(batch_size=8), 5, [Moves()])
+    assert moved == [0, 1, 0, 1, 0]
+    assert taken == [(0, 0.04), (1, 0.04), (0, 0.06), (1, 0.06), (0, 0.04)]
+
+
+@pytest.mark.parametrize("run", ["_run", "_run_at_once"])
+def test_a_fraction_of_the_images_comes_without_its_class_whatever_their_noise(run):
+    trained, seen = small_chain({"num_classes": 3}, label_dropout=0.2), []
+    given, count = trained._given, 4000
+    trained._given = lambda stage, images, xi, labels: seen.append((xi, labels)) or given(stage, images, xi, labels)
+    with torch.no_grad():
+        getattr(trained, run)(
+            trained.model.stage(0), torch.rand(count, 1, 8, 8), torch.ones(count, 3), torch.arange(count), 0.06
+        )
+    ((xi, labels),) = seen
+    told = labels.all(1)
+    assert torch.equal(labels, told[:, None].float().expand(-1, 3))
+    assert abs(told.float().mean() - 0.8) < 5 * (0.2 * 0.8 / count) ** 0.5
+    assert xi[~told].mean(0).abs().max() < 5 / (0.2 * count) ** 0.5
+
+
 def test_the_score_falls(mnist_dir):
     trained, seen = module(stages=[1], at_once=True), []
     step = trained.training_step

@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch.nn import functional as F
 
 from tests.training.fitting import fit, same
+from thermotorch.objectives.genetic import first_generation, next_generation
 from thermotorch.training.cosine_module import CosineModule
 from thermotorch.training.data import Digits8x8Data, Updates
 from thermotorch.training.genetic_module import GeneticClassifierModule, GeneticCosineModule
@@ -112,17 +115,34 @@ def test_the_model_is_the_best_member(tmp_path):
     assert all(not torch.equal(values, before[name]) for name, values in module.population.items())
 
 
-def test_losses_of_classifiers_are_their_cross_entropies():
+def test_losses_of_classifiers_are_their_cross_entropies_in_the_noise_of_their_generation():
     module = images_module(dt=0.01)
-    module.model.layer.temperature = 0.0
     images, labels = torch.rand(7, 1, 8, 8), torch.arange(7)
     population = {name: 3 * values for name, values in module.population.items()}
-    losses = module.losses(population, {"image": images, "label": labels, "step": 0, "slot": torch.arange(7)})
+    losses = module.losses(population, {"image": images, "label": labels, "step": 3, "slot": torch.arange(7)})
     for member in range(3):
         for name, parameter in module.model.named_parameters():
             parameter.data.copy_(population[name][member])
-        logits = 4.0 * module.model.read(module.model.run(images, dt=0.01))
+        logits = 4.0 * module.model.read(module.model.run(images, 0, 3 * 7 + torch.arange(7), dt=0.01))
         torch.testing.assert_close(F.cross_entropy(logits, labels).detach(), losses[member], rtol=1e-4, atol=1e-5)
+
+
+def test_a_generation_mutates_the_best_of_the_last_by_the_strength_of_its_time():
+    settings = {"population": 10, "keep": 2, "strength": 0.3, "half_life": 2}
+    config = {"image_shape": [1, 8, 8], "hidden": 6, "dt": 0.02}
+    module = GeneticClassifierModule({"name": "classifier", "config": config}, SGD, settings, seed=5)
+    module._trainer = SimpleNamespace(world_size=1)
+    module.log = lambda *arguments, **options: None
+    module.count_update = lambda: None
+    old = {name: values.clone() for name, values in module.population.items()}
+    first = first_generation(dict(module.model.named_parameters()), 10, std=0.1, seed=5)
+    assert same(old, {name: values.detach() for name, values in first.items()})
+    batch = {"image": torch.rand(4, 1, 8, 8), "label": torch.arange(4), "step": 4, "slot": torch.arange(4)}
+    losses = module.losses(old, batch)
+    module.training_step(batch, 0)
+    assert same(
+        module.population, next_generation(old, losses, module.fan_in(), keep=2, strength=0.3 / 4, seed=5, generation=5)
+    )
 
 
 def test_every_parameter_of_a_classifier_has_a_fan_in():

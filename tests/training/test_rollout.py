@@ -6,7 +6,7 @@ import torch
 import thermotorch as tt
 from thermotorch.dynamics.noise import normals
 from thermotorch.training.captured import CapturedGradient
-from thermotorch.training.rollout import rollout
+from thermotorch.training.rollout import leaky_clamp, rollout
 
 
 @pytest.fixture
@@ -51,6 +51,14 @@ def test_uncoupled_units_feel_neither_couplings_nor_biases(potential):
         potential, state[:, :6], state[:, 6:], (0.0, 0.0), coupled=False, normals=same_noise(ids), **common
     )
     torch.testing.assert_close(torch.cat([first, second], 1), run.state, rtol=0, atol=1e-5)
+
+
+def test_clamped_pixels_keep_a_twentieth_of_their_excess_and_of_its_slope():
+    x = torch.tensor([-1.0, 0.0, 0.3, 1.0, 3.0], requires_grad=True)
+    clamped = leaky_clamp(x)
+    torch.testing.assert_close(clamped, torch.tensor([-0.05, 0.0, 0.3, 1.0, 1.1]))
+    clamped[[0, 2, 4]].sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([0.05, 0.0, 1.0, 0.0, 0.05]))
 
 
 def test_the_gradient_at_hand_is_that_of_autograd(potential):
