@@ -46,11 +46,12 @@ def test_the_fastest_execution_is_the_one_that_takes_least_time(winner):
     assert fastest_execution(network, work, lambda: now[0]) == winner
 
 
-def test_a_gain_within_the_noise_of_a_clock_keeps_float32():
+@pytest.mark.parametrize("second", [0.01, 100.0])
+def test_a_gain_within_the_noise_of_a_clock_keeps_float32(second):
     network, now = nn.Conv2d(4, 8, 3), [0.0]
 
     def work() -> None:
-        now[0] += 1.0 if observed(network) == "bfloat16" else 1.03
+        now[0] += second * (1.0 if observed(network) == "bfloat16" else 1.03)
 
     assert fastest_execution(network, work, lambda: now[0]) == "float32"
 
@@ -89,6 +90,19 @@ def test_auto_takes_the_execution_that_was_measured_once(model, monkeypatch):
     images = [model.generate(3, steps=2, execution="auto") for _ in range(2)]
     assert len(calls) == 1
     assert torch.equal(images[1], model.generate(3, steps=2, execution="bfloat16"))
+
+
+def test_what_is_measured_is_a_batch_with_the_guidance_at_hand(monkeypatch):
+    """A prediction that is guided evaluates the network for the class and for any class; others evaluate it once."""
+    rows = []
+    told = DiffusionModel(**TINY, num_classes=3, guidance=2.0)
+    told.unet.register_forward_pre_hook(lambda network, arguments: rows.append(len(arguments[0])))
+    monkeypatch.setattr(
+        "thermotorch.models.baselines.diffusion.fastest_execution", lambda network, work: work() is None or "float32"
+    )
+    for batch_size, guidance in ((5, None), (5, 1.0), (5, 0.0), (5, 3.0), (6, None)):
+        told.fastest_execution(batch_size, guidance)
+    assert rows == [10, 5, 12]
 
 
 def test_an_unknown_execution_is_refused_with_the_known_ones(model):

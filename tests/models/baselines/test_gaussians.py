@@ -49,6 +49,25 @@ def test_few_components_keep_the_directions_of_largest_variance():
     assert abs((drawn @ vectors[:, 3]).var() / values[3] - 1) < 4.5 * (2 / 500) ** 0.5
 
 
+def test_the_moments_are_those_of_the_images_and_not_of_a_population_behind_them():
+    images, labels = two_classes(6)
+    model = Gaussians((1, 2, 2), num_classes=2, components=None).fit(images, labels)
+    for label, (mean, basis) in enumerate(zip(model.mean, model.basis, strict=True)):
+        pixels = images[labels == label].flatten(1)
+        torch.testing.assert_close(mean.detach(), pixels.mean(0))
+        away = pixels - pixels.mean(0)
+        torch.testing.assert_close((basis @ basis.T).detach(), away.T @ away / 3, rtol=1e-4, atol=1e-9)
+
+
+def test_pixels_beyond_black_and_white_are_cut():
+    model = Gaussians((1, 2, 2), num_classes=0, components=4)
+    with torch.no_grad():
+        model.basis.copy_(0.7 * torch.eye(4))
+        model.mean.fill_(0.5)
+    drawn = model.generate(200)
+    assert (drawn.min(), drawn.max()) == (0.0, 1.0)
+
+
 def test_a_sample_is_a_function_of_seed_id_and_class():
     model = Gaussians((1, 2, 2), num_classes=2, components=3).fit(*two_classes())
     whole = model.generate(20, seed=5)

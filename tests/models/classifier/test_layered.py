@@ -16,6 +16,13 @@ def test_the_published_machine():
     assert torch.equal(mask, (layer[:, None] - layer).abs() == 1)  # neighbouring layers, both directions, nothing else
 
 
+def test_every_parameter_starts_from_normals_of_a_tenth():
+    torch.manual_seed(0)
+    values = torch.cat([parameter.flatten() for parameter in LayeredComputer([40, 60, 50]).parameters()]).detach()
+    assert abs(values.std() / 0.1 - 1) < 5 / (2 * len(values)) ** 0.5
+    assert abs(values.mean()) < 5 * 0.1 / len(values) ** 0.5
+
+
 def test_fan_in_counts_the_layer_before():
     fan_in = LayeredComputer([8, 8, 4, 1]).fan_in()
     assert fan_in == {
@@ -30,12 +37,15 @@ def test_fan_in_counts_the_layer_before():
 
 def test_the_answer_is_the_weighted_mean_of_the_last_layer():
     torch.manual_seed(0)
-    model, z = LayeredComputer([3, 2], t_final=0.1, dt=0.01), torch.tensor([0.2, 0.9])
-    drive = torch.zeros(8, 5)
+    model, z = LayeredComputer([3, 4, 2], t_final=0.1, dt=0.01, j2=-0.5), torch.tensor([0.2, 0.9])
+    drive = torch.zeros(8, 9)
     drive[:, :3] = -z.repeat_interleave(4)[:, None] * model.input  # V has + W z x
-    run = tt.simulate(model.potential, torch.zeros(8, 5), steps=10, dt=0.01, temperature=0.1, drive=drive, seed=2)
-    expected = (run.state[:, 3:] @ model.output).view(2, 4).mean(1)
+    run = tt.simulate(model.potential, torch.zeros(8, 9), steps=10, dt=0.01, temperature=0.1, drive=drive, seed=2)
+    expected = (run.state[:, 7:] @ model.output).view(2, 4).mean(1)
     torch.testing.assert_close(model(z, samples=4, seed=2), expected)
+    short = tt.simulate(model.potential, torch.zeros(8, 9), steps=2, dt=0.02, temperature=0.1, drive=drive, seed=2)
+    found = model(z, samples=4, seed=2, dt=0.02, t_final=0.04)
+    torch.testing.assert_close(found, (short.state[:, 7:] @ model.output).view(2, 4).mean(1))
     later = model(z, samples=4, seed=2, first_sample=8)
     assert not torch.allclose(later, expected)
 

@@ -62,6 +62,12 @@ def test_runs_are_pure_functions_of_image_number_and_run_number():
     assert not torch.allclose(model.infer(x, seed=8).outputs[:, 0], found.outputs[:, 0])
 
 
+def test_progress_counts_images():
+    seen = []
+    small(j2=-0.5).infer(images(5), batch_size=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_heat_is_in_multiples_of_kT_and_equals_the_loss_of_potential():
     model, x = small(temperature=0.5), images()
     found, run = model.infer(x, seed=3), model.run(x, seed=3)

@@ -56,6 +56,16 @@ def test_derivatives_equal_finite_differences(well, temperature):
     assert torch.autograd.gradgradcheck(lambda f: neuron_activation(f, *well, temperature), force)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-2, 1.0])
+@pytest.mark.parametrize("j4", [0.01, 1.0, 100.0])
+def test_a_pair_of_wells_is_at_zero_on_average_without_a_force(j4, temperature):
+    """Both of them, however far apart and however many kT deep, up to the force at which one wins."""
+    force = torch.tensor([0.0, -0.02, 0.02], dtype=float64)
+    none, down, up = neuron_activation(force, -0.5, 0.0, j4, temperature)
+    assert abs(none) < 1e-7 and up > 0
+    torch.testing.assert_close(down, -up)
+
+
 def test_small_and_large_forces():
     """Linear with slope 1 / (2 j2) for cold neurons, then the cube root;
     at any temperature the same for large forces.

@@ -1,5 +1,7 @@
 """A chain of machines: samples are functions of their number, the first law holds, and known pixels stay."""
 
+import math
+
 import pytest
 import torch
 
@@ -107,6 +109,29 @@ def test_frames_leave_the_samples_alone_and_end_with_them(chain):
     assert samples.frames.shape[:2] == (len(times), 4)
     assert torch.equal(samples.frames[-1], samples.images)
     assert torch.equal(samples.images, chain.generate(4))
+
+
+def test_the_clock_adds_the_times_of_noisings_and_runs_in_their_order(chain):
+    """A noising takes -ln cos(angle) a^2 / kT: 13 of 60 degrees, 2.7 of 30."""
+    times = [0.0, 2.0]
+    for angle in (60.0, 60.0, 30.0):
+        times.append(times[-1] - math.log(math.cos(math.radians(angle))) * 0.75**2 / 0.03)
+        times.append(times[-1] + 2.4)
+    assert chain.readable_times([0.0] * len(times)) == pytest.approx(times)
+    assert chain.t_final == pytest.approx(times[-1])
+
+
+def test_a_recorded_stage_goes_from_the_noisy_image_to_its_end_as_it_would_unseen(chain):
+    ids = torch.arange(5)
+    unseen, recorded = (list(chain.phases(ids, ids % 3, seed=1, record=record)) for record in (False, True))
+    for other, phase in zip(unseen, recorded, strict=True):
+        assert other.states is None and torch.equal(phase.end, other.end)
+        assert (phase.states is not None) == phase.name.startswith("stage")
+        if phase.states is not None:
+            visible = phase.states[..., :9]
+            assert visible.shape == (1 + 40, 5, 9)
+            assert torch.equal(visible[0], phase.begin) and torch.equal(visible[-1], phase.end)
+            torch.testing.assert_close(visible[-4:].mean(0), phase.shown)  # the read-out takes 0.24 of 2.4
 
 
 @pytest.mark.parametrize(

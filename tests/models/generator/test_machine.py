@@ -115,6 +115,7 @@ def test_wells_by_group():
     model = randomised(j2={"hidden": -0.5}, j4={"visible": 2.0})
     assert torch.equal(model.potential.j2, torch.tensor([1.0] * 9 + [-0.5] * 5))
     assert torch.equal(model.potential.j4, torch.tensor([2.0] * 9 + [1.0] * 5))
+    assert randomised(j2=-0.5).potential.j2 == -0.5
     layered = randomised(hidden=[5, 4], j2={"hidden": -0.5, "hidden2": -1.0})
     assert torch.equal(layered.potential.j2, torch.tensor([1.0] * 9 + [-0.5] * 5 + [-1.0] * 4))
     with pytest.raises(ValueError, match="hiden"):
