@@ -1,7 +1,18 @@
 import pytest
 
-from thermotorch.evaluation.report.content import SVG, Bullets, Gallery, Paragraph, Picture, Report, Section, Table
-from thermotorch.evaluation.report.markdown import as_markdown, bullet, number, table
+from thermotorch.evaluation.report.content import (
+    SVG,
+    Bullets,
+    Films,
+    Gallery,
+    Paragraph,
+    Picture,
+    Report,
+    Section,
+    Table,
+)
+from thermotorch.evaluation.report.markdown import as_markdown, bullet, number, table, with_unit
+from thermotorch.zoo.rows import Row
 
 
 @pytest.mark.parametrize(
@@ -45,3 +56,27 @@ def test_every_block_of_a_report_is_written_once_and_warnings_are_marked():
         "# Title", "", "- one", "- two", "", "## Part", "", "Plain.", "", "**Note:** Careful.", "", "Numbers:", "",
         "| n   |", "| --- |", "| 1   |", "", "![two curves](a.svg)", "", "Below it.",
     ]  # fmt: skip
+
+
+def test_films_are_a_still_picture_above_its_caption():
+    films = Films([], Picture("still.png", SVG, b"", "noise becoming samples"), "From noise.")
+    assert as_markdown(Report("Title", [films], [])).splitlines() == [
+        "# Title", "", "![noise becoming samples](still.png)", "", "From noise.",
+    ]  # fmt: skip
+
+
+def test_a_unit_follows_its_number_and_a_pure_number_has_none():
+    assert with_unit(Row("time", 0.25, "s per sample", 9, 0, "measured", stderr=0.01)) == "0.250 ± 0.010 s per sample"
+    assert with_unit(Row("fraction", 0.5, "", 9, 0, "measured")) == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "text"),
+    [
+        (999_999_999.0, None, "999,999,999"), (1e9, None, "1e+09"), (-3.0, None, "-3"), (2.5, 0.0, "2.5"),
+        (0.0009, 0.0001, "(9.0 ± 1.0)e-4"), (0.001, 0.0001, "0.00100 ± 0.00010"), (2e6, 3e4, "(2.000 ± 0.030)e6"),
+        (999_999.0, 2000.0, "999,999 ± 2,000"), (0.5, 9.6, "0.5 ± 9.6"),
+    ],
+)  # fmt: skip
+def test_numbers_at_the_edges_of_their_forms(value, stderr, text):
+    assert number(value, stderr) == text

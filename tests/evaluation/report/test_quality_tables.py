@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluation.report.comparisons import comparison, row
+from thermotorch.evaluation.report.content import Bullets
 from thermotorch.evaluation.report.energy_tables import energy_row_tables
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.evaluation.report.provenance import commands, notes, protocol_table
@@ -145,3 +146,39 @@ def test_commands_are_those_of_the_report_the_training_and_the_rows_of_each_card
         "thermotorch-test-v1",
     )
     assert settings["hardware"] == "an abacus, 10 beads"
+
+
+def test_a_value_is_shown_with_its_error_its_interval_and_its_count():
+    """A property of the model alone has no samples, and what a table says of a row stands outside of it."""
+    spread = row("recognised fraction", 0.5, stderr=0.02, low=0.45, high=0.56)
+    (table,) = side_by_side(
+        "rows", {"a": [spread, row("parameters", 7.0, num_samples=0)], "b": [row("time", 2.0, "s")]}
+    )
+    assert [line[1:] for line in table.rows] == [
+        ["0.500 ± 0.020 [0.45 to 0.56]", "-", "-", "40", "3", "measured", "-"],
+        ["7", "-", "-", "-", "3", "measured", "-"],
+        ["-", "2", "s", "40", "3", "measured", "-"],
+    ]
+    assert table.rows[0][0] == "recognised fraction ↑"
+    assert list(table.header) == ["quantity", "a", "b", "unit", "samples", "seed", "kind", "in"]
+    assert (tuple(table.right), tuple(table.fine)) == ((1, 2), (3, 4, 5, 6, 7))
+
+
+def test_notes_of_cards_name_their_models_and_a_card_of_two_ways_of_sampling_counts_once(drawn):
+    found = comparison(4)
+    report = report_of(found, {"digital.mnist": {"notes": "knows squares only"}})
+    (quality,) = [section for section in report.sections if section.key == "quality"]
+    assert [block.items for block in quality.blocks if isinstance(block, Bullets)] == [
+        ["digital.mnist: knows squares only"]
+    ]
+
+
+def test_a_note_without_a_way_of_sampling_is_told_as_it_is():
+    found = comparison(2)
+    (label, device), (other, digital) = found.results.items()
+    assert device.sampling == "" and digital.sampling
+    note = f"slow, {digital.sampling}, and, so, on"
+    results = {name: replace(result, rows=[row("time", 1.0, note=note)]) for name, result in found.results.items()}
+    assert notes(replace(found, results=results, real=[]), sides_of(replace(found, results=results), {})).items == [
+        f"time of {label}: {note}.", f"time of {other}: slow, and, so, on.",
+    ]  # fmt: skip
