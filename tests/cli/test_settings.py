@@ -282,9 +282,11 @@ def test_every_program_composes_the_configuration_of_its_name(main, task, config
     ],
 )  # fmt: skip
 def test_an_error_of_the_user_is_a_line_unless_asked_for_in_full(error, mode, variable, in_full, monkeypatch, tmp_path):
-    runtime = OmegaConf.create({"mode": cli.RunMode[mode], "runtime": {"output_dir": str(tmp_path)}})
+    runtime = OmegaConf.create(
+        {"mode": cli.RunMode[mode], "runtime": {"output_dir": str(tmp_path)}, "overrides": {"task": []}}
+    )
     monkeypatch.setattr(cli.HydraConfig, "get", lambda: runtime)
-    monkeypatch.setattr(cli.hydra, "main", lambda **_: lambda run: lambda: run(None))
+    monkeypatch.setattr(cli.hydra, "main", lambda **_: lambda run: lambda: run(OmegaConf.create({})))
     monkeypatch.setattr(cli.sys, "argv", ["program"])
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     if variable:

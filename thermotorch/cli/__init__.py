@@ -26,6 +26,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from thermotorch.cli.additions import refuse_unread
 from thermotorch.cli.loader import checked_configurations
 from thermotorch.cli.targets import instantiate
 from thermotorch.files import write_file
@@ -327,6 +328,7 @@ def _main(task: Callable[[DictConfig], Any], config_name: str, folder: Path = CO
     @wraps(task)
     def run(cfg: DictConfig) -> Any:
         try:
+            refuse_unread(cfg, list(HydraConfig.get().overrides.task), folder / f"{config_name}.yaml")
             return task(cfg)
         except Exception as error:
             location = _write_traceback(Path(HydraConfig.get().runtime.output_dir, "FAILED"))
