@@ -296,7 +296,7 @@ def test_an_error_of_the_user_is_a_line_unless_asked_for_in_full(error, mode, va
         raise error
 
     with pytest.raises(type(error) if in_full else SystemExit) as raised:
-        cli._main(task, "sample")
+        cli._main(task, "train")
     if not in_full:
         assert str(raised.value) == f"error: no\n(where: {tmp_path / 'FAILED'})"
     assert "in task\n    raise error" in (tmp_path / "FAILED").read_text()
