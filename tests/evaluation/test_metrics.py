@@ -15,6 +15,7 @@ from thermotorch.evaluation.metrics import FRECHET, METRICS, NOVELTY, metric_of
 from thermotorch.evaluation.quality.distances import kernel_distance
 from thermotorch.evaluation.quality.image_rows import quality_rows
 from thermotorch.evaluation.quality.judged import Judged
+from thermotorch.evaluation.quality.neighbours import neighbours
 from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.quality.resampling import kernel_replicates
 from thermotorch.evaluation.report.quality_tables import measured_tables
@@ -122,3 +123,38 @@ def test_the_entropy_is_told_as_a_part_of_that_of_equal_classes():
         Judged(PROTOCOL, probabilities, probabilities, probabilities[[0, 1, 4, 5]])
     )
     assert few.value == pytest.approx(log(2)) and few.note.startswith("0.500 of ln 4, ")
+
+
+def test_readers_meet_these_metrics_in_these_places():
+    """Columns of the README, of sweeps, panels of their figures, and the questions of a verdict, in their order."""
+    assert [metric.headline for metric in METRICS if metric.headline] == [
+        "Fréchet distance", "recognised", "coverage", "s per sample, measured",
+    ]  # fmt: skip
+    assert [metric.name for metric in METRICS if metric.in_sweeps] == [
+        "Frechet distance", "recognised fraction", "class entropy", "class-conditional accuracy", NOVELTY.name,
+        "generation heat", "test accuracy", "inference heat",
+    ]  # fmt: skip
+    assert [metric.name for metric in METRICS if metric.plotted] == [
+        "Frechet distance", "recognised fraction", "generation heat", "test accuracy", "inference heat",
+    ]  # fmt: skip
+    assert [metric.question for metric in METRICS if metric.question] == [
+        "Closest to real images", "Most often recognised", "Most varied", "Fastest on this machine",
+    ]  # fmt: skip
+    assert {metric.name: metric.unit for metric in METRICS if metric.unit} == {
+        "class entropy": "nat", "time": "s per sample", "peak memory": "MiB", "generation heat": "kT per sample",
+        "inference heat": "kT per sample",
+    }  # fmt: skip
+
+
+def test_each_number_of_neighbours_is_its_own_with_the_error_where_there_is_one():
+    features, reference = torch.randn(2, 60, 3, generator=torch.Generator().manual_seed(2)).double()
+    protocol = Protocol("test", 57, neighbours=4, kernel_subset_size=10)
+    judged = Judged(protocol, 1.3 * features[:57] + 0.3, reference)
+    expected = neighbours(judged.features, reference, 4)
+    assert len({*expected[:4]}) == 4
+    for name in ("precision", "recall", "density", "coverage"):
+        found = metric_of(name).measure(judged)
+        assert (found.value, found.stderr) == (
+            getattr(expected, name), getattr(expected, f"{name}_stderr", None),
+        )  # fmt: skip
+        assert found.note.startswith("k = 4; depends on both sample counts")

@@ -11,7 +11,8 @@ import torch
 from tests.page.test_machine import small, small_chain
 from thermotorch.models.imperfections import realise
 from thermotorch.page.description import CHARACTERS, describe
-from thermotorch.page.write import write_page
+from thermotorch.page.description import written as levels_of
+from thermotorch.page.write import page, write_page
 from thermotorch.zoo import list_models, load_checkpoint
 
 
@@ -108,3 +109,60 @@ def test_a_group_of_different_wells_is_refused():
 def test_three_channels_are_refused():
     with pytest.raises(ValueError, match="draws 3 channels"):
         describe(small(image_shape=[3, 2, 2]), "colourful")
+
+
+def test_a_page_says_the_numbers_of_its_machine_and_begins_with_the_seed_asked_for():
+    """Two hidden layers count together, labels are no pixels, and what is in the name stays text."""
+    machine = small(image_shape=[1, 2, 5], display_range=[-0.25, 1.5])
+    text = page(machine, 'small <&> "one"', seed=7)
+    written = json.loads(re.search(r"\{\"format\".*?\}(?=</script>|;|\n)", text)[0].replace("\\u003c", "<"))
+    assert written == {**describe(machine, 'small <&> "one"'), "seed": 7}
+    assert written["image_shape"] == [2, 5] and written["display_range"] == [-0.25, 1.5]
+    assert (written["format"], written["bits"], written["stages"], written["order"]) == (2, 8, [], [])
+    assert "has 10 units for pixels and 8 hidden ones" in text and "rounded to 8 bits each" in text
+    assert "at 300 K" in text and "stages follows" not in text
+    assert "<title>Noise becomes digits: small &lt;&amp;&gt; &quot;one&quot;</title>" in text
+    assert "small <&>" not in text
+    assert written["temperature"] == machine.temperature
+    assert written["joule_per_energy"] * machine.temperature == pytest.approx(1.380649e-23 * 300, rel=1e-9)
+    first = written["first"]
+    clock = {key: first[key] for key in ("temperature", "dt", "steps", "readout_steps")}
+    assert clock == {"temperature": machine.temperature, "dt": 0.1, "steps": 30, "readout_steps": 4}
+    assert [(group["name"], group["start"], group["size"]) for group in first["groups"]] == [
+        ("visible", 0, 10), ("hidden1", 10, 5), ("hidden2", 15, 3), ("label", 18, 3),
+    ]  # fmt: skip
+    assert [group["j4"] for group in first["groups"]] == pytest.approx([0.8] * 4)
+
+
+def test_a_page_of_a_chain_counts_its_stages_and_its_bits():
+    text = page(small_chain(), "chain", seed=0)
+    assert "A chain of 3 stages follows" in text and "rounded to 6 bits each" in text
+    assert "has 9 units for pixels" in text
+
+
+@pytest.mark.parametrize(("seed", "counts"), [(-1, False), (0, True), (2**53 - 1, True), (2**53, False)])
+def test_a_seed_is_one_that_a_browser_can_count_to(seed, counts):
+    if counts:
+        assert f'"seed":{seed}' in page(small(), "small", seed=seed)
+    else:
+        with pytest.raises(ValueError, match=rf"seed: expected 0 <= seed < 2\^53, .*, found {seed}"):
+            page(small(), "small", seed=seed)
+
+
+def test_without_a_seed_a_page_begins_with_seed_0(tmp_path):
+    path = write_page(small(), "small", tmp_path / "a.html")
+    assert path == tmp_path / "a.html" and path.read_text() == page(small(), "small", seed=0)
+
+
+@pytest.mark.parametrize("bits", [2, 5, 6, 7, 8])
+def test_levels_are_characters_up_to_six_bits_and_bytes_beyond(bits):
+    given = torch.tensor([[-2.0, 1.3], [0.0, 0.4]])
+    found = levels_of(given, bits)
+    most = 2 ** (bits - 1) - 1
+    assert found["scale"] == pytest.approx(2.0 / most)
+    if bits > 6:
+        levels = np.frombuffer(base64.b64decode(found["levels"]), np.int8)
+    else:
+        levels = np.array([CHARACTERS.index(letter) - 31 for letter in found["levels"]])
+    assert levels.tolist() == [round(value / found["scale"]) for value in given.flatten().tolist()]
+    assert levels_of(torch.zeros(2), bits)["scale"] == 0.0

@@ -1,7 +1,13 @@
+import hashlib
 import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from thermotorch.zoo import checkpoints, record_rows, registry
@@ -234,3 +240,128 @@ def test_a_release_that_comes_and_goes_between_card_and_weights_is_read_again(tm
     monkeypatch.setattr(checkpoints, "_read_entered", read_entered)
     load_checkpoint(path)
     assert len(calls) == 2
+
+
+def test_every_field_of_a_written_card_is_that_of_the_model_the_caller_or_the_machine(tmp_path):
+    fields = {
+        "data": {"name": "squares"}, "metrics": [ROW], "energy": [{**ROW, "metric": "heat", "unit": "kT"}],
+        "training": {"command": "train", "seed": 3}, "licence": "MIT", "notes": "a note",
+    }  # fmt: skip
+    path, card_file = save_checkpoint(Affine(4, scale=2.0), "affine.test", tmp_path / "new", fields)
+    root = Path(checkpoints.__file__).resolve().parents[2]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    card = json.loads(card_file.read_text())
+    assert card == {
+        "format": 1, "name": "affine.test", "architecture": "affine", "config": {"width": 4, "scale": 2.0},
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "parameters": 20, **fields,
+        "git_revision": head.stdout.strip() or None,
+        "versions": {"python": platform.python_version(), "thermotorch": version("thermotorch"),
+                     "torch": version("torch")},
+    }  # fmt: skip
+    assert list(card)[:4] == ["format", "name", "architecture", "config"]
+    assert (path.name, card_file.name, path.parent) == ("affine.test.safetensors", "affine.test.json", card_file.parent)
+
+
+def test_matrices_are_stored_in_the_dtype_asked_for_and_vectors_and_counts_as_they_are(tmp_path):
+    model = Affine(5)
+    path, _ = save_checkpoint(model, "affine.short", tmp_path, FIELDS, store=torch.bfloat16)
+    assert load_card(path)["stored"] == "bfloat16"
+    stored = load_file(path)
+    assert {name: value.dtype for name, value in stored.items()} == {
+        "linear.weight": torch.bfloat16, "linear.bias": torch.float32, "count": torch.int64,
+    }  # fmt: skip
+    loaded = load_checkpoint(path)
+    assert loaded.linear.weight.dtype == torch.float32
+    assert torch.equal(loaded.linear.weight, model.linear.weight.bfloat16().float())
+    assert torch.equal(loaded.linear.bias, model.linear.bias)
+    assert "stored" not in load_card(save_checkpoint(model, "affine.long", tmp_path, FIELDS)[0])
+
+
+class Relative(Affine):
+    """Of the family of `affine`, whose name its trained models bear."""
+
+
+def test_a_model_of_a_family_bears_its_name_and_says_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._architectures, "relative", Relative)
+    monkeypatch.setitem(registry._families, "relative", "affine")
+    path, _ = save_checkpoint(Relative(4), "affine.relative", tmp_path, FIELDS)
+    assert load_card(path)["architecture"] == "relative"
+    for expected in (None, "affine", "relative"):
+        assert type(load_checkpoint(path, expect=expected)) is Relative
+    with pytest.raises(ValueError, match="expected architecture 'other', found 'relative'"):
+        load_checkpoint(path, expect="other")
+    plain, _ = save_checkpoint(Affine(4), "affine.plain", tmp_path, FIELDS)
+    assert type(load_checkpoint(plain, expect="affine")) is Affine
+    with pytest.raises(ValueError, match="expected architecture 'relative', found 'affine'"):
+        load_checkpoint(plain, expect="relative")
+
+
+class Many(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.config = {"count": count}
+        self.weights = nn.ParameterList(nn.Parameter(torch.zeros(1)) for _ in range(count))
+
+
+@pytest.mark.parametrize(("lacking", "more"), [(3, ""), (4, r" \(and 1 more\)"), (5, r" \(and 2 more\)")])
+def test_three_problems_of_weights_are_named_and_the_others_counted(lacking, more, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._architectures, "many", Many)
+    path, card_file = save_checkpoint(Many(2), "many.x", tmp_path, FIELDS)
+    card_file.write_text(card_file.read_text().replace('"count": 2', f'"count": {2 + lacking}'))
+    with pytest.raises(ValueError, match=rf"weights.2 is missing; .*; weights.4 is missing{more}$"):
+        load_checkpoint(path)
+
+
+def test_saving_draws_no_random_numbers(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    save_checkpoint(Other(), "other.x", tmp_path, FIELDS)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_new_weights_wait_beside_the_old_ones_until_their_card_is_there(tmp_path, monkeypatch):
+    """Interrupted before the card nothing has changed; after it, the new ones are loaded and soon have the name."""
+    old, new = Affine(4), Affine(4)
+    path, card_file = save_checkpoint(old, "affine.test", tmp_path, FIELDS)
+    write, before = checkpoints.write_card, card_file.read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "write_card", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(new, "affine.test", tmp_path, FIELDS)
+    kept = {each for each in tmp_path.iterdir() if each.suffix in (".json", ".safetensors")}
+    assert kept == {path, card_file} and card_file.read_bytes() == before
+    assert torch.equal(load_checkpoint(path).linear.weight, old.linear.weight)
+
+    def killed(*given):
+        write(*given)
+        monkeypatch.setattr(Path, "replace", lambda *_: None)  # nothing happens after the card
+
+    monkeypatch.setattr(checkpoints, "write_card", killed)
+    save_checkpoint(new, "affine.test", tmp_path, FIELDS)
+    assert torch.equal(load_checkpoint(path).linear.weight, new.linear.weight)
+
+
+def test_a_reference_is_entered_beside_its_checkpoint_and_read_from_there(saved):
+    _, path = saved
+    found = save_reference(path, {"mean": torch.arange(3.0)})
+    assert found == path.with_name("affine.test.reference.safetensors")
+    card = load_card(path)
+    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    assert card["reference"] == {"file": found.name, "sha256": digest}
+    assert load_reference(path)["mean"].tolist() == [0.0, 1.0, 2.0]
+    assert torch.equal(load_checkpoint(path).linear.weight, saved[0].linear.weight), "the weights are as they were"
+
+
+def test_a_row_without_a_command_or_of_another_field_is_not_recorded(saved):
+    _, path = saved
+    before = path.with_suffix(".json").read_text()
+    with pytest.raises(ValueError, match="row 'accuracy': missing command"):
+        record_rows(path, energy=[{key: value for key, value in ROW.items() if key != "command"}])
+    assert path.with_suffix(".json").read_text() == before
+    assert record_rows(path, energy=[ROW]) == path.with_suffix(".json")
+    with pytest.raises(ValueError, match="unknown card field 'note'; did you mean 'notes'"):
+        check_card({**load_card(path), "note": ""})

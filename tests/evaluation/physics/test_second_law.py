@@ -5,8 +5,16 @@ import torch
 
 import thermotorch as tt
 from tests.physics import assert_mean, assert_within
+from thermotorch.evaluation.estimate import Estimate, mean_of
+from thermotorch.evaluation.physics import second_law
 from thermotorch.evaluation.physics.free_energy import independent_free_energy, quadratic_free_energy
-from thermotorch.evaluation.physics.second_law import dissipation, free_energy_bounds, second_law_rows
+from thermotorch.evaluation.physics.second_law import (
+    Dissipation,
+    FreeEnergyBounds,
+    dissipation,
+    free_energy_bounds,
+    second_law_rows,
+)
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import uncoupled
 
@@ -99,3 +107,50 @@ def test_rows_without_bounds_and_a_scheduled_machine():
 def test_an_integrator_without_path_weights_is_refused():
     with pytest.raises(ValueError, match="no transition density"):
         dissipation(machine(integrator="heun"), 2)
+
+
+def made(values, count=4):
+    """A value in each field that no other has, with a scatter of its own."""
+    spread = torch.tensor([-1.5, -0.5, 0.5, 1.5], dtype=torch.float64)[:count]
+    return Dissipation(*(value + (k + 1) * spread for k, value in enumerate(values)))
+
+
+def test_every_row_is_the_mean_of_its_quantity_with_the_errors_of_what_it_is_made_of():
+    found = made([100.0, 90.0, 70.0, 50.0, 30.0])
+    bounds = FreeEnergyBounds(Estimate(-20.0, 0.3), Estimate(-10.0, 0.4), Estimate(-15.0, 0.1))
+    rows = {row.metric: row for row in second_law_rows(found, bounds, seed=7, command="how")}
+    error = [mean_of(field).stderr for field in found]
+    assert {metric: (row.value, row.unit) for metric, row in rows.items()} == {
+        "entropy given to the bath": (90.0, "k per sample"), "work of switching off": (50.0, "kT per sample"),
+        "entropy produced in a cycle": (30.0, "k per sample"),
+        "free energy of switching on, at most": (-10.0, "kT"),
+        "entropy produced by a sample, at most": (90.0, "k per sample"),
+        "reversible bound of a sample, at least": (30.0, "kT per sample"),
+    }  # fmt: skip
+    assert [row.stderr for row in rows.values()] == pytest.approx(
+        [error[1], error[3], error[4], 0.4, (error[2] ** 2 + 0.09) ** 0.5, (error[3] ** 2 + 0.09) ** 0.5]
+    )
+    assert {(row.num_samples, row.seed, row.kind, row.command) for row in rows.values()} == {(4, 7, "modelled", "how")}
+    apart = mean_of(found.heat - found.entropy)
+    told = f"heat is 100 kT, more by {apart.value:.3g} +- {apart.stderr:.2g}"
+    assert told in rows["entropy given to the bath"].note
+    limits = [row for metric, row in rows.items() if " at " in metric]
+    assert len(limits) == 3 and all("-20 +- 0.3 kT down from samples" in row.note for row in limits)
+
+
+def test_ramps_start_from_other_noise_than_each_other_and_than_the_samples(monkeypatch):
+    """And go through all gains from nothing to all and back, each held for so many steps."""
+    asked, run = [], second_law.run_program
+
+    def seen(potential, program, state, **settings):
+        asked.append((program, settings["seed"], settings["last"], settings["sample_ids"].tolist()))
+        return run(potential, program, state, **settings)
+
+    monkeypatch.setattr(second_law, "run_program", seen)
+    model = machine()
+    free_energy_bounds(model, 3, gains=4, hold=2, seed=5)
+    (up, first, last, ids), (down, second, _, _) = asked
+    assert (first, second, last, ids) == (6, 7, 10, [0, 1, 2])
+    assert [part.gain for part in up] == [0.0, 0.25, 0.5, 0.75, 1.0] == [part.gain for part in down][::-1]
+    assert [(part.first, part.last) for part in up] == [(2 * k, 2 * k + 2) for k in range(5)]
+    assert {part.temperature for part in up} == {model.temperature}
