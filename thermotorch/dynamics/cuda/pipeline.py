@@ -19,7 +19,7 @@ GRAPH = 50  # steps of a graph: few enough to capture in milliseconds, enough to
 FEW = 512  # samples up to which latency dominates
 FEW_OF_HALF = 1024  # the same for half a machine with rounded operands: 64 x 64 took 0.78 to 0.86 times 128 x 64 (H200)
 HELD = 1 << 24  # elements that a pipeline holds of the states of consecutive steps: 64 MB
-KEPT_PIPELINES = 8  # an update of a training uses up to four: noise, run, last step, and the way back
+KEPT_PIPELINES = 6  # an update of a training uses up to four: noise, run, last step, and the way back
 
 
 @dataclass(frozen=True)
