@@ -45,7 +45,7 @@ def rollout(
         force: constant force on each group, [sample, unit] or a number.
         dt, steps, temperature: as in `simulate`.
         readout_steps: number of final steps over which the first group is averaged; 0 for its final state.
-        coupled: False to switch couplings and biases off.
+        coupled: False to switch couplings, biases and `force` off.
         normals: sources of the standard normals of each group.
 
     Returns:
