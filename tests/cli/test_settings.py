@@ -219,7 +219,7 @@ def test_every_setting_of_a_comparison_reaches_it(composed, compared, tmp_path, 
                     f"report: {tmp_path / 'report.html'}"]  # fmt: skip
     cli.compare(composed("compare", "models=[a.b,c.d,e.f]", "cache=false"))
     assert list(compared["models"]) == ["a.b", "c.d", "e.f"] and compared["cache"] is None
-    assert compared["samplers"] == [] and compared["protocol"].num_samples != 20
+    assert compared["samplers"] is None and compared["protocol"].num_samples != 20
 
 
 def test_a_logger_is_told_the_comparison_and_the_folder(composed, compared, tmp_path, monkeypatch, capsys):

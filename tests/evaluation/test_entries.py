@@ -100,6 +100,31 @@ def test_without_a_sampler_each_model_uses_the_first_of_its_own():
     assert entries_of({"flow": Flow()}, Protocol.quick())[0].protocol.sampler == "euler"
 
 
+def test_a_comparison_that_leaves_it_open_has_the_cheapest_and_the_best_way_of_each_digital_model():
+    class Compared(Sampled):
+        compared = ("dpm++:10", "ddim")
+
+    models = {"device": Device(), "digital": Compared(), "silent": Sampled()}
+
+    def ways(protocol, samplers):
+        entries = entries_of(models, protocol, samplers)
+        return [(entry.label, entry.protocol.sampler, entry.protocol.steps) for entry in entries[1:]]
+
+    ours = [("digital, dpm++ 10", "dpm++", 10), ("digital, ddim 50", "ddim", None), ("silent", "dpm++", None)]
+    assert ways(Protocol(), None) == ours
+    assert ways(Protocol(), ()) == [("digital", "dpm++", None), ("silent", "dpm++", None)]
+    assert ways(Protocol(steps=3), None) == [("digital", "dpm++", 3), ("silent", "dpm++", 3)]
+    assert ways(Protocol(sampler="ddim"), None) == [("digital", "ddim", None), ("silent", "ddim", None)]
+
+
+@pytest.mark.parametrize("name", ["ddpm", "flow"])
+def test_what_the_digital_baselines_are_compared_by_are_ways_of_theirs(name):
+    model = create_model(name)
+    cheapest, best = (entry.protocol for entry in entries_of({name: model}, Protocol(), None))
+    assert cheapest.sampler == best.sampler == next(iter(model.samplers))
+    assert cheapest.steps == 10 and best.steps == model.steps_of(best.sampler)
+
+
 def test_a_model_that_does_not_say_its_steps_is_named_by_its_sampler_alone():
     class Silent(Sampled):
         def steps_of(self, sampler, steps=None):

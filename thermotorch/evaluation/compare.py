@@ -31,7 +31,7 @@ def compare(
     protocol: Protocol,
     space: FeatureSpace,
     *,
-    samplers: Sequence[str] = (),
+    samplers: Sequence[str] | None = None,
     known: Known | None = None,
     cache: ResultCache | None = None,
     weights: Mapping[str, str] | None = None,
@@ -45,7 +45,8 @@ def compare(
         models: generators by name, in evaluation mode.
         protocol: protocol of all models.
         space: the judge.
-        samplers: samplers of the digital models, `name:steps`, each an entry of its own; default: the protocol's.
+        samplers: samplers of the digital models, `name:steps`, each an entry of its own; none of them is the protocol's
+            sampler and steps, and None the cheapest and the best of each model, if the protocol leaves both open.
         known: function from a name to the model's training images and held-out images, to find copies; None makes those
             rows unavailable. It is called when the images are needed.
         cache: store of results.

@@ -79,7 +79,7 @@ def in_words(able: Abilities, options: Mapping[str, Any], told: bool = True) -> 
 
 
 def entries_of(
-    models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] = (), command: str = ""
+    models: Mapping[str, nn.Module], protocol: Protocol, samplers: Sequence[str] | None = (), command: str = ""
 ) -> list[Entry]:
     """Return an entry for every model, or one for each sampler of a model that has samplers.
 
@@ -88,16 +88,18 @@ def entries_of(
     Args:
         models: models by name.
         protocol: protocol of the comparison; its sampler and steps serve if `samplers` is empty.
-        samplers: `name` or `name:steps`, such as "ddpm:1000", "ddim:25", "dpm++".
+        samplers: `name` or `name:steps`, such as "ddpm:1000", "ddim:25", "dpm++". None is those that each model names
+            in `compared`, its cheapest and its best, unless the protocol has a sampler or steps of its own.
         command: command that reproduces their rows.
 
     Raises:
         ValueError: samplers that no model has or that cannot take so many steps, all in one message.
     """
+    own_ways = samplers is None and protocol.sampler is None and protocol.steps is None
+    samplers = samplers or ()
     if repeated := sorted({text for text in samplers if list(samplers).count(text) > 1}):
         raise ValueError(f"samplers: {', '.join(repeated)} more than once")
     entries, problems = [], []
-    requested: list[tuple[str | None, int | None]] = [*map(_parsed, samplers)] or [(protocol.sampler, protocol.steps)]
     able_of = {name: abilities(model) for name, model in models.items()}
     known = {sampler for able in able_of.values() for sampler in able.samplers}
     for name, model in models.items():
@@ -105,13 +107,15 @@ def entries_of(
         if not able.takes_sampler:
             entries.append(Entry(name, name, model, protocol, command))
             continue
+        named = samplers or (able.compared if own_ways else ())
+        requested: list[tuple[str | None, int | None]] = [*map(_parsed, named)] or [(protocol.sampler, protocol.steps)]
         # A model that lists its samplers skips one that only another model has.
         ways = [way for way in requested if not able.samplers or way[0] in able.samplers or way[0] not in known]
         for sampler, steps in ways or [(None, protocol.steps)]:
             sampler = able.first_sampler if sampler is None else sampler
             try:
                 step_count = _checked(name, able, sampler, steps)
-                label = f"{name}, {sampler} {step_count}".strip() if samplers else name
+                label = f"{name}, {sampler} {step_count}".strip() if named else name
                 entries.append(Entry(label, name, model, replace(protocol, sampler=sampler, steps=steps), command))
             except ValueError as error:
                 problems.append(str(error))

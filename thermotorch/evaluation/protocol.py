@@ -40,7 +40,7 @@ class Protocol:
     seed: int = 0
     batch_size: int | None = None
     sampler: str | None = None
-    steps: int | None = 10
+    steps: int | None = None
     execution: str = "auto"
     precision: str = "ieee"
     told: bool | None = None
@@ -78,7 +78,7 @@ class Protocol:
     @classmethod
     def full(cls) -> "Protocol":
         """Return the protocol of numbers to quote, hours without a GPU: `configs/zoo/protocol/full.yaml`."""
-        return cls(name="full", num_samples=10_000, steps=None, kernel_subset_size=1000)
+        return cls(name="full", num_samples=10_000, kernel_subset_size=1000)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], num_samples: int | None = None, seed: int | None = None) -> "Protocol":

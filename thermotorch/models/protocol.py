@@ -207,6 +207,7 @@ class Abilities:
     draws_class: bool  # samples without labels draw their own class
     guidance: float  # default strength of classifier-free guidance; 1 is none
     samplers: Mapping[str, int | None]  # default number of steps by sampler; empty for a single sampler
+    compared: tuple[str, ...]  # the cheapest and the best ways to sample, `sampler:steps`; empty if it names none
     cpu_batch_size: int  # fastest number of samples per batch on a processor
     thermodynamic: bool  # a simulated device, whose samples have heat and work
 
@@ -260,6 +261,7 @@ def abilities(model: nn.Module) -> Abilities:
         draws_class=getattr(model, "draws_class", False),
         guidance=config.get("guidance", 1.0),
         samplers=model.samplers if isinstance(model, DigitalSampler) else {},
+        compared=tuple(getattr(model, "compared", ())),
         cpu_batch_size=getattr(model, "cpu_batch_size", BATCH_SIZE),
         thermodynamic=isinstance(model, Thermodynamic),
     )

@@ -7,7 +7,7 @@ other code of thermotorch but `execution.py`, so that the baseline stays indepen
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,7 @@ class DiffusionModel(nn.Module):
     """
 
     samplers: Mapping[str, int | None] = SAMPLER_STEPS
+    compared: Sequence[str] = ("dpm++:10", "dpm++:20")  # `sampler:steps` of a comparison: the cheapest and the best
     cpu_batch_size = 32  # more activations leave the caches: 128 take 1.3 times as long, 256 1.7 times
 
     def __init__(

@@ -33,6 +33,7 @@ class FlowMatchingModel(DiffusionModel):
     """
 
     samplers = {"euler": 20}
+    compared = ("euler:10", "euler:20")
 
     def __init__(
         self,
