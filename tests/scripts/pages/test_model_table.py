@@ -1,3 +1,5 @@
+import pytest
+
 from scripts.pages.model_table import model_table
 
 CARD = {
@@ -36,3 +38,35 @@ def test_numbers_that_are_missing_or_of_one_machine_stay_out_and_commands_are_li
     assert "energy drawn" not in text
     assert "| time" not in text
     assert text.count("thermotorch-evaluate model=generator.x") == 1
+
+
+def rows_of(text):
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(59.0, "59 s"), (60.0, "1 min"), (3599.0, "60 min"), (3600.0, "1 h"), (5400.0, "1.5 h"), (0.5, "0.5 s")],
+)
+def test_a_training_took_so_many_hours_minutes_or_seconds(seconds, words):
+    card = {**CARD, "training": {**CARD["training"], "seconds": seconds}}
+    assert f"1,200 steps, {words}" in [row[4] for row in rows_of(model_table([card])) if len(row) == 5]
+
+
+def test_what_was_not_trained_and_data_that_are_not_told_are_said():
+    card = {**CARD, "data": {}, "training": {"command": "make it", "steps": 0, "seconds": 0.0}, "metrics": []}
+    text = model_table([card, {**CARD, "name": "generator.y", "data": {"name": "MNIST"}}])
+    assert ["`generator.x`", "532,736", "nothing", "`make it`", "nothing to train"] in rows_of(text)
+    assert ["`generator.y`", "532,736", "MNIST", "`thermotorch-train experiment=x`", "1,200 steps, 1.5 h"] in rows_of(
+        text
+    )
+    assert "training of `generator.x`" not in text and "training of `generator.y`: in two parts" in text
+    assert rows_of(text)[0] == ["model", "parameters", "trained on", "with", "which took"]
+    assert ["model", "number", "value", "samples", "seed", "kind"] in rows_of(text)
+    assert text.endswith("Commands that give these numbers:\n\n    thermotorch-evaluate model=generator.x")
+
+
+def test_a_number_of_the_model_alone_has_no_count():
+    size = {"metric": "cells", "value": 8.0, "unit": "", "num_samples": 0, "seed": 0, "kind": "measured", "command": ""}
+    text = model_table([{**CARD, "metrics": [size], "energy": []}])
+    assert ["`generator.x`", "cells", "8", "", "0", "measured"] in rows_of(text)
