@@ -1,6 +1,7 @@
 """Every setting of a command reaches what it is for: composed configurations against stand-ins of the library."""
 
 import json
+from contextlib import nullcontext
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -10,7 +11,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
+from tests.cli.experiments import configure
 from thermotorch import cli
+from thermotorch.evaluation.speed.hardware import describe_hardware
 from thermotorch.zoo.rows import Row
 
 
@@ -308,3 +311,83 @@ def test_the_command_of_a_record_has_the_packages_of_configurations_and_no_folde
     monkeypatch.setattr(cli.HydraConfig, "get", lambda: OmegaConf.create({"overrides": words}))
     command = "thermotorch-train 'hydra.searchpath=[pkg://mine]' experiment=a"
     assert cli._command("thermotorch-train") == f"""{command} 'model=it'"'"'s'"""
+
+
+class Fitted:
+    """A trainer that was told what to train, and what it knows then."""
+
+    def __init__(self, **given) -> None:
+        self.given, self.is_global_zero, self.checkpoint_callback, self.global_step = given, True, object(), 12
+        self.callback_metrics = {"train/loss": torch.tensor(0.5), "val/loss": torch.tensor(float("nan"))}
+
+    def fit(self, module, **given) -> None:
+        self.trained, self.fit_with = module, given
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_training_gets_every_part_of_its_configuration_and_leaves_a_record(resumed, monkeypatch, tmp_path):
+    made, kept, module = [], [], SimpleNamespace(device=torch.device("cpu"))
+    cfg = configure("experiment=feature_net", "seed=9", f"paths.output_dir={tmp_path}", "ckpt_path=last")
+    paths = {"module": cfg.module, "trainer": cfg.trainer, "data": cfg.data}
+    paths |= {f"callback {key}": node for key, node in cfg.callbacks.items()}
+    paths |= {f"logger {key}": node for key, node in cfg.logger.items()}
+
+    def instantiate(node, **given):
+        (name,) = [name for name, each in paths.items() if each is node or each == node][:1]
+        made.append((name, torch.initial_seed()))
+        if name == "trainer":
+            return trainers.append(Fitted(**given)) or trainers[0]
+        return module if name == "module" else name
+
+    trainers: list[Fitted] = []
+    resume = tmp_path / "step.ckpt" if resumed else None
+    asked = []
+    monkeypatch.setattr(cli, "instantiate", instantiate)
+    replaced(
+        monkeypatch,
+        "thermotorch.training.checkpoint_files",
+        checkpoint_to_resume=lambda *given: asked.append(given[:2]) or resume,
+        keep_finished=lambda *given: kept.append(given),
+    )
+    replaced(monkeypatch, "thermotorch.training.interrupt", interrupt_ends_the_step=lambda trainer: nullcontext())
+    monkeypatch.setattr(cli, "_command", lambda program: f"{program} as typed")
+    logged = cli.train(cfg)
+    (trainer,) = trainers
+    assert asked == [("last", tmp_path)] and made[0] == ("module", 9), "seeded before anything is built"
+    assert trainer.trained is module
+    assert trainer.fit_with == {"datamodule": "data", "ckpt_path": resume, "weights_only": True}
+    kinds = [type(each).__name__ for each in trainer.given["callbacks"][:2]]
+    assert kinds == ["StopTogether", "FiniteGradients"]
+    assert trainer.given["callbacks"][2:] == [f"callback {key}" for key, node in cfg.callbacks.items() if node]
+    assert trainer.given["logger"] == [f"logger {key}" for key, node in cfg.logger.items() if node]
+    assert [type(each).__name__ for each in trainer.given["plugins"]] == ["WholeCheckpoints"]
+    assert kept == ([(resume, tmp_path, 12)] if resumed else [])
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert 0 <= record.pop("seconds") < 60
+    assert record == {
+        "command": "thermotorch-train as typed", "experiment": cfg.run_name, "seed": 9, "resumed": resumed,
+        "hardware": describe_hardware("cpu"), "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
+        "logged": {"train/loss": 0.5, "val/loss": None},
+    }  # fmt: skip
+    assert logged["train/loss"] == 0.5 and logged["val/loss"] != logged["val/loss"]
+
+
+def test_a_sweep_writes_its_table_once_and_only_where_there_are_runs(monkeypatch, tmp_path, capsys):
+    told = []
+    replaced(monkeypatch, "thermotorch.evaluation.report.sweep_report",
+             write_sweep=lambda folder: told.append(folder) or ("the table", [folder / "sweep.md"]))  # fmt: skip
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    cli.SweepReport.write_table()
+    cli.SweepReport().on_multirun_start(config)
+    cli.SweepReport.write_table()
+    assert told == [], "no sweep, and a sweep without runs"
+    (tmp_path / "0" / ".hydra").mkdir(parents=True)
+    cli.SweepReport().on_multirun_start(config)
+    cli.SweepReport.write_table()
+    cli.SweepReport.write_table()
+    assert told == [tmp_path] and capsys.readouterr().out == f"the table\n{tmp_path / 'sweep.md'}\n"
+
+
+def test_a_configuration_may_have_a_value_or_another():
+    made = OmegaConf.create({"a": None, "b": 3, "c": "${or:${a},7}", "d": "${or:${b},7}"})
+    assert (made.c, made.d) == (7, 3)
