@@ -1,5 +1,6 @@
 """Training of the digital diffusion baseline."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -113,12 +114,11 @@ class DiffusionModule(GradientAtHand):
         if self.settings["execution"] == "auto" and chosen in EXECUTIONS:
             self._execute_in(chosen)
 
-    def _loss(self, batch: dict) -> Tensor:
-        arguments = batch["image"], *self.noise(batch), self.labels(batch)
-        if self.device.type == "cpu" and self.settings["execution"].startswith("bfloat16"):
-            with rounded(self.settings["execution"], self.device):
-                return self.model.loss(*arguments)
-        return self.model.loss(*arguments)
+    def _number_format(self) -> AbstractContextManager[object]:
+        """Return the context of the execution; autocast that is switched off would undo the trainer's."""
+        execution = self.settings["execution"]
+        chosen = self.device.type == "cpu" and execution.startswith("bfloat16")
+        return rounded(execution, self.device) if chosen else nullcontext()
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         if self.wants_graph():
@@ -126,10 +126,12 @@ class DiffusionModule(GradientAtHand):
                 "loss", self._loss_at_once, list(self.model.parameters()), batch["image"], batch["label"]
             )
         else:
-            loss = self._loss(batch)
+            with self._number_format():
+                loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        loss = self._loss(batch)
+        with self._number_format():
+            loss = self.model.loss(batch["image"], *self.noise(batch), self.labels(batch))
         self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["image"]))
