@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from tests.cli.experiments import EXPERIMENTS, configure, small
 from thermotorch import cli
+from thermotorch.models.baselines.execution import EXECUTIONS
 
 
 @pytest.mark.parametrize("data", ["mnist", "digits8x8"])
@@ -61,6 +62,13 @@ def test_every_experiment_runs_a_step_and_its_checkpoint_opens_alone(experiment,
 def type_of(target: str) -> type:
     module, _, name = target.rpartition(".")
     return getattr(__import__(module, fromlist=[name]), name)
+
+
+def test_the_record_of_a_run_says_what_was_chosen_for_it(run):
+    folder = run(cli.train_main, *small("ddpm_mnist"), "objective.execution=auto")
+    record = json.loads((folder / "training.json").read_text())["hyper_parameters"]
+    assert record["objective"]["execution"] in EXECUTIONS and record["objective"]["label_dropout"] == 0.1
+    assert record["model"]["name"] == "ddpm"
 
 
 def test_wandb_runs_offline_beside_the_csv(run, monkeypatch):

@@ -83,6 +83,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if resume is not None and trainer.is_global_zero and trainer.checkpoint_callback is not None:
         keep_finished(resume, run, trainer.global_step)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    settings = plain_mapping(cfg.module, resolve=True)
+    if "objective" in module.hparams:  # with what the module chose where the configuration says "auto"
+        settings["objective"] = module.hparams["objective"]
     record = {
         "command": _command(HydraConfig.get().job.name),
         "experiment": cfg.run_name,
@@ -90,7 +93,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         "seconds": round(time.perf_counter() - started, 1),
         "resumed": resume is not None,  # True: the seconds count from there
         "hardware": describe_hardware(module.device),
-        "hyper_parameters": plain_mapping(cfg.module, resolve=True),
+        "hyper_parameters": settings,
         "logged": {name: value if math.isfinite(value) else None for name, value in logged.items()},  # last values
     }
     write_file(run / RECORD, json.dumps(record, indent=2) + "\n")

@@ -110,7 +110,7 @@ class DiffusionModule(GradientAtHand):
         return fastest_execution(self.model.unet, update)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        chosen = (checkpoint["hyper_parameters"]["objective"] or {}).get("execution")
+        chosen = (checkpoint.get("hyper_parameters", {}).get("objective") or {}).get("execution")
         if self.settings["execution"] == "auto" and chosen in EXECUTIONS:
             self._execute_in(chosen)
 
