@@ -89,3 +89,22 @@ def test_a_segment_back_launches_its_kernels_and_few_of_torch(path, launches):
     _, of_a_segment, of_torch = PATHS[path]
     assert long.kernels - short.kernels == Counter(of_a_segment)
     assert (long.of_torch - short.of_torch).total() <= of_torch
+
+
+def test_pieces_of_a_kept_path_launch_little_beside_their_steps(monkeypatch):
+    """Every state is kept: nothing runs twice, and a piece of four steps costs a few copies, sums and products."""
+    monkeypatch.setattr(kernels.pipeline, "HELD", 4 * 12 * 5)
+    counts = []
+    for pieces in (2, 3):
+        pair = {"groups": (8, 4), "pairs": ((0, 1),)}
+        arguments = Case(12, 5, 4 * pieces, "alternating", keep=1, coupling=0.1, **pair).arguments("cpu")
+        with monkeypatch.context() as patch, Count(patch) as forwards:
+            end, recorded, kept = kernels.langevin(*arguments)
+        with monkeypatch.context() as patch, Count(patch) as back:
+            kernels.langevin_backward(*arguments, 2 * end, recorded, kept, True, False)
+        counts.append((forwards, back))
+    (forwards, back), (forwards_3, back_3) = counts
+    assert forwards_3.kernels - forwards.kernels == Counter(half_step=8)
+    assert back_3.kernels - back.kernels == Counter(half_back=8)
+    assert (forwards_3.of_torch - forwards.of_torch).total() <= 4
+    assert (back_3.of_torch - back.of_torch).total() <= 13
