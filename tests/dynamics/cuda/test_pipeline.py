@@ -83,7 +83,7 @@ def test_a_graph_of_steps_gives_the_bits_of_single_launches(integrator, device):
         return streamed.Langevin(run, run.batch, tile, False, graph_steps)
 
     def follow(steps: pipeline.Pipeline, outputs: tuple) -> None:
-        steps.load(*((run, colours, drives, every, outputs[2]) if integrator == "alternating" else (run, every)))
+        steps.load(*((run, colours, drives, every) if integrator == "alternating" else (run, every)))
         steps.follow(run, every, *outputs)
 
     follow(made(0), launched)
@@ -131,6 +131,7 @@ def test_another_run_of_the_same_shape_finds_nothing_of_the_first_in_its_graphs(
     replayed = [results(seed) for seed in (1, 2)]
     assert all(one.graph is not None for one in pipeline._pipelines.values() if one.graph_steps)
     assert any(one.graph_steps for one in pipeline._pipelines.values())
+    assert all(getattr(one, "kept", None) is None for one in pipeline._pipelines.values())  # of gigabytes
     for found, expected in zip(sum(replayed, []), sum(launched, []), strict=True):
         assert torch.equal(found, expected)
 

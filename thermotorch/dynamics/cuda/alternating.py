@@ -101,8 +101,10 @@ def langevin(run: Run, colours: Colours | None = None, tile: Tile | None = None)
         key = None if stepwise else (*sizes, driven, run.stream, run.precision, tile, trailing)
         make = partial(Alternating, run, colours, drives, size, tile, trail=most if trailing else 0)
         with borrowed(moving, Alternating, key, make, graph_steps) as pipeline:
-            pipeline.load(run, colours, drives, part, kept)
+            pipeline.load(run, colours, drives, part)
+            pipeline.kept = kept[:, part] if trailing else None
             pipeline.follow(moving, part, end, recorded, kept)
+            pipeline.kept = None  # the pipeline may outlive these states
     return end, recorded, kept
 
 
@@ -127,12 +129,14 @@ class Alternating(Pipeline):
         self.colours = Colours(list(places), [], list(flows), colours.spans)
         self.drives = None if drives is None else [Force(drive, rows) for drive in drives]
         self.trail: list[Tensor] = []
+        self.kept: Tensor | None = None  # [steps - 1, rows, unit], where the states of the trail go
+        self.stored = 0
         if trail:
             self.longest = graph_steps or min(trail, run.steps)
             self.trail = [run.state.new_empty(self.longest, rows, len(own)) for own in colours.places]
 
-    def load(self, run: Run, colours: Colours, drives: list[Tensor] | None, part: slice, kept: Tensor) -> None:
-        """Start from samples `part` of `run`; states of a trail go to `kept` [steps - 1, batch, unit]."""
+    def load(self, run: Run, colours: Colours, drives: list[Tensor] | None, part: slice) -> None:
+        """Start from samples `part` of `run`."""
         self.colours = replace(self.colours, spans=colours.spans)
         for colour in range(2):
             self.couplings[colour].set(colours.into[colour].T)
@@ -141,7 +145,7 @@ class Alternating(Pipeline):
             if drives is not None and self.drives is not None:
                 self.drives[colour].set(drives[colour], part)
         self.start(run, part)
-        self.kept, self.stored = kept[:, part], 0
+        self.stored = 0
 
     def put(self, state: Tensor) -> None:
         for colour, (point, operand) in enumerate(zip(self.points, self.operands, strict=True)):
@@ -162,7 +166,7 @@ class Alternating(Pipeline):
         self.move(0, offset)
 
     def after(self, steps: int) -> None:
-        if self.trail:
+        if self.kept is not None:
             out = self.kept[self.stored : self.stored + steps]  # the end of a run is not among them
             self.colours.join([states[: len(out)] for states in self.trail], out)
             self.stored += steps

@@ -60,9 +60,9 @@ def langevin_backward(run: BackwardRun) -> list[Tensor]:
 
 
 def _paths(run: BackwardRun, colours: Colours, length: int) -> Iterator[tuple[Tensor, int]]:
-    """Yield the states before, between and after at most `length` steps [steps + 1, batch, unit], last steps first.
+    """Yield pieces of the path, the last first, and the number of steps before each.
 
-    And the number of steps before them.
+    A piece holds the states before, between and after at most `length` steps, [steps + 1, batch, unit].
     """
     for segment, before in segments(run):
         if run.keep == 1:
@@ -122,11 +122,11 @@ class Retrace(Pipeline):
         return [*self.costate, *self.operands]
 
     def back(
-        self, path: Tensor, colours: Colours, entering: list[tuple[int, Tensor]]
+        self, path: Tensor, colours: Colours, recorded: list[tuple[int, Tensor]]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Go back through a path [steps + 1, batch, unit] and return states and vectors [.., batch, own] by colour.
 
-        `entering` holds the gradients [batch, unit] of states after some of the steps, by their number.
+        `recorded` holds the gradients [batch, unit] of the states after some of the steps, by the step's number.
         """
         steps = len(path) - 1
         skipped = self.length - steps
@@ -134,7 +134,7 @@ class Retrace(Pipeline):
             states[skipped:] = colours.take(colour, path)
         for colour, enters in enumerate(self.enters):
             enters.zero_()
-            for k, gradient in entering:
+            for k, gradient in recorded:
                 enters[skipped + k] = colours.take(colour, gradient)
         self.advance(steps)
         return [states[skipped:] for states in self.states], [vectors[skipped:] for vectors in self.vectors]
