@@ -1,8 +1,6 @@
-"""Figures of thermodynamic classifiers: calibration, rejection, and accuracy against heat; they need matplotlib."""
+"""The figure of calibration and rejection, and classifiers with other settings; the figure needs matplotlib."""
 
-import copy
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,16 +16,6 @@ from thermotorch.models.classifier.machine import ThermodynamicClassifier
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PUBLISHED = {"paper, 91.7 %": (1e5, 0.917)}  # heat in kT and accuracy of one run, Whitelam, PNAS 123 (2026)
-
-
-class Point(NamedTuple):
-    """A machine on the plane of heat and accuracy."""
-
-    heat: float  # per inference, kT
-    accuracy: float  # of one run
-    stderr: float  # of the accuracy, over images
 
 
 def uncertainty_figure(
@@ -57,37 +45,15 @@ def uncertainty_figure(
     return figure
 
 
-def point(model: ThermodynamicClassifier, images: Tensor, labels: Tensor, seed: int = 0) -> Point:
-    """Return the machine's point for one run on every image."""
-    found = model.infer(images, seed=seed)
-    right = (found.outputs[:, 0].argmax(-1) == labels).double()
-    return Point(found.heat.mean().item(), right.mean().item(), right.std().item() / len(labels) ** 0.5)
-
-
-def hotter(model: ThermodynamicClassifier, factor: float) -> ThermodynamicClassifier:
-    """Return the machine at `factor` times its temperature."""
-    changed = copy.deepcopy(model)
-    changed.layer.temperature *= factor
-    return changed
-
-
-def observed_at(model: ThermodynamicClassifier, t_final: float) -> ThermodynamicClassifier:
-    """Return the machine read at another time."""
-    changed = copy.deepcopy(model)
-    changed.layer.t_final, changed.layer.steps = t_final, round(t_final / changed.layer.dt)
-    return changed
-
-
-def frontier_figure(series: Mapping[str, Sequence[Point]]) -> "Figure":
-    """Error rate against heat per inference, one line for each way to change a machine, and the paper's point."""
-    figure = new_figure(6, 4)
-    axes = figure.subplots()
-    for name, points in series.items():
-        ordered = sorted(points)
-        heat, error = [p.heat for p in ordered], [1 - p.accuracy for p in ordered]
-        axes.errorbar(heat, error, [p.stderr for p in ordered], fmt="o-", markersize=4, label=name)
-    for name, (heat, accuracy) in PUBLISHED.items():
-        axes.plot([heat], [1 - accuracy], "k*", markersize=10, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="heat per inference, kT", ylabel="error rate of one run")
-    axes.legend(frameon=False)
-    return figure
+def changed(
+    model: ThermodynamicClassifier,
+    *,
+    temperature: float | None = None,
+    t_final: float | None = None,
+    dt: float | None = None,
+) -> ThermodynamicClassifier:
+    """Return the machine at another temperature, read at another time, or simulated in other steps."""
+    settings = {"temperature": temperature, "t_final": t_final, "dt": dt}
+    other = ThermodynamicClassifier(**model.config | {key: value for key, value in settings.items() if value})
+    other.load_state_dict(model.state_dict())
+    return other.eval()

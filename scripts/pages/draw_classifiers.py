@@ -1,8 +1,8 @@
-"""Draw the figures of neurons, of the cosine, and of classifiers into docs/figures.
+"""Draw the figures of neurons, of the cosine, and of calibration into docs/figures.
 
 python -m scripts.pages.draw_classifiers neuron
 python -m scripts.pages.draw_classifiers cosine outputs/train/cosine_genetic/RUN outputs/train/cosine_gradient/RUN
-python -m scripts.pages.draw_classifiers classifier [RUN ...] --data-dir DATA    runs with other prices of heat
+python -m scripts.pages.draw_classifiers classifier --data-dir DATA
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from scripts.pages.classifier_figures import frontier_figure, hotter, observed_at, point, uncertainty_figure
+from scripts.pages.classifier_figures import uncertainty_figure
 from scripts.pages.neuron_figures import activation_figure, cosine_figure
 from thermotorch.training.checkpoint_files import LAST
 from thermotorch.training.data import named_data
@@ -36,32 +36,17 @@ def cosine(runs: list[Path]) -> None:
     cosine_figure({name: history(run) for name, run in named.items()}, models).savefig(FIGURES / "cosine.png", dpi=100)
 
 
-def classifier(runs: list[Path], data_dir: str, count: int) -> None:
+def classifier(data_dir: str, count: int) -> None:
     model = load_checkpoint("classifier.end_to_end")
     images, labels = named_data("MNIST", data_dir).test_images()
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
-    images, labels = images[chosen], labels[chosen]
-    uncertainty_figure(model, images, labels).savefig(FIGURES / "uncertainty.png", dpi=100)
-    series = {
-        "shipped, read at 0.02 ... 0.3": [
-            point(observed_at(model, t), images, labels) for t in (0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
-        ],
-        "shipped, 1 ... 300 times hotter": [
-            point(hotter(model, factor), images, labels) for factor in (1, 3, 10, 30, 100, 300)
-        ],
-        "teacher and student": [point(load_checkpoint("classifier.teacher_student"), images, labels)],
-    }
-    if runs:
-        trained = [point(trained_model(run / LAST), images, labels) for run in runs]
-        series["trained at other prices of heat"] = trained
-        print(*trained, sep="\n")
-    frontier_figure(series).savefig(FIGURES / "heat_frontier.png", dpi=100)
+    uncertainty_figure(model, images[chosen], labels[chosen]).savefig(FIGURES / "uncertainty.png", dpi=100)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("neuron", "cosine", "classifier"))
-    parser.add_argument("runs", type=Path, nargs="*", help="folders of finished training runs")
+    parser.add_argument("runs", type=Path, nargs="*", help="folders of finished trainings of the cosine")
     parser.add_argument("--data-dir", default="data", help="folder that holds MNIST/raw")
     parser.add_argument("--images", type=int, default=10_000, help="test images, chosen at random")
     arguments = parser.parse_args()
@@ -70,7 +55,7 @@ def main() -> None:
     elif arguments.what == "cosine":
         cosine(arguments.runs)
     else:
-        classifier(arguments.runs, arguments.data_dir, arguments.images)
+        classifier(arguments.data_dir, arguments.images)
 
 
 if __name__ == "__main__":

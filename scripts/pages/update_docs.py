@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.pages import training_seeds
+from scripts.pages import heat_frontier, training_seeds
 from scripts.pages.headline import headline, short_headline
 from scripts.pages.model_table import model_table
 from thermotorch.zoo import load_card
@@ -39,6 +39,10 @@ def over_seeds() -> str:
     return training_seeds.seeds_table(_record(training_seeds.RECORD), {card["name"]: card for card in _cards()})
 
 
+def accuracy_against_heat() -> str:
+    return heat_frontier.frontier_table(_record(heat_frontier.RECORD))
+
+
 def _record(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -50,6 +54,7 @@ def _cards() -> list[dict[str, Any]]:
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": short_comparison,
     "docs/results.md": comparison,
+    "docs/systems/classifiers.md": accuracy_against_heat,
     "docs/systems/index.md": over_seeds,
     "docs/zoo.md": shipped_models,
 }
