@@ -21,6 +21,7 @@ def test_many_samples_are_those_of_one_call_and_keep_the_frames_of_the_first(mon
     assert torch.equal(parts.images, whole.images) and torch.equal(parts.labels, whole.labels)
     assert torch.equal(parts.heat, whole.heat) and torch.equal(parts.work, whole.work)
     assert parts.times == whole.times and len(parts.times) > 1
+    assert torch.equal(whole.strip[-1], whole.images[:8]), "the film is of the classes that were asked for"
     assert torch.equal(parts.frames, whole.frames[:, :8])
     assert [done for what, done, _ in seen if what.endswith("generating")][-3:] == [16, 20, 23]
     rows = {row.metric: row for row in parts.rows}
