@@ -128,6 +128,10 @@ def drawn(name, results) -> Figure:
     return figure
 
 
+def legend(panel) -> list[str]:
+    return [text.get_text() for text in panel.get_legend().get_texts()]
+
+
 def lines(panel) -> list[tuple[list, list]]:
     return [(list(line.get_xdata()), list(line.get_ydata())) for line in panel.lines]
 
@@ -141,6 +145,7 @@ def test_the_figure_of_the_scaling_shows_every_curve_at_its_place(results):
     for (left, middle, right), name in zip(panels, ("solve", "inverse"), strict=True):
         assert left.get_ylabel() == middle.get_ylabel() == "relative error" and right.get_ylabel() == "seconds"
         assert "modelled" in left.get_title() and "measured" in middle.get_title()
+        assert [panel.get_xlabel() for panel in (left, middle, right)] == ["seconds", "seconds", "units"]
         assert left.get_ylim() == ((5e-4, 1.0) if name == "solve" else (5e-3, 10.0))
         assert f"{curves['goals'][name]:g}" in right.get_title()
         for entry in curves["sizes"].values():
@@ -161,6 +166,10 @@ def test_the_figure_of_the_scaling_shows_every_curve_at_its_place(results):
 def test_the_figure_of_the_inverse_shows_every_curve_in_milliseconds(results):
     figure, curves = drawn("invert", results), results["invert"].curves
     time = [1000 * second for second in curves["seconds"]]
+    named = ["80 % of boards", "mean over boards", "ideal components", "after infinite time"]
+    assert legend(figure.axes[0]) == named
+    assert figure.axes[0].get_ylabel() == "relative Frobenius error of the inverse"
+    assert {panel.get_xlabel() for panel in figure.axes} == {"time on the board, ms"}
     for panel, (units, curve) in zip(figure.axes, curves["sizes"].items(), strict=True):
         assert panel.get_title() == f"{units} x {units}"
         assert lines(panel)[:2] == [(pytest.approx(time), curve["mean"]), (pytest.approx(time), curve["ideal"])]
@@ -172,6 +181,12 @@ def test_the_figure_of_the_inverse_shows_every_curve_in_milliseconds(results):
 
 def test_the_figure_of_the_mitigation_has_guides_of_slopes_one_and_two(results):
     left, right = drawn("mitigation", results).axes
+    kinds, guides = ("one setting", "averaged over settings"), ("slope 1", "slope 2")
+    assert legend(left) == [kinds[0], guides[0], kinds[1], guides[1]]
+    assert legend(right) == [kinds[0], "after infinite time", kinds[1], "after infinite time"]
+    assert left.get_ylabel() == "relative Frobenius error of the inverse"
+    assert left.get_xlabel() == "resolution / capacitance of a cell" and right.get_xlabel() == "time on the board, s"
+    assert (left.get_title(), right.get_title()) == ("after infinite time", "resolution 1/64")
     curves = results["mitigation"].curves
     for k, (name, slope) in enumerate((("nearest", 1), ("averaged", 2))):
         assert lines(left)[2 * k] == (curves["step"], curves[name])

@@ -10,11 +10,12 @@ import torch
 
 from scripts.pages import circuit_cell, circuit_digits, circuit_energy, circuit_mismatch, circuit_pairs, circuit_table
 from thermotorch import simulate
-from thermotorch.circuit.cell import CELL_SCALE
+from thermotorch.circuit.cell import CELL_SCALE, CellCurve
 from thermotorch.evaluation.energy.machine_run import machine_run
 from thermotorch.evaluation.energy.rc_analog import RCAnalog
 from thermotorch.evaluation.report.markdown import number
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.zoo.rows import Row
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "energy.md"
 DT = circuit_pairs.DT
@@ -214,3 +215,145 @@ def test_the_table_of_the_page_is_that_of_the_record():
         assert f"({ends[1]:.1e} to {ends[2]:.1e}) J" in row[3] and row[4] == f"{currents / ends[0]:.2f}"
         assert any(line[:2] == [name, "couplings, pairs"] for line in lines) == ("pairs" in found)
     assert all(math.isfinite(float(line[4])) for line in lines[2:])
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Scripts whose classifier is a name, and whose machine is small; how often images obey is what `told` holds."""
+    told = []
+    for module in (circuit_cell, circuit_digits, circuit_mismatch, circuit_pairs):
+        monkeypatch.setattr(module, "judge", lambda: "classifier")
+        monkeypatch.setattr(module, "obeyed", lambda classifier, images: told.append(images) or 0.75)
+        if hasattr(module, "load_checkpoint"):
+            monkeypatch.setattr(module, "load_checkpoint", lambda name: machine(0.0))
+    return told
+
+
+def test_a_thousand_digits_are_judged_and_the_card_gets_the_row(judged, monkeypatch, capsys):
+    asked, recorded = [], []
+    monkeypatch.setattr(
+        ThermodynamicGenerator, "generate", lambda self, count, seed: asked.append((count, seed)) or torch.zeros(count)
+    )
+    monkeypatch.setattr(circuit_digits, "record_rows", lambda name, metrics: recorded.append((name, metrics)))
+    monkeypatch.setattr("sys.argv", ["circuit_digits.py"])
+    circuit_digits.main()
+    assert asked == [(1000, 0)] and capsys.readouterr().out == "simulate: 0.750 of 1000\n"
+    ((name, (row,)),) = recorded
+    found = Row.from_dict(row)
+    assert (name, found.metric, found.value) == ("generator.digits8x8", "class-conditional accuracy", 0.75)
+    assert found.stderr == pytest.approx((0.75 * 0.25 / 1000) ** 0.5)
+    assert (found.num_samples, found.seed, found.kind) == (1000, 0, "measured")
+    assert found.command == "python scripts/pages/circuit_digits.py"
+    drawn = []
+    monkeypatch.setattr(circuit_digits, "by_ngspice", lambda machine: torch.ones(50))
+    monkeypatch.setattr(circuit_digits, "draw", drawn.append)
+    monkeypatch.setattr("sys.argv", ["circuit_digits.py", "--ngspice"])
+    circuit_digits.main()
+    assert capsys.readouterr().out.splitlines()[1] == "ngspice: 0.75 of 50"
+    ((simulated, exported),) = [list(rows.values()) for rows in drawn]
+    assert torch.equal(simulated, torch.zeros(50)) and torch.equal(exported, torch.ones(50))
+
+
+def test_ngspice_draws_the_classes_in_turn_and_what_is_read_are_the_images(monkeypatch):
+    cold, labels = machine(0.0), []
+    monkeypatch.setattr(circuit_digits, "DRAWN", 12)
+    monkeypatch.setattr(circuit_digits, "analog_machine", lambda model, label: labels.append(label) or label)
+    monkeypatch.setattr(circuit_digits, "netlist", lambda machine, **given: (machine, given))
+    monkeypatch.setattr(
+        circuit_digits, "run_netlist", lambda circuit: SimpleNamespace(read=torch.full((4,), circuit[0] / 10).double())
+    )
+    images = circuit_digits.by_ngspice(cold)
+    assert labels == [k % 10 for k in range(12)]
+    assert torch.equal(images, cold.to_images(torch.tensor(labels)[:, None].expand(12, 4) / 10))
+
+
+def test_the_figure_of_the_digits_has_a_sheet_for_each_way(monkeypatch, tmp_path):
+    from PIL import Image
+
+    monkeypatch.setattr(circuit_digits, "FIGURE", tmp_path / "digits.png")
+    circuit_digits.draw({"one": torch.rand(50, 1, 8, 8), "two": torch.rand(50, 1, 8, 8)})
+    with Image.open(tmp_path / "digits.png") as picture:
+        assert picture.size == (550, 616)
+
+
+def test_devices_of_every_mismatch_are_judged_with_their_mean_and_their_worst(judged, monkeypatch, capsys):
+    realised, capacitors = [], []
+    images = SimpleNamespace(generate=lambda count, seed: (count, seed))
+    monkeypatch.setattr(circuit_mismatch, "realise", lambda model, **given: realised.append(given) or images)
+    monkeypatch.setattr(circuit_mismatch, "with_capacitors", lambda model, *given: capacitors.append(given))
+    circuit_mismatch.main()
+    assert realised == [
+        {"mismatch": mismatch, "seed": 0, "device_id": device}
+        for mismatch in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3) for device in range(5)
+    ]  # fmt: skip
+    assert capacitors == [(mismatch, device) for mismatch in (0.0, 0.1, 0.2) for device in range(3)]
+    assert judged[0] == (1000, 0)
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "transconductors 0.02: mean 0.750, worst 0.750 of 5 devices"
+    assert said[-1] == "capacitors 0.2: mean 0.750, worst 0.750 of 3 devices"
+    circuit_mismatch.show("wires", 0.5, [0.5, 0.75, 1.0, 0.25])
+    assert capsys.readouterr().out == "wires 0.5: mean 0.625, worst 0.250 of 4 devices\n"
+
+
+def test_the_cell_is_compared_with_its_quartic_well_within_growing_reaches(judged, monkeypatch, capsys, tmp_path):
+    """Wells whose force is a tenth of |x| too large; the supply is told at rest."""
+    x = torch.linspace(-1.5, 1.5, 61, dtype=torch.float64)
+
+    def measure(elements, reach):
+        (j2,) = [j2 for cell, j2 in circuit_cell.WELLS.values() if list(circuit_cell.well(cell, 0)) == elements]
+        assert reach == 1.5
+        return CellCurve(x, 2 * j2 * x + 4 * x**3 + x.abs() / 10, torch.where(x.abs() < 0.01, 3e-6, 9e-6))
+
+    wells = []
+    monkeypatch.setattr(circuit_cell, "measure", measure)
+    monkeypatch.setattr(circuit_cell, "FIGURE", tmp_path / "cell.png")
+    monkeypatch.setattr(circuit_cell, "sampled", lambda machine, force, seed: wells.append((force, seed)))
+    circuit_cell.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"x = 1 is {CELL_SCALE.volt * 1e3:.1f} mV"
+    away = "0.050 within 0.5, 0.075 within 0.75, 0.100 within 1.0, 0.120 within 1.2, 0.150 within 1.5"
+    assert said[1:3] == [f"{name}: {away}; supply 3.0 uA" for name in ("single", "double")]
+    assert said[3] == "quartic, Heun, step 0.0125: 0.750 (seed 0), 0.750 (seed 1) of 1000"
+    assert [seed for _, seed in wells] == [0, 1] * 3 and wells[0][0] is None
+    torch.testing.assert_close(wells[2][0], torch.stack([2 * j2 * x + 4 * x**3 for j2 in (0.5, -0.5)]))
+    torch.testing.assert_close(wells[4][0], wells[2][0] + x.abs() / 10)
+    assert (tmp_path / "cell.png").stat().st_size > 5000
+
+
+def test_pairs_are_compared_with_a_straight_line_less_their_offset(judged, monkeypatch, capsys):
+    """Pairs that answer a tenth too much beyond an offset of 0.02."""
+    x, asked = torch.linspace(-1.5, 1.5, 301).double(), []
+    monkeypatch.setattr(circuit_pairs, "measure_pair", lambda overdrive: (x, 1.1 * x + 0.02))
+    monkeypatch.setattr(
+        circuit_pairs, "measure", lambda elements, reach: SimpleNamespace(force=torch.zeros(301).double())
+    )
+    monkeypatch.setattr(
+        circuit_pairs, "with_wells",
+        lambda machine, force: SimpleNamespace(potential=SimpleNamespace(on_site_gradient="cells")),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        circuit_pairs, "drawn",
+        lambda machine, wells, answer, seed: asked.append((wells == "cells", answer(torch.tensor(0.5)).item(), seed)),
+    )  # fmt: skip
+    circuit_pairs.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        f"V_ov {overdrive}: offset 0.0200, from linear {{0.5: 0.1, 1.0: 0.1, 1.5: 0.1}}"
+        for overdrive in (0.2, 0.1, 0.05)
+    ]
+    linear, pairs = pytest.approx(0.5), pytest.approx(0.55, abs=1e-5)
+    kinds = [(False, linear), (False, pairs), (False, pairs), (False, pairs), (True, linear), (True, pairs)]
+    assert asked == [(*kind, seed) for kind in kinds for seed in (0, 1)]
+    assert said[3] == "quartic wells, linear: 0.750, 0.750 of 1000" and said[-1].startswith("cells wells, pairs 0.2: ")
+
+
+def test_the_record_of_energies_is_of_three_machines(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(circuit_energy, "RECORD", tmp_path / "record.json")
+    monkeypatch.setattr(circuit_energy, "load_checkpoint", lambda name: machine(0.1))
+    monkeypatch.setattr(
+        circuit_energy, "measured", lambda name, *given: asked.append((name, *given[1:])) or [("runs", given[1])]
+    )
+    circuit_energy.main()
+    assert asked == [("two units apart", 20, 0), ("two coupled units", 20, 20), ("generator.digits8x8", 2, 1)]
+    assert json.loads((tmp_path / "record.json").read_text()) == {name: {"runs": runs} for name, runs, _ in asked}

@@ -1,12 +1,13 @@
 """Scripts that write pages from records: pricing anew repeats what was priced, histories and rows are read whole."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from scripts.pages import coupling_figure, draw_classifiers, reprice, update_docs
+from scripts.pages import coupling_figure, draw_classifiers, live, reprice, update_docs
 from scripts.pages.update_docs import BEGIN, END
 from tests.evaluation.stand_ins import WatchedDigital, feature_space
 from thermotorch.evaluation import Protocol, evaluate
@@ -106,3 +107,15 @@ def test_a_page_is_written_anew_between_its_marks_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(update_docs, "ROOT", tmp_path)
     monkeypatch.setitem(update_docs.PAGES, "page.md", lambda: "new")
     assert update_docs.updated("page.md") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+def test_the_site_gets_a_page_of_each_machine_that_runs_live(monkeypatch):
+    files = SimpleNamespace(File=SimpleNamespace(generated=lambda config, path, content: (config, path, content)))
+    monkeypatch.setitem(sys.modules, "mkdocs", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "mkdocs.structure", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "mkdocs.structure.files", files)
+    monkeypatch.setattr(live, "load_checkpoint", lambda name: f"model of {name}")
+    monkeypatch.setattr(live, "page", lambda model, name: f"{model} as {name}")
+    assert live.on_files(["a file"], "config") == [
+        "a file", *(("config", f"live/{name}.html", f"model of {name} as {name}") for name in live.LIVE),
+    ]  # fmt: skip
