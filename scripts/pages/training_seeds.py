@@ -46,12 +46,10 @@ def entry(card: Mapping[str, Any]) -> tuple[str, int, dict[str, Any]]:
     Raises:
         ValueError: a model without a headline number, or a card without it.
     """
-    name, training = card["name"], card["training"]
+    name = card["name"]
     if name not in HEADLINES:
         raise ValueError(f"card: expected one of {', '.join(HEADLINES)}, found {name}")
-    row = headline_row(card)
-    fields = {"value": row.known, "stderr": row.stderr, "num_samples": row.num_samples, "seed": row.seed}
-    return name, training["seed"], fields | {"command": training["command"], "seconds": training["seconds"]}
+    return name, card["training"]["seed"], _fields(card)
 
 
 def headline_row(card: Mapping[str, Any]) -> Row:
@@ -75,7 +73,8 @@ def seeds_table(record: Mapping[str, Any], shipped: Mapping[str, Mapping[str, An
     """Return a Markdown table of the headline numbers over training seeds, and the commands of the trainings.
 
     Args:
-        record: content of training_seeds.json.
+        record: content of training_seeds.json. Where it has the seed of the shipped model, that model was measured anew
+            with as many samples as the others, and the number of its card is not used.
         shipped: cards of the shipped models, by name.
 
     Raises:
@@ -83,24 +82,29 @@ def seeds_table(record: Mapping[str, Any], shipped: Mapping[str, Mapping[str, An
     """
     lines, commands = [], []
     for name, trainings in record.items():
-        row = headline_row(shipped[name])
-        counts = {row.num_samples, *(training["num_samples"] for training in trainings.values())}
+        card = shipped[name]
+        seeds = {str(card["training"]["seed"]): _fields(card)} | trainings
+        counts = {training["num_samples"] for training in seeds.values()}
         if len(counts) > 1:
             raise ValueError(f"{name}: expected as many samples for each training seed, found {sorted(counts)}")
-        values = [row.known, *(training["value"] for training in trainings.values())]
-        mean, deviation = _spread(values)
-        others = [f"{seed}: {number(each['value'], each['stderr'])}" for seed, each in trainings.items()]
+        mean, deviation = _spread([training["value"] for training in seeds.values()])
+        own, *others = (f"{seed}: {number(each['value'], each['stderr'])}" for seed, each in seeds.items())
         lines.append(
             [
-                f"`{name}`", row.metric.replace("Frechet", "Fréchet"), f"{row.num_samples:,}",
-                f"{shipped[name]['training']['seed']}: {number(row.known, row.stderr)}", "; ".join(others),
-                f"{mean:.4g}", f"{deviation:.2g}", VARIED.get(name, "all"),
+                f"`{name}`", HEADLINES[name].replace("Frechet", "Fréchet"), f"{counts.pop():,}", own,
+                "; ".join(others), f"{mean:.4g}", f"{deviation:.2g}", VARIED.get(name, "all"),
             ]
         )  # fmt: skip
-        commands += [training["command"] for training in trainings.values()]
+        commands += [each["command"] for seed, each in trainings.items() if int(seed) != card["training"]["seed"]]
     columns = ["model", "number", "samples", "shipped", "other seeds", "mean", "standard deviation", "what varies"]
     ran = "\n".join(f"    {command}" for command in commands)
     return f"{table(columns, lines, right=(2, 5, 6))}\n\nTrained by\n\n{ran}"
+
+
+def _fields(card: Mapping[str, Any]) -> dict[str, Any]:
+    row, training = headline_row(card), card["training"]
+    fields = {"value": row.known, "stderr": row.stderr, "num_samples": row.num_samples, "seed": row.seed}
+    return fields | {"command": training["command"], "seconds": training["seconds"]}
 
 
 def _spread(values: list[float]) -> tuple[float, float]:

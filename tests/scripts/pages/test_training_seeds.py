@@ -44,6 +44,13 @@ def test_a_training_replaces_that_of_the_same_seed_and_keeps_the_others():
     assert first[NAME]["2"]["value"] == 2.5
 
 
+def test_a_shipped_model_that_was_measured_with_fewer_samples_stands_for_its_card():
+    record = enter([card(2.5, 2, samples=500), card(2.4, 0, samples=500)], {})
+    ((*_, samples, shipped, others, mean, _, _),) = cells(seeds_table(record, {NAME: card(2.3, 0)}))
+    assert (samples, shipped, others, mean) == ("500", "0: 2.400 ± 0.050", "2: 2.500 ± 0.050", "2.45")
+    assert "seed=0" not in seeds_table(record, {NAME: card(2.3, 0)})
+
+
 def test_numbers_of_other_sample_counts_do_not_compare():
     with pytest.raises(ValueError, match=r"rbm.mnist: expected as many samples .*\[500, 1000\]"):
         seeds_table(enter([card(2.5, 2, samples=500)], {}), {NAME: card(2.3, 0)})
