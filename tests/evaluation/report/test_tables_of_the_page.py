@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.evaluation.report.comparisons import comparison
+from thermotorch.evaluation.metrics import METRICS
 from thermotorch.evaluation.report import plot
 from thermotorch.evaluation.report.as_html import as_html
 from thermotorch.evaluation.report.content import SVG, Bullets, Film, Films, Gallery, Paragraph, Picture, Report, Table
@@ -133,6 +134,20 @@ def test_words_captions_pictures_and_sections_of_the_page_are_those_of_the_conte
         image = text[: text.index(f'alt="{picture.alt}"')].rpartition("<img")[2]
         assert ("pixels" in image) == picture.pixels
         assert not picture.title or f"<h3>{picture.title}</h3>" in spoken
+
+
+def test_the_key_says_which_arrow_is_better_as_the_records_of_the_metrics_do(report):
+    (key,) = [block.text for block in report.blocks() if isinstance(block, Paragraph) and "↓" in block.text]
+    for metric in METRICS:
+        if metric.better:
+            assert f"{metric.arrow.strip()} {metric.better} is better" in key
+    assert "± one standard error" in key and "95 % interval" in key
+
+
+def test_pictures_are_as_wide_as_what_is_written_in_them(report):
+    """Samples are pictures alone; the names of contributions stand beside their bars."""
+    widths = {block.caption.split()[0]: block.width for block in blocks_of(report, Gallery)}
+    assert widths["The"] < widths["Frechet"] == widths["Classes,"] < widths["Energy"] <= 30
 
 
 def test_sections_follow_the_order_of_a_reader(report):

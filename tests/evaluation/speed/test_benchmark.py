@@ -17,12 +17,14 @@ from thermotorch.evaluation.speed.benchmark import (
     _layers,
     _simulations,
     _timed_rows,
+    _training,
     as_markdown,
     benchmark,
     save_figure,
 )
 from thermotorch.evaluation.speed.rivals import Equation
 from thermotorch.models.generator.machine import ThermodynamicGenerator
+from thermotorch.objectives import reverse_action
 
 SMALL = {"image_shape": [1, 4, 4], "hidden": 8, "t_final": 0.025}
 
@@ -234,3 +236,44 @@ def test_settings_have_the_values_that_the_page_of_speed_states():
     for name in ("cases", "batch_sizes", "steps", "repeats", "seed", "processor_time"):
         value = list(found[name]) if isinstance(found[name], tuple) else found[name]
         assert value == cfg[name], name
+
+
+def test_the_published_rule_in_a_loop_has_the_gradient_of_our_action_on_its_path():
+    """Of the last path: prepared under the full push of its image, and then as the push goes down."""
+    torch.manual_seed(0)
+    generator = ThermodynamicGenerator(**SMALL)
+    for bonds in generator.potential.couplings.parameters():
+        torch.nn.init.normal_(bonds, std=0.2)
+    noising, potential = generator.noising(), generator.potential
+    torch.manual_seed(5)
+    ((_, programs),) = _training(generator, 3, paths=2)
+    torch.manual_seed(5)
+    pixels = torch.randn(2, 16)
+    assert [program.name for program in programs] == [
+        "eager torch, path by path", "thermotorch", "thermotorch, splitting, 25 x dt",
+    ]  # fmt: skip
+    torch.manual_seed(6)
+    programs[0].run()
+    found = {name: parameter.grad.clone() for name, parameter in potential.named_parameters()}
+    torch.manual_seed(6)
+    dt, kT, paths = generator.dt, generator.temperature, []
+    for push in noising.force(pixels).split(1):
+        x, path = torch.zeros(1, 24), []
+        for step in range(-noising.steps, noising.steps):
+            if step >= 0:
+                path.append(x)
+            drift = (1.0 if step < 0 else noising.schedule(step)) * push - 2 * x - 4 * x**3
+            x = x + dt * drift + (2 * kT * dt) ** 0.5 * torch.randn(1, 24)
+        paths.append(torch.stack([*path, x]))
+    potential.zero_grad()
+    (reverse_action(potential, paths[-1], dt=dt, temperature=kT).sum(0).mean() / noising.steps).backward()
+    for name, parameter in potential.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-4)
+    start, decay = noising.run(pixels, seed=3, record=1)
+    ours = reverse_action(potential, torch.cat([start[None], decay.states]), dt=dt, temperature=kT)
+    potential.zero_grad()
+    (ours.sum(0).mean() / noising.steps).backward()
+    expected = {name: parameter.grad.clone() for name, parameter in potential.named_parameters()}
+    programs[1].run()
+    for name, parameter in potential.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name])
