@@ -12,6 +12,8 @@ def test_another_number_of_samples_moves_the_subsets_only_where_it_must():
     assert Protocol.of(settings, 10_000, seed=3) == Protocol(num_samples=10_000, kernel_subset_size=1000, seed=3)
     assert Protocol.of(settings, 400) == Protocol(num_samples=400, kernel_subset_size=200)
     assert Protocol.of(Protocol().to_dict()) == Protocol()
+    assert Protocol.of(settings, 1000) == Protocol(num_samples=1000, kernel_subset_size=1000), "all of them fit"
+    assert Protocol.of({**settings, "neighbours": 1}, 3).kernel_subset_size == 2, "the least there can be"
 
 
 @pytest.mark.parametrize(

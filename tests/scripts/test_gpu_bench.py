@@ -70,3 +70,24 @@ def test_files_hold_every_row_and_every_failure(tmp_path, monkeypatch, capsys):
     assert found["failures"] == ["broken: ValueError: no"] and found["machine"].startswith("dry run, torch ")
     text = (tmp_path / "report.txt").read_text()
     assert text.startswith(found["machine"]) and text.endswith(f"{verdicts}\n") and "slow" in text.split("\n\n")[1]
+
+
+def test_a_call_is_timed_from_the_event_before_it_to_the_event_after_it(tmp_path, monkeypatch):
+    clock = [0.0]
+
+    class Event:
+        def __init__(self, enable_timing) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = clock[0]
+
+        def elapsed_time(self, other) -> float:
+            return other.at - self.at
+
+    waited = []
+    monkeypatch.setattr(gpu_bench.torch.cuda, "Event", Event)
+    monkeypatch.setattr(gpu_bench.torch.cuda, "synchronize", lambda: waited.append(clock[0]))
+    assert Bench(tmp_path, dry=False).time(lambda: clock.append(clock.pop() + 3.0)) == 3.0
+    assert waited == [0.0, 3.0], "before the first event and after the last"
+    assert 0 <= Bench(tmp_path, dry=True).time(lambda: None) < 1000 and len(waited) == 2

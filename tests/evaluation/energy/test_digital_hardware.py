@@ -4,7 +4,7 @@ from torch import nn
 
 from tests.evaluation.energy.joules import close
 from thermotorch.evaluation.energy.digital_count import DigitalCount, count
-from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, digital_ledgers, hardware_class
+from thermotorch.evaluation.energy.digital_hardware import HARDWARE_CLASSES, BoardClass, digital_ledgers, hardware_class
 from thermotorch.evaluation.energy.ledger import LANDAUER
 from thermotorch.units import landauer_bound
 
@@ -106,3 +106,16 @@ def test_the_range_of_waiting_ends_at_the_least_traffic_and_at_no_computing():
     assert line.high == close(board.watt.high * (5e7 * n - 1e9 / 19.5e12))
     idle = DigitalCount(1, {}, 10**7, 4 * 10**7, 10**7, 784)  # nothing to compute: the least traffic is all waiting
     assert lines("A100 fp32", idle)["waiting for memory"].low == close(board.watt.low * 10**7 * n, rel=1e-3)
+
+
+@pytest.mark.parametrize("hardware", HARDWARE_CLASSES, ids=lambda hardware: hardware.name)
+def test_a_class_moves_numbers_of_the_size_that_its_name_says(hardware):
+    """And boards of smaller numbers do more of them a second, at the same power and bandwidth."""
+    device, _, precision = hardware.name.rpartition(" ")
+    size = {"fp32": 4, "fp16": 2, "int8": 1}
+    assert hardware.bytes_per_number == size[precision]
+    for other in HARDWARE_CLASSES:
+        if isinstance(hardware, BoardClass) and other.name.startswith(device) and other is not hardware:
+            smaller = size[other.name.rpartition(" ")[2]] < size[precision]
+            assert (other.peak.value > hardware.peak.value) == smaller
+            assert (other.watt, other.bandwidth) == (hardware.watt, hardware.bandwidth)

@@ -254,3 +254,10 @@ def test_models_of_one_ledger_each_share_a_table_with_a_line_for_each():
     assert alone.header == ["J per sample", "all", "x"] and alone.caption.startswith(
         "machine.number_0, modelled, joule"
     )
+
+
+def test_a_model_is_represented_by_the_first_way_of_sampling_it_that_was_reached():
+    found = comparison(4)
+    reached = {label: result for label, result in found.results.items() if label != "digital.mnist, ddim 10"}
+    tables = [block for block in ratios(sides_of(replace(found, results=reached), {})) if isinstance(block, Table)]
+    assert len(tables) == 2 and all("Total of digital.mnist, ddim 30 (lines)" in table.caption for table in tables)
