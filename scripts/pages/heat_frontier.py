@@ -79,7 +79,8 @@ def frontier_figure(record: Mapping[str, Any]) -> "Figure":
     for name, (kT, accuracy) in PUBLISHED.items():
         axes.plot([kT], [1 - accuracy], "k*", markersize=10, label=name)
     axes.set(xscale="log", yscale="log", xlabel="heat of an inference, kT (modelled)", ylabel="error rate of one run")
-    axes.legend(frameon=False)
+    axes.set_ylim(top=1.5)  # room for the legend above the lines
+    axes.legend(frameon=False, ncols=2, loc="upper center")
     return figure
 
 
