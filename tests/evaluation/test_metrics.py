@@ -11,7 +11,7 @@ from tests.evaluation.report.comparisons import comparison, row
 from tests.evaluation.stand_ins import Digital, feature_space, noise
 from thermotorch.evaluation import Metric, Protocol, Value, compare, register_metric
 from thermotorch.evaluation.cache import real_key
-from thermotorch.evaluation.metrics import FRECHET, METRICS, NOVELTY, metric_of
+from thermotorch.evaluation.metrics import FRECHET, METRICS, NEAREST, NOVELTY, metric_of
 from thermotorch.evaluation.quality.distances import kernel_distance
 from thermotorch.evaluation.quality.image_rows import quality_rows
 from thermotorch.evaluation.quality.judged import Judged
@@ -158,3 +158,48 @@ def test_each_number_of_neighbours_is_its_own_with_the_error_where_there_is_one(
             getattr(expected, name), getattr(expected, f"{name}_stderr", None),
         )  # fmt: skip
         assert found.note.startswith("k = 4; depends on both sample counts")
+
+
+def test_notes_say_what_a_number_was_computed_from():
+    """Resamples, subsets, thresholds, neighbours and distances, each as it was asked for or measured."""
+    images, known = noise(40, 3), KnownImages(noise(70, 8), noise(90, 9))
+    space = feature_space()
+    features, probabilities = space.net.features(images).detach(), space.net(images).softmax(-1)
+    labels = torch.zeros(40, dtype=torch.int64)
+    judged = Judged(PROTOCOL, features, space.reference, probabilities, images, labels, known)
+    notes = {metric.name: metric.measure(judged).note for metric in METRICS if metric.measure}
+    _, deviation, _ = kernel_distance(judged.features, space.reference, 4, 10, 0)
+    held_out = judged.nearest.held_out
+    far = f"40 held-out images are on average {held_out.mean():.4g} from the nearest training image"
+    assert notes == {
+        "Frechet distance": "interval from 4 bootstrap resamples",
+        "kernel distance": f"4 subsets of 10, standard deviation {deviation:.3g}, interval from 4 bootstrap resamples",
+        "recognised fraction": "the judge's confidence is at least 0.9",
+        "class entropy": notes["class entropy"],  # see below
+        "class-conditional accuracy": "fraction of the samples that the judge assigns to the requested class",
+        "precision": "k = 5; depends on both sample counts",
+        "recall": "k = 5; depends on both sample counts, balls are small where samples crowd",
+        "density": "k = 5; depends on both sample counts",
+        "coverage": "k = 5; depends on both sample counts",
+        "nearest training image, mean": "Euclidean distance over 36 pixels in [0, 1], 70 training images",
+        "nearest training image, least": "Euclidean distance over 36 pixels in [0, 1], 70 training images",
+        NOVELTY.name: f"{far}, and at least {held_out.min():.4g}",
+    }  # fmt: skip
+    without = Judged(PROTOCOL, judged.features, space.reference, judged.probabilities, images)
+    for metric in METRICS:
+        if metric.measure and ("training image" in metric.name):
+            found = metric.measure(without)
+            assert (found.value, found.note) == (None, "needs the training images, which are not on this machine")
+
+
+def test_the_novelty_has_the_errors_of_both_distances():
+    images, known = noise(40, 3).square(), KnownImages(noise(70, 8), noise(90, 9))
+    judged = Judged(PROTOCOL, torch.zeros(40, 0), torch.zeros(40, 0), images=images, known=known)
+    mine, held_out = judged.nearest.images, judged.nearest.held_out
+    ratio, error = mine.mean() / held_out.mean(), [each.std() / 40**0.5 / each.mean() for each in (mine, held_out)]
+    found = NOVELTY.measure(judged)
+    assert found.value == pytest.approx(ratio.item())
+    assert found.stderr == pytest.approx((ratio * hypot(*error)).item())
+    mean, least = (metric.measure(judged) for metric in NEAREST)
+    assert (mean.value, mean.stderr) == pytest.approx((mine.mean().item(), (mine.std() / 40**0.5).item()))
+    assert (least.value, least.stderr) == (pytest.approx(mine.min().item()), None)

@@ -131,3 +131,19 @@ def test_every_field_of_a_row_says_what_its_number_rests_on():
     for kelvin in (0.0, -1.0):
         with pytest.raises(ValueError, match="^kelvin must be finite and positive"):
             heat_rows(heat, 5, kelvin)
+
+
+def test_notes_say_what_is_in_a_number_and_what_is_not():
+    heat = torch.tensor([10.0, 30.0])
+    assert {row.note for row in heat_rows(heat, 0)} == {
+        "ideal device: heat of the run alone, not of the way back to where it began"
+    }
+    assert work_row(heat, 0).note.startswith("couplings and biases switched on at the noise a sample starts from")
+    assert landauer_row(7, 0).note.startswith("least heat of erasing 7 bits, one per pixel, at 300 K")
+    count, *classes = arithmetic_rows(8, 0, note="steps 20")
+    assert count.note == "counted in one run on one image, matrix products and convolutions, steps 20"
+    assert arithmetic_rows(8, 0)[0].note == "counted in one run on one image, matrix products and convolutions"
+    assert [row.note for row in classes] == [hardware.source for hardware in HARDWARE]
+    assert overhead_row(0).note == "no device model prices this kind of machine"
+    alone = overhead_row(0, priced(("heat of the trajectory", 1e-16)))
+    assert alone.note == "rc_analog: no other contribution is known"

@@ -119,3 +119,20 @@ def test_a_class_moves_numbers_of_the_size_that_its_name_says(hardware):
             smaller = size[other.name.rpartition(" ")[2]] < size[precision]
             assert (other.peak.value > hardware.peak.value) == smaller
             assert (other.watt, other.bandwidth) == (hardware.watt, hardware.bandwidth)
+
+
+def test_notes_of_traffic_are_the_bytes_that_were_priced():
+    for hardware in HARDWARE_CLASSES:
+        by_name, size = lines(hardware.name), hardware.bytes_per_number
+        most, least = (WORK.weight_numbers + WORK.sample_numbers) * size, WORK.least_numbers * size
+        if isinstance(hardware, BoardClass):
+            assert by_name["waiting for memory"].note == (
+                f"{WORK.numbers * size:.3g} bytes if every operation goes to memory; at least {least:.3g}"
+            )
+        else:
+            every = f"{WORK.numbers * size:.3g} bytes: every operation's inputs and outputs, once"
+            assert by_name["on-chip memory traffic"].note == every
+            assert by_name["DRAM traffic"].note == (
+                f"{most:.3g} bytes: weights at every use, and the sample; at least {least:.3g}, each weight once"
+            )
+        assert by_name[LANDAUER].note.startswith("least heat of erasing 784 bits, one for each pixel, at 300 K")

@@ -128,7 +128,7 @@ def test_how_it_was_made_lists_what_is_known_and_a_number_its_samples_and_seed()
     card = {
         "name": "plain.x", "architecture": "plain", "parameters": 1234, "notes": "", "licence": "",
         "data": {"name": "squares", "digits": [0, 1]}, "git_revision": None, "versions": {"python": "3", "torch": "2"},
-        "training": {"command": "train it", "seed": 0, "steps": None, "seconds": 3.5, "hardware": "",
+        "training": {"command": "train it", "seed": 0, "steps": 12, "seconds": 3.5, "hardware": "an abacus",
                      "note": "by hand"},
         "metrics": [{"metric": "error", "value": 0.5, "unit": "", "num_samples": 12000, "note": "of many", **known},
                     {"metric": "size", "value": 7, "unit": "pixel", "num_samples": 0, **known},
@@ -140,12 +140,33 @@ def test_how_it_was_made_lists_what_is_known_and_a_number_its_samples_and_seed()
     assert "A `Plain` of thermotorch, 1,234 parameters, trained on squares. Somebody's model.\n" in words
     assert "And more" not in words and "![" not in words
     assert words.partition("## How it was made\n\n")[2].splitlines() == [
-        "- command: `train it`", "- seed: 0", "- seconds: 3.5", "- data: squares, digits [0, 1]", "- note: by hand",
+        "- command: `train it`", "- seed: 0", "- steps: 12", "- seconds: 3.5", "- hardware: an abacus",
+        "- data: squares, digits [0, 1]", "- note: by hand",
         "- versions: python 3, torch 2",
     ]  # fmt: skip
+    rules = [line.split("|")[1:-1] for line in words.splitlines() if line.startswith("| --")]
+    assert [[rule.strip().endswith(":") for rule in rules_of] for rules_of in rules] == [
+        [False] * 2 + [True] * 2 + [False] * 2
+    ] * 2
+    bare = {**card, "training": {}, "data": {}}
+    how = hub_card(bare, Plain()).partition("## How it was made\n\n")[2]
+    assert how.splitlines() == ["- versions: python 3, torch 2"] and "trained on" not in hub_card(bare, Plain())
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in words.splitlines() if line[:1] == "|"]
     assert ["error", "0.5", "12,000", "3", "`do`", "of many"] in lines
     assert ["size", "7 pixel", "", "", "`do`", ""] in lines
     assert ["heat", "2 kT", "4", "3", "`do`", ""] in lines
     assert "Not determined: lost (no reason given)." in words
     assert "![Samples of plain.x](a.png)" in hub_card(card, Plain(), "a.png")
+
+
+def test_a_number_in_the_metadata_keeps_all_that_is_known_of_it():
+    name = "generator.mnist"
+    card = load_card(name)
+    (row,) = [row for row in card["metrics"] if row["metric"] == "recognised fraction"]
+    full = {**row, "stderr": 0.25, "unit": "shares", "note": "of many", "seed": 0}
+    data, words = read(hub_card({**card, "metrics": [full]}, load_checkpoint(name)))
+    (result,) = data.eval_results
+    assert result.metric_args == {key: full[key] for key in ("kind", "num_samples", "seed", "stderr", "unit", "command",
+                                                             "note")}  # fmt: skip
+    assert (result.metric_type, result.task_type) == ("recognised-fraction", "unconditional-image-generation")
+    assert words.count("`model.safetensors` is loaded only if its sha256 is that in `config.json`.") == 1

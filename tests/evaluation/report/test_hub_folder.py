@@ -71,3 +71,15 @@ def test_nothing_is_written_of_a_damaged_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="is truncated"):
         export_folder(weights, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+def test_a_checkpoint_with_an_incomplete_card_is_not_exported(tmp_path):
+    """It loads, but a row does not say by what command it was made."""
+    row = {"metric": "size", "value": 1.0, "unit": "", "num_samples": 0, "seed": 0, "kind": "measured", "command": ""}
+    fields = {**FIELDS, "metrics": [row]}
+    weights, card = save_checkpoint(create_model("feature_net", image_size=8), "feature_net.x", tmp_path, fields)
+    card.write_text(card.read_text().replace('"command": ""', '"note": ""'))
+    assert load_checkpoint(weights) is not None
+    with pytest.raises(ValueError, match="row 'size': missing command"):
+        export_folder(weights, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()

@@ -3,10 +3,10 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from thermotorch.evaluation import ModelResult, Protocol
-from thermotorch.evaluation.report.pictures import films, png, sample_grids, save_animation, side_by_side
+from thermotorch.evaluation.report.pictures import films, png, sample_grids, save_animation, save_png, side_by_side
 
 
 def test_every_image_is_drawn_in_its_place_with_sharp_pixels():
@@ -101,3 +101,49 @@ def test_a_picture_is_grey_where_its_channels_agree_and_numbers_outside_are_cut(
     assert Image.open(io.BytesIO(png(grey.expand(3, 1, 3)))).mode == "L"
     shown = Image.open(io.BytesIO(png(colour)))
     assert (shown.mode, shown.getpixel((0, 0))) == ("RGB", (255, 0, 128))
+
+
+def box(page, colour):
+    """The first and last row and column of pixels of one colour."""
+    rows, columns = np.nonzero((page == np.asarray(colour)).all(2))
+    return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+
+def test_grids_stand_beside_each_other_below_their_names_with_a_margin_around_them(monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda self, at, text, fill, font: written.append((*at, font.size, text))
+    )
+    red, green = torch.eye(3)[:2].view(2, 1, 3, 1, 1).unbind()
+    panels = [("one", "first", red.expand(4, 3, 4, 4)), ("two", "second", green.expand(9, 3, 4, 4))]
+    page = np.asarray(side_by_side(panels, columns=2, side=90))
+    one, two = box(page, (255, 0, 0)), box(page, (0, 255, 0))
+    margin = one[2]
+    assert one[0] == two[0] and two[2] - one[3] - 1 == margin > 10, "from one height on, a margin apart"
+    assert page.shape[1] - two[3] - 1 == margin and page.shape[0] - max(one[1], two[1]) - 1 == margin
+    assert [text for *_, text in written] == ["one", "first", "two", "second"]
+    for (left, top, size, _), (below, under, small, _), grid in zip(
+        written[::2], written[1::2], (one, two), strict=True
+    ):
+        assert left == below == grid[2] and top == margin, "flush with the grid"
+        assert top + size < under and under + small < grid[0] and small < size, "none over another"
+
+
+def test_a_short_film_at_rest_begins_where_a_long_one_does():
+    long, short = strip(), strip()[:3]
+    results = [ModelResult(name, True, "", [], torch.rand(4, 1, 2, 2), [1], strip=each)
+               for name, each in (("long", long), ("short", short))]  # fmt: skip
+    still = films(Protocol(), results).still
+    page = pixels(still.data)
+    assert still.file == "figures/noise_to_samples.png"
+    top = page.shape[0] // 2
+    shown = page[top + 1 : top + 9 : 3, 1:10:3]
+    assert np.array_equal(shown, (short[:, :, 0, 0, 0].T * 255).round().int().numpy()), "all of its frames"
+    assert (page[top : top + 10, 10:] == 255).all(), "and nothing beside them"
+
+
+def test_pictures_are_png_files(tmp_path):
+    page = side_by_side([("a", "b", torch.rand(2, 1, 2, 2))])
+    assert save_png(page, tmp_path / "a file") == tmp_path / "a file"
+    with Image.open(tmp_path / "a file") as picture:
+        assert picture.format == "PNG" and picture.size == page.size
