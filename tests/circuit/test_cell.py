@@ -1,5 +1,7 @@
 """One unit from devices: its measured force, and the potential that it makes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,13 @@ def test_a_pair_gives_no_more_than_its_tail(ngspice):
     _, answer = measure_pair(0.05)
     most = 0.05 / CELL_SCALE.volt
     assert answer.max() == pytest.approx(most, rel=0.05) and answer.min() == pytest.approx(-most, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["saturation", "resistance", "tail", "overdrive"])
+def test_components_of_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be finite and positive"):
+        replace(SINGLE_WELL, **{name: 0.0})
+    assert replace(SINGLE_WELL, trim=0.0).trim == 0.0
 
 
 def test_a_sweep_beyond_the_supply_is_refused():

@@ -9,7 +9,7 @@ import torch
 
 import thermotorch as tt
 from thermotorch import cli
-from thermotorch.circuit import Scale, Segment, analog_machine, from_potential, netlist, run_netlist
+from thermotorch.circuit import Scale, Segment, analog_machine, circuit_energies, from_potential, netlist, run_netlist
 from thermotorch.circuit.fitting import noise_step, reach_of
 from thermotorch.circuit.netlist import READ
 from thermotorch.models.imperfections import realise
@@ -196,6 +196,47 @@ def test_an_imperfect_device_is_the_same_in_both(ngspice, three_units):
     exact = tt.simulate(device, START[None], steps=2000, dt=1e-3, temperature=0.0, integrator="heun").state
     assert (run_netlist(netlist(machine, step=0.002, reltol=1e-7)).read - exact[0]).abs().max() < 1e-5
     assert (exact - nominal).abs().max() > 5e-3  # another device
+
+
+OTHER_SCALE = {"farad": 7e-13, "second": 3e-6, "kelvin": 400.0, "supply": 1.1}  # than that of `rc_analog`
+MOBILITY = torch.tensor([0.5, 1.0, 3.0]).double()
+
+
+def test_another_scale_of_volts_and_seconds_changes_neither_path_nor_energies(ngspice, three_units):
+    """In reduced units. In joule, the bias currents of the supply follow its voltage and the capacitors."""
+    machine = from_potential(three_units, 2.0, 1e-3, 0.0, start=START, mobility=MOBILITY)
+    machine = replace(machine, readout_time=0.5)
+    usual, other = Scale(0.0), Scale(0.0, **OTHER_SCALE)
+    one, another = (circuit_energies(machine, scale, step=0.002, reltol=1e-7) for scale in (usual, other))
+    assert (one.run.read - another.run.read).abs().max() < 1e-6
+    for name in ("wells", "bonds", "stored", "heat"):
+        assert getattr(another, name) == pytest.approx(getattr(one, name), rel=1e-4), name
+    assert another.kT == pytest.approx(1.380649e-23 * 400.0)
+    paid = another.supply * another.kT / (one.supply * one.kT)
+    assert paid == pytest.approx(other.supply * other.farad / (usual.supply * usual.farad), rel=1e-4)
+
+
+@pytest.mark.parametrize("changed", [{}, OTHER_SCALE])
+@pytest.mark.parametrize("last", [0.2, 0.05])
+def test_a_noise_current_is_that_of_the_conductance_of_its_unit(three_units, changed, last):
+    """A step of white noise has the root mean square sqrt(2 mobility kT / step), times G0 and the volts of x = 1."""
+    machine, scale = from_potential(three_units, 2.0, 1e-3, 0.2, mobility=MOBILITY), Scale(0.2, **changed)
+    machine = replace(machine, program=(Segment(1.0, 0.2), Segment(1.0, last)))
+    text = netlist(machine, scale, step=0.01)
+    expected = (2 * MOBILITY * 0.2 / 0.01).sqrt()
+    if last == 0.2:
+        sources = re.findall(r"^In\d 0 x\d dc 0 trnoise\((\S+) (\S+) 0 0\)", text, re.MULTILINE)
+        rms, steps = zip(*sources, strict=True)
+    else:  # one source of normals for each unit, times the root of kT at the time over the highest
+        steps = re.findall(r"^Vn\d n\d 0 dc 0 trnoise\(1 (\S+) 0 0\)", text, re.MULTILINE)
+        rms = re.findall(r"^Bn\d 0 x\d i=(\S+)\*v\(n\d\)\*v\(heat\)", text, re.MULTILINE)
+        (points,) = re.findall(r"^Vheat heat 0 pwl\((.*)\)", text, re.MULTILINE)
+        times, values = torch.tensor([float(point) for point in points.split()]).view(-1, 2).T
+        torch.testing.assert_close(values, torch.tensor([1.0, 1.0, 0.5]))
+        torch.testing.assert_close(times / scale.second, torch.tensor([0.0, 1.0, 1.0]), rtol=0, atol=1e-6)
+    found = torch.tensor([float(value) for value in rms]).double() / (scale.siemens * scale.volt)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    assert [float(step) for step in steps] == pytest.approx([0.01 * scale.second] * 3)
 
 
 def test_the_read_out_averages_over_the_end_of_the_run():

@@ -64,6 +64,7 @@ def results(backend: str, name: str, drive: str, **arguments) -> dict[str, Tenso
         "temperature": 0.3,
         "seed": (1 << 63) + 5,
         "start_step": (1 << 32) - 9,
+        "stream": tt.Stream.DATA,
         "record": 5,
         **arguments,
     }

@@ -70,7 +70,7 @@ def test_every_device_solves_and_inverts(device):
 
 def test_lyapunov():
     A, Q = normal(5, 5) + 4 * torch.eye(5), positive(seed=3)
-    found = lyapunov(A, Q, readout=READOUT)
+    found = lyapunov(A, Q, device=Device(0.3), readout=READOUT)
     decay, truth = law(A, Q, READOUT.interval / A.diagonal().mean().item())
     predicted = exact.covariance_variance(decay, truth, READOUT.reads).sqrt()
     torch.testing.assert_close(A @ truth + truth @ A.T, Q)
@@ -83,7 +83,7 @@ EXPONENTS = {"general": 0.4 * normal(4, 4), "negative": -positive(4), "zero": to
 
 @pytest.mark.parametrize("A", EXPONENTS.values(), ids=EXPONENTS)
 def test_expm(A):
-    found = expm(A, readout=READOUT)
+    found = expm(A, device=Device(0.3), readout=READOUT)
     part = 0.5 * (A + A.T)
     shift = (part.diagonal() + part.abs().sum(-1) - part.diagonal().abs()).max().item() + 0.5
     drift = shift * torch.eye(len(A)) - A

@@ -11,7 +11,14 @@ from torchvision.utils import make_grid
 from tests.training.fitting import diffusion_module, ema, fit
 from thermotorch.models.baselines.diffusion import DiffusionModel
 from thermotorch.models.protocol import Thermodynamic
-from thermotorch.training.callbacks import ExponentialAverage, SampleGrid, TimeBudget, UpdateRate, averaged_weights
+from thermotorch.training.callbacks import (
+    ExponentialAverage,
+    HeldOutDistance,
+    SampleGrid,
+    TimeBudget,
+    UpdateRate,
+    averaged_weights,
+)
 
 
 def grid(images: torch.Tensor) -> torch.Tensor:
@@ -89,6 +96,12 @@ def test_a_model_that_generates_nothing_is_refused(tmp_path):
     module.model = torch.nn.Linear(1, 1)
     with pytest.raises(TypeError, match="expected a model with `generate`, found Linear"):
         fit(module, tmp_path, 1, SampleGrid(tmp_path))
+
+
+def test_a_judge_that_is_no_feature_network_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr("thermotorch.training.callbacks.load_checkpoint", lambda name: torch.nn.Linear(1, 1))
+    with pytest.raises(TypeError, match="^judge: expected a feature network, found 'some.network', a Linear"):
+        HeldOutDistance(judge="some.network")
 
 
 @pytest.mark.parametrize("name", ["every_n_steps", "num_samples", "columns"])

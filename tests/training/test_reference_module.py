@@ -3,7 +3,6 @@ import torch
 from lightning.pytorch import Trainer
 
 from tests.training.fitting import same
-from thermotorch.dynamics import Stream
 from thermotorch.models.baselines.gaussians import Gaussians
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.reference_module import BoltzmannModule, GaussiansModule
@@ -80,16 +79,6 @@ def test_binary_images_have_the_pixels_as_means():
     assert ((drawn.mean(0) - p).abs() < 4.5 * (p * (1 - p) / 4000).sqrt()).all()
     part = {"image": batch["image"][50:60], "slot": torch.arange(50, 60), "step": 7}
     assert torch.equal(module.binary(part), drawn[50:60])
-
-
-def test_each_sweep_of_the_chains_has_noise_of_its_own():
-    """Sweeps are counted over the training, and chains after the images of a batch."""
-    module = boltzmann(sweeps=2)
-    torch.nn.init.normal_(module.model.weight)
-    before = module.chains.clone()
-    visible = module.advance(5, first_chain=7)
-    wanted = module.model.gibbs(before, 2, seed=3, sample_ids=torch.arange(7, 27), first_step=10, stream=Stream.DATA)
-    assert same([visible, module.chains], list(wanted))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):

@@ -65,6 +65,17 @@ def test_the_peak_is_a_speed_of_this_century():
     assert 1e9 < cpu.peak_flops() < 1e15
 
 
+def test_the_peak_is_that_of_all_threads(monkeypatch):
+    class Library:
+        @staticmethod
+        def thermotorch_peak_flops() -> float:
+            return 3e9
+
+    monkeypatch.setattr(cpu, "library", lambda: Library)
+    monkeypatch.setattr(cpu, "threads", lambda: 4)
+    assert cpu.peak_flops() == 12e9
+
+
 @pytest.mark.parametrize("batch", [1, 20, 250])  # the last in lanes
 def test_products_for_timing_are_the_field(batch):
     couplings = tt.BlockCouplings({"a": 41, "b": 33}, [("a", "b"), ("b", "b")])

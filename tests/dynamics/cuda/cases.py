@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import thermotorch as tt
-from thermotorch.dynamics.noise import seed_bits
+from thermotorch.dynamics.noise import Stream, seed_bits
 from thermotorch.dynamics.operators import langevin as op
 from thermotorch.dynamics.operators.arguments import Langevin, Timeline
 
@@ -38,7 +38,8 @@ class Case:
     precision: str = "ieee"
     coupling: float = 0.2
     dt: float = 1e-2
-    temperature: float = 0.5
+    temperature: float = 0.3  # not a half, of which twice is one
+    stream: int = int(Stream.DATA)  # not the one of value 0
     groups: tuple[int, ...] = ()  # sizes of groups of units, and which are coupled; without groups all units are
     pairs: tuple[tuple[int, int], ...] = ()
     wells: bool = False  # every second j2 negative, every third unit without a quartic term, larger cubic ones
@@ -89,7 +90,8 @@ class Case:
         blocks, rows, columns = op.placed(pieces)
         return listed(Langevin(
             state=put(self.state), sample_ids=self.sample_ids.to(device), steps=self.steps, seed=seed_bits(self.seed),
-            start_step=self.start_step, stream=0, record=self.record, keep=self.keep, precision=self.precision,
+            start_step=self.start_step, stream=self.stream, record=self.record, keep=self.keep,
+            precision=self.precision,
             drive=None if self.force is None else put(self.force),
             blocks=[put(block.detach()) for block in blocks], rows=rows, columns=columns,
             bias=put(self.bias), j2=put(self.j2), j3=put(self.j3), j4=put(self.j4),
@@ -112,7 +114,8 @@ class Case:
         run = tt.simulate(
             potential, state, steps=self.steps, dt=self.dt, temperature=self.temperature, mobility=self.mobility,
             seed=self.seed, sample_ids=self.sample_ids, drive=None if force is None else drive, clamp=self.clamp,
-            integrator=self.integrator, record=self.record or None, start_step=self.start_step, backend="reference",
+            integrator=self.integrator, record=self.record or None, start_step=self.start_step,
+            stream=self.stream, backend="reference",
         )  # fmt: skip
         return potential, state, force, run
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.dynamics.cuda.cases import rms_ratio
 from thermotorch.dynamics import cuda as kernels
-from thermotorch.dynamics.noise import normals
+from thermotorch.dynamics.noise import Stream, normals
 
 UNITS, BATCH = 70, 18
 
@@ -20,7 +20,7 @@ def definition(state, whole, half, whole_push, half_push, decay, spread, stiffne
         return (x + shift) / (1 + stiffness * (x + shift) ** 2).sqrt() - shift
 
     states, between, u = [], [], couple(state, half, half_push, 0)
-    for k, xi in enumerate(normals(seed, ids, first, steps, state.shape[1], dtype=torch.float64)):
+    for k, xi in enumerate(normals(seed, ids, first, steps, state.shape[1], Stream.DATA, torch.float64)):
         y = relax(decay * relax(u) + spread * xi)
         states.append(couple(y, half, half_push, k))
         u = couple(y, whole, whole_push, k)
@@ -57,7 +57,8 @@ def of_operator(exact: list, device: str, record: int, keep: int, precision: str
         put(value) if isinstance(value, torch.Tensor) else value for value in exact
     ]
     whole_push, half_push, *units = units
-    return [state, ids, steps, seed, first, 0, record, keep, precision, whole_push, half_push, whole, half, *units]
+    stream, pushes = int(Stream.DATA), (whole_push, half_push)
+    return [state, ids, steps, seed, first, stream, record, keep, precision, *pushes, whole, half, *units]
 
 
 @pytest.mark.parametrize("couplings", [True, False])

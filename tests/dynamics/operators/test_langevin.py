@@ -75,3 +75,13 @@ def test_opcheck_of_the_reverse_action():
         action_op.reverse_action_backward,
         (torch.randn(5, 3), torch.randn(5, 3, 7), path, detached(blocks), rows, columns, bias.detach(), 0.1),
     )
+
+
+def test_residuals_lead_to_no_gradient():
+    """They are what the gradient of the actions is made of; one through them would be lost without a word."""
+    a = Langevin(*arguments())
+    bias, path = a.bias.detach().requires_grad_(), torch.randn(6, 3, 7)
+    action, residuals = action_op.reverse_action(
+        path, detached(a.blocks), a.rows, a.columns, bias, a.j2, a.j3, a.j4, 0.01, 0.1
+    )
+    assert action.requires_grad and not residuals.requires_grad

@@ -51,6 +51,13 @@ def test_a_gaussian_of_a_wanted_law(given):
     assert_within(fourth, 3.0, (96 / 20_000) ** 0.5, SIGMAS)
 
 
+def test_a_matrix_of_another_dtype_is_taken_in_that_of_the_board():
+    board, matrix = StochasticProcessingUnit(cells=4), buildable(4)
+    scale = board.scale(matrix.float())
+    assert scale.dtype == board.inductance.dtype == torch.float64
+    torch.testing.assert_close(scale, board.scale(matrix), rtol=1e-5, atol=0)
+
+
 def test_an_uneven_matrix_is_rescaled_until_capacitors_can_make_it():
     """A row whose couplings outweigh its diagonal, although none do after scaling."""
     A = torch.eye(4, dtype=torch.float64)

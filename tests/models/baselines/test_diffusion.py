@@ -146,6 +146,13 @@ def test_an_odd_size_is_padded_inside(model):
     assert odd.generate(2, steps=2).shape == (2, 1, 9, 9)
     assert odd.loss(torch.rand(2, 1, 9, 9), torch.randn(2, 1, 9, 9), torch.tensor([1, 2])).isfinite()
 
+    class Same(nn.Module):
+        def forward(self, noisy, timesteps, labels):
+            return SimpleNamespace(sample=noisy)
+
+    odd.unet, noisy = Same(), torch.randn(2, 1, 9, 9)
+    assert torch.equal(odd(noisy, torch.tensor([1, 2])), noisy)  # and cut off again where it was padded
+
 
 def test_its_config_rebuilds_it(model):
     again = DiffusionModel(**model.config)

@@ -61,8 +61,13 @@ def test_each_run_of_a_stage_has_noise_of_its_own(chain, monkeypatch):
         monkeypatch.setattr(
             type(chain.stages[0]), name, lambda self, *a, made=made, **k: seen.append(k["step"]) or made(self, *a, **k)
         )
+    drawn, draw = [], type(chain.stages[0]).draw
+    monkeypatch.setattr(
+        type(chain.stages[0]), "draw", lambda self, *a, **k: drawn.append(k["start_step"]) or draw(self, *a, **k)
+    )
     chain.sample(2)
     assert len(set(seen)) == len(seen) == 6
+    assert drawn == [20, 60, 100]  # one run after the other: 20 steps of the first machine, 40 of each stage
 
 
 def test_what_is_loaded_is_the_image_between_black_and_white(chain):

@@ -173,6 +173,8 @@ def test_inpainting_holds_the_known_pixels_and_draws_the_others():
     mask[:, :2] = True
     drawn = model.generate(4, known=known, mask=mask)
     torch.testing.assert_close(drawn[:, :, :2], known[:, :, :2], rtol=0, atol=1e-6)
+    in_pieces = model.generate(4, known=known, mask=mask, batch_size=3)
+    torch.testing.assert_close(in_pieces, drawn, rtol=0, atol=1e-6)
     changed = torch.where(mask, known, 1 - known)  # what is not known does not matter
     assert torch.equal(model.generate(4, known=changed, mask=mask), drawn)
     assert (drawn[:, :, 2] != model.generate(4)[:, :, 2]).any()  # and what is known does

@@ -68,6 +68,20 @@ def test_training_never_sees_the_noise_that_prepares_samples():
     assert abs(correlation.item()) < 5 / math.sqrt(5 * 800)
 
 
+def test_a_coarser_protocol_is_the_same_one_in_longer_steps_of_exact_flows():
+    noising = Noising(hidden=2, temperature=0.2, t_final=0.4, dt=5e-3, j2=-0.5, j4=2.0, strength=1.5, ramp=0.5)
+    coarse, pixels = noising.coarser(20), torch.randn(3, 4)
+    assert (coarse.dt, coarse.steps) == (pytest.approx(0.1), 4)
+    force, wells = coarse.force(pixels), tt.Potential(tt.BlockCouplings({"unit": 6}, []), -0.5, 0.0, 2.0)
+    common = {"dt": 0.1, "temperature": 0.2, "seed": 3, "stream": tt.Stream.DATA, "integrator": "splitting"}
+    start = tt.simulate(wells, torch.zeros(3, 6), steps=4, drive=force, **common).state
+    fall = [1.0, 0.5, 0.0, 0.0]  # zero from half of the time on
+    end = tt.simulate(wells, start, steps=4, start_step=4, drive=lambda step: fall[step - 4] * force, **common).state
+    found, decay = coarse.run(pixels, seed=3)
+    torch.testing.assert_close(found, start)
+    torch.testing.assert_close(decay.state, end)
+
+
 def test_paths_do_not_depend_on_the_batch():
     pixels, noising = torch.randn(4, 6), Noising(hidden=3, t_final=0.02)
     _, whole = noising.run(pixels, seed=2, record=1)

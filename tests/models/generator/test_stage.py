@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from thermotorch import simulate
+from thermotorch import PathWeights, simulate
+from thermotorch.dynamics import Stream, normals
 from thermotorch.models.generator.stage import DenoisingStage
 
 
@@ -64,16 +65,20 @@ def test_heat_of_a_stage_is_the_energy_that_it_lost(stage):
 
 
 def test_a_stage_is_one_run_although_its_end_is_recorded(stage):
-    visible, labels, ids = torch.randn(4, 6), torch.eye(3)[[0, 1, 2, 0]], torch.arange(4)
-    draw = stage.draw(visible, labels, seed=3, sample_ids=ids, start_step=7, noise_step=2)
-    start = torch.cat([visible, stage.hidden_start(ids, seed=3, step=2)], 1)
+    visible, labels, ids = torch.randn(4, 6), torch.eye(3)[[0, 1, 2, 0]], torch.tensor([4, 9, 2, 3])
+    draw = stage.draw(visible, labels, seed=3, sample_ids=ids, start_step=7, noise_step=2, weigh=True)
+    # Hidden units start from the stream that prepares states, which no step of a run draws from.
+    xi = normals(3, ids, 2, 1, 11, Stream.INITIAL)[0, :, stage.hidden]
+    start = torch.cat([visible, 0.1 * xi], 1)
     whole = simulate(
         stage.potential, start, steps=stage.steps, dt=stage.dt, temperature=0.05, integrator="alternating", seed=3,
         sample_ids=ids, drive=stage.force(visible, labels), start_step=7, record=1,
+        observers={"weights": PathWeights(stage.potential)},
     )  # fmt: skip
     torch.testing.assert_close(draw.state, whole.state)
     torch.testing.assert_close(draw.shown, whole.states[-2:, :, :6].mean(0))
     torch.testing.assert_close(draw.heat, whole.heat, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(draw.entropy, whole.observed["weights"].log_ratio, rtol=1e-5, atol=1e-4)
 
 
 def test_standby_is_the_energy_of_hidden_units_in_wells_opened_to_their_spread(stage):
@@ -83,6 +88,12 @@ def test_standby_is_the_energy_of_hidden_units_in_wells_opened_to_their_spread(s
     begin, end = stage.hidden_start(ids, seed=3, step=0), draw.state[:, stage.hidden]
     j2 = 0.05 / (2 * 0.1**2)
     torch.testing.assert_close(draw.standby, j2 * (end.square().sum(1) - begin.square().sum(1)))
+
+
+@pytest.mark.parametrize("readout_time", [0.06, 1.14])
+def test_a_read_out_takes_one_step_at_least_and_leaves_one(readout_time):
+    stage = DenoisingStage(4, 3, 0, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=readout_time)
+    assert stage.readout_steps == round(readout_time / 0.06)
 
 
 @pytest.mark.parametrize("readout_time", [0.0, 1.2, 2.4])
