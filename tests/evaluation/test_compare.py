@@ -11,6 +11,7 @@ from thermotorch.evaluation.metrics import NOVELTY
 from thermotorch.evaluation.quality.distances import frechet_distance
 from thermotorch.evaluation.quality.novelty import KnownImages
 from thermotorch.evaluation.quality.recognition import class_probabilities, features, recognised_fraction
+from thermotorch.evaluation.speed.hardware import describe_hardware
 
 PROTOCOL = Protocol(
     name="test", num_samples=40, seed=3, batch_size=16, sampler="dpm++", steps=4, kernel_subsets=10,
@@ -296,3 +297,17 @@ def test_a_model_generates_as_many_at_a_time_as_suits_it_unless_the_protocol_say
         ", 40 at a time"
         in by_metric(evaluate("device", device, replace(PROTOCOL, batch_size=None), space))["time"].note
     )
+
+
+def test_every_row_of_a_comparison_has_its_command_and_the_hardware_stands_beside_it(judged, tmp_path):
+    found = compare({"a": Device(), "b": Digital()}, PROTOCOL, judged, command="typed", cache=ResultCache(tmp_path))
+    assert (found.command, found.protocol, found.space) == ("typed", PROTOCOL, judged)
+    assert found.hardware == describe_hardware() == found.results["a"].hardware
+    assert found.real and {row.command for row in found.real} == {"typed"}
+    for result in found.results.values():
+        without = {row.metric for row in result.rows if row.value is not None and row.command != "typed"}
+        assert without == {"parameters", f"Landauer bound, {SIDE * SIDE} bits"}, "properties of the model alone"
+    entries = dict(found.entries)
+    assert entries == {"a": "a", "b": "b"} and all(result.date for result in found.results.values())
+    others = compare({"a": Device()}, PROTOCOL, judged, command="again", cache=ResultCache(tmp_path))
+    assert {row.command for row in others.real} == {"typed"}, "as they were measured, on the same hardware"

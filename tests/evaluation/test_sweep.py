@@ -250,3 +250,41 @@ def test_without_a_metric_to_plot_the_first_three_are_drawn(tmp_path, monkeypatc
     assert [(panel.get_ylabel(), panel.get_yscale()) for panel in figures[0].axes] == [
         ("a", "log"), ("b", "linear"), ("c", "linear"),
     ]  # fmt: skip
+
+
+def test_a_metric_of_the_table_that_is_not_plotted_has_no_panel(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: figures.append(self) or file.write_bytes(b""))
+    for number, bits in enumerate((2, 4)):
+        write(tmp_path, number, 2.0, bits=bits)
+        path = tmp_path / str(number) / "evaluation.json"
+        found = json.loads(path.read_text())
+        found["metrics"].append(Row("class entropy", 1.5, "nat", 40, 3, "measured").to_dict())
+        path.write_text(json.dumps(found))
+    sweep = read_sweep(tmp_path)
+    assert "class entropy" in sweep.metrics() and "class entropy, nat" in sweep_table(sweep).splitlines()[0]
+    save_sweep_figure(sweep, tmp_path / "sweep.png")
+    assert [panel.get_ylabel().split("\n")[0] for panel in figures[0].axes] == [
+        "Frechet distance", "recognised fraction", "generation heat",
+    ]  # fmt: skip
+
+
+def test_settings_of_a_training_are_numbers_where_they_read_as_such(tmp_path):
+    for number, (lr, loss) in enumerate((("3", 1.0), ("1e-2", 2.0), ("cosine", 4.0))):
+        write_training(tmp_path, number, loss, 0, lr)
+    settings = [point.setting["optimizer.lr"] for point in read_sweep(tmp_path).points]
+    assert settings == [3, 0.01, "cosine"] and [type(value) for value in settings] == [int, float, str]
+
+
+def test_a_failed_run_is_named_by_what_it_does_not_share_and_by_its_last_line(tmp_path):
+    write_training(tmp_path, 0, 1.0, 0, "0.1")
+    write_training(tmp_path, 1, None, 1, "0.2", failed="RuntimeError: no room")
+    write_training(tmp_path, 2, None, 2, "0.3")
+    assert [tuple(one) for one in failures(tmp_path)] == [
+        ("1", "optimizer.lr=0.2 seed=1", "RuntimeError: no room"),
+        ("2", "optimizer.lr=0.3 seed=2", "stopped before it had a result"),
+    ]
+    alone = tmp_path / "alone"
+    write_training(alone, 0, None, 4, "0.5", failed="ValueError: no")
+    (one,) = failures(alone)
+    assert one.settings.split() == ["experiment=trial", "+data=digits8x8", "optimizer.lr=0.5", "seed=4"]
