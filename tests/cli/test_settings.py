@@ -326,7 +326,7 @@ class Fitted:
 
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_training_gets_every_part_of_its_configuration_and_leaves_a_record(resumed, monkeypatch, tmp_path):
-    made, kept, module = [], [], SimpleNamespace(device=torch.device("cpu"))
+    made, kept, module = [], [], SimpleNamespace(device=torch.device("cpu"), hparams={"objective": {"chosen": 3}})
     cfg = configure("experiment=feature_net", "seed=9", f"paths.output_dir={tmp_path}", "ckpt_path=last")
     paths = {"module": cfg.module, "trainer": cfg.trainer, "data": cfg.data}
     paths |= {f"callback {key}": node for key, node in cfg.callbacks.items()}
@@ -364,9 +364,10 @@ def test_a_training_gets_every_part_of_its_configuration_and_leaves_a_record(res
     assert kept == ([(resume, tmp_path, 12)] if resumed else [])
     record = json.loads((tmp_path / "training.json").read_text())
     assert 0 <= record.pop("seconds") < 60
+    settings = OmegaConf.to_container(cfg.module, resolve=True)
     assert record == {
         "command": "thermotorch-train as typed", "experiment": cfg.run_name, "seed": 9, "resumed": resumed,
-        "hardware": describe_hardware("cpu"), "hyper_parameters": OmegaConf.to_container(cfg.module, resolve=True),
+        "hardware": describe_hardware("cpu"), "hyper_parameters": settings | {"objective": {"chosen": 3}},
         "logged": {"train/loss": 0.5, "val/loss": None},
     }  # fmt: skip
     assert logged["train/loss"] == 0.5 and logged["val/loss"] != logged["val/loss"]
