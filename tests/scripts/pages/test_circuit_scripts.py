@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from scripts.pages import circuit_cell, circuit_digits, circuit_energy, circuit_mismatch, circuit_pairs, circuit_table
 from thermotorch import simulate
@@ -358,3 +359,24 @@ def test_the_record_of_energies_is_of_three_machines(monkeypatch, tmp_path):
     circuit_energy.main()
     assert asked == [("two units apart", 20, 0), ("two coupled units", 20, 20), ("generator.digits8x8", 2, 1)]
     assert json.loads((tmp_path / "record.json").read_text()) == {name: {"runs": runs} for name, runs, _ in asked}
+
+
+def test_the_figure_of_the_cell_shows_forces_and_what_they_lack_of_the_quartic(monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, dpi: figures.append(self))
+    x = torch.linspace(-1.5, 1.5, 7, dtype=torch.float64)
+    ideal = {name: 2 * j2 * x + 4 * x**3 for name, (_, j2) in circuit_cell.WELLS.items()}
+    circuit_cell.draw({name: CellCurve(x, force + 0.1 * x**2, x) for name, force in ideal.items()})
+    left, right = figures[0].axes
+    shown = [torch.tensor(line.get_xydata()) for line in left.get_lines()]
+    for (devices, quartic), away, force in zip(
+        zip(shown[::2], shown[1::2], strict=True), right.get_lines(), ideal.values(), strict=True
+    ):
+        torch.testing.assert_close(devices, torch.stack([x, force + 0.1 * x**2], 1))
+        torch.testing.assert_close(quartic, torch.stack([x, force], 1))
+        torch.testing.assert_close(torch.tensor(away.get_xydata()), torch.stack([x, 0.1 * x**2], 1))
+    named = [text.get_text() for text in left.get_legend().get_texts()]
+    assert named == ["single well, devices", "quartic", "double well, devices"]
+    assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in (left, right)] == [
+        ("x", "dV/dx"), ("x", "devices less quartic"),
+    ]  # fmt: skip
