@@ -1,4 +1,4 @@
-"""Which machines, images and runs stand in the figures of classifiers."""
+"""The machines, images and runs in the figures of classifiers."""
 
 from pathlib import Path
 from types import SimpleNamespace
