@@ -21,6 +21,7 @@ DEFAULTS = {
     "circuit.cell_netlist:supplied": "scale=CELL_SCALE",
     "circuit.export:write_netlist": "name='machine', metered=False, run=False",
     "circuit.machine:AnalogMachine": "readout_time=0.0, full_scale=(-1.0, 1.0)",
+    "circuit.machine:Segment": "temperature=0.0, gain=1.0",
     "circuit.machine:from_potential": "mobility=1.0",
     "circuit.machine:mismatched_capacitors": "device_id=0",
     "circuit.netlist:netlist": "waveform=True, metered=False, reltol=0.0001, name='machine'",

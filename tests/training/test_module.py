@@ -8,6 +8,7 @@ import torch
 
 import thermotorch as tt
 from thermotorch.training.chain_module import ChainModule
+from thermotorch.training.cosine_module import CosineModule
 from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.diffusion_module import DiffusionModule
 from thermotorch.training.genetic_module import GeneticCosineModule
@@ -24,6 +25,7 @@ GAUSSIANS = {"name": "gaussians", "config": {"image_shape": [1, 8, 8]}}
         (BoltzmannModule, GAUSSIANS, "RestrictedBoltzmannMachine"),
         (DiffusionModule, BOLTZMANN, "DiffusionModel"),
         (GeneticCosineModule, BOLTZMANN, "LayeredComputer"),
+        (CosineModule, BOLTZMANN, "LayeredComputer"),
     ],
 )
 def test_a_model_of_another_kind_is_refused_by_name(module, model, wanted):
