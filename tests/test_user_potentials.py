@@ -62,7 +62,7 @@ def biased() -> tt.Potential:
     return tt.Potential(tt.DenseCouplings(2), bias=TILT)
 
 
-ARGUMENTS = {"steps": 40, "dt": 0.01, "temperature": 0.3, "seed": 4}
+ARGUMENTS = {"steps": 10, "dt": 0.01, "temperature": 0.3, "seed": 4}
 
 
 @pytest.mark.parametrize("grad", [True, False])
