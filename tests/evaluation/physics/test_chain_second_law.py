@@ -78,6 +78,19 @@ def test_books_of_a_cycle_close_and_their_samples_are_those_of_the_chain(chain):
     torch.testing.assert_close(found.work_off.float() * kT, off, rtol=1e-4, atol=1e-3)
 
 
+def test_a_cycle_adds_standby_and_the_way_back_in_the_wells_to_the_entropy_of_the_runs(chain):
+    """Each in kT of its own bath: 0.05 in the first machine, 0.03 in the stages."""
+    found, ids = chain_dissipation(chain, 5, seed=3, batch_size=2), torch.arange(5)
+    phases = list(chain.phases(ids, ids % 3, seed=3, weigh=True))
+    torch.testing.assert_close(found.entropy, sum(phase.entropy for phase in phases), rtol=1e-5, atol=1e-3)
+    baths = [0.05, *[0.03] * 6]
+    standby = sum(phase.standby.double() / kT for phase, kT in zip(phases, baths, strict=True))
+    begin, end = phases[0].begin.double(), phases[-1].end.double()
+    back = (0.5 * (end**2 - begin**2) + end**4 - begin**4).sum(-1) / 0.05
+    assert min(standby.abs().min(), back.abs().min()) > 0.1
+    torch.testing.assert_close(found.cycle, found.entropy + standby + back, rtol=1e-5, atol=1e-3)
+
+
 def test_entropy_of_a_cycle_is_positive_over_many_runs(chain):
     """In steps whose reach, 1 / sqrt(4 dt), holds every noisy image; at coarser ones some have no way back."""
     fine = ThermodynamicChain(**{**chain.config, "dt": 0.015})
