@@ -170,8 +170,8 @@ def test_the_command_of_the_issue_takes_its_shorthands(run, stand_ins):
 
 
 def test_any_models_and_several_samplers_and_a_rerun_from_the_cache(run, stand_ins, capsys):
-    command = ["models=[generator.mnist,generator.three_digits,ddpm.mnist]", "samplers=[ddim:1,dpm++:2]", *TINY]
-    labels = ["generator.mnist", "generator.three_digits", "ddpm.mnist, ddim 1", "ddpm.mnist, dpm++ 2"]
+    command = ["models=[generator.three_digits,ddpm.mnist]", "samplers=[ddim:1,dpm++:2]", *TINY]
+    labels = ["generator.three_digits", "ddpm.mnist, ddim 1", "ddpm.mnist, dpm++ 2"]
     first = json.loads((run(cli.compare_main, *command) / "report.json").read_text())["models"]
     assert list(first) == labels and "from the cache of" not in capsys.readouterr().out
     again = json.loads((run(cli.compare_main, *command) / "report.json").read_text())["models"]
@@ -179,7 +179,7 @@ def test_any_models_and_several_samplers_and_a_rerun_from_the_cache(run, stand_i
     for label in labels:
         assert f"{label}: from the cache of 20" in printed
         assert again[label]["rows"] == first[label]["rows"]
-    run(cli.compare_main, *command, "cache=false")
+    run(cli.compare_main, "models=[generator.three_digits]", *TINY, "cache=false")
     assert "from the cache of" not in capsys.readouterr().out
 
 
