@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from tests.cli.experiments import EXPERIMENTS, configure, small
 from thermotorch import cli
+from thermotorch.cli.targets import check_name
 from thermotorch.models.baselines.execution import EXECUTIONS
 
 
@@ -211,6 +212,12 @@ def test_classes_of_a_package_that_announces_itself_are_built(monkeypatch):
     assert type(cli.instantiate(node)).__name__ == "OrderedDict"
     with pytest.raises(ValueError, match="found 'collections.namedtuple'"):
         cli.instantiate(OmegaConf.create({"_target_": "collections.namedtuple"}))
+
+
+@pytest.mark.parametrize("target", [5, None, ["torch.nn.Linear"], True])
+def test_a_target_that_is_no_name_is_refused_as_one(target):
+    with pytest.raises(ValueError, match="x._target_"):
+        check_name("x._target_", target)
 
 
 def test_errors_of_a_constructor_arrive_unwrapped():

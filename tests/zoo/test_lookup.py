@@ -8,6 +8,7 @@ import torch
 
 from thermotorch.zoo import create_model, list_models, load_card, load_checkpoint, lookup, save_checkpoint
 from thermotorch.zoo.lookup import (
+    card_path,
     check_length,
     checkpoint_folders,
     find_checkpoint,
@@ -174,3 +175,11 @@ def test_a_name_is_as_long_as_a_file_system_takes_it(name, fits):
                 check_length(each)
     with pytest.raises(TypeError, match="name: expected a name or a path, got 3"):
         check_length(3)
+
+
+def test_the_card_has_the_name_of_its_weights_or_that_of_the_hub(tmp_path):
+    """A name whether or not there is such a file, since an error names what is missing."""
+    assert card_path(tmp_path / "a.b.safetensors") == tmp_path / "a.b.json"
+    assert card_path(tmp_path / "model.safetensors") == tmp_path / "config.json"
+    (tmp_path / "model.json").touch()
+    assert card_path(tmp_path / "model.safetensors") == tmp_path / "model.json"

@@ -75,6 +75,10 @@ def test_a_library_that_is_not_the_one_built_is_built_again(no_library, monkeypa
         assert build._is_whole(path)
 
 
+def test_a_private_folder_is_used_again(no_library):
+    assert build._private_folder() == build._private_folder() == no_library / "native"
+
+
 @pytest.mark.parametrize("fault", ["others write it", "a link", "a file"])
 def test_a_folder_that_others_could_write_is_not_used(fault, no_library, tmp_path_factory):
     folder = no_library / "native"

@@ -65,3 +65,18 @@ def test_the_scale_is_no_side_of_a_ratio():
 def test_nothing_is_divided_by_nothing():
     with pytest.raises(ValueError, match="no positive energy"):
         ratio(DIGITAL, ledger("machine", "ideal", 0.0))
+
+
+def test_a_denominator_that_may_be_nothing_leaves_no_upper_bound():
+    may_be_nothing = Ledger("machine", "ideal", (LedgerLine("part 0", 2.0, 0.0, 4.0, "modelled", "here"),))
+    found = ratio(DIGITAL, may_be_nothing)
+    assert (found.value, found.low, found.high) == (5.0, 2.5, float("inf"))
+
+
+def test_a_contribution_nobody_knows_is_no_side_of_a_ratio():
+    for sides in (
+        (lacking(DIGITAL), DEVICE, {"above_line": "read-out"}),
+        (DIGITAL, lacking(DEVICE), {"below_line": "read-out"}),
+    ):
+        with pytest.raises(ValueError, match="read-out of .*: no positive energy to compare"):
+            ratio(sides[0], sides[1], **sides[2])

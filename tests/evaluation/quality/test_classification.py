@@ -59,7 +59,12 @@ def test_rows_count_runs_groups_devices_and_heat():
     model = Scripted([1, 2, 2], num_classes=2, hidden=3)
     images, labels = torch.rand(4, 1, 2, 2), torch.ones(4, dtype=torch.int64)
     protocol = ClassificationProtocol(runs=4, averaged=2, devices=2)
-    rows = {row.metric: row for row in classification_rows(model, images, labels, protocol, command="type this")}
+    told = []
+    found = classification_rows(
+        model, images, labels, protocol, command="type this", progress=lambda *done: told.append(done)
+    )
+    assert told == [("imperfect devices", 1, 2), ("imperfect devices", 2, 2)]
+    rows = {row.metric: row for row in found}
     single = rows["test accuracy, one run"]
     assert single.value == pytest.approx((0.75 + 1.0) / 2)
     assert single.stderr == pytest.approx(torch.tensor([0.75, 1.0, 0.75, 1.0]).std().item() / 2)

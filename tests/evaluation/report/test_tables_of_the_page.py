@@ -96,6 +96,16 @@ def test_every_table_of_the_page_is_the_table_of_the_content(report):
                 assert (label, role) == ((table.header[k], "cell") if table.words else (None, None))
 
 
+def test_marks_and_cells_of_a_page_by_hand():
+    text = as_html(Report("t", [Paragraph("`x` and **y**, `")], []))
+    assert "<code>x</code> and <strong>y</strong>, `" in text
+    page = as_html(Report("t", [Table(["name", "value"], [["`k`", "2 [1, 3]"], ["n", "4 [open"]], right=(1,))], []))
+    assert '<th scope="row"><code>k</code></th><td class="number">2 <small>[1, 3]</small></td>' in page
+    assert '<th scope="row">n</th><td class="number">4 [open</td>' in page
+    assert 'role="rowheader"' not in page
+    assert '<th scope="row" role="rowheader">' in as_html(Report("t", [Table(["name"], [["n"]], words=True)], []))
+
+
 def test_every_table_of_the_markdown_is_the_table_of_the_content(report):
     text = as_markdown(report)
     tables = re.findall(r"^(.*):\n\n((?:\|.*\n)+)", text, re.MULTILINE)

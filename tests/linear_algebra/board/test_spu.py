@@ -108,6 +108,13 @@ def test_averaging_over_capacitor_settings_turns_first_order_into_second():
     assert error[True, 1e-11] < 0.2 * error[False, 1e-11]
 
 
+def test_a_cell_may_be_held_by_its_couplings_alone():
+    A = torch.tensor([[2.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 2.0]], dtype=torch.float64)
+    board = StochasticProcessingUnit(4, capacitor_step=1e-12, tolerance=0.0)
+    (circuit,), _ = board.circuits(A)
+    torch.testing.assert_close(circuit.capacitance[0] / circuit.capacitance[0, 0, 0], A / 2, rtol=0, atol=1e-3)
+
+
 def test_a_mitigated_run_takes_its_time_and_is_right():
     A, board = buildable(4), StochasticProcessingUnit(4, capacitor_step=2e-10)
     found = board.inverse(A, boards=2, reads=20_000, mitigate=True)

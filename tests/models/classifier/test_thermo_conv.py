@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -45,3 +46,12 @@ def test_memory_for_the_gradient_does_not_grow_with_the_steps():
     assert kept(within) < 1.05 * budget
     assert kept(beyond) < 0.3 * path
     assert kept(beyond) < 1.5 * max(kept(500), 1 << 25)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("image_shape", [8, 8]), ("widths", [2, 3, 4]), ("widths", [2]), ("t_final", 0.0), ("dt", 0.0), ("hidden", 0)],
+)
+def test_what_makes_no_network_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name}"):
+        ThermodynamicConvNet(**{"image_shape": [1, 8, 8], name: value})
