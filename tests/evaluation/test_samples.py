@@ -61,6 +61,10 @@ def test_parts_are_the_samples_of_one_call_and_memory_is_that_of_a_part(tmp_path
     assert torch.equal(load_file(tmp_path / "samples.safetensors")["images"], expected)
     assert model.counts == [900, 900, 700]  # whole batches
     assert seen == [(900, 2500), (1800, 2500), (2500, 2500)]
+    model.counts.clear()
+    for _ in samples_in_parts(model, 4000, batch_size=1500):  # larger than a part is meant to be
+        pass
+    assert model.counts == [1500, 1500, 1000]
 
 
 def test_the_grid_shows_the_first_thousand_or_so(tmp_path):

@@ -78,6 +78,14 @@ def test_lyapunov():
     assert_within(found.stderr, predicted, predicted / 38**0.5, SIGMAS)
 
 
+def test_noise_may_act_in_one_direction():
+    """A singular Q, whose least eigenvalue is a rounding on either side of zero."""
+    A, v = torch.eye(3, dtype=torch.float64) + 0.2 * normal(3, 3), normal(3)
+    found = lyapunov(A, torch.outer(v, v), readout=READOUT)
+    _, truth = law(A, torch.outer(v, v), 1.0)
+    assert_within(found.value, truth, found.stderr, SIGMAS)
+
+
 EXPONENTS = {"general": 0.4 * normal(4, 4), "negative": -positive(4), "zero": torch.zeros(3, 3, dtype=torch.float64)}
 
 

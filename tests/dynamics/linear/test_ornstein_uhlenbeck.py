@@ -224,6 +224,7 @@ def test_euler_maruyama_converges_with_order_one(name):
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: OrnsteinUhlenbeck(torch.ones(2, 3)), "A: expected a square matrix"),
+    (lambda: OrnsteinUhlenbeck(torch.ones(3)), r"A: expected a square matrix .*, got \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), torch.ones(2), force=torch.ones(2)), "expected one of the two"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), torch.ones(3)), r"b: expected shape \(\.\.\., 2\), got \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.tensor([[1.0, 0.5], [0.0, 1.0]])), "D is asymmetric"),

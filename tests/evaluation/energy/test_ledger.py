@@ -79,6 +79,13 @@ def test_a_sum_has_one_scale_and_the_contributions_of_all_parts():
     assert Ledger.sum({"a": ledger(line("heat", 1.0))}).line(LANDAUER) is None
 
 
+def test_a_contribution_that_a_part_does_not_have_is_unknown_of_the_whole():
+    whole = Ledger.sum({"a": ledger(line("heat", 1.0), line("idle", 2.0)), "b": ledger(line("heat", 3.0))})
+    assert [(each.contribution, each.joule, each.kind) for each in whole.lines] == [
+        ("heat", 4.0, "modelled"), ("idle", None, "unavailable")
+    ]  # fmt: skip
+
+
 def test_a_ledger_survives_json():
     before = ledger(line("heat", 1e-17, 1e-18, 2e-17), unknown("read-out"), line(LANDAUER, 2e-18))
     assert Ledger.from_dict(json.loads(json.dumps(before.to_dict()))) == before
