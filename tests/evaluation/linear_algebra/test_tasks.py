@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from thermotorch.evaluation.linear_algebra import inversion, mitigation, scaling
 from thermotorch.evaluation.linear_algebra.tasks import TASKS, run_task, write_task
 from thermotorch.linear_algebra.board.spu import StochasticProcessingUnit
+from thermotorch.linear_algebra.device import Device
 from thermotorch.zoo import create_model
 
 SMALL = {
@@ -88,6 +89,28 @@ def test_the_device_approaches_its_predicted_error(results):
             ratio = entry[name]["error"][-1] / entry[name]["predicted"][-1]
             assert 0.3 < ratio < 3, "one run, whose error is the root of a few squares"
             assert entry["times"][name]["device"] > entry["load"]
+
+
+def test_errors_of_the_device_are_those_of_the_second_half_of_its_path(monkeypatch):
+    """Computed from one path in one piece; at most 360 / 3^2 reads, which end after 2 x 16."""
+    monkeypatch.setattr(scaling, "_AT_ONCE", 5)
+    monkeypatch.setattr(scaling, "_PRODUCTS", 360)
+    settings = {**SMALL["scaling"], "sizes": [3], "reads": 64, "seed": 2}
+    entry = run_task("scaling", StochasticProcessingUnit(**BOARD), settings, "typed").curves["sizes"]["3"]
+    matrix, b = scaling.problem(3, 5.0, 2)
+    answer, inverse = torch.linalg.solve(matrix, b), torch.linalg.inv(matrix)
+    kT = answer.square().mean().item() / (10.0**2 * inverse.trace().item() / 3)
+    for name, force in (("solve", b), ("inverse", None)):
+        path = Device(kT).process(matrix, force)(torch.zeros(1, 3, dtype=torch.float64), 32, 0.5, 2, 0)[:, 0]
+        assert len(entry[name]["error"]) == 5
+        for n, error, seconds in zip((1, 2, 4, 8, 16), entry[name]["error"], entry[name]["seconds"], strict=True):
+            late = path[n : 2 * n]
+            if force is None:
+                expected = (late.T @ late / (n * kT) - inverse).norm() / inverse.norm()
+            else:
+                expected = (late.mean(0) - answer).norm() / answer.norm()
+            assert error == pytest.approx(expected.item(), rel=1e-6)
+            assert seconds == pytest.approx(9 / 1e9 + n * 1e-6)
 
 
 @pytest.mark.parametrize("name", TASKS)
