@@ -30,6 +30,7 @@ DEFAULTS = {
     "circuit.scale:Scale": "farad=2e-13, second=1e-06, kelvin=300.0, supply=0.8",
     "couplings:Couplings.spectral_norm": "iterations=20",
     "couplings:BlockCouplings": "one_to_one=()",
+    "data.augmentation:jitter": "rotation=0.0, scale=0.0, shift=0.0, elastic=0.0",
     "dynamics:simulate": "mobility=1.0, integrator='euler_maruyama', backend='auto', precision='ieee'",
     "dynamics.linear.ornstein_uhlenbeck:OrnsteinUhlenbeck.sample": "start_step=0",
     "dynamics.linear.transition:LinearTransition.run": "start_step=0",
@@ -91,6 +92,8 @@ DEFAULTS = {
     ),
     "models.baselines.gaussians:Gaussians": "image_shape=(1, 28, 28), num_classes=10, components=20",
     "models.baselines.gaussians:Gaussians.generate": "seed=0, batch_size=256",
+    "models.classifier.groups:layered_couplings": "mediators=0",
+    "models.classifier.groups:plain_by_group": "signed=False",
     "models.classifier.layered:LayeredComputer": (
         "layers=(8, 8, 8, 8, 1), temperature=0.1, t_final=1.0, dt=0.001, j2=1.0, j4=1.0"
     ),
@@ -107,10 +110,30 @@ DEFAULTS = {
         "image_shape=(1, 28, 28), widths=(8, 16), hidden=32, num_classes=10, temperature=1.0, t_final=0.2, "
         "dt=0.005, integrator='splitting', strength=10.0"
     ),
+    "models.drawing:ImageDevice.sample": "seed=0, batch_size=256, times=(), precision='ieee'",
+    "models.generator.chain:ThermodynamicChain": (
+        "image_shape=(1, 28, 28), angles=(68.0, 52.0, 38.0, 26.0, 16.0), hidden=896, t_stage=2.4, dt=0.06, "
+        "temperature=0.03, readout_time=0.24, hidden_spread=0.1"
+    ),
+    "models.generator.chain:ThermodynamicChain.phases": "weigh=False, record=False, precision='ieee'",
+    "models.generator.machine:ThermodynamicGenerator": (
+        "image_shape=(1, 28, 28), hidden=512, hidden_hidden=True, visible_bias=False, num_classes=0, "
+        "temperature=0.1, t_final=2.5, dt=0.001, j2=1.0, j4=1.0, mobility=1.0, display_range=(-0.35, 0.95), "
+        "integrator='euler_maruyama', readout_time=0.0"
+    ),
+    "models.generator.machine:ThermodynamicGenerator.noising": "strength=2.0, ramp=0.75",
+    "models.generator.machine:ThermodynamicGenerator.denoise": "start_step=0, stream=DYNAMICS",
+    "models.generator.machine:ThermodynamicGenerator.read": "start_step=0",
+    "models.generator.machine:ThermodynamicGenerator.readings": "start_step=0",
+    "models.generator.stage:DenoisingStage": "amplitude=0.75, hidden_spread=0.1",
+    "models.generator.stage:DenoisingStage.draw": "weigh=False, record=False, precision='ieee'",
     "models.imperfections:imperfect_parameters": "mismatch=0.0, device_id=0",
     "models.imperfections:realise": "mismatch=0.0, device_id=0",
     "models.judge:FeatureNet": "image_size=28, channels=1, widths=(32, 64), num_features=64, num_classes=10",
     "models.population:run_population": "mirrored=False",
+    "models.protocol:Generator.generate": "seed=0, batch_size=256",
+    "models.protocol:Thermodynamic.generate": "seed=0, batch_size=256",
+    "models.protocol:Classifier.infer": "runs=1, batch_size=2000",
     "objectives.closed_form:fit_closed_form": "ridges=(30.0, 10.0, 3.0, 1.0, 0.3), tolerance=0.001, max_iterations=500",
     "objectives.genetic:first_generation": "std=0.1",
     "objectives.genetic:next_generation": "keep=5, strength=0.1",
@@ -128,9 +151,12 @@ DEFAULTS = {
     "training.data:ImageData": (
         "data_dir='data', batch_size=128, normalisation='unit', val_size=0, seed=0, download=True"
     ),
+    "training.chain_module:ChainModule": "seed=0",
     "training.module:TrainingModule": "seed=0",
     "training.optimizers:MuonAndAdam": "lr=0.01, momentum=0.95, weight_decay=0.0, betas=(0.9, 0.999)",
     "training.optimizers:rate_factor": "warmup=0",
+    "training.release:release": "notes='', parts=()",
+    "training.release:release_with_die": "notes=''",
     "training.rollout:rollout": "readout_steps=0, coupled=True",
     "training.sampling:SampleIds": "batch_size=256",
     "training.sampling:Sampling": "seed=0",
@@ -218,6 +244,13 @@ SETTINGS = {  # of the objectives of training
         "std": 0.1,
         "integrator": "euler_maruyama",
         "bias_fan_in": 1.0,
+    },
+    "training.observation_module:ObservationTimeModule": {
+        "persistent": False,
+        "distance_rate": 0.2,
+        "label_gain": 1.0,
+        "precision": "ieee",
+        "initial_std": 0.01,
     },
     "training.reference_module:BoltzmannModule": {"chains": 500, "sweeps": 1},
     "training.teacher_student_module:TeacherStudentModule": {

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torchvision.io import decode_image
 from torchvision.utils import make_grid
@@ -161,3 +162,24 @@ def test_the_rate_of_updates_is_that_since_the_last_report(monkeypatch):
 def test_what_a_time_budget_ends_is_saved(tmp_path):
     fit(diffusion_module(), tmp_path, 100, TimeBudget(1e-9), save_every=1000)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
+
+
+def test_a_grid_holds_the_images_of_all_processes_in_the_order_of_their_numbers(tmp_path):
+    """Gathered as [process, sample]; what is beyond the grid is left out, and one process gathers nothing."""
+    grid = SampleGrid(tmp_path, num_samples=5)
+    parts = torch.arange(6.0).view(2, 3, 1)
+    module = SimpleNamespace(device=torch.device("cpu"), all_gather=lambda values: parts)
+    gathered = grid._gather(SimpleNamespace(world_size=2), module, parts[0])
+    assert gathered.flatten().tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert grid._gather(SimpleNamespace(world_size=1), None, torch.arange(6)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_no_budget_changes_no_rate_and_saves_nothing():
+    group = {"lr": 0.125, "initial_lr": 2.0}
+    trainer = SimpleNamespace(
+        optimizers=[SimpleNamespace(param_groups=[group])], should_stop=False, global_step=5,
+        checkpoint_callback=ModelCheckpoint("somewhere"), save_checkpoint=lambda path: pytest.fail("saved"),
+    )  # fmt: skip
+    TimeBudget().on_train_batch_start(trainer)
+    TimeBudget().on_train_end(trainer)
+    assert group["lr"] == 0.125 and not trainer.should_stop

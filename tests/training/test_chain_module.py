@@ -196,11 +196,13 @@ def test_a_chain_starts_from_the_stages_of_a_checkpoint_and_its_first_machine_st
             parameter.normal_()
     fields = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
     path, _ = save_checkpoint(trained, "chain.small", tmp_path, fields)
-    started = ChainModule(spec, ADAM, {"features": None, "start_from": str(path)}, seed=2).model
+    module = ChainModule(spec, ADAM, {"features": None, "start_from": str(path)}, seed=2)
+    started, (group,) = module.model, module.configure_optimizers()["optimizer"].param_groups
     for name, value in trained.state_dict().items():
         assert torch.equal(started.state_dict()[name], value), name
     free = {name for name, parameter in started.named_parameters() if parameter.requires_grad}
     assert free and not any(name.startswith("first.") for name in free)
+    assert set(map(id, group["params"])) == {id(value) for value in started.stages.parameters() if value.numel()}
 
 
 def test_a_stage_runs_once_though_its_read_out_is_recorded_apart():
@@ -260,3 +262,11 @@ def test_a_chain_that_is_told_nothing_starts_from_the_stages_of_one_that_is_told
     model["config"]["angles"] = [20.0, 50.0]
     with pytest.raises(ValueError, match=r"objective.start_from: expected a chain with stages of \[50.0\] degrees"):
         ChainModule(model, ADAM, {"first": "generator.mnist_unlabelled", "start_from": "told"})
+
+
+def test_a_checkpoint_that_is_no_chain_is_refused_as_a_beginning():
+    config = {"image_shape": [1, 8, 8], "hidden": 4, "angles": [50.0], "t_stage": 0.48}
+    with pytest.raises(ValueError, match="expected architecture 'chain', found 'generator'"):
+        ChainModule(
+            {"name": "chain", "config": config}, ADAM, {"features": None, "start_from": "generator.three_digits"}
+        )

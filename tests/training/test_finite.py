@@ -1,5 +1,7 @@
 """Training ends at the first gradient that is not finite, with good weights in its checkpoint."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -47,3 +49,13 @@ def test_finite_gradients_pass(tmp_path):
     module = Diverging(0, 1.0)
     trainer(tmp_path).fit(module)
     torch.testing.assert_close(module.weight.detach(), torch.full((3,), 0.4))
+
+
+def test_a_gradient_scaler_that_skips_updates_by_itself_is_left_to_it():
+    """That of float16; bfloat16 has none."""
+    module = Diverging(0, 1.0)
+    FiniteGradients().on_before_optimizer_step(SimpleNamespace(precision="bf16-mixed"), module, None)  # no gradient
+    module.weight.grad = torch.tensor([1.0, float("nan"), 1.0])
+    FiniteGradients().on_before_optimizer_step(SimpleNamespace(precision="16-mixed"), module, None)
+    with pytest.raises(FloatingPointError, match="at update 4"):
+        FiniteGradients().on_before_optimizer_step(SimpleNamespace(precision="bf16-mixed", global_step=3), module, None)

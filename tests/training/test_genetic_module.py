@@ -150,6 +150,8 @@ def test_every_parameter_of_a_classifier_has_a_fan_in():
     fan_in = module.fan_in()
     assert fan_in.keys() == dict(module.model.named_parameters()).keys()
     assert fan_in["layer.input.weight"].flatten().tolist() == [64.0] * 6 + [70.0] * 10
+    blocks = {name.rpartition(".")[2]: count for name, count in fan_in.items() if ".blocks." in name}
+    assert blocks == {"hidden-hidden": 64.0, "hidden-output": 67.0, "output-output": 70.0}
     assert images_module(bias_fan_in=9).fan_in()["layer.potential.bias"] == 9.0
 
 

@@ -194,3 +194,53 @@ def test_a_machine_logs_the_contrast_first_and_then_the_distance(step):
     loss = module.training_step({"slot": torch.arange(3), "step": step}, 0)
     assert logged == ({"train/contrast": 1.0} if step < 2 else {"train/distance": 2.0})
     assert loss == step
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "objective"),
+    [
+        (ClassifierModule, "classifier", {}),
+        (EndToEndModule, "classifier", {}),
+        (TeacherStudentModule, "classifier", {}),
+        (TrajectoryModule, GENERATOR, {}),
+        (ObservationTimeModule, GENERATOR, {}),
+        (type(diffusion_module()), diffusion_module().hparams["model"], {}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_what_processes_share_is_logged_as_their_mean_over_all_images(kind, model, objective):
+    """A batch of another size than the others counts by its size; who watches the bar sees the loss."""
+    module, _ = logging(kind({"name": model, "config": SMALL} if model == "classifier" else model, SGD, objective))
+    batch, seen = {**batch_of(module), "index": torch.arange(SIZE)}, []
+    part = {name: value[:5] if torch.is_tensor(value) else value for name, value in batch.items()}
+    module.log = module.log_dict = lambda what, *value, **options: seen.append(options)
+    module.training_step(part, 0)
+    if kind not in (TrajectoryModule, ObservationTimeModule):
+        module.validation_step(part, 0)
+    extra = {} if kind is TeacherStudentModule else {"prog_bar": True}
+    assert len(seen) >= 1 and all(
+        {"sync_dist": True, "batch_size": 5, **extra}.items() <= each.items() for each in seen
+    )
+
+
+def test_rules_of_one_process_refuse_several():
+    """A population, a path after another and Markov chains that persist."""
+    rbm = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 5}}
+    for kind, model, words in (
+        (GeneticClassifierModule, {"name": "classifier", "config": SMALL}, "a population is one simulation"),
+        (OnlineModule, GENERATOR, "the online rule is sequential"),
+        (BoltzmannModule, rbm, "the chains persist in one process"),
+    ):
+        module, _ = logging(kind(model, SGD, seed=1))
+        module.trainer.world_size = 2
+        with pytest.raises(ValueError, match=words):
+            module.on_fit_start() if kind is BoltzmannModule else module.training_step(batch_of(module), 0)
+
+
+def test_a_processor_keeps_the_precision_of_its_products_and_takes_no_graph_unless_asked():
+    for at_once in (None, False, True):
+        config = {"image_shape": [1, 8, 8], "hidden": 3, "t_final": 0.02, "dt": 0.01}
+        module = ObservationTimeModule({"name": "generator", "config": config}, SGD, {"at_once": at_once})
+        module.on_fit_start()
+        assert module.wants_graph() is bool(at_once)
+        assert torch.get_float32_matmul_precision() == "highest"

@@ -289,3 +289,23 @@ def test_without_classes_the_labels_of_the_images_do_not_count(features):
         losses.append(module._distance_at_once({**batch, "label": torch.full((8,), label)}).item())
     assert losses[0] == losses[1]
     assert losses[2] != losses[3]
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_an_update_at_once_is_that_of_the_run_where_noise_is_negligible(features, classes):
+    """At kT = 1e-14 both have one path: it starts at rest, and its read-out, field of the labels and step agree."""
+    objective = {"contrastive_steps": 0, "features": features, "time_steps": [0.1, 0.05], "at_once": True}
+    values, slopes = [], []
+    for name in ("distance", "_distance_at_once"):
+        module = module_at_hand({**objective, "initial_std": 0.3}, temperature=1e-14, num_classes=classes, t_final=1.0)
+        bias = module.model.potential.bias
+        with torch.no_grad():
+            bias[: module.model.hidden.stop] = 0.1 * torch.randn(96, generator=torch.Generator().manual_seed(1))
+        loss = getattr(module, name)(a_batch())
+        if name == "distance":
+            loss.backward()
+        values.append(loss.item())
+        slopes.append({name: value.grad.clone() for name, value in module.named_parameters() if value.numel()})
+    assert values[1] == pytest.approx(values[0], rel=1e-4)
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=1e-2, atol=1e-5)
+    assert all(slope.any() for slope in slopes[0].values())

@@ -167,4 +167,6 @@ def test_the_script_of_the_clone_releases_into_its_checkpoints(tmp_path, monkeyp
     monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit):
         runpy.run_path(str(script), run_name="__main__")
-    assert str(script.parent.parent / "checkpoints") in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert str(script.parent.parent / "checkpoints") in told
+    assert "\nhf upload OWNER/REPOSITORY upload\n" in told, "the commands to type stand in lines of their own"

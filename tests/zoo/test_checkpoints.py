@@ -365,3 +365,22 @@ def test_a_row_without_a_command_or_of_another_field_is_not_recorded(saved):
     assert record_rows(path, energy=[ROW]) == path.with_suffix(".json")
     with pytest.raises(ValueError, match="unknown card field 'note'; did you mean 'notes'"):
         check_card({**load_card(path), "note": ""})
+
+
+class Tables(nn.Module):
+    """A module with matrices that are no float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {}
+        self.weight = nn.Parameter(torch.rand(2, 3))
+        self.register_buffer("places", torch.arange(6).view(2, 3) + 1000)
+        self.register_buffer("exact", torch.rand(2, 3, dtype=torch.float64))
+
+
+def test_matrices_of_integers_and_of_doubles_are_not_rounded(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._architectures, "tables", Tables)
+    model = Tables()
+    loaded = load_checkpoint(save_checkpoint(model, "tables.x", tmp_path, FIELDS, store=torch.bfloat16)[0])
+    assert torch.equal(loaded.places, model.places) and torch.equal(loaded.exact, model.exact)
+    assert torch.equal(loaded.weight, model.weight.bfloat16().float())

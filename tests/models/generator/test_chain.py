@@ -124,6 +124,7 @@ def test_the_clock_adds_the_times_of_noisings_and_runs_in_their_order(chain):
         times.append(times[-1] + 2.4)
     assert chain.readable_times([0.0] * len(times)) == pytest.approx(times)
     assert chain.t_final == pytest.approx(times[-1])
+    assert chain.readable_times([0.95, 0.3, 0.31]) == pytest.approx([times[2], times[6]])
 
 
 def test_a_recorded_stage_goes_from_the_noisy_image_to_its_end_as_it_would_unseen(chain):

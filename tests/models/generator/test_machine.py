@@ -288,3 +288,30 @@ def test_the_noise_is_that_of_units_with_their_mobility():
     slow = ThermodynamicGenerator((1, 3, 3), hidden=5, t_final=0.8, dt=0.02, mobility=0.5)
     plain = ThermodynamicGenerator((1, 3, 3), hidden=5, t_final=0.4, dt=0.01)
     torch.testing.assert_close(slow.noise(6, seed=0), plain.noise(6, seed=0))
+
+
+def test_times_to_read_are_the_nearest_steps_a_read_out_apart_and_the_last_counts_most():
+    """Of 50 steps: 18 is nearest to 0.35; 15 is too near to it, and 45 to the end, whose read-out takes 10 steps."""
+    model = randomised(readout_time=0.1)
+    assert model.readable_times([0.0, 0.3, 0.351, 0.9, 1.0, 1.0]) == pytest.approx([0.0, 0.18, 0.5])
+    assert model.readable_times([0.6, 0.8]) == pytest.approx([0.3, 0.4])
+    assert randomised().readable_times([0.3, 0.32, 1.0]) == pytest.approx([0.15, 0.16, 0.5])
+
+
+def test_a_machine_at_another_step_or_with_a_die_keeps_dtype_precision_and_mode():
+    model = randomised(num_classes=3, readout_time=0.1).double().eval()
+    model.precision = "tf32"
+    finer = model.at_step(0.005)
+    assert finer.potential is model.potential and (finer.steps, finer.readout_steps) == (100, 20)
+    drawing = model.with_die()
+    for other in (finer, drawing, drawing.without_die()):
+        assert other.precision == "tf32" and other.mobility.dtype == other.potential.bias.dtype == torch.float64
+    assert not drawing.training and randomised(num_classes=3).with_die().training
+
+
+def test_the_class_that_was_drawn_is_that_of_each_state_of_a_path():
+    model = randomised(num_classes=3).with_die()
+    path = torch.zeros(2, 4, model.potential.num_units)
+    classes = torch.tensor([[2, 0, 1, 1], [0, 2, 2, 1]])
+    path[..., model.groups["label"]] = torch.nn.functional.one_hot(classes, 3).float()
+    assert torch.equal(model.drawn_class(path), classes)

@@ -106,3 +106,10 @@ def test_read_outs_of_nothing_or_of_the_whole_run_are_refused(readout_time):
 def test_angles_that_are_no_noising_are_refused(angle):
     with pytest.raises(ValueError, match="angle"):
         DenoisingStage(4, 3, 0, angle=angle, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12)
+
+
+def test_pixels_have_single_wells_and_hidden_units_double_ones():
+    """V = x^2 / 2 + x^4 of a pixel, -x^2 / 2 + x^4 of a hidden unit, when nothing is coupled."""
+    stage = DenoisingStage(2, 3, 0, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12)
+    state = torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.5]])
+    torch.testing.assert_close(stage.potential.energy(state), torch.tensor([0.125 + 0.0625, -0.125 + 0.0625]))
