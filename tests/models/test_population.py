@@ -63,3 +63,13 @@ def test_mirrored_runs_need_an_even_potential():
     potential = machine(j3=0.1)
     with pytest.raises(ValueError, match="mirrored: expected an even potential, j3 = 0"):
         run_population(potential, members(potential), torch.zeros(2, 1, 6), mirrored=True, **RUN)
+
+
+def test_a_law_of_the_users_own_is_refused():
+    class Tilted(tt.Potential):
+        def energy(self, x):
+            return super().energy(x) + 0.1 * x.sum(-1)
+
+    potential = Tilted(tt.BlockCouplings({"hidden": 4, "output": 2}, [("hidden", "output")]))
+    with pytest.raises(ValueError, match="run_population"):
+        run_population(potential, members(potential), torch.zeros(2, 1, 6), **RUN)

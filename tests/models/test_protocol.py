@@ -106,3 +106,13 @@ def test_classes_of_generators_are_recognised_without_an_instance():
     assert not makes_images(FeatureNet) and not makes_images(nn.Linear(1, 1))
     with pytest.raises(TypeError, match=r"expected a generator.*Linear"):
         abilities(nn.Linear(1, 1))
+
+
+def test_what_a_comparison_asks_of_a_model_is_what_it_declares(monkeypatch):
+    able, plain = abilities(diffusion()), abilities(Plain())
+    assert (able.compared, able.first_sampler, able.draws_class) == (("dpm++:10", "dpm++:20"), "dpm++", False)
+    assert (plain.compared, plain.first_sampler, plain.draws_class) == ((), None, False)
+    monkeypatch.setattr(DiffusionModel, "fastest_execution", lambda self, batch_size: f"the fastest of {batch_size}")
+    assert (able.fastest_execution(5), plain.fastest_execution(5)) == ("the fastest of 5", "float32")
+    assert abilities(generator(num_classes=3).with_die()).draws_class
+    assert abilities(diffusion(num_classes=4)).readable_times([1.0]) == []

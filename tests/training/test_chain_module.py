@@ -270,3 +270,16 @@ def test_a_checkpoint_that_is_no_chain_is_refused_as_a_beginning():
         ChainModule(
             {"name": "chain", "config": config}, ADAM, {"features": None, "start_from": "generator.three_digits"}
         )
+
+
+def test_what_is_held_is_the_image_turned_by_the_angle_of_its_noise():
+    """cos(50 degrees) of the image between -a and a, sin(50 degrees) of a of the normals, for each of two samples."""
+    trained = small_chain({"num_classes": 3})
+    stage, images = trained.model.stage(0), torch.rand(2, 1, 8, 8)
+    xi, labels = torch.randn(2, 64), torch.eye(3)[:2]
+    torch.nn.init.normal_(stage.label_hidden)
+    held, force = trained._given(stage, images, xi, labels)
+    angle = torch.tensor(50.0).deg2rad()
+    expected = 0.75 * (angle.cos() * (2 * images.flatten(1) - 1) + angle.sin() * xi)
+    torch.testing.assert_close(held, torch.cat([expected, expected]))
+    torch.testing.assert_close(force, stage.force(held, torch.cat([labels, labels])))

@@ -1,3 +1,4 @@
+import hashlib
 import math
 from types import SimpleNamespace
 
@@ -245,3 +246,26 @@ def test_deterministic_samplers_solve_the_equation_of_data_outside_the_range_of_
         noise = (state - alpha * clean) / sigma
         state = scheduler.step(alpha * noise - sigma * clean, timestep, state).prev_sample
     torch.testing.assert_close(state, mean + width * z, rtol=0.0, atol=0.02)
+
+
+def test_the_noise_of_an_image_is_that_of_a_hash_of_the_seed_and_its_number():
+    """Numbers below 2^32 are shifted by the first four bytes of BLAKE2b, so that images of no two of them agree."""
+    model, ids = DiffusionModel(**TINY), torch.tensor([3, 2**32 - 1])
+    seen = []
+    model.generate(2, seed=11, steps=1, sample_ids=ids, watch=lambda step, frame: seen.append(frame))
+    origin = int.from_bytes(hashlib.blake2b(b"11", digest_size=4).digest(), "little")
+    for frame, number in zip(seen[0], ids.tolist(), strict=True):
+        noise = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed((origin + number) % 2**32))
+        torch.testing.assert_close(frame, (noise.clamp(-1, 1) + 1) / 2)
+
+
+@pytest.mark.parametrize(("widths", "heads"), [([8, 16], 1), ([8, 128], 4), ([8, 8, 64], 2)])
+def test_attention_is_at_the_coarsest_resolution_alone_and_its_heads_have_a_size(widths, heads):
+    for attention in (True, False):
+        unet = DiffusionModel(8, block_out_channels=widths, attention=attention).unet
+        blocks = [*unet.down_blocks, *unet.up_blocks]
+        found = [bool(getattr(block, "attentions", None)) for block in blocks]
+        last = len(widths) - 1
+        assert found == [attention and place in (last, last + 1) for place in range(len(blocks))]
+        if attention:
+            assert unet.mid_block.attentions[0].heads == heads  # of 32 channels, or of all

@@ -46,8 +46,13 @@ def test_the_answer_is_the_weighted_mean_of_the_last_layer():
     short = tt.simulate(model.potential, torch.zeros(8, 9), steps=2, dt=0.02, temperature=0.1, drive=drive, seed=2)
     found = model(z, samples=4, seed=2, dt=0.02, t_final=0.04)
     torch.testing.assert_close(found, (short.state[:, 7:] @ model.output).view(2, 4).mean(1))
-    later = model(z, samples=4, seed=2, first_sample=8)
-    assert not torch.allclose(later, expected)
+    ids = torch.arange(8, 16)  # run r on input k is sample 8 + 4 k + r
+    later = tt.simulate(
+        model.potential, torch.zeros(8, 9), steps=10, dt=0.01, temperature=0.1, drive=drive, seed=2, sample_ids=ids
+    )
+    found = model(z, samples=4, seed=2, first_sample=8)
+    torch.testing.assert_close(found, (later.state[:, 7:] @ model.output).view(2, 4).mean(1))
+    assert not torch.allclose(found, expected)
 
 
 def test_the_observation_time_is_reached_exactly():

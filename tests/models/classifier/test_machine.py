@@ -58,6 +58,8 @@ def test_runs_are_pure_functions_of_image_number_and_run_number():
     alone = model.infer(x[5:], runs=2, seed=7, sample_ids=torch.tensor([5]))
     torch.testing.assert_close(alone.outputs, found.outputs[5:, :2])
     torch.testing.assert_close(found.outputs[:, 0] * 4.0, model(x, seed=7).detach())
+    second = model.run(x, seed=7, sample_ids=torch.arange(6) + (1 << 24))  # as documented
+    torch.testing.assert_close(found.outputs[:, 1], model.read(second).detach())
     assert not torch.allclose(found.outputs[:, 0], found.outputs[:, 1])
     assert not torch.allclose(model.infer(x, seed=8).outputs[:, 0], found.outputs[:, 0])
 

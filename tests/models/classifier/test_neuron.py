@@ -99,9 +99,10 @@ def test_at_a_finite_time_it_is_the_propagator_and_not_the_activation():
 
 def test_the_module_is_the_function_and_trains():
     torch.manual_seed(0)
-    module = NeuronActivation(j2=0.5, j4=2.0, temperature=0.2)
+    module = NeuronActivation(j2=0.5, j3=0.1, j4=2.0, temperature=0.2)
+    assert repr(module) == "NeuronActivation(j2=0.5, j3=0.1, j4=2.0, temperature=0.2)"
     x = torch.linspace(-3, 3, 7)
-    assert torch.equal(module(x), neuron_activation(x, 0.5, 0.0, 2.0, 0.2))
+    assert torch.equal(module(x), neuron_activation(x, 0.5, 0.1, 2.0, 0.2))
     net = torch.nn.Sequential(torch.nn.Linear(1, 16), module, torch.nn.Linear(16, 1))
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
     x = torch.linspace(-1, 1, 64).unsqueeze(1)
