@@ -68,11 +68,16 @@ def test_quadratic_network_solves_its_linear_response():
 
 
 def test_output_is_read_from_the_output_units_of_the_simulated_network():
-    layer, x = small_layer(), features(6)
-    run = tt.simulate(
-        layer.potential, torch.zeros(6, 4), steps=10, dt=0.02, temperature=0.5, seed=3, drive=layer.input(x)
-    )
+    """By the wells, the mobility and the scheme of the layer, or by the step and the scheme of one run of it."""
+    layer, x = small_layer(j2=0.3, j3=0.6, j4=1.4, mobility=1.7, integrator="heun"), features(6)
+    potential = tt.Potential(layer.potential.couplings, 0.3, 0.6, 1.4, bias=layer.potential.bias)
+    arguments = {"temperature": 0.5, "mobility": 1.7, "seed": 3, "drive": layer.input(x)}
+    run = tt.simulate(potential, torch.zeros(6, 4), steps=10, dt=0.02, integrator="heun", **arguments)
     torch.testing.assert_close(layer(x, seed=3), run.state[:, 2:])
+    found = layer.run(x, 3, dt=0.01, integrator="euler_maruyama", record=5)
+    run = tt.simulate(potential, torch.zeros(6, 4), steps=20, dt=0.01, record=5, **arguments)
+    torch.testing.assert_close(found.recorded, run.recorded)
+    torch.testing.assert_close(found.heat, run.heat)
 
 
 def test_parameters_are_what_the_state_dict_holds():
@@ -155,6 +160,11 @@ def test_nothing_is_said_on_the_way():
         warnings.simplefilter("error")
         tt.ThermodynamicLayer(3, 1, hidden=0)(features(2))
         tt.ThermodynamicLayer(3, 1, hidden=1)(features(2))
+
+
+def test_features_that_are_no_tensor_are_refused():
+    with pytest.raises(TypeError, match="features: expected a tensor, got list"):
+        small_layer()([1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ def test_kT_at_room_temperature():
 def test_heat_of_the_published_generator_in_joule():
     """2.9e3 kT per sample (Whitelam 2026) is 1.20e-17 J at 300 K; the machine's kT is 0.1 energy units."""
     assert units.energy_to_joule(290.0, temperature=0.1) == pytest.approx(1.20e-17, rel=2e-3, abs=0)
+    assert units.energy_to_joule(6.0, temperature=1.5, kelvin=77.0) == pytest.approx(4 * 77 * 1.380649e-23, abs=0)
 
 
 def test_landauer_bound_of_one_bit():
@@ -36,6 +37,8 @@ def test_observation_time_of_the_published_generator_in_seconds():
         lambda: units.energy_to_joule(1.0, temperature=-1.0),
         lambda: units.time_to_second(1.0, mobility_time=0.0),
         lambda: units.landauer_bound(1.0, kelvin=float("nan")),
+        lambda: units.johnson_noise(0.0),
+        lambda: units.noise_temperature(1e-25, -330.0),
     ],
 )
 def test_what_must_be_positive_is_checked(call):
@@ -55,5 +58,6 @@ def test_circuit_units_make_a_cell_of_ones():
 
 def test_noise_has_the_temperature_of_its_resistor():
     noise = units.johnson_noise(330.0, kelvin=290.0)
+    assert units.johnson_noise(330.0) == pytest.approx(1.380649e-23 * 300 / 330, rel=1e-12, abs=0)
     assert noise * 330.0 == pytest.approx(units.kT_to_joule(1.0, 290.0), rel=1e-12, abs=0)
     assert units.noise_temperature(noise, 330.0) == pytest.approx(290.0, rel=1e-12)

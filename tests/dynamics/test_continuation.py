@@ -1,6 +1,7 @@
 """Seeds that are not given are fresh, and a run that is continued goes on with the noise that would have come."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,6 +58,8 @@ def test_underdamped_halves_equal_the_whole():
     start = torch.zeros(4, 3)
     whole = tt.simulate_underdamped(machine(), start, steps=20, seed=3, **PHYSICS)
     half = tt.simulate_underdamped(machine(), start, steps=10, seed=3, **PHYSICS)
+    other = tt.simulate_underdamped(machine(), start, steps=10, seed=3, stream=tt.Stream.DATA, **PHYSICS)
+    assert not torch.allclose(other.state, half.state) and other.stream == tt.Stream.DATA
     more = tt.simulate_underdamped(machine(), half, steps=10, **PHYSICS)
     assert torch.equal(more.state, whole.state) and torch.equal(more.velocity, whole.velocity)
     with pytest.raises(TypeError, match=r"trajectory\.state"):
@@ -77,14 +80,35 @@ def test_what_contradicts_the_trajectory_is_named(name, value):
 
 def test_repeated_noise_warns_and_nothing_else_does():
     half = tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)
-    with pytest.warns(UserWarning, match="repeats its noise"):
+    again = r"repeats its noise \(seed=7, step 0 on\); pass the Trajectory in place of its state, or start_step=5"
+    with pytest.warns(UserWarning, match=again) as caught:
         tt.simulate(machine(), half.state, steps=5, seed=7, **PHYSICS)
+    assert [warning.filename for warning in caught] == [__file__]
+    later = tt.simulate(machine(), half, steps=5, **PHYSICS)
+    for first, common in ((3, 5), (9, 9)):
+        with pytest.warns(UserWarning, match=rf"seed=7, step {common} on.*start_step=10"):
+            tt.simulate(machine(), later.state, steps=6, start_step=first, seed=7, **PHYSICS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)  # a fresh batch
         tt.simulate(machine(), half.state, steps=5, seed=7, start_step=5, **PHYSICS)
         tt.simulate(machine(), half.state, steps=5, seed=8, **PHYSICS)
+        tt.simulate(machine(), half.state, steps=5, seed=7, stream=tt.Stream.INITIAL, **PHYSICS)
+        tt.simulate(machine(), half.state, steps=5, seed=7, sample_ids=torch.tensor([2, 3]), **PHYSICS)
+        tt.simulate(machine(), half.state, steps=5, seed=7, dt=1e-2, temperature=0.0)
+        tt.simulate(machine(), later.state, steps=5, seed=7, **PHYSICS)  # before those that it used
         tt.simulate(machine(), half.state, steps=5, **PHYSICS)
+
+
+def test_a_trajectory_that_does_not_know_its_noise_is_not_continued():
+    half = tt.simulate(machine(), torch.zeros(2, 3), steps=5, seed=7, **PHYSICS)
+    same = {"seed": 7, "start_step": 5, "stream": tt.Stream.DYNAMICS, "sample_ids": torch.tensor([0, 1])}
+    told = tt.simulate(machine(), half, steps=5, **same, **PHYSICS)
+    assert torch.equal(told.state, tt.simulate(machine(), half, steps=5, **PHYSICS).state)
+    with pytest.raises(ValueError, match=r"does not know its seed; pass trajectory\.state"):
+        tt.simulate(machine(), replace(half, seed=None), steps=5, **PHYSICS)
+    with pytest.raises(ValueError, match="sample_ids contradict"):
+        tt.simulate(machine(), replace(half, sample_ids=None), steps=5, sample_ids=torch.tensor([0, 1]), **PHYSICS)
 
 
 def test_linear_paths_without_a_seed_are_fresh():

@@ -34,6 +34,7 @@ def run(**changed):
         (ValueError, "steps must lie in", {"steps": -1}),
         (ValueError, "start_step must lie in", {"start_step": -1}),
         (ValueError, "start_step must lie in", {"start_step": 1 << 56}),
+        (ValueError, r"start_step must lie in \[0, 72057594037927932\)", {"start_step": (1 << 56) - 4}),
         (ValueError, "record must lie in", {"record": 0}),
         (ValueError, "seed must lie in", {"seed": -1}),
         (ValueError, "seed must lie in", {"seed": 1 << 64}),
@@ -113,8 +114,10 @@ def test_dt_beyond_the_stability_bound_warns_at_the_callers_line(potential, stat
 
 
 def test_mobility_counts_in_the_stability_bound():
-    with pytest.warns(tt.StabilityWarning):
-        run(mobility=torch.tensor([1.0, 1.0, 100.0]), dt=0.02, steps=1)
+    """Wells of curvature 2: the step is 1 / mobility, of the fastest unit, and half of it is worth a try."""
+    potential, message = tt.Potential(tt.DenseCouplings(3), j4=0.0), "mobility = 2 is beyond .* bound 1 .* try dt=0.005"
+    with pytest.warns(tt.StabilityWarning, match=message):
+        run(potential=potential, mobility=torch.tensor([1.0, 1.0, 100.0]), dt=0.02, steps=1)
 
 
 def test_the_published_machines_run_without_a_warning():

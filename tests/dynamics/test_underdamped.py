@@ -184,7 +184,8 @@ def test_restart_batch_clamp_and_record():
     alone = simulate_underdamped(potential, start[[2]], steps=20, sample_ids=torch.tensor([2]), **arguments)
     torch.testing.assert_close(alone.state[0], whole.state[2])
     clamp = torch.tensor([False, True, False])
-    held = simulate_underdamped(potential, start, steps=20, clamp=clamp, **arguments)
+    moving = torch.ones(4, 3, dtype=float64)
+    held = simulate_underdamped(potential, start, moving, steps=20, clamp=clamp, **arguments)
     assert torch.equal(held.states[:, :, 1], torch.ones(4, 4).double())
     assert not held.velocities[:, :, 1].any()
 
@@ -241,12 +242,23 @@ def test_divergence_is_reported_with_a_dt_that_works():
     assert torch.isfinite(simulate_underdamped(stiff, state, steps=4000, dt=dt, temperature=0.1, seed=0).state).all()
 
 
+def test_the_dt_to_try_knows_the_lightest_mass():
+    """Springs of curvature 4: omega = 2 / sqrt(m), and BAOAB is stable to 2 / omega, here 0.1 of the second unit."""
+    potential, state = tt.Potential(tt.DenseCouplings(2).double(), j2=2.0, j4=0.0), torch.ones(1, 2, dtype=float64)
+    arguments = {"temperature": 0.1, "mass": torch.tensor([1.0, 0.01]), "friction": 0.1, "seed": 0}
+    with pytest.raises(FloatingPointError, match=r"between steps \d+ and \d+ \(dt=0.2\); try dt=0.05 or smaller"):
+        simulate_underdamped(potential, state, steps=2000, dt=0.2, **arguments)
+
+
 def test_observers_see_the_velocities_at_both_ends_of_a_step():
+    mobilities = []
+
     class Ends:
         def start(self, state):
             return []
 
         def update(self, carry, step):
+            mobilities.append(step.mobility)
             return [*carry, torch.stack([step.before, step.velocity_before, step.after, step.velocity_after])]
 
         def result(self, carry):
@@ -258,3 +270,4 @@ def test_observers_see_the_velocities_at_both_ends_of_a_step():
     states, velocities = torch.cat([x[None], run.states]), torch.cat([v[None], run.velocities])
     expected = torch.stack([states[:-1], velocities[:-1], states[1:], velocities[1:]], 1)
     assert torch.equal(run.observed["ends"], expected)
+    torch.testing.assert_close(mobilities[0], 1 / (MASS * FRICTION))

@@ -60,7 +60,10 @@ def test_slower_switching_dissipates_less():
     fast, slow = (logdet_by_switching(positive(), duration=t, stages=128, replicas=4000) for t in (20.0, 80.0))
     error = (fast.work.std() + 4 * slow.work.std()) / 4000**0.5
     assert abs(fast.dissipated - 4 * slow.dissipated) < SIGMAS * error + 3 / 20 * fast.dissipated
+    assert (slow.reads, slow.loads) == (4000 * 128, 128)
+    assert slow.time == pytest.approx(4000 * (20 + 80 * 127 / 128)), "rest, and all stages but the last one"
     jump = logdet_by_switching(positive(), stages=1, replicas=4000)
+    assert jump.time == pytest.approx(4000 * 20) and jump.loads == 1
     assert_within(jump.work.mean(), 0.0, jump.work.std() / 4000**0.5, SIGMAS)
 
 
@@ -105,3 +108,5 @@ def test_the_bias_of_the_logarithm_is_taken_off():
     scale = unit_diagonal(positive())[1]
     unbiased = naive(found.work) - bias - 2 * scale.log().sum()
     assert bias > 10 * abs(found.value - unbiased)
+    free_energy = (found.value + 2 * scale.log().sum()) / 2
+    assert found.dissipated == pytest.approx((found.work.mean() - free_energy).item())

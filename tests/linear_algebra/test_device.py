@@ -133,6 +133,29 @@ def test_every_replica_costs_its_reads_and_its_time(name):
     assert three.reads == 3 * one.reads >= 3 * 40
     assert three.time == pytest.approx(3 * one.time) and one.time > 0
     assert three.loads == one.loads
+    reads, loads, time = (
+        (120, 1, 132.0)
+        if name in ("solve", "inverse", "lyapunov", "expm")
+        else (
+            (120, 2, 132.0) if name == "logdet" else (240, 1, 264.0)  # two runs, for means and for variances
+        )
+    )
+    assert (three.reads, three.loads) == (reads, loads)
+    assert three.time == pytest.approx(time), "44 units of time for 40 reads and the warm-up, in each of the replicas"
+
+
+def test_inertia_lasts_as_long_as_friction_lets_it():
+    """A cold device of two springs: the damped oscillations of its units, in times of 1 / (mean diagonal entry)."""
+    A, x = torch.tensor([[3.0, 0.5], [0.5, 1.0]]).double(), torch.tensor([[1.0, -2.0, 0.3, 0.7]]).double()
+    device = Device(temperature=1e-30, inertia=True, friction=0.3)
+    force = torch.tensor([0.4, -0.2]).double()
+    found = device.process(A, force)(x, 2, 0.7, 0, 0)
+    one = torch.eye(2).double()
+    drift = torch.cat([torch.cat([0 * one, -one], 1), torch.cat([A / 2, 0.3 * one], 1)])
+    rest = torch.cat([torch.linalg.solve(A, force), torch.zeros(2).double()])
+    for k in (1, 2):
+        expected = rest + torch.linalg.matrix_exp(-0.7 * k * drift) @ (x[0] - rest)
+        torch.testing.assert_close(found[k - 1, 0], expected, rtol=0, atol=1e-6)
 
 
 def test_a_read_out_takes_the_time_of_its_reads_and_of_its_warm_up():

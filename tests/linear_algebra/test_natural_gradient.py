@@ -27,6 +27,9 @@ def test_the_mean_relaxes_from_the_gradient_to_the_natural_gradient(time):
     assert_within(found.value, truth, spread.sqrt(), SIGMAS)
     assert_within(found.stderr, spread.sqrt(), spread.sqrt() / 4000**0.5, SIGMAS)
     assert found.time == pytest.approx(2000 * time)
+    assert (found.reads, found.loads) == (2000, 1)
+    alone = natural_gradient(F, gradient, time, device=Device(0.2))
+    assert alone.stderr.isnan().all() and alone.stderr.shape == (5,) and alone.value.isfinite().all()
 
 
 def test_at_time_zero_it_is_the_gradient():

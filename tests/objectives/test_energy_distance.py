@@ -55,6 +55,8 @@ def test_features_are_measured_in_units_of_their_spread():
         blocks = lambda pictures, unit=unit: [pictures.flatten(1), unit * pictures.mean((2, 3))]  # noqa: E731
         distances.append(feature_distance(images, real, blocks, feature_scales(real, blocks)))
     torch.testing.assert_close(*distances, rtol=1e-4, atol=0)
+    (scale,) = feature_scales(torch.tensor([0.0, 3.0, 6.0]).view(3, 1, 1, 1), lambda pictures: [pictures.flatten(1)])
+    assert scale == pytest.approx(2.0)  # (3 + 0 + 3) / 3
     bright = (real.mean((1, 2, 3)) > 0.5).long()
     classes = torch.nn.functional.one_hot(bright, 2).float()
     pixels = lambda pictures: [pictures.flatten(1)]  # noqa: E731

@@ -98,6 +98,14 @@ def test_a_guide_is_followed_exactly_by_the_machine_with_its_own_force():
     assert (2 * at_rest + 4 * at_rest**3).item() == pytest.approx(100.0, rel=1e-3)
 
 
+def test_a_guide_takes_euler_steps_in_wells_of_its_own():
+    path = guide_path(torch.tensor([[3.0, -1.0]]).double(), steps=3, dt=0.1, j2=0.3, j4=2.0)
+    for before, after in zip(path[:-1], path[1:], strict=True):
+        push = torch.tensor([[3.0, -1.0]]).double() - 2 * 0.3 * before - 4 * 2.0 * before**3
+        torch.testing.assert_close(after, before + 0.1 * push)
+    assert len(path) == 4 and not path[0].any()
+
+
 def test_a_path_without_steps_is_refused(machine):
     with pytest.raises(ValueError, match=r"path: expected \[time, batch, unit\]"):
         forward_action(machine, torch.zeros(1, 2, 7).double(), dt=DT, temperature=KT)

@@ -10,25 +10,26 @@ from thermotorch.objectives import reverse_action, splitting_action
 PHYSICS = {"dt": 0.1, "temperature": 0.3}
 
 
-def middle_states(potential: tt.Potential, batch: int, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+def middle_states(potential: tt.Potential, batch: int, steps: int, **others) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the states right after the noise of each step of a run, z = O N C x, and its normals."""
     with torch.no_grad():
         start = torch.randn(batch, potential.num_units, dtype=torch.float64)
-        run = tt.simulate(potential, start, steps=steps, seed=4, integrator="splitting", record=1, **PHYSICS)
+        run = tt.simulate(potential, start, steps=steps, seed=4, integrator="splitting", record=1, **PHYSICS, **others)
         parts, xi = (
-            flows(potential, **PHYSICS),
+            flows(potential, **PHYSICS, **others),
             normals(4, torch.arange(batch), 0, steps, potential.num_units, dtype=torch.float64),
         )
         x = torch.cat([start[None], run.states[:-1]])
         return parts.diffuse(parts.relax(parts.couple(x, parts.push(None))), xi), xi
 
 
+@pytest.mark.parametrize("mobility", [1.0, 0.4, torch.linspace(0.5, 2.0, 5).double()])
 @pytest.mark.parametrize("on_site", [{}, {"j2": -0.5, "j3": 0.3, "j4": 0.4}])
-def test_the_action_of_a_run_is_that_of_the_noise_it_drew(on_site):
+def test_the_action_of_a_run_is_that_of_the_noise_it_drew(on_site, mobility):
     """Exact at a step a hundred times the usual one: the residual of every transition is its own normal."""
     potential = random_potential(5, 0.8, **on_site)
-    z, xi = middle_states(potential, 3, 12)
-    action = splitting_action(potential, z, **PHYSICS)
+    z, xi = middle_states(potential, 3, 12, mobility=mobility)
+    action = splitting_action(potential, z, **PHYSICS, mobility=mobility)
     # The noise is found again from states in float64, as a small difference over a small amplitude.
     torch.testing.assert_close(action, xi[1:].square().sum(-1) / 2, rtol=1e-8, atol=1e-8)
 

@@ -79,6 +79,16 @@ def test_tolerance_is_a_property_of_each_board():
     assert not torch.allclose(settled(board, A, hardware_seed=1), many[:1])
     found = board.inverse(A, boards=2, reads=20_000)
     assert_within(found.value, many[:2], found.stderr, SIGMAS)
+    rough, which = StochasticProcessingUnit(4, tolerance=0.3), {"first_board": 5, "hardware_seed": 2}
+    found, limit = rough.inverse(buildable(4), boards=2, reads=2_000, **which), settled(rough, buildable(4), **which)
+    assert_within(found.value[0], limit[0], found.stderr[0], SIGMAS)
+    for other in ({"hardware_seed": 2}, {"first_board": 5}):
+        far = (settled(rough, buildable(4), **other)[0] - limit[0]).abs() / found.stderr[0]
+        assert far.max() > 2 * SIGMAS, "another board would be seen"
+    volts = rough.read(rough.circuits(buildable(4), **which)[0][0], 30, seed=1)
+    scale = rough.scale(buildable(4)) * (1e-8 / (3e-13 * 330.0)) ** 0.5
+    samples = rough.gaussian(30, precision=buildable(4), seed=1, board=5, hardware_seed=2)
+    torch.testing.assert_close(samples, torch.cat(list(volts))[:, 0] * scale)
 
 
 def test_a_small_matrix_uses_the_first_cells_of_its_board():
