@@ -126,7 +126,8 @@ def test_without_gradients_only_the_present_is_held():
 
 def diverging(**changed) -> dict:
     stiff = tt.Potential(tt.DenseCouplings(3), j2=torch.tensor([1.0, 400.0, 1.0]))
-    return {"potential": stiff, "state": torch.ones(2, 3), "steps": 300, "dt": 0.02, "temperature": 0.1, **changed}
+    state = torch.ones(2, 3) * torch.tensor([[2.0], [1.0]])  # so that the first sample is the first to diverge
+    return {"potential": stiff, "state": state, "steps": 300, "dt": 0.02, "temperature": 0.1, **changed}
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -154,7 +155,7 @@ def test_divergence_names_step_sample_unit_and_a_dt_that_works(changed, grad):
             str(error.value),
         ).groups()
         assert int(sample) in arguments.get("sample_ids", torch.arange(2)).tolist()
-        assert "potential" in changed or int(unit) == 1
+        assert "potential" in changed or (int(unit), int(sample)) == (1, 40 if "sample_ids" in changed else 0)
         first = arguments.get("start_step", 0)
         try:
             before = tt.simulate(potential, state, **{**arguments, "steps": int(step) - first}, seed=0)
