@@ -58,3 +58,22 @@ def test_realising_programs_in_place():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         imperfect_parameters(nn.Linear(2, 2), **settings)
+
+
+def test_what_has_no_step_is_exact_and_numbers_of_devices_have_bounds():
+    assert quantised(torch.zeros(0, 3), 4).shape == (0, 3)
+    module = nn.Linear(2, 2)
+    last = imperfect_parameters(module, mismatch=0.1, seed=1, device_id=2**34 - 1)
+    assert not torch.equal(last["weight"], imperfect_parameters(module, mismatch=0.1, seed=1)["weight"])
+    for device_id in (-1, 2**34):
+        with pytest.raises(ValueError, match="device_id"):
+            imperfect_parameters(module, mismatch=0.1, seed=1, device_id=device_id)
+
+
+def test_levels_are_chosen_before_components_deviate_from_them():
+    """The grid is that of the nominal values, and a deviation is relative to a level."""
+    module = nn.Linear(3, 2)
+    both = imperfect_parameters(module, bits=3, mismatch=0.1, seed=4)
+    exact, alone = imperfect_parameters(module, bits=3), imperfect_parameters(module, mismatch=0.1, seed=4)
+    for name, nominal in module.named_parameters():
+        torch.testing.assert_close(both[name], exact[name] * alone[name] / nominal)

@@ -384,3 +384,11 @@ def test_matrices_of_integers_and_of_doubles_are_not_rounded(tmp_path, monkeypat
     loaded = load_checkpoint(save_checkpoint(model, "tables.x", tmp_path, FIELDS, store=torch.bfloat16)[0])
     assert torch.equal(loaded.places, model.places) and torch.equal(loaded.exact, model.exact)
     assert torch.equal(loaded.weight, model.weight.bfloat16().float())
+
+
+def test_a_card_written_outside_a_clone_names_no_commit_and_packages_may_be_unknown(tmp_path, monkeypatch):
+    assert checkpoints._version("no-such-package") == "0+unknown"
+    monkeypatch.setattr(checkpoints, "__file__", str(tmp_path / "site" / "thermotorch" / "zoo" / "checkpoints.py"))
+    assert checkpoints._git_revision() is None
+    (tmp_path / "site" / ".git").mkdir(parents=True)  # a repository without a commit
+    assert checkpoints._git_revision() is None

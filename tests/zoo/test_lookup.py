@@ -15,6 +15,7 @@ from thermotorch.zoo.lookup import (
     hidden_checkpoints,
     is_address,
     list_checkpoints,
+    packaged_folder,
 )
 
 FIELDS = {"data": {}, "metrics": [], "energy": [], "training": {}, "licence": "Apache-2.0", "notes": ""}
@@ -183,3 +184,10 @@ def test_the_card_has_the_name_of_its_weights_or_that_of_the_hub(tmp_path):
     assert card_path(tmp_path / "model.safetensors") == tmp_path / "config.json"
     (tmp_path / "model.json").touch()
     assert card_path(tmp_path / "model.safetensors") == tmp_path / "model.json"
+
+
+def test_packaged_checkpoints_are_inside_an_installed_package_and_beside_it_in_a_clone(tmp_path, monkeypatch):
+    monkeypatch.setattr(lookup, "__file__", str(tmp_path / "thermotorch" / "zoo" / "lookup.py"))
+    assert packaged_folder() == tmp_path / "checkpoints"
+    (tmp_path / "thermotorch" / "checkpoints").mkdir(parents=True)
+    assert packaged_folder() == tmp_path / "thermotorch" / "checkpoints"
