@@ -46,6 +46,36 @@ def test_a_potential_in_half_precision_runs_with_its_values_in_float32(dtype):
     assert torch.equal(found.heat, expected.heat)
 
 
+class Drives:
+    def start(self, state):
+        return []
+
+    def update(self, carry, step):
+        return [*carry, step.drive]
+
+    def result(self, carry):
+        return torch.stack(carry)
+
+
+def test_a_run_in_half_precision_has_every_argument_of_the_one_in_float32():
+    potential, start = tt.Potential(tt.DenseCouplings(4), bias=0.25), torch.full((3, 4), 0.5)
+    arguments = {
+        "steps": 7, "dt": 0.02, "temperature": 0.2, "mobility": torch.linspace(0.5, 2.0, 4), "seed": 1,
+        "sample_ids": torch.tensor([5, 3, 9]), "drive": torch.linspace(-1, 1, 4), "clamp": torch.arange(4) == 2,
+        "integrator": "heun", "record": 2, "backend": "reference", "start_step": 3, "stream": tt.Stream.DATA,
+        "observers": {"drives": Drives()},
+    }  # fmt: skip
+    found = tt.simulate(potential.bfloat16(), start.bfloat16(), **arguments)
+    expected = tt.simulate(potential.float(), start, **arguments)
+    for name in ("heat", "work", "states", "times"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    assert torch.equal(found.observed["drives"], expected.observed["drives"])
+    assert (found.step, found.seed, found.stream) == (10, 1, tt.Stream.DATA)
+    for wrong in ({"precision": "tf23"}, {"backend": "cuda" if found.state.device.type == "cpu" else "cpu"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            tt.simulate(potential.bfloat16(), start.bfloat16(), **{**arguments, **wrong})
+
+
 def test_a_layer_in_bfloat16_trains():
     net = layer().bfloat16()
     output = net(torch.randn(6, 5).bfloat16(), seed=0)

@@ -95,6 +95,21 @@ def test_paths_and_every_gradient_are_those_of_the_reference(name, integrator):
     assert_same_paths(found, expected)
 
 
+@pytest.mark.parametrize("integrator", ["euler_maruyama", "splitting"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_states_that_are_recorded_need_no_gradient_of_their_own(steps, integrator):
+    """A scalar of the end alone, or of the records alone, of a run of which fewer states are kept than recorded."""
+    for which in ("state", "states"):
+        found = []
+        for backend in ("cpu", "reference"):
+            potential, start, force = machine("dense")
+            run = tt.simulate(potential, start, steps=steps, dt=0.01, temperature=0.3, seed=1, record=1, drive=force,
+                              backend=backend, integrator=integrator)  # fmt: skip
+            found.append(torch.autograd.grad(getattr(run, which).square().sum(), [start, force, potential.bias]))
+        for ours, expected in zip(*found, strict=True):
+            assert rms_ratio(ours, expected) < 2e-6
+
+
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("drive", DRIVES)
 def test_every_kind_of_drive(drive, integrator):

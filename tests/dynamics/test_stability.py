@@ -1,6 +1,7 @@
 """Numbers that are none are named before a run; a step that is too long for its scheme is not taken without a word."""
 
 import warnings
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -105,6 +106,50 @@ def test_the_step_that_a_warning_suggests_is_taken_without_one():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(potential, dt=suggested, integrator="alternating", steps=50)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (0.0501, r"about 5 %, .* try dt=0\.15$"),  # half of what would do, at an error of order two
+        (0.2, r"about 20 %, .* try dt=0\.075$"),
+        (0.99, r"about 99 %, .* try dt=0\.034$"),
+        (1.5, r"100 % or more, .* try dt=0\.015$"),
+        (float("inf"), r"100 % or more, .* try dt=0\.015$"),
+    ],
+)
+def test_an_error_of_the_heat_says_how_much_shorter_a_step_must_be(error, message, monkeypatch):
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat_errors", OrderedDict())
+    monkeypatch.setattr("thermotorch.dynamics.stability.heat_error", lambda problem, far: error)
+    with pytest.warns(tt.StabilityWarning, match=message):
+        run(pairs(3.0), dt=0.3, integrator="alternating")
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat_errors", OrderedDict())
+    monkeypatch.setattr("thermotorch.dynamics.stability.heat_error", lambda problem, far: 0.0499)
+    run(pairs(3.0), dt=0.3, integrator="alternating")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"dt": 0.11}, {"temperature": 0.1001}, {"integrator": "splitting"}, {"drive": torch.zeros(8)}, {"mobility": 1.1}],
+)
+def test_a_machine_is_probed_again_for_other_settings(other, monkeypatch):
+    calls = []
+    monkeypatch.setattr("thermotorch.dynamics.stability.heat_error", lambda problem, far: calls.append(far) or 0.0)
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat_errors", OrderedDict())
+    torch.manual_seed(0)
+    potential, usual = pairs(3.0), {"dt": 0.1, "integrator": "alternating"}
+    run(potential, **usual)
+    run(potential, **{**usual, **other})
+    run(potential, **{**usual, "dt": 10.0})  # far beyond what is stable for Euler's scheme
+    assert len(calls) == 3 and calls[0] is False and calls[2] is True
+
+
+def test_the_first_force_of_the_run_counts_in_the_bound_of_its_step():
+    """4 x^3 = 4000 at x = 10, of curvature 1200; a run that starts later asks for the force of its own first step."""
+    potential = tt.Potential(tt.BlockCouplings({"unit": 8}, []), j2=0.0)
+    arguments = {"drive": lambda step: torch.full((8,), 4000.0 if step >= 7 else 0.0), "dt": 0.01, "steps": 1}
+    with pytest.warns(tt.StabilityWarning, match=r"stability bound 0\.00167"):
+        run(potential, start_step=7, temperature=0.0, **arguments)
 
 
 @pytest.mark.parametrize("drive", [torch.full((8,), 40.0), lambda step: torch.full((2, 8), 40.0)])
