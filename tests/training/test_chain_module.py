@@ -283,3 +283,13 @@ def test_what_is_held_is_the_image_turned_by_the_angle_of_its_noise():
     expected = 0.75 * (angle.cos() * (2 * images.flatten(1) - 1) + angle.sin() * xi)
     torch.testing.assert_close(held, torch.cat([expected, expected]))
     torch.testing.assert_close(force, stage.force(held, torch.cat([labels, labels])))
+
+
+def test_stages_begin_with_normal_couplings_of_the_seed_and_held_units_that_pull():
+    made = [ChainModule(MODEL, ADAM, {"initial_std": 0.3, "features": None}, seed=seed) for seed in (1, 1, 2)]
+    for number in range(2):
+        one, same, other = (module.model.stage(number) for module in made)
+        for bonds in (one.held_hidden, one.potential.couplings.block("visible", "hidden")):
+            assert abs(bonds.std() / 0.3 - 1) < 5 / (2 * bonds.numel()) ** 0.5
+        assert torch.equal(one.held_hidden, same.held_hidden) and not torch.equal(one.held_hidden, other.held_hidden)
+        assert (one.held_visible == -0.4).all(), "towards the noisy image"

@@ -237,3 +237,10 @@ def test_the_images_that_a_card_names_are_those_a_model_is_compared_with(tmp_pat
     theirs, _ = save_checkpoint(create_model("gaussians", image_shape=[1, 8, 8]), "gaussians.theirs", tmp_path, fields)
     assert known_images(theirs, "no data") is None  # images that another package brought
     assert known_images("ddpm.mnist", "no data") is None  # a card that names none
+
+
+def test_an_image_of_one_grey_is_normalised_to_nothing():
+    """It has no variance to divide by."""
+    images = torch.stack([torch.full((1, 8, 8), 0.25), torch.rand(1, 8, 8)])
+    found = Digits8x8Data(normalisation="per_image").normalise(images)
+    assert not found[0].any() and found[1].square().mean().item() == pytest.approx(1.0, rel=1e-5)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -233,3 +235,16 @@ def test_the_trainer_alone_decides_if_it_has_a_precision_of_its_own(uninterrupte
 def test_an_unknown_execution_is_refused():
     with pytest.raises(ValueError, match="execution: expected one of float32, .*, auto, found 'float16'"):
         diffusion_module(objective={"execution": "float16"})
+
+
+@pytest.mark.parametrize(("processes", "images"), [(1, 16), (4, 10)])
+def test_an_execution_is_measured_with_the_images_of_a_process_and_sixteen_at_most(processes, images, monkeypatch):
+    module, seen = diffusion_module(), []
+    module._trainer = SimpleNamespace(datamodule=Digits8x8Data(batch_size=40), world_size=processes)
+    loss = module.model.loss
+    monkeypatch.setattr(module.model, "loss", lambda *given: seen.append([len(part) for part in given]) or loss(*given))
+    monkeypatch.setattr(
+        "thermotorch.training.diffusion_module.fastest_execution", lambda network, work: work() or "bfloat16"
+    )
+    assert module._fastest() == "bfloat16" and seen == [[images] * 4]
+    assert all(parameter.grad is None for parameter in module.parameters()), "it changes nothing"

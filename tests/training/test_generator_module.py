@@ -143,3 +143,19 @@ def test_the_online_rate_is_shared_by_the_steps_of_a_path(monkeypatch, tmp_path)
     )
     module, _ = train(OnlineModule(MODEL, {"name": "sgd", "lr": 0.5}), tmp_path, 1, batch_size=2)
     assert rates == [pytest.approx(0.5 / module.noising.steps)] * 2
+
+
+def test_held_out_paths_are_taken_in_pieces_of_which_each_step_is_in_one(monkeypatch):
+    """And of more paths than images, each image is in turn."""
+    module, seen = TrajectoryModule(MODEL, SGD, {"validation_paths": 5}, seed=4), []
+    module._trainer = SimpleNamespace(datamodule=data())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.3)
+    whole, paths = module.validation_action(), module.paths
+    module.paths = lambda images, *rest: seen.append(images) or paths(images, *rest)
+    monkeypatch.setattr(generator_module, "_CHUNK", 7)  # of 100 steps
+    torch.testing.assert_close(module.validation_action(), whole)
+    pictures = data().train_images()[0]
+    expected = (pictures - pictures.mean((1, 2, 3), keepdim=True)) / pictures.std((1, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(seen[0], expected[[0, 1, 2, 0, 1]])

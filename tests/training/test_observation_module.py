@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -259,7 +260,7 @@ def test_held_out_distance_is_between_as_many_samples_and_validation_images(feat
     trainer, logged = module._trainer, {}
     trainer.datamodule.setup()
     trainer.global_step, trainer.is_global_zero, trainer.callbacks = 4, True, []
-    module.log_dict = lambda values, **options: logged.update(values)
+    module.log_dict = lambda values, *, rank_zero_only, **options: logged.update(values) if rank_zero_only else None
     callback = HeldOutDistance(every_n_steps=4, num_samples=50, seed=3, judge=features)
     callback.on_fit_start(trainer, module)
     held_out = torch.cat([batch["image"] for loader in trainer.datamodule.val_dataloader() for batch in loader])[:50]
@@ -309,3 +310,16 @@ def test_an_update_at_once_is_that_of_the_run_where_noise_is_negligible(features
     assert values[1] == pytest.approx(values[0], rel=1e-4)
     torch.testing.assert_close(slopes[1], slopes[0], rtol=1e-2, atol=1e-5)
     assert all(slope.any() for slope in slopes[0].values())
+
+
+def test_couplings_begin_as_normals_of_the_spread_and_the_seed_asked_for_and_scales_are_those_of_a_thousand_images():
+    made = [ObservationTimeModule(machine(), ADAM, {"initial_std": 0.3}, seed=seed) for seed in (1, 1, 2)]
+    one, same, other = (module.model.potential.couplings.block("visible", "hidden").detach() for module in made)
+    assert abs(one.std() / 0.3 - 1) < 5 / (2 * one.numel()) ** 0.5
+    assert torch.equal(one, same) and not torch.allclose(one, other)
+    made[0]._trainer = SimpleNamespace(datamodule=Digits8x8Data())
+    pixels = Digits8x8Data().train_images()[0][:1000].flatten(1)
+    expected = (pixels - pixels.mean(0)).norm(dim=1).mean().item()
+    assert made[0].measures()[1] == pytest.approx([expected], rel=1e-5)
+    made[0]._trainer = None  # measured once
+    assert made[0].measures()[1] == pytest.approx([expected], rel=1e-5)

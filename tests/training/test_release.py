@@ -170,3 +170,38 @@ def test_the_script_of_the_clone_releases_into_its_checkpoints(tmp_path, monkeyp
     told = capsys.readouterr().out
     assert str(script.parent.parent / "checkpoints") in told
     assert "\nhf upload OWNER/REPOSITORY upload\n" in told, "the commands to type stand in lines of their own"
+
+
+def test_a_chain_is_put_together_of_the_stages_that_several_runs_trained(tmp_path):
+    config = {
+        "image_shape": [1, 2, 2], "hidden": 3, "angles": [50.0, 40.0, 20.0], "first": {"hidden": 4}, "t_stage": 0.48,
+    }  # fmt: skip
+    runs, states = [], []
+    for number, stages in enumerate(([0], [1], [2])):
+        torch.manual_seed(number)
+        chain, folder = create_model("chain", **config), tmp_path / str(number)
+        for parameter in chain.parameters():
+            torch.nn.init.normal_(parameter)
+        states.append(chain.state_dict())
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / ".hydra").mkdir()
+        content = {
+            "state_dict": {f"model.{name}": value for name, value in states[-1].items()} | {"chains": torch.zeros(1)},
+            "hyper_parameters": {"model": {"name": "chain", "config": config}},
+            "global_step": 7 + number,
+        }
+        torch.save(content, folder / "checkpoints" / "last.ckpt")
+        (folder / "training.json").write_text(json.dumps({"seed": number}))
+        settings = {
+            "data": {"_target_": "thermotorch.training.data.Digits8x8Data", "seed": "${seed}", "batch_size": 3},
+            "image_shape": [1, 2, 2], "objective": {"stages": stages}, "seed": 5,
+        }  # fmt: skip
+        (folder / ".hydra" / "config.yaml").write_text(json.dumps(settings))
+        runs.append(folder)
+    path, _ = release(runs[0], "generator.parts", tmp_path / "zoo", notes="of three", parts=runs[1:])
+    for name, value in load_checkpoint(path).state_dict().items():
+        source = int(name.split(".")[1]) if name.startswith("stages.") else 0
+        assert torch.equal(value, states[source][name]), name
+    card = load_card(path)
+    assert card["training"] == {"seed": 0, "steps": 7} and card["notes"] == "of three"
+    assert card["data"] == {"name": "Digits8x8", "images": "float [batch, 1, 2, 2] in [0, 1]", "seed": 5}
