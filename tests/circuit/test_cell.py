@@ -6,7 +6,17 @@ import pytest
 import torch
 
 import thermotorch as tt
-from thermotorch.circuit.cell import CELL_SCALE, DOUBLE_WELL, SINGLE_WELL, measure, measure_pair, transconductor, well
+from thermotorch.circuit import CircuitRun
+from thermotorch.circuit.cell import (
+    CELL_SCALE,
+    DOUBLE_WELL,
+    SINGLE_WELL,
+    Cell,
+    measure,
+    measure_pair,
+    transconductor,
+    well,
+)
 from thermotorch.circuit.measured import MeasuredWells
 
 
@@ -46,6 +56,56 @@ def test_components_of_nothing_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be finite and positive"):
         replace(SINGLE_WELL, **{name: 0.0})
     assert replace(SINGLE_WELL, trim=0.0).trim == 0.0
+
+
+def test_a_transconductor_has_five_transistors_of_its_overdrive():
+    """A pair at two gates, a mirror that turns one branch around into the output, and a tail.
+
+    Each of the pair carries half the tail, KP/2 w V_ov^2, with 1e-4 A/V^2 for NMOS and 4e-5 for PMOS."""
+    found = {line.split()[0]: line.split()[1:] for line in transconductor("a", "p", "m", "o", 3e-6, 0.2, ("t", "b"))}
+    pair, mirror = ["nch", "w=0.75", "l=1"], ["pch", "w=1.875", "l=1"]
+    assert found == {  # drain, gate, source, bulk
+        "Mpa": ["da", "p", "sa", "sa", *pair], "Mma": ["o", "m", "sa", "sa", *pair],
+        "Mda": ["da", "da", "t", "t", *mirror], "Moa": ["o", "da", "t", "t", *mirror],
+        "Ita": ["sa", "b", "dc", "3e-06"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("trim", "line"), [(-2e-7, "Iw3 x3 low dc 2e-07"), (3e-7, "Iw3 up x3 dc 3e-07")])
+def test_a_well_has_two_strings_of_diodes_behind_a_resistor(trim, line):
+    """One conducts where the state is positive, the other where it is negative; feedback and trim are at the node."""
+    lines = list(well(Cell(5e-6, 300.0, 4e-5, 0.25, trim), 3, ("up", "low")))
+    assert lines[:5] == [
+        "Rw3 x3 w3 300",
+        "Da3_0 w3 y3_0 well area=5e-06", "Db3_0 y3_0 0 well area=5e-06",
+        "Da3_1 0 y3_1 well area=5e-06", "Db3_1 y3_1 w3 well area=5e-06",
+    ]  # fmt: skip
+    assert lines[5:-1] == list(transconductor("w3", "x3", "0", "x3", 4e-5, 0.25, ("up", "low"))) and lines[-1] == line
+
+
+def test_sweeps_are_measured_in_reduced_units(monkeypatch):
+    """The current that a source gives is that of the elements, and the supply gives the rest."""
+    texts, ampere = [], CELL_SCALE.siemens * CELL_SCALE.volt
+    waves = {"i(vx)": torch.tensor([2.0]), "i(vdd)": torch.tensor([-3.0]), "i(vout)": torch.tensor([5.0])}
+
+    def run(text: str) -> CircuitRun:
+        texts.append(text)
+        return CircuitRun(torch.zeros(0), waves)
+
+    monkeypatch.setattr("thermotorch.circuit.cell.run_netlist", run)
+    curve = measure(["R1 x0 0 1k"], reach=1.2)
+    assert (curve.force.item(), curve.supply.item()) == (pytest.approx(-2.0 / ampere), 3.0)
+    torch.testing.assert_close(curve.state, torch.linspace(-1.2, 1.2, 301).double())
+    lines, volts = texts[0].splitlines(), 1.2 * CELL_SCALE.volt
+    assert {"R1 x0 0 1k", "Vdd vdd 0 dc 0.9", "Vss vss 0 dc -0.9", "Vx x0 0 dc 0", "write waveform.raw"} <= set(lines)
+    assert f"dc Vx {-volts:.12g} {volts:.12g} {volts / 150:.12g}" in lines and "echo unit x > read.txt" in lines
+    state, answer = measure_pair(0.2)
+    assert answer.item() == pytest.approx(5.0 / ampere) and state[-1] == 1.5
+    pair = transconductor("p", "x0", "0", "out", CELL_SCALE.siemens * 0.2, 0.2)
+    assert {*pair, "Vout out 0 dc 0"} <= set(texts[1].splitlines())
+    for call in (lambda: measure_pair(0.0), lambda: measure([], reach=0.0)):
+        with pytest.raises(ValueError, match=r"(overdrive|reach) must be finite and positive"):
+            call()
 
 
 def test_a_sweep_beyond_the_supply_is_refused():
@@ -100,12 +160,29 @@ def test_machines_can_be_trained_for_measured_wells():
     [
         (torch.zeros(5), None, r"force: expected finite values, \[kind, point\], 3 points or more"),
         (torch.zeros(1, 5), None, "force: expected wells that hold a unit"),
+        (torch.linspace(-1, 1, 2)[None], None, "3 points or more, got \\(1, 2\\)"),
+        (torch.tensor([[-1.0, 0.0, torch.inf]]), None, "force: expected finite values"),
+        (torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 1.0, 0.5]]), None, "forces that grow at both ends"),
+        (torch.tensor([[-1.0, 0.0, 1.0], [-1.0, -2.0, 1.0]]), None, "forces that grow at both ends"),
         (torch.linspace(-1, 1, 5)[None], [0, 1], "kind: expected 2 numbers below 1"),
+        (torch.linspace(-1, 1, 5)[None], [0, -1], "kind: expected 2 numbers below 1"),
+        (torch.linspace(-1, 1, 5)[None], [0], "kind: expected 2 numbers below 1"),
     ],
 )
 def test_forces_that_do_not_fit_are_refused(force, kind, message):
     with pytest.raises(ValueError, match=message):
         MeasuredWells(tt.DenseCouplings(2), force, 1.0, kind)
+
+
+def test_a_well_of_three_points_is_two_parabolas():
+    """Forces of -4, 0 and 2 at -2, 0 and 2: U = x^2 on the left and x^2 / 2 on the right, and so on beyond the ends."""
+    force = torch.tensor([[-4.0, 0.0, 2.0], [-2.0, 0.0, 2.0]])
+    wells = MeasuredWells(tt.DenseCouplings(2), force, 2.0, [0, 1], bias=0.5)
+    assert wells.energy(torch.tensor([[-3.0, 0.0], [3.0, -1.0], [0.0, 0.0]])).tolist() == [7.5, 6.0, 0.0]
+    assert wells.gradient(torch.tensor([-3.0, 0.0])).tolist() == [-5.5, 0.5]
+    assert wells.reach == 2.0 and wells.spacing == 2.0
+    with pytest.raises(ValueError, match="reach must be finite and positive"):
+        MeasuredWells(tt.DenseCouplings(2), force, 0.0, [0, 1])
 
 
 def test_a_generator_prepares_its_noise_in_its_measured_wells():

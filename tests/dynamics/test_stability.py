@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import thermotorch as tt
+from thermotorch.dynamics import Problem
+from thermotorch.dynamics.stability import heat_error
 from thermotorch.dynamics.underdamped import simulate_underdamped
 
 SCHEMES = ["euler_maruyama", "heun", "splitting", "alternating"]
@@ -183,6 +185,112 @@ def test_a_machine_is_probed_once(monkeypatch):
         potential.couplings.blocks["left-right"].mul_(2.0)
     run(potential, dt=0.317, integrator="alternating")
     assert len(calls) == 2
+
+
+def probed(monkeypatch: pytest.MonkeyPatch, potential: tt.Potential, start: torch.Tensor, **arguments) -> Problem:
+    """Return the problem that a run is checked as."""
+    seen = []
+    monkeypatch.setattr("thermotorch.dynamics.look_ahead", lambda problem, stacklevel: seen.append(problem))
+    tt.simulate(potential, start, **{"steps": 200, "temperature": 0.0, "seed": 0, **arguments})
+    return seen[0]
+
+
+CLAMP = torch.tensor([False, False, True, False, False, False, False, False])
+FORCE = torch.linspace(-1.0, 2.0, 8).double()
+
+
+@pytest.mark.parametrize(("integrator", "far"), [("splitting", False), ("alternating", True)])
+@pytest.mark.parametrize(
+    ("drive", "settings"),
+    [
+        (None, {"mobility": 1.5}),
+        (FORCE, {"clamp": CLAMP}),
+        (torch.stack([FORCE, FORCE, FORCE]), {}),
+        (lambda step: FORCE * (1 + 0.3 * step - 2.0 * (step == 11)), {"start_step": 5, "steps": 7}),
+    ],
+    ids=["no force", "force", "forces", "changing"],
+)
+def test_the_error_of_the_heat_is_that_of_two_runs(monkeypatch, integrator, far, drive, settings):
+    """Without noise, all rows alike: 16 steps of h and 64 of h/4, or 2 and 64 of h/32, from the run's first step on.
+
+    A force goes on as it was at the last step of a run that is shorter than its probe."""
+    torch.manual_seed(0)
+    potential, start = pairs(1.0, bias=0.3).double(), torch.full((3, 8), 0.7).double()
+    arguments = {"dt": 0.12, "integrator": integrator, "drive": drive, **settings}
+    problem = probed(monkeypatch, potential, start, **arguments)
+    steps, finer = (2, 32) if far else (16, 4)
+    first, last = problem.start_step, problem.end - 1
+
+    def heat(cut: int) -> tuple[float, float]:
+        force = (lambda k: drive(min(first + (k - first) // cut, last))) if callable(drive) else drive
+        run = tt.simulate(
+            potential, start, temperature=0.0, seed=0,
+            **{**arguments, "dt": 0.12 / cut, "steps": steps * cut, "drive": force},
+        )  # fmt: skip
+        return run.heat.mean().item(), potential.energy(run.state).mean().item()
+
+    (coarse, _), (fine, energy) = heat(1), heat(finer)
+    assert heat_error(problem, far) == pytest.approx(abs(coarse - fine) / max(abs(fine), abs(energy)), rel=1e-6)
+    assert abs(coarse - fine) > 1e-5 * abs(fine)
+
+
+@pytest.mark.parametrize(
+    ("fine", "energy", "expected"),
+    [(4.0, 1.0, 0.5 - 0.1 / 4), (-1.0, -8.0, (2 - 0.1) / 8), (0.0, 0.0, (2 - 0.1) / 0.75)],
+    ids=["heat", "energy", "equipartition"],
+)
+def test_an_error_of_the_heat_is_relative_to_the_largest_scale_and_beyond_chance(monkeypatch, fine, energy, expected):
+    """Heats that differ by 2 on average, with a standard error of 0.1; five of eight units move at kT = 0.3."""
+    problem = probed(
+        monkeypatch, pairs(), torch.zeros(3, 8), dt=0.01, temperature=0.3, integrator="splitting",
+        clamp=torch.arange(8) < 3,
+    )  # fmt: skip
+    seen = []
+
+    def heat(_, rows, noise, finer):
+        seen.append((noise, finer))
+        spread = torch.linspace(-1, 1, len(rows)).double()
+        spread = 0.1 * len(rows) ** 0.5 * spread / spread.std()
+        return (fine + 2 + spread if finer == 1 else torch.full_like(spread, fine)), torch.full_like(spread, energy)
+
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat", heat)
+    assert heat_error(problem) == pytest.approx(expected, rel=1e-6)
+    (fine_noise, cut), (noise, whole) = sorted(seen, key=lambda pair: -pair[1])
+    assert (cut, whole, fine_noise.shape, noise.shape) == (4, 1, (64, 256, 8), (16, 256, 8))
+    torch.testing.assert_close(noise, fine_noise.view(16, 4, 256, 8).sum(1) / 2)  # one path of the noise, unit variance
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat", lambda _, rows, noise, finer: (noise[0, :, 0] / 0,) * 2)
+    assert heat_error(problem) == float("inf")
+
+
+def test_samples_of_a_probe_are_those_of_the_run_in_turn(monkeypatch):
+    """2048 units in all, of two samples at least."""
+    seen = []
+    monkeypatch.setattr(
+        "thermotorch.dynamics.stability._heat",
+        lambda _, rows, noise, finer: seen.append(rows.tolist()) or (torch.zeros(len(rows)),) * 2,
+    )
+    for units, batch, rows in ((8, 3, [0, 1, 2] * 85 + [0]), (2048, 3, [0, 1]), (1024, 1, [0, 0])):
+        potential = tt.Potential(tt.BlockCouplings({"unit": units}, []))
+        state = torch.zeros(batch, units)
+        assert heat_error(probed(monkeypatch, potential, state, dt=0.01, integrator="splitting")) == 0.0
+        assert seen.pop() == rows and seen.pop() == rows
+
+
+@pytest.mark.parametrize(("beyond", "far"), [(15.0, False), (17.0, True), (0.45, None), (0.55, False)])
+def test_probes_are_finer_where_a_step_is_far_beyond_the_bound(monkeypatch, beyond, far):
+    """There is none up to half the bound of Euler-Maruyama, for a run of no step, or of no sample."""
+    calls = []
+    monkeypatch.setattr("thermotorch.dynamics.stability.heat_error", lambda problem, far: calls.append(far) or 0.0)
+    monkeypatch.setattr("thermotorch.dynamics.stability._heat_errors", OrderedDict())
+    potential = pairs(0.1)
+    bound = potential.stable_dt_bound(torch.zeros(2, 8), None, 0.1, 4)
+    mobility = torch.tensor([2.0] + [0.5] * 7)
+    for samples, steps in ((2, 0), (0, 4), (2, 4)):
+        tt.simulate(
+            potential, torch.zeros(samples, 8), steps=steps, dt=beyond * bound / 2, temperature=0.1, seed=0,
+            integrator="splitting", mobility=mobility,
+        )  # fmt: skip
+    assert calls == ([] if far is None else [far])
 
 
 def test_uncoupled_quadratic_units_are_exact_at_any_step():
