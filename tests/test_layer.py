@@ -262,7 +262,11 @@ def test_torch_export_with_any_batch_and_no_seed():
 def test_fresh_couplings_have_a_tenth_of_the_spectral_edge(hidden):
     """A symmetric matrix of n x n normals of deviation s has its edge at 2 s sqrt(n); wells have curvature 2 j2 = 2."""
     torch.manual_seed(0)
-    matrix = tt.ThermodynamicLayer(4, 10, hidden=hidden).potential.couplings.matrix()
+    layer = tt.ThermodynamicLayer(4, 10, hidden=hidden)
+    torch.nn.init.ones_(layer.potential.bias)
+    layer.reset_parameters()
+    assert not layer.potential.bias.any()
+    matrix = layer.potential.couplings.matrix()
     assert torch.linalg.eigvalsh(matrix)[-1].item() == pytest.approx(0.2, rel=0.1)
 
 

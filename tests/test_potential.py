@@ -101,6 +101,8 @@ def test_stable_dt_of_a_quadratic_potential_is_two_over_its_stiffest_mode():
     potential, stiffest = quadratic_network()
     assert potential.stable_dt(torch.zeros(8, dtype=torch.float64)) == pytest.approx(2 / stiffest, rel=1e-6)
     assert potential.stable_dt(torch.full((8,), 9.0, dtype=torch.float64)) == pytest.approx(2 / stiffest, rel=1e-6)
+    far = torch.full((8,), 1e30)  # whose square overflows
+    assert potential.float().stable_dt(far, temperature=0.1) == pytest.approx(2 / stiffest, rel=1e-5)
 
 
 @pytest.mark.parametrize("ratio, diverges", [(0.99, False), (1.01, True)])

@@ -55,6 +55,32 @@ def test_the_compiled_loop_adds_up_what_the_reference_does(integrator, force, he
     assert (found.work - expected.work).norm() <= 1e-5 * expected.work.norm()
 
 
+OBSERVERS = {
+    "of another potential": lambda potential, other: tt.PathWeights(other),
+    "another reverse": lambda potential, other: tt.PathWeights(potential, reverse=other),
+    "no drive on the way back": lambda potential, other: tt.PathWeights(potential, reverse_driven=False),
+    "the same reverse": lambda potential, other: tt.PathWeights(potential, reverse=potential),
+}
+
+
+@pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_the_compiled_loop_adds_up_no_other_weights_than_its_own(name):
+    ratios, forward = [], []
+    for dtype, backend in ((float64, "reference"), (torch.float32, "cpu")):
+        potential, other = (random_potential(6, seed=seed, bipartite=True).to(dtype) for seed in (0, 9))
+        arguments = {"steps": 20, "dt": 0.02, "temperature": KT, "seed": 4, "drive": drive(3).to(dtype)}
+        with torch.no_grad():
+            observers = {"w": OBSERVERS[name](potential, other), "own": tt.PathWeights(potential)}
+            run = tt.simulate(potential, start_states().to(dtype), backend=backend, observers=observers, **arguments)
+        ratios.append(run.observed["w"].log_ratio)
+        forward.append(run.observed["w"].log_forward)
+        same = torch.allclose(run.observed["w"].log_reverse, run.observed["own"].log_reverse, rtol=1e-3)
+        assert same == (name == "the same reverse")
+    for expected, found in (ratios, forward):
+        assert (found - expected).norm() < 1e-4 * expected.norm()
+
+
 @pytest.mark.skipif(cpu.unavailable() is not None, reason=f"no CPU backend: {cpu.unavailable()}")
 @BOTH
 def test_a_weight_does_not_depend_on_the_batch(integrator):

@@ -125,6 +125,24 @@ def test_the_exponential_is_remembered_until_the_couplings_change(monkeypatch):
     assert len(asked) == 3
 
 
+def test_exponentials_of_machines_that_differ_in_their_bonds_places_or_rates_are_not_confused():
+    """The same numbers on other bonds: two lattices of one shape, and one with another topology."""
+    machines = [
+        tt.LatticeCouplings((2, 3), [(1, 1)]),
+        tt.LatticeCouplings((2, 3), [(1, -1)]),
+        tt.BlockCouplings({"a": 2, "b": 2, "c": 2}, [], one_to_one=[("a", "b")]),
+        tt.BlockCouplings({"a": 2, "b": 2, "c": 2}, [], one_to_one=[("a", "c")]),
+    ]
+    with torch.no_grad():
+        for couplings in machines:
+            next(couplings.parameters()).copy_(torch.tensor([0.5, -1.0]))
+        for mobility in (torch.ones(6), torch.linspace(0.5, 2, 6)):
+            for couplings in machines:
+                found = flows(tt.Potential(couplings), dt=0.3, temperature=0.1, mobility=mobility).coupling.half
+                expected = torch.matrix_exp(-0.15 * couplings.matrix() * mobility) - torch.eye(6)
+                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def paired_errors(units: int, paths: int, strength: float, coarse: int) -> dict[str, tuple[float, float]]:
     """Root mean square over units of the error of <x> and <x^2> at t = 2.5, of Euler-Maruyama in 2500 steps and of
     splitting in `coarse`, on the same Brownian paths as splitting in 2500 steps; sampling error taken out."""

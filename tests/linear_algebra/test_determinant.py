@@ -72,6 +72,10 @@ def test_large_matrices_do_not_overflow():
     A = 1e3 * torch.eye(200, dtype=torch.float64)
     found = logdet_by_switching(A, replicas=10, stages=2)
     assert found.value.item() == pytest.approx(200 * math.log(1e3))
+    strong = 0.1 * torch.eye(400, dtype=torch.float64) + 0.9  # works from -200 to 900 kT
+    found = logdet_by_switching(strong, replicas=200, stages=1, seed=0)
+    assert found.work.max() - found.work.min() > 800
+    assert found.value.isfinite() and found.stderr.isfinite() and math.isfinite(found.dissipated)
 
 
 def test_works_far_apart_do_not_overflow():
