@@ -30,6 +30,9 @@ def test_a_rotation_has_complex_modes_with_common_noise():
 
 def test_coinciding_eigenvectors_are_no_basis():
     assert decompose(torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=float64), torch.eye(2, dtype=float64)) is None
+    for apart, basis in ((1e-2, True), (1e-4, False)):  # a condition number of about 2 / apart, where 1,000 is too much
+        A = torch.tensor([[1.0, 1.0], [0.0, 1.0 + apart]], dtype=float64)
+        assert (decompose(A, torch.eye(2, dtype=float64)) is not None) == basis
 
 
 @pytest.mark.parametrize("z", [0.0, 1e-12, 1e-3, 2.0, 800.0, -1.0, 1e-9j, 1 + 2j])

@@ -31,6 +31,7 @@ SYSTEMS = {
                                           torch.diag(torch.tensor([1.0, 0.0, 0.5], dtype=float64))),
     "defective": (torch.tensor([[0.0, -1.0], [1.0, 2.0]], dtype=float64),
                   torch.diag(torch.tensor([0.0, 3.0], dtype=float64))),
+    "nearly detailed balance": (positive(3) + 1e-5 * random(3, 3, seed=5), torch.eye(3, dtype=float64)),
     "a mode that does not decay": (torch.diag(torch.tensor([0.0, 1.0], dtype=float64)), torch.eye(2, dtype=float64)),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SYSTEMS)

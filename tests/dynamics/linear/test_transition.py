@@ -50,9 +50,11 @@ def test_a_run_has_the_law_of_its_power():
     assert_within(centred.T @ centred / count, expected.covariance, error, 4.5)
 
 
-def test_a_run_in_two_parts_is_the_same_run():
+def test_a_run_in_two_parts_is_the_same_run(monkeypatch):
     start = torch.zeros(3, 2, dtype=float64)
     whole = step().run(start, 10, seed=2)
+    monkeypatch.setattr("thermotorch.dynamics.linear.transition._CHUNK", 3 * 6)  # the noise of three steps at a time
+    assert torch.equal(step().run(start, 10, seed=2), whole)
     rest = step().run(whole[3], 6, seed=2, start_step=4)
     assert torch.equal(rest, whole[4:])
 
