@@ -86,6 +86,14 @@ def test_labels_count_only_where_generate_takes_them():
     assert abilities(Gaussians((1, 2, 2), num_classes=5, components=2)).num_classes == 5
     assert abilities(generator()).num_classes == 0
 
+    class Labelled(Plain):
+        num_classes = 4
+
+        def generate(self, num_samples, *, labels=None):
+            return torch.zeros(num_samples, 1, 2, 2)
+
+    assert abilities(Labelled()).num_classes == 4, "as an attribute, without a config"
+
 
 def test_an_option_that_a_model_does_not_take_is_not_swallowed():
     with pytest.raises(TypeError, match="sampler"):

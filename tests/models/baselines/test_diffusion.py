@@ -269,3 +269,11 @@ def test_attention_is_at_the_coarsest_resolution_alone_and_its_heads_have_a_size
         assert found == [attention and place in (last, last + 1) for place in range(len(blocks))]
         if attention:
             assert unet.mid_block.attentions[0].heads == heads  # of 32 channels, or of all
+
+
+def test_schedulers_have_the_settings_of_published_samples(model):
+    """-5.1 is the log-SNR at which the cosine schedule is cut for DPM-Solver++, as its authors advise."""
+    found = {name: model.scheduler(name).config for name in SAMPLER_STEPS}
+    assert found["dpm++"]["lambda_min_clipped"] == -5.1 and found["dpm++"]["algorithm_type"] == "dpmsolver++"
+    assert found["ddim"]["clip_sample"] is False and found["ddpm"]["clip_sample"] is True
+    assert {config["timestep_spacing"] for config in found.values()} == {"trailing"}

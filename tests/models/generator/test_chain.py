@@ -159,3 +159,28 @@ def test_times_that_show_nothing_and_labels_without_classes_are_refused(chain):
         chain.sample(2, times=[0.123])
     with pytest.raises(ValueError, match="labels"):
         ThermodynamicChain((1, 3, 3), {**FIRST, "num_classes": 0}, angles=[60.0], hidden=7).sample(2, labels=[0, 1])
+
+
+def test_every_noising_begins_with_what_was_shown_before_and_gives_its_entropy_at_the_temperature_of_the_chain(chain):
+    """Shown is the average of a read-out, which differs from the end; the first machine has another temperature."""
+    ids = torch.arange(6)
+    phases = list(chain.phases(ids, ids % 3, seed=1, weigh=True))
+    assert [phase.name for phase in phases[1::2]] == ["noising 0", "noising 0", "noising 1"]
+    for before, noising, stage in zip(phases[0::2], phases[1::2], phases[2::2], strict=False):
+        assert torch.equal(noising.begin, before.shown.clamp(-0.75, 0.75))
+        assert torch.equal(noising.end, stage.begin) and torch.equal(noising.shown, noising.end)
+        torch.testing.assert_close(noising.entropy, noising.heat.double() / 0.03)
+        assert not noising.standby.any() and not torch.allclose(stage.shown, stage.end)
+    assert [phase.temperature for phase in phases] == [0.05] + [0.03] * 6
+
+
+def test_a_chain_with_a_die_is_in_the_mode_of_the_one_it_comes_from_and_reads_the_die_at_the_end_of_its_first_machine(
+    chain,
+):
+    assert chain.with_die().training and not chain.eval().with_die().training
+    own, seen = chain.with_die(), []
+    drawn = own.first.drawn_class
+    own.first.drawn_class = lambda state: seen.append(state) or drawn(state)
+    first, *_ = own.phases(torch.arange(4), None, seed=3)
+    ((state,), visible) = seen, own.first.visible
+    assert torch.equal(state[:, visible], first.end) and not torch.equal(first.begin, first.end)

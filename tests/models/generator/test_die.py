@@ -170,3 +170,23 @@ def test_pages_and_circuits_of_a_machine_with_a_die_are_those_with_held_labels()
 def test_a_setting_that_is_no_number_is_named():
     with pytest.raises((TypeError, ValueError), match=r"die\.threshold"):
         ThermodynamicGenerator(**SMALL, die={"amplitude": 14.0, "threshold": "high"})
+
+
+def test_a_die_is_thrown_after_the_noise_of_the_pixels_in_steps_that_these_have_not_used():
+    model, ids = machine(t_final=2.0).with_die(), torch.tensor([4, 9])
+    start = model.start(2, seed=5, sample_ids=ids)
+    arguments = {"dt": model.dt, "temperature": model.temperature, "integrator": model.integrator}
+    thrown = model.die.throw(start, seed=5, sample_ids=ids, start_step=model.steps, **arguments)
+    assert torch.equal(start[:, model.hidden.stop :], thrown)
+
+
+@pytest.mark.parametrize(("inhibition", "stiffness"), [(0.1, 1.0), (0.25, 1.0), (0.6, 2.4)])
+def test_mediators_are_stiffer_where_inhibition_is_stronger(inhibition, stiffness):
+    """And leave the same sum behind, whatever their wells: the energy at their rest is that of the sum."""
+    die = ClassDie(4, amplitude=3.0, inhibition=inhibition)
+    assert die.j2["mediator"] == pytest.approx(stiffness)
+    potential, x = die.potential(), torch.tensor([[1.0, -2.0, 0.5, 3.0], [-3.0, -3.0, 3.0, -3.0], [0.0, 0.0, 0.0, 0.0]])
+    y = -(x @ potential.couplings.block("label", "mediator")) / (2 * stiffness)
+    found = potential.energy(torch.cat([x, y], 1))
+    expected = (x**4 / 36 - x**2 / 2).sum(1) + inhibition * ((x.sum(1) + 4.2 * 3.0) ** 2 - (4.2 * 3.0) ** 2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)

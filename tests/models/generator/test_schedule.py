@@ -6,7 +6,7 @@ import torch
 import thermotorch as tt
 from tests.physics import assert_mean, float64, random_potential
 from thermotorch.models.generator.machine import ThermodynamicGenerator
-from thermotorch.models.generator.schedule import Segment, interaction, run_program
+from thermotorch.models.generator.schedule import Segment, interaction, run_program, segments_of
 
 PROGRAM = [Segment(0, 5, 0.6, 0.5), Segment(5, 9, 0.4, 0.8), Segment(9, 20, 0.2, 1.5)]
 PHYSICS = {"dt": 0.02, "seed": 2, "integrator": "alternating"}
@@ -77,3 +77,34 @@ def test_samples_of_a_scheduled_machine_pay_for_every_turn_of_the_gain():
         gained = energy(model.potential, 1.2, run.state) - off
     torch.testing.assert_close(samples.work - samples.heat, gained / model.temperature)
     assert (samples.work - 0.5 * interaction(model.potential, start).detach() / model.temperature).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"temperature": [1.0, -0.5]}, r"schedule\['temperature'\]\[1\] must be finite and not negative"),
+        ({"gain": [1.0, float("nan")]}, r"schedule\['gain'\]\[1\]"),
+        ({"gain": [1.0] * 3}, "3 segments of 20 steps are not equally long.* 18 or 21 steps"),
+        ({"gain": [1.0] * 21}, "1 ... 20"),
+        ({"gain": []}, "1 ... 20"),
+    ],
+)
+def test_programs_that_nothing_can_follow_are_refused(schedule, words):
+    with pytest.raises(ValueError, match=words):
+        segments_of(schedule, 20, 0.3)
+
+
+def test_segments_are_equally_long_and_have_the_factors_of_their_knobs():
+    """A gain may change its sign, a temperature not."""
+    assert segments_of({"temperature": [2.0, 0.0], "gain": [-1.0, 0.5]}, 20, 0.3) == [
+        Segment(0, 10, 0.6, -1.0), Segment(10, 20, 0.0, 0.5),
+    ]  # fmt: skip
+    assert segments_of({"gain": [2]}, 20, 0.3) == [Segment(0, 20, 0.3, 2.0)]
+    assert segments_of(None, 20, 0.3) == [Segment(0, 20, 0.3, 1.0)]
+
+
+def test_a_program_ends_at_its_last_step_from_which_it_goes_on():
+    potential = random_potential(6, bipartite=True)
+    run = run_program(potential, PROGRAM, start_states(4), first=0, last=20, record=3, **PHYSICS)
+    assert run.step == 20 and len(run.states) == len(run.times)
+    assert run_program(potential, PROGRAM, start_states(4), first=0, last=9, **PHYSICS).step == 9

@@ -113,3 +113,12 @@ def test_pixels_have_single_wells_and_hidden_units_double_ones():
     stage = DenoisingStage(2, 3, 0, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12)
     state = torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.5]])
     torch.testing.assert_close(stage.potential.energy(state), torch.tensor([0.125 + 0.0625, -0.125 + 0.0625]))
+
+
+def test_hidden_units_that_start_at_rest_give_the_bath_nothing_on_their_way_back():
+    """There are no wells so narrow; what a machine without spread does is left out."""
+    stage = DenoisingStage(
+        4, 3, 0, angle=40.0, temperature=0.05, t_final=1.2, dt=0.06, readout_time=0.12, hidden_spread=0.0
+    )
+    draw = stage.draw(torch.randn(5, 4), None, seed=3, sample_ids=torch.arange(5), start_step=0, noise_step=0)
+    assert torch.equal(draw.standby, torch.zeros(5)) and draw.state[:, stage.hidden].any()
