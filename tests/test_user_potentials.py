@@ -130,6 +130,17 @@ def test_the_compiled_backend_refuses_them_by_name():
         tt.simulate(TiltedEnergy(tt.DenseCouplings(2)), torch.zeros(1, 2), backend="cpu", **ARGUMENTS)
 
 
+def test_a_users_energy_that_diverges_is_advised_half_the_step():
+    """The stability of its own law is unknown, and that of the wells it does not use says nothing."""
+
+    class Steep(tt.Potential):
+        def energy(self, x):
+            return 100 * x.pow(4).sum(-1)
+
+    with pytest.raises(FloatingPointError, match=r"\(dt=0.1\); try dt=0.05 or smaller"):
+        tt.simulate(Steep(tt.DenseCouplings(2), j4=1e6), torch.full((1, 2), 5.0), steps=50, dt=0.1, temperature=0.0)
+
+
 def test_forces_without_an_energy_are_refused_where_the_class_is_written():
     with pytest.raises(TypeError, match="overrides on_site_gradient but not energy"):
 
