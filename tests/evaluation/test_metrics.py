@@ -203,3 +203,12 @@ def test_the_novelty_has_the_errors_of_both_distances():
     mean, least = (metric.measure(judged) for metric in NEAREST)
     assert (mean.value, mean.stderr) == pytest.approx((mine.mean().item(), (mine.std() / 40**0.5).item()))
     assert (least.value, least.stderr) == (pytest.approx(mine.min().item()), None)
+
+
+def test_features_without_images_have_no_nearest_training_images():
+    """Whatever images are known; and images without known ones have none either."""
+    features, images = torch.rand(6, 3), torch.rand(6, 1, 2, 2)
+    known = KnownImages(torch.rand(5, 1, 2, 2), torch.rand(4, 1, 2, 2))
+    assert Judged(PROTOCOL, features, features, known=known).nearest is None
+    assert Judged(PROTOCOL, features, features, images=images).nearest is None
+    assert len(Judged(PROTOCOL, features, features, images=images, known=known).nearest.images) == 6

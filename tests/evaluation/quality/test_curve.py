@@ -14,6 +14,8 @@ def test_a_digital_model_is_one_point():
     assert (point.axis, point.x, point.frechet, point.frechet_stderr, point.recognised) == (
         "network evaluations", 20, 1.5, 0.2, 0.9,
     )  # fmt: skip
+    bare = digital_point(3, Row("F", 1.5, "", 9, 0, "measured"), Row("recognised", 0.9, "", 9, 0, "measured"))
+    assert (bare.x, bare.frechet_stderr) == (3, 0.0), "a distance without an error has a bar of no length"
 
 
 def test_no_frames_are_no_curve():

@@ -87,6 +87,15 @@ def test_a_machine_that_cools_its_bath_has_no_ratio_to_heat_and_no_bar(drawn):
     assert "-1e-18 J, not on this axis" in gallery.pictures[1].alt
 
 
+@pytest.mark.parametrize("label", ["machine.number_0", "digital.mnist, ddim 10"])
+def test_a_side_that_was_only_measured_has_no_table_of_modelled_ratios(label):
+    found = comparison(2)
+    measured = (Ledger(label, "somewhere", (line("heat", 2.5, kind="measured"),)),)
+    changed = replace(found, results={**found.results, label: replace(found.results[label], ledgers=measured)})
+    made = list(ratios(sides_of(changed, {})))
+    assert made and not [block for block in made if isinstance(block, Table)]
+
+
 @pytest.mark.parametrize("models", [1, 0])
 def test_one_side_has_no_ratio(models):
     assert list(ratios(sides_of(comparison(2, models), {}))) == []
