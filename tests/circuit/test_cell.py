@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,6 +138,19 @@ def test_measured_wells_of_ideal_forces_are_the_quartic_machine():
     found, exact = (tt.simulate(potential, x, **arguments) for potential in (wells, ideal))
     torch.testing.assert_close(found.state, exact.state, rtol=0, atol=3e-6)
     torch.testing.assert_close(found.heat, exact.heat, rtol=0, atol=2e-5)
+
+
+def test_the_force_is_a_straight_line_between_its_points():
+    """Both kinds of wells, measured at five states from -1 to 1; beyond them the last line goes on."""
+    points, force = (
+        [-1.0, -0.5, 0.0, 0.5, 1.0],
+        torch.tensor([[-3.0, -1.0, 0.5, 1.0, 4.0], [-9.0, 2.0, 0.0, -2.0, 9.0]]),
+    )
+    wells = MeasuredWells(tt.DenseCouplings(2).double(), force, 1.0, [0, 1])
+    for x in (-0.9, -0.55, -0.1, 0.2, 0.45, 0.8):
+        expected = [np.interp(x, points, kind) for kind in force.numpy()]
+        assert wells.on_site_gradient(torch.full((2,), x).double()).tolist() == pytest.approx(expected, rel=1e-6)
+    assert wells.on_site_gradient(torch.tensor([-1.5, 1.5]).double()).tolist() == pytest.approx([-5.0, 20.0])
 
 
 def test_the_force_is_the_slope_of_the_energy_everywhere():

@@ -179,6 +179,16 @@ def test_a_block_in_pieces_has_the_average_of_all_of_its_reads(monkeypatch):
     assert time == pytest.approx(2 * 22 / 1.5)
 
 
+def test_no_piece_of_a_block_is_a_single_read(monkeypatch):
+    """A correlation of neighbouring reads would be NaN there."""
+    monkeypatch.setattr("thermotorch.linear_algebra.device._READS_AT_ONCE", 1)
+    pieces, readout = [], Readout(reads=14, blocks=2)
+    blocks, _ = Device().average(EYE, lambda x: pieces.append(len(x)) or torch.ones(1, 2).double(), readout, seed=0)
+    assert pieces == [2, 2, 3] * 2
+    torch.testing.assert_close(blocks, torch.ones(2, 1, 2).double())
+    assert linear_algebra.expm(EYE, readout=readout, seed=0).value.isfinite().all()
+
+
 @pytest.mark.parametrize("scale", [-3.0, torch.tensor([2.0, -0.5]).double()])
 def test_blocks_are_combined_over_replicas_too(scale):
     torch.manual_seed(0)

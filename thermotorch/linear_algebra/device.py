@@ -140,7 +140,8 @@ class Device:
         for _ in range(readout.blocks):
             average, done = torch.zeros(()).to(A), 0
             while done < size:
-                count = min(size - done, max(2, _READS_AT_ONCE // x.numel()))
+                left, most = size - done, max(2, _READS_AT_ONCE // x.numel())
+                count = left if left <= most + 1 else most  # no single read is left over, which has no pair
                 reads = process(x, count, readout.interval, seed, step)
                 if not torch.isfinite(reads).all() or reads.abs().max() > 1e100:
                     raise FloatingPointError(
