@@ -14,6 +14,7 @@ from thermotorch.training.diffusion_module import DiffusionModule
 from thermotorch.training.genetic_module import GeneticCosineModule
 from thermotorch.training.module import TRAINING_SEEDS, VALIDATION_SEEDS, blocks_of, sample_ids_of
 from thermotorch.training.reference_module import BoltzmannModule
+from thermotorch.training.teacher_student_module import TeacherStudentModule
 
 BOLTZMANN = {"name": "rbm", "config": {"image_shape": [1, 8, 8], "hidden": 3}}
 GAUSSIANS = {"name": "gaussians", "config": {"image_shape": [1, 8, 8]}}
@@ -59,3 +60,22 @@ def test_no_two_uses_share_a_seed():
     below = 1 << 32
     uses = [range(first, first + below) for first in (0, VALIDATION_SEEDS, TRAINING_SEEDS)]
     assert all(one.stop <= other.start for one, other in pairwise(uses)) and uses[-1].stop <= 1 << 64
+
+
+def test_initial_parameters_are_those_of_the_seed_whatever_was_drawn_before_and_nothing_is_drawn_for_others():
+    classifier = {"name": "classifier", "config": {"image_shape": [1, 8, 8], "hidden": 4}}
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    for kind, spec, name in (
+        (CosineModule, {"name": "layered", "config": {"layers": [3, 2]}}, "model.input"),
+        (TeacherStudentModule, classifier, "teacher.layers.0.weight"),
+    ):
+        torch.manual_seed(7)
+        one, same, other = (kind(spec, {"lr": 0.1}, seed=seed).state_dict()[name] for seed in (5, 5, 6))
+        assert torch.equal(torch.rand(3), expected)
+        assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_trained_model_that_goes_on_training_is_in_that_mode():
+    module = DiffusionModule({"name": "ddpm.mnist", "pretrained": True}, {"lr": 0.1})
+    assert module.model.training and not tt.create_model("ddpm.mnist", pretrained=True).training
