@@ -96,6 +96,7 @@ RIGHT = [
     (lambda: integers("n", torch.tensor([1], dtype=torch.int8), (1,)).dtype, torch.int64),
     (lambda: integers("n", [], (0,)).dtype, torch.int64),
     (lambda: sample_numbers(None, (2, 2)).tolist(), [[0, 1], [2, 3]]),
+    (lambda: sample_numbers(None, ()).tolist(), 0),
     (lambda: sample_numbers([0, 2**34 - 1], (2,)).tolist(), [0, 2**34 - 1]),
     (lambda: sample_numbers(torch.empty(0, dtype=torch.int64), (0,)).tolist(), []),
     (lambda: sample_numbers([1], (1,), torch.device("meta")).device.type, "meta"),

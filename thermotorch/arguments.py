@@ -143,7 +143,7 @@ def integers(name: str, value: Any, shape: Sequence[int]) -> Tensor:
 def sample_numbers(value: Any, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
     """Return `sample_ids`, the noise streams, as int64 of a shape; None counts from 0, ValueError outside [0, 2^34)."""
     if value is None:
-        return torch.arange(torch.Size(shape).numel(), device=device).view(*shape)
+        return torch.arange(torch.Size(shape).numel(), device=device).view(tuple(shape))
     ids = integers("sample_ids", value, shape)
     if ids.numel() and not values_hidden() and not 0 <= int(ids.min()) <= int(ids.max()) < SAMPLES:
         raise ValueError(f"sample_ids: each must lie in [0, 2^34), got {int(ids.min())} to {int(ids.max())}")

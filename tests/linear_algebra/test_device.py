@@ -106,6 +106,11 @@ def test_a_mode_that_does_not_relax_is_noticed(device):
     (lambda: Device(temperature=0.0), "temperature must be finite and positive"),
     (lambda: Device(inertia=True, dt=0.1), "dt: expected None"),
     (lambda: Device().average(-torch.eye(2), second_moment, Readout()), "positive mean diagonal entry"),
+    (lambda: Device().average(torch.zeros(2, 2), second_moment, Readout()), "positive mean diagonal entry"),
+    (lambda: Device().average(torch.ones(2), second_moment, Readout()), "A: expected a square matrix"),
+    (lambda: Device().average(torch.ones(2, 3), second_moment, Readout()), "A: expected a square matrix"),
+    (lambda: Device().average(torch.ones(0, 0), second_moment, Readout()), "A: expected a square matrix"),
+    (lambda: Device().average(torch.eye(2), second_moment, Readout(), first_sample=-1), "first_sample: expected at"),
     (lambda: Device(inertia=True).average(torch.eye(2), second_moment, Readout(), noise=torch.eye(2)), "inertia=False"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(call, message):

@@ -113,6 +113,18 @@ def test_what_does_not_fit_is_refused(call, message):
         call()
 
 
+def test_replicas_are_counted_and_a_seed_repeats_them():
+    arguments = {"device": Device(0.2)}
+    found, same, other = (
+        natural_gradient(positive(), normal(5, seed=1), 0.7, replicas=2, seed=seed, **arguments) for seed in (3, 3, 4)
+    )
+    assert torch.equal(found.value, same.value) and not torch.equal(found.value, other.value)
+    assert (found.reads, found.loads, found.time) == (2, 1, pytest.approx(1.4))
+    assert found.stderr.isfinite().all() and (found.stderr > 0).all()
+    single = natural_gradient(positive(), normal(5, seed=1), 0.7, seed=3, **arguments)
+    assert single.stderr.isnan().all() and single.reads == 1
+
+
 def test_the_jacobian_has_no_columns_of_frozen_parameters():
     """Otherwise the direction would not fit the parameters that an optimiser moves."""
     torch.manual_seed(0)

@@ -66,8 +66,37 @@ def test_a_colder_device_has_the_same_variances_and_sharper_means():
 
 
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="expected 4 targets"):
-        gaussian_process(torch.eye(4), torch.ones(2, 3), torch.ones(2), torch.ones(4), 0.1)
+    """A kernel of four points and a cross kernel of two test points; two features of four points."""
+    cases = [
+        ((torch.eye(4), torch.ones(2, 3), torch.ones(2), torch.ones(4)), "expected 4 targets"),
+        ((torch.eye(4), torch.ones(2, 4), torch.ones(2), torch.ones(3)), "expected 4 targets"),
+        ((torch.eye(4), torch.ones(4), torch.ones(4), torch.ones(4)), "expected 4 targets"),
+        ((torch.eye(4), torch.ones(2, 4), torch.ones(4), torch.ones(4)), "prior_variance: expected one for each test"),
+        ((torch.ones(4, 3), torch.ones(2, 4), torch.ones(2), torch.ones(4)), "kernel: expected a square matrix"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(ValueError, match=message):
+            gaussian_process(*arguments, 0.1)
+    for features, targets, test in (((4,), 4, (2, 2)), ((4, 2), 3, (2, 2)), ((4, 2), 4, (2, 3)), ((4, 2), 4, (2,))):
+        with pytest.raises(ValueError, match=r"features(, targets: expected| and as many columns)"):
+            bayesian_linear_regression(
+                torch.ones(features), torch.ones(targets), torch.ones(test), noise_variance=1.0, prior_precision=1.0
+            )
+
+
+def test_the_same_seed_gives_the_same_prediction():
+    """And another seed another one, of both kinds of regression."""
+    kernel, cross = torch.eye(3).double() + 0.3, 0.4 * torch.ones(2, 3).double()
+    options = {"readout": Readout(reads=400)}
+    for call in (
+        lambda seed: gaussian_process(kernel, cross, torch.ones(2), torch.ones(3).double(), 0.5, seed=seed, **options),
+        lambda seed: bayesian_linear_regression(
+            kernel, kernel[0], cross, noise_variance=0.5, prior_precision=2.0, seed=seed, **options
+        ),
+    ):
+        first, same, other = call(1), call(1), call(2)
+        assert torch.equal(first.mean, same.mean) and torch.equal(first.variance, same.variance)
+        assert not torch.equal(first.mean, other.mean) and not torch.equal(first.variance, other.variance)
 
 
 def test_means_and_variances_are_read_from_different_noise(monkeypatch):

@@ -160,6 +160,11 @@ def test_iterations_of_all_ridges_are_counted_and_each_starts_from_the_last():
         assert fit_one(ridges=ridges, tolerance=0.0, max_iterations=2).iterations == 6
 
 
+def test_a_fit_without_a_ridge_is_refused():
+    with pytest.raises(ValueError, match="ridges must hold at least one value"):
+        fit_one(ridges=())
+
+
 def test_each_action_is_that_of_its_own_paths():
     found = fit_one()
     for action, seed in ((found.action, 0), (found.validation_action, 1)):

@@ -39,9 +39,44 @@ def test_gradient_moves_a_set_onto_the_other():
     assert energy_distance((x - 5 * gradient).detach(), y) < before
 
 
+def literal(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Return D^2 summed over pairs, each sample against others only."""
+    between = sum((a - b).norm().item() for a in x for b in y) / (len(x) * len(y))
+    within = (sum((a - b).norm().item() for a in z for b in z) / (len(z) * (len(z) - 1)) for z in (x, y))
+    return 2 * between - sum(within)
+
+
+def test_features_in_their_scales_and_classes_are_compared_pair_by_pair():
+    """Two blocks of unequal scales, with classes beside every block; no slope reaches the real images."""
+    torch.manual_seed(0)
+    images, real, classes = torch.rand(5, 1, 2, 3), torch.rand(5, 1, 2, 3), torch.eye(3)[[0, 2, 1, 1, 0]]
+    images.requires_grad_()
+    real.requires_grad_()
+
+    def features(pictures: torch.Tensor) -> list[torch.Tensor]:
+        return [pictures.flatten(1), 5 * pictures.mean((2, 3)) ** 2]
+
+    for given in (None, classes):
+        expected = 0.0
+        for scale, x, y in zip((0.3, 2.5), features(images.detach()), features(real.detach()), strict=True):
+            pair = (x / scale, y / scale) if given is None else [torch.cat([z / scale, given], 1) for z in (x, y)]
+            expected += literal(*pair)
+        found = feature_distance(images, real, features, [0.3, 2.5], given)
+        assert found.item() == pytest.approx(expected, rel=1e-4)
+    found.backward()
+    assert images.grad.abs().max() > 0 and real.grad is None
+    scales = feature_scales(real, features)
+    for scale, block in zip(scales, features(real.detach()), strict=True):
+        distances = [(row - sum(block) / 5).norm().item() for row in block]
+        assert scale == pytest.approx(sum(distances) / 5)
+    with pytest.raises(ValueError, match="shorter"):
+        feature_distance(images, real, features, [1.0])
+
+
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="n, m >= 2"):
-        energy_distance(torch.zeros(1, 3), torch.zeros(5, 3))
+    for one, other in (((1, 3), (5, 3)), ((5, 3), (1, 3)), ((5,), (5,)), ((4, 5, 3), (5, 3)), ((5, 3), (2, 5, 3))):
+        with pytest.raises(ValueError, match="n, m >= 2"):
+            energy_distance(torch.zeros(one), torch.zeros(other))
     with pytest.raises(ValueError, match=r"\(4, 2\)"):
         energy_distance(torch.zeros(5, 3), torch.zeros(4, 2))
 

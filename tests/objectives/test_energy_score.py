@@ -46,5 +46,21 @@ def test_blocks_count_in_units_of_their_scale():
 
 
 def test_shapes_that_do_not_belong_together_are_refused():
-    with pytest.raises(ValueError, match="one, other, truth"):
-        energy_score(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(4, 2))
+    for shapes in (((3, 2), (3, 2), (4, 2)), ((3, 2), (4, 2), (3, 2)), ((3,), (3,), (3,)), ((3, 2, 1),) * 3):
+        with pytest.raises(ValueError, match="one, other, truth"):
+            energy_score(*map(torch.zeros, shapes))
+
+
+def test_a_score_is_the_mean_of_its_formula_and_the_truth_has_no_slope():
+    """S of each condition by hand, in two blocks of unequal scales."""
+    torch.manual_seed(0)
+    one, other, truth = (torch.rand(4, 1, 2, 3).double().requires_grad_() for _ in range(3))
+    blocks = lambda images: [images.flatten(1), 3 * images[:, :, 0].flatten(1) ** 2]  # noqa: E731
+    expected = 0.0
+    for scale, *rows in zip((0.3, 2.5), *(blocks(images.detach()) for images in (one, other, truth)), strict=True):
+        for x, y, z in zip(*rows, strict=True):
+            expected += ((x - z).norm() + (y - z).norm() - (x - y).norm()).item() / 2 / 4 / scale
+    found = feature_score(one, other, truth, blocks, [0.3, 2.5])
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    found.backward()
+    assert one.grad.abs().max() > 0 and other.grad.abs().max() > 0 and truth.grad is None

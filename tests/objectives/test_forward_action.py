@@ -107,5 +107,6 @@ def test_a_guide_takes_euler_steps_in_wells_of_its_own():
 
 
 def test_a_path_without_steps_is_refused(machine):
-    with pytest.raises(ValueError, match=r"path: expected \[time, batch, unit\]"):
-        forward_action(machine, torch.zeros(1, 2, 7).double(), dt=DT, temperature=KT)
+    for shape in ((1, 2, 7), (3, 7), (3, 1, 2, 7)):
+        with pytest.raises(ValueError, match=r"path: expected \[time, batch, unit\]"):
+            forward_action(machine, torch.zeros(shape).double(), dt=DT, temperature=KT)

@@ -51,5 +51,6 @@ def test_a_small_rate_moves_along_the_gradient_of_the_whole_path():
 def test_refuses_what_it_cannot_train():
     with pytest.raises(TypeError, match="BlockCouplings"):
         online_update(tt.Potential(tt.DenseCouplings(3)), torch.zeros(2, 3), dt=DT, temperature=KT, rate=RATE)
-    with pytest.raises(ValueError, match="at least two times"):
-        online_update(machine(), torch.zeros(1, 7).double(), dt=DT, temperature=KT, rate=RATE)
+    for shape in ((1, 7), (3, 1, 7)):
+        with pytest.raises(ValueError, match="at least two times"):
+            online_update(machine(), torch.zeros(shape).double(), dt=DT, temperature=KT, rate=RATE)

@@ -102,7 +102,10 @@ def test_gradcheck():
     [
         ({"temperature": 0.0}, "temperature and mobility must be positive"),
         ({"mobility": torch.tensor([1.0, 0.0, 1.0])}, "temperature and mobility must be positive"),
+        ({"temperature": -0.1}, "temperature and mobility must be positive"),
+        ({"mobility": -1.0}, "temperature and mobility must be positive"),
         ({"path": torch.zeros(1, 2, 3)}, "at least two times"),
+        ({"path": torch.zeros(3, 3)}, "at least two times"),
     ],
 )
 def test_what_has_no_density_is_refused(changed, message):

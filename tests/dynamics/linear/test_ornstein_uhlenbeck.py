@@ -136,6 +136,13 @@ def test_a_sample_depends_on_its_own_number_only(dtype):
     assert not torch.allclose(ou.sample(ts, start, seed=8), whole)
 
 
+def test_a_single_state_is_the_first_sample_of_a_batch():
+    ou, ts, start = process("general drift, full diffusion"), torch.tensor([0.0, 0.2, 0.7], dtype=float64), random(3)
+    torch.testing.assert_close(ou.sample(ts, start, seed=7), ou.sample(ts, start[None], seed=7)[:, 0])
+    law = ou.transition(0.3)
+    torch.testing.assert_close(law.run(start, 4, seed=7), law.run(start[None], 4, seed=7)[:, 0])
+
+
 def test_many_systems_at_once_are_each_by_itself():
     A = torch.stack([SYSTEMS["general drift, full diffusion"][0] * scale for scale in (1.0, 1.5, 2.0)])
     ts, starts = torch.tensor([0.0, 0.1, 0.7], dtype=float64), random(4, 3, 3)
@@ -228,11 +235,29 @@ def test_euler_maruyama_converges_with_order_one(name):
     (lambda: OrnsteinUhlenbeck(torch.ones(3)), r"A: expected a square matrix .*, got \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), torch.ones(2), force=torch.ones(2)), "expected one of the two"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), torch.ones(3)), r"b: expected shape \(\.\.\., 2\), got \(3,\)"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), force=torch.ones(())), r"force: expected shape \(\.\.\., 2\), got \(\)"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.ones(2)), r"D: expected shape \(\.\.\., 2, 2\), got \(2,\)"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.eye(3)), r"D: expected shape \(\.\.\., 2, 2\), got \(3, 3\)"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.eye(2) * torch.nan), "D: every entry must be finite"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), torch.tensor([0.0, torch.inf])), "b: every entry must be finite"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.tensor([[1.0, 0.5], [0.0, 1.0]])), "D is asymmetric"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.tensor([[1e3, 2e-3], [0.0, 1e3]])), "D is asymmetric"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.diag(torch.tensor([1.0, -1.0]))), "D is indefinite"),
     (lambda: OrnsteinUhlenbeck(torch.diag(torch.tensor([1.0, -1.0]))).stationary(), "real part -1"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 0.0]), torch.zeros(2)), "increasing times"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0]), torch.zeros(3)), "x0: expected shape"),
+    (lambda: OrnsteinUhlenbeck(torch.diag(torch.tensor([1.0, 0.0]))).stationary(), "real part 0"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0]), torch.zeros(())), "x0: expected shape"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.arange(2), torch.zeros(2).int()), "x0: expected float"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([1.0]), torch.zeros(2)), "ts: expected at least two"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.ones(2, 2), torch.zeros(2)), "ts: expected .* one dimension"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.tensor([0.0, 1.0, 0.5]), torch.zeros(2)), "increasing times"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2).expand(3, 2, 2)).sample(torch.arange(2), torch.zeros(2)),
+     r"x0: expected one start for each system, shape \(3, 2\)"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).log_prob(torch.arange(3), torch.zeros(2, 2)),
+     "xs: expected one state for each of the 3 times, got 2"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).log_prob(torch.arange(2), torch.zeros(2, 3)), "xs: expected shape"),
+    (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.arange(2), torch.zeros(3, 2), start_step=-1), "start_step"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2)).sample(torch.arange(2), torch.zeros(3, 2), sample_ids=torch.arange(2)),
      r"sample_ids: expected an int64 tensor of shape \(3,\)"),
     (lambda: OrnsteinUhlenbeck(torch.eye(2), D=torch.zeros(2, 2)).log_prob(torch.tensor([0.0, 1.0]), torch.zeros(2, 2)),
@@ -241,6 +266,13 @@ def test_euler_maruyama_converges_with_order_one(name):
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_diffusion_may_be_asymmetric_and_negative_by_a_rounding_of_its_largest_entry():
+    for rounding in (torch.tensor([[1e3, 9e-4], [0.0, 1e3]]), torch.diag(torch.tensor([1e3, -9e-4]))):
+        OrnsteinUhlenbeck(torch.eye(2), D=rounding)
+    with pytest.raises(ValueError, match="D is indefinite"):
+        OrnsteinUhlenbeck(torch.eye(2), D=torch.diag(torch.tensor([1e3, -2e-3])))
 
 
 @pytest.mark.slow

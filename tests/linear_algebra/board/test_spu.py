@@ -175,6 +175,10 @@ def test_config_is_plain_and_rebuilds_the_board():
     (lambda: StochasticProcessingUnit(4, resistance=[1.0, 2.0]), "resistance: expected a positive number"),
     (lambda: StochasticProcessingUnit(4).gaussian(10), "expected one of the two"),
     (lambda: StochasticProcessingUnit(2).gaussian(10, covariance=torch.ones(2, 2)), "A is singular"),
+    (lambda: StochasticProcessingUnit(2).gaussian(10, precision=torch.eye(2), covariance=torch.eye(2)), "of the two"),
+    (lambda: StochasticProcessingUnit(4).inverse(torch.ones(4)), "matrix: expected at most 4 x 4 cells"),
+    (lambda: StochasticProcessingUnit(4, inductance=[1e-3, 1e-3, 0.0, 1e-3]), r"inductance\[2\] must be finite and"),
+    (lambda: StochasticProcessingUnit(2).inverse(torch.eye(2), hardware_seed=-1), "hardware_seed must lie in"),
     (lambda: StochasticProcessingUnit(noise=0.0), "noise must be finite and positive"),
     (lambda: StochasticProcessingUnit(tolerance=0.5), "tolerance: expected 0"),
 ])  # fmt: skip
