@@ -118,6 +118,27 @@ def test_ridge_is_the_one_that_held_out_paths_prefer():
     assert chosen.validation_action == pytest.approx(best.validation_action, abs=1e-9)
 
 
+def test_statistics_are_sums_over_steps_and_samples():
+    """Of x', y = x - x' + dt (on-site gradient at x') and their products, in an order that tells y x' from x' y."""
+    torch.manual_seed(0)
+    potential = tt.Potential(machine().couplings, 0.3, 0.2, 0.7).double()
+    observer, dt = ReverseMoments(potential), 0.1
+    path = torch.randn(4, 3, 7).double()
+    carry = observer.start(path[0])
+    for step in range(3):
+        carry = observer.update(carry, Transition(step, path[step], path[step + 1], None, dt, KT, 1.0))
+    found, x, y = observer.result(carry), [], []
+    for before, after in zip(path[:-1].flatten(0, 1), path[1:].flatten(0, 1), strict=True):
+        x.append(after)
+        y.append(before - after + dt * (0.6 * after + 0.6 * after**2 + 2.8 * after**3))
+    assert found.steps == 9
+    torch.testing.assert_close(found.x, sum(x))
+    torch.testing.assert_close(found.y, sum(y))
+    torch.testing.assert_close(found.xx, sum(torch.outer(a, a) for a in x))
+    torch.testing.assert_close(found.yx, sum(torch.outer(a, b) for a, b in zip(y, x, strict=True)))
+    torch.testing.assert_close(found.yy, sum(a @ a for a in y))
+
+
 def test_statistics_add_up():
     first, second = noised(0)[0], noised(1)[0]
     merged = first.merge(second)

@@ -110,3 +110,17 @@ def test_reads_in_two_parts_share_no_noise():
     first, second = circuit.voltages(5, 2e-5, seed=0), circuit.voltages(5, 2e-5, seed=0, start_step=5)
     assert not torch.allclose(first, second)
     torch.testing.assert_close(circuit.voltages(8, 2e-5, seed=0)[:5], first)
+
+
+def test_a_stream_in_pieces_is_that_in_one_and_starts_after_twenty_relaxation_times(monkeypatch):
+    circuit, arguments = many(EQUAL, 2), {"seed": 3, "start_step": 4}
+    whole = circuit.voltages(7, 2e-5, **arguments)
+    waited = circuit.voltages(7, 2e-5, warmup=20 * circuit.relaxation_time(), **arguments)
+    assert torch.equal(whole, waited) and whole.shape == (7, 2, 3)
+    monkeypatch.setattr("thermotorch.linear_algebra.board.circuit._STATE_NUMBERS", 2 * 12)  # two reads at a time
+    pieces = list(circuit.stream(7, 2e-5, **arguments))
+    assert [len(piece) for piece in pieces] == [1, 2, 2, 2]
+    torch.testing.assert_close(torch.cat(pieces), whole, rtol=1e-9, atol=1e-12)
+    for wrong in ({"reads": 0}, {"interval": 0.0}, {"warmup": 0.0}, {"start_step": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            circuit.voltages(**{"reads": 7, "interval": 2e-5, **wrong})
