@@ -4,7 +4,7 @@ import pytest
 
 from tests.evaluation.report.comparisons import comparison
 from thermotorch.evaluation.energy.ledger import LANDAUER, Ledger, LedgerLine
-from thermotorch.evaluation.report.energy_tables import ledger_notes, ledgers_table, ledgers_text
+from thermotorch.evaluation.report.energy_tables import ledger_notes, ledgers_table, ledgers_tables, ledgers_text
 
 
 def line(contribution, joule, low=None, high=None, kind="modelled"):
@@ -42,6 +42,8 @@ def test_scenarios_down_when_there_are_more_of_them():
 def test_modelled_and_measured_never_share_a_table():
     with pytest.raises(ValueError, match="make a table for each"):
         ledgers_table([IDEAL, MEASURED])
+    assert ledgers_tables([IDEAL, MEASURED]) == f"{ledgers_table([IDEAL])}\n\n{ledgers_table([MEASURED])}"
+    assert ledgers_tables([BOARD]) == ledgers_table([BOARD]) and ledgers_tables([MEASURED]) == ledgers_table([MEASURED])
     text = ledgers_text([IDEAL, BOARD, MEASURED])
     tables = [part for part in text.split("\n\n") if part.startswith("|")]
     assert len(tables) == 2
