@@ -10,10 +10,11 @@ from thermotorch.training.data import Digits8x8Data
 from thermotorch.training.teacher_student_module import TeacherStudentModule
 
 
-def module(**objective) -> TeacherStudentModule:
+def module(seed: int = 0, **objective) -> TeacherStudentModule:
     config = {"image_shape": [1, 8, 8], "hidden": 24, "dt": 5e-3, "pixel_mean": 0.305, "pixel_std": 0.376}
     settings = {"teacher_steps": 150, "teacher_hidden": [12, 12], "dt": 0.01, **objective}
-    return TeacherStudentModule({"name": "classifier", "config": config}, {"name": "adam", "lr": 2e-2}, settings)
+    adam = {"name": "adam", "lr": 2e-2}
+    return TeacherStudentModule({"name": "classifier", "config": config}, adam, settings, seed)
 
 
 def test_a_student_that_was_never_simulated_reads_the_real_8x8_digits():
@@ -73,6 +74,11 @@ def test_a_teacher_of_another_size_is_refused():
 
 def test_the_teacher_has_two_halves_of_the_hidden_units_unless_told_otherwise():
     assert [module(teacher_hidden=None).teacher.layers[k].out_features for k in range(2)] == [12, 12]
+
+
+def test_the_teacher_begins_with_the_weights_of_the_seed():
+    one, same_seed, other = (module(seed=seed).teacher.layers[0].weight for seed in (1, 1, 2))
+    assert torch.equal(one, same_seed) and not torch.equal(one, other)
 
 
 def test_each_phase_logs_its_own_loss(tmp_path):
