@@ -178,6 +178,8 @@ def test_machines_can_be_trained_for_measured_wells():
         (torch.tensor([[-1.0, 0.0, torch.inf]]), None, "force: expected finite values"),
         (torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 1.0, 0.5]]), None, "forces that grow at both ends"),
         (torch.tensor([[-1.0, 0.0, 1.0], [-1.0, -2.0, 1.0]]), None, "forces that grow at both ends"),
+        (torch.tensor([[-1.0, 1.0, 1.0]]), None, "forces that grow at both ends"),
+        (torch.tensor([[-1.0, -1.0, 1.0]]), None, "forces that grow at both ends"),
         (torch.linspace(-1, 1, 5)[None], [0, 1], "kind: expected 2 numbers below 1"),
         (torch.linspace(-1, 1, 5)[None], [0, -1], "kind: expected 2 numbers below 1"),
         (torch.linspace(-1, 1, 5)[None], [0], "kind: expected 2 numbers below 1"),
