@@ -22,6 +22,7 @@ TRAININGS = {
     "feature_net": ["experiment=feature_net", "data.batch_size=64", "trainer.max_steps=45"],
     "ddpm": [
         "experiment=ddpm_mnist", "+model.config.block_out_channels=[8,8]", "data.batch_size=8", "trainer.max_steps=24",
+        "objective.execution=float32",  # which two runs on a busy machine would measure, and not choose alike
     ],
     "contrast": [
         "experiment=digits8x8_generator", "model.config.hidden=8", "data.batch_size=128", "trainer.max_steps=42",
