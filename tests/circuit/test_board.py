@@ -34,7 +34,7 @@ def test_components_are_those_of_the_board():
             found[j, j] += value
             found[i, j] -= value
             found[j, i] -= value
-    torch.testing.assert_close(found, MAXWELL, rtol=1e-9, atol=1e-20)
+    torch.testing.assert_close(found, MAXWELL, rtol=1e-9, atol=1e-20)  # farad; some are zero
     assert len(re.findall(r"^C\d_\d ", text, re.MULTILINE)) == 2  # none where nothing couples
     assert re.findall(r"^L(\d) x(\d) 0 (\S+) ic=0$", text, re.MULTILINE) == [
         ("0", "0", "0.001"), ("1", "1", "0.002"), ("2", "2", "0.003"),

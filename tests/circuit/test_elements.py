@@ -45,7 +45,7 @@ def test_currents_and_meters_at_a_state_are_those_of_the_machine(three_units, ga
     given = noise if kT else torch.zeros(3).double()
     moved = torch.tensor([found[f"x{unit}"] for unit in range(3)]).double() + given
     expected = charge if kT else charge - noise
-    torch.testing.assert_close(moved, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(moved, expected, rtol=1e-6, atol=0)  # of numbers written with 12 digits
     if gain != 1.0:
         assert max(abs(found[f"s{unit}"]) for unit in range(3)) < 1e-6 * charge.abs().max()
 
@@ -104,7 +104,8 @@ def test_the_gain_is_turned_where_a_segment_ends(three_units):
     (points,) = re.findall(r"^Vgain gain 0 pwl\((.*)\)", netlist(machine, Scale(0.1, **OTHER)), re.MULTILINE)
     times, values = torch.tensor([float(point) for point in points.split()], dtype=torch.float64).view(-1, 2).T
     assert values.tolist() == [0.0, 0.0, 1.5, 1.5, 1.0]
-    torch.testing.assert_close(times / 3e-6, torch.tensor([0.0, 0.5, 0.5, 0.75, 0.75]).double(), rtol=0, atol=1e-6)
+    expected = torch.tensor([0.0, 0.5, 0.5, 0.75, 0.75]).double()
+    torch.testing.assert_close(times / 3e-6, expected, rtol=0, atol=1e-6)  # a turn takes a moment, see below
     assert (times.diff() > 0).all() and "Vheat" not in netlist(machine)
 
 
@@ -133,18 +134,10 @@ def test_the_commands_convert_and_write_what_was_asked_for(three_units):
     assert re.findall(r"^let q = v\(m_(\w+)\)\[length\(time\)-1\]$", metered, re.MULTILINE) == list(METERS)
 
 
-@pytest.mark.parametrize("name", ["farad", "second", "kelvin", "supply"])
-def test_a_scale_of_nothing_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be finite and positive"):
-        Scale(0.1, **{name: 0.0})
-
-
 def test_a_scale_makes_johnson_noise_the_noise_of_the_machine():
-    """C u^2 T = k_B x kelvin; a machine without noise takes the scale of T = 1, a negative kT is none."""
+    """C u^2 T = k_B x kelvin; a machine without noise takes the scale of T = 1."""
     scale = Scale(0.2, **OTHER)
     assert 7e-13 * scale.volt**2 * 0.2 == pytest.approx(1.380649e-23 * 400.0, rel=1e-9, abs=0)
     assert scale.joule == pytest.approx(1.380649e-23 * 400.0 / 0.2, rel=1e-9, abs=0)
     assert scale.siemens == pytest.approx(7e-13 / 3e-6, rel=1e-9, abs=0)
     assert Scale(0.0).volt == Scale(1.0).volt
-    with pytest.raises(ValueError, match="temperature"):
-        Scale(-0.1)

@@ -22,11 +22,8 @@ def test_a_potential_has_its_slope_and_the_defaults_of_a_run(three_units):
     machine = from_potential(three_units, 2.0, 0.25, 0.3)
     x = torch.tensor([0.3, -0.7, 0.9]).double()
     torch.testing.assert_close(slope(machine, x), three_units.gradient(x))
-    assert machine.program == (Segment(2.0, 0.3, 1.0),) and (machine.dt, machine.time, machine.temperature) == (
-        0.25,
-        2,
-        0.3,
-    )
+    assert machine.program == (Segment(2.0, 0.3, 1.0),)
+    assert (machine.dt, machine.time, machine.temperature) == (0.25, 2.0, 0.3)
     assert machine.groups == (("unit", 3),) and machine.read == (0, 1, 2) and machine.units == 3
     assert machine.mobility.eq(1).all() and machine.start.eq(0).all() and not machine.held.any()
     assert machine.readout_time == 0.0 and machine.full_scale == (-1.0, 1.0) and machine.sizes.eq(1).all()
@@ -61,7 +58,7 @@ def test_features_of_a_layer_are_held_units_before_its_own():
     machine = analog_machine(layer, inputs=features)
     expected = layer.potential.gradient(x) - layer.input(features)
     found = slope(machine, torch.cat([features, x]))[2:]
-    torch.testing.assert_close(found, expected.detach().double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, expected.detach().double(), rtol=1e-5, atol=1e-6)  # of float32
     torch.testing.assert_close(machine.couplings, machine.couplings.T)
     assert machine.couplings[:2, :2].eq(0).all() and machine.held.tolist() == [True] * 2 + [False] * 7
     assert machine.groups == (("input", 2), ("hidden", 4), ("output", 3)) and machine.read == (6, 7, 8)
@@ -102,7 +99,7 @@ def test_a_layered_computer_takes_its_number_as_a_bias_current():
     machine = analog_machine(model, inputs=number)
     x = torch.randn(6)
     expected = model.potential.gradient(x) - model.drive(number)[0]
-    torch.testing.assert_close(slope(machine, x), expected.detach().double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(slope(machine, x), expected.detach().double(), rtol=1e-5, atol=1e-6)  # of float32
     assert machine.read == (5,) and machine.program[0] == pytest.approx((model.t_final, model.temperature, 1.0))
     assert machine.dt == pytest.approx(model.dt)
 

@@ -124,18 +124,16 @@ def test_names_of_a_model_are_only_in_comments(three_units):
         ({"farad": 1e-20}, {}, r"supply: units reach [\d.]+ V on either side, and half the supply is 0.4 V"),
         ({}, {"step": 0.5}, r"step: noise in steps of 0.5 ends below the fastest rate, [\d.]+ per time unit"),
         ({"temperature": -0.1}, {}, "temperature must be finite and not negative"),
-        *(({name: value}, {}, name) for name in ("farad", "second", "kelvin", "supply") for value in (-1.0, 0.0)),
+        *(
+            ({name: value}, {}, f"{name} must be finite and positive")
+            for name in ("farad", "second", "kelvin", "supply")
+            for value in (-1.0, 0.0)
+        ),
     ],
 )
 def test_units_that_do_not_fit_are_refused(three_units, scale, options, message):
     with pytest.raises(ValueError, match=message):
         netlist(from_potential(three_units, 1.0, 1e-2, 0.1), Scale(**{"temperature": 0.1, **scale}), **options)
-
-
-def test_waveforms_are_written_unless_they_are_not_wanted(three_units):
-    machine = from_potential(three_units, 1.0, 1e-2, 0.1)
-    assert "write waveform.raw" in netlist(machine).splitlines()
-    assert not re.search("^write", netlist(machine, waveform=False), re.MULTILINE)
 
 
 def test_couplings_without_a_bound_are_refused():

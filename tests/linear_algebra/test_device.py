@@ -138,15 +138,11 @@ def test_every_replica_costs_its_reads_and_its_time(name):
     assert three.reads == 3 * one.reads >= 3 * 40
     assert three.time == pytest.approx(3 * one.time) and one.time > 0
     assert three.loads == one.loads
-    reads, loads, time = (
-        (120, 1, 132.0)
-        if name in ("solve", "inverse", "lyapunov", "expm")
-        else (
-            (120, 2, 132.0) if name == "logdet" else (240, 1, 264.0)  # two runs, for means and for variances
-        )
+    runs = 1 if name in ("solve", "inverse", "lyapunov", "expm", "logdet") else 2  # for means and for variances
+    assert (three.reads, three.loads) == (120 * runs, 2 if name == "logdet" else 1)
+    assert three.time == pytest.approx(132 * runs), (
+        "44 units of time for 40 reads and the warm-up, in each of the replicas"
     )
-    assert (three.reads, three.loads) == (reads, loads)
-    assert three.time == pytest.approx(time), "44 units of time for 40 reads and the warm-up, in each of the replicas"
 
 
 def test_inertia_lasts_as_long_as_friction_lets_it():

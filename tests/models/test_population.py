@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from tests.test_user_potentials import Tilted
 from thermotorch.models.population import run_population
 
 RUN = {"steps": 40, "dt": 0.01, "temperature": 0.5, "seed": 3}
@@ -66,10 +67,6 @@ def test_mirrored_runs_need_an_even_potential():
 
 
 def test_a_law_of_the_users_own_is_refused():
-    class Tilted(tt.Potential):
-        def energy(self, x):
-            return super().energy(x) + 0.1 * x.sum(-1)
-
     potential = Tilted(tt.BlockCouplings({"hidden": 4, "output": 2}, [("hidden", "output")]))
     with pytest.raises(ValueError, match="run_population"):
         run_population(potential, members(potential), torch.zeros(2, 1, 6), **RUN)

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -110,10 +108,3 @@ def test_unknown_settings_are_refused():
         boltzmann(chain=3)
     with pytest.raises(TypeError, match="objective: unknown"):
         GaussiansModule({"name": "gaussians"}, SGD, {"ridge": 1.0})
-
-
-def test_chains_that_persist_are_refused_in_two_processes(monkeypatch):
-    module = boltzmann()
-    monkeypatch.setattr(type(module), "trainer", SimpleNamespace(world_size=2, ckpt_path=None))
-    with pytest.raises(ValueError, match="the chains persist in one process"):
-        module.on_fit_start()

@@ -82,6 +82,7 @@ def test_a_cycle_adds_standby_and_the_way_back_in_the_wells_to_the_entropy_of_th
     """Each in kT of its own bath: 0.05 in the first machine, 0.03 in the stages."""
     found, ids = chain_dissipation(chain, 5, seed=3, batch_size=2), torch.arange(5)
     phases = list(chain.phases(ids, ids % 3, seed=3, weigh=True))
+    # Paths in float32, here in one batch, whose entropies are differences of energies over kT.
     torch.testing.assert_close(found.entropy, sum(phase.entropy for phase in phases), rtol=1e-5, atol=1e-3)
     baths = [0.05, *[0.03] * 6]
     standby = sum(phase.standby.double() / kT for phase, kT in zip(phases, baths, strict=True))

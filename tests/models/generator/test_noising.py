@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import thermotorch as tt
+from tests.test_user_potentials import TILT, Tilted
 from thermotorch.models.generator.machine import ThermodynamicGenerator
 from thermotorch.models.generator.noising import Noising, wells_of
 
@@ -97,20 +98,13 @@ def test_work_of_the_fading_force_balances_the_books():
 
 
 def test_the_wells_of_a_law_of_the_users_own_are_that_law_without_couplings_and_biases():
-    class Tilted(tt.Potential):
-        def energy(self, x):
-            return super().energy(x) + 0.1 * x.sum(-1)
-
-        def on_site_gradient(self, x):
-            return super().on_site_gradient(x) + 0.1
-
     potential, x = Tilted(tt.DenseCouplings(3), j2=0.5, bias=0.7), torch.randn(4, 3)
     torch.nn.init.normal_(potential.couplings.bonds)
     wells = wells_of(potential)
-    expected = (0.5 * x**2 + x**4 + 0.1 * x).sum(-1)
+    expected = (0.5 * x**2 + x**4 + TILT * x).sum(-1)
     torch.testing.assert_close(wells.energy(x), expected)
     assert not any(parameter.requires_grad for parameter in wells.parameters())
     assert (potential.bias == 0.7).all() and all(parameter.requires_grad for parameter in potential.parameters())
     torch.testing.assert_close(
-        wells_of(tt.Potential(tt.DenseCouplings(3), j2=0.5, bias=0.7)).energy(x), expected - 0.1 * x.sum(-1)
+        wells_of(tt.Potential(tt.DenseCouplings(3), j2=0.5, bias=0.7)).energy(x), expected - TILT * x.sum(-1)
     )
